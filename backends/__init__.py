@@ -1,0 +1,1 @@
+"""Backends: one folder a chip family, from tiled kernels to its code."""

@@ -1,0 +1,1 @@
+"""The ops: each declaration holds type rule, meaning, stages, cost and samples."""

@@ -1,0 +1,1 @@
+"""Rewrites as data: patterns, rules and the driver that applies them."""

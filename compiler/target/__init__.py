@@ -1,0 +1,1 @@
+"""Targets as data: the schema of a chip file, constraints and the backend protocol."""

@@ -1,0 +1,1 @@
+"""The tile IR: stages, kernels, schedules and the tiler."""

@@ -1,0 +1,1 @@
+"""Frontends: one folder a format, from its bytes to the graph IR."""
