@@ -1,0 +1,62 @@
+"""What the runtime says when something can't be done: the same shape as `compiler/diagnostics.py`, which a package
+that runs must not import: location first, then what was got and expected, then the way out; one line a problem.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where (`model.isth:manifest.json`), what was got and expected, and the way out."""
+
+    location: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.location}: {self.message}" if self.location else self.message
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+class IsthmusError(Exception):
+    """Base of the errors that running a package may raise; holds one or more problems."""
+
+    def __init__(self, message: str, *, location: str = "", hint: str = "", problems: Iterable[Problem] = ()):
+        self.problems: tuple[Problem, ...] = tuple(problems) or (Problem(location, message, hint),)
+        super().__init__(message)
+
+    @property
+    def location(self) -> str:
+        return self.problems[0].location
+
+    @property
+    def message(self) -> str:
+        return self.problems[0].message
+
+    @property
+    def hint(self) -> str:
+        return self.problems[0].hint
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class PackageError(IsthmusError):
+    """The `.isth` file is missing, truncated, corrupt, or not a package."""
+
+
+class VersionError(PackageError):
+    """The package follows a newer format than this runtime reads."""
+
+
+class DeviceError(IsthmusError):
+    """This machine lacks what the package was compiled for: a device, a CPU feature, executable memory."""
+
+
+class InputError(IsthmusError):
+    """Names, dtypes or shapes of the arrays given to a run differ from what the model takes; lists them all."""
+
+
+class ExecutionError(IsthmusError):
+    """A step produced what its declaration does not allow, or can't be executed here."""

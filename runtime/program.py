@@ -1,0 +1,180 @@
+"""What runs: slots (where every array lives) and steps (what is called in which order), as plain immutable data.
+
+A `Program` is written by the pipeline, stored in the package as JSON, and read by the executor. It knows neither
+the compiler's graph nor any device's code: device programs carry their own facts in `meta`.
+
+All arrays that cross a slot are dense, row-major and start on a multiple of 64 bytes, inputs excepted (any address).
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal, TypeVar
+
+from .dims import Dim
+from .errors import PackageError
+
+Place = Literal["constant", "arena", "input", "output", "host"]
+PLACES: tuple[Place, ...] = ("constant", "arena", "input", "output", "host")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where one array lives.
+
+    `dtype` is the IR's name ("f32", "i8", "bf16", "string", "sequence<f32>"); what is no tensor lives on the host only.
+    `shape` holds ints or the text of expressions over the program's symbols; None when known only at run time.
+    `place`: "constant" and "arena" give a byte offset into the constants or the arena of `device`; a constant of the
+    host (device "") is a slice of the package entry `entry`. "input" and "output" are the caller's arrays. "host" arrays
+    are allocated by the executor, or made by a host step.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[Dim, ...] | None
+    place: Place
+    offset: int = 0
+    device: str = ""
+    entry: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One call of a device's code: `entry` indexes the device's entry points.
+
+    On the CPU the buffer table is: [0] constants base, [1] arena base, [2...] the arrays of `buffers` in order.
+    `writes` names those of `buffers` that the call fills. `name` and `sources` say what it computes.
+    """
+
+    kind: ClassVar[str] = "segment"
+    device: str
+    entry: int
+    buffers: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    name: str = ""
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostStep:
+    """One op executed by its reference meaning; `attributes` is text that the ops layer decodes.
+
+    An operand "" is an absent optional operand.
+    """
+
+    kind: ClassVar[str] = "host"
+    op: str
+    attributes: str
+    operands: tuple[str, ...]
+    results: tuple[str, ...]
+    name: str = ""
+    sources: tuple[str, ...] = ()
+
+
+Step = Segment | HostStep
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProgram:
+    """The code of one device: package entries of code and constants ("" for none), and the device's own facts.
+
+    The CPU's facts are listed in `backends/cpu/abi.py`. `meta` holds JSON values only.
+    """
+
+    name: str
+    code: str
+    constants: str
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output as the user sees it, and the slot that carries it.
+
+    An output may name any slot: one that aliases an input or a constant is copied when the run ends.
+    """
+
+    name: str
+    slot: str
+    dtype: str
+    shape: tuple[Dim, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Everything the executor needs. `symbols` orders the symbolic dimensions that the inputs' shapes bind."""
+
+    slots: tuple[Slot, ...]
+    steps: tuple[Step, ...]
+    devices: tuple[DeviceProgram, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    symbols: tuple[str, ...] = ()
+
+    @property
+    def host_steps(self) -> tuple[HostStep, ...]:
+        """The steps that fall back to the reference meaning, in order."""
+        return tuple(step for step in self.steps if isinstance(step, HostStep))
+
+    def to_json(self) -> str:
+        """Canonical text: equal programs give equal bytes."""
+        record = asdict(self)
+        record["steps"] = [{"kind": step.kind, **asdict(step)} for step in self.steps]
+        return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+    @staticmethod
+    def from_json(text: str | bytes, location: str = "program.json") -> "Program":
+        """The program that `to_json` wrote; PackageError when the text is not one or names what it lacks."""
+        try:
+            record = json.loads(text)
+            program = Program(
+                slots=tuple(_read(Slot, slot) for slot in record["slots"]),
+                steps=tuple(_read(_STEPS[step["kind"]], step) for step in record["steps"]),
+                devices=tuple(_read(DeviceProgram, device) for device in record["devices"]),
+                inputs=tuple(_read(Port, port) for port in record["inputs"]),
+                outputs=tuple(_read(Port, port) for port in record["outputs"]),
+                symbols=tuple(record["symbols"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PackageError(
+                f"not a program: {type(error).__name__}: {error}", location=location, hint="recompile the model"
+            ) from None
+        program.check(location)
+        return program
+
+    def check(self, location: str = "program.json") -> None:
+        """PackageError unless every name that a step or port uses is declared, exactly once."""
+        declared = {slot.name: slot for slot in self.slots}
+        devices = {device.name for device in self.devices}
+        faults = []
+        if len(declared) != len(self.slots):
+            faults.append("a slot is declared twice")
+        used = [port.slot for port in (*self.inputs, *self.outputs)]
+        for step in self.steps:
+            if isinstance(step, Segment):
+                used += step.buffers
+                if step.device not in devices:
+                    faults.append(f"a step runs on '{step.device}', which has no device program")
+                if not set(step.writes) <= set(step.buffers):
+                    faults.append(f"step {step.name or step.entry} writes a slot that it is not given")
+            else:
+                used += [name for name in (*step.operands, *step.results) if name]
+        faults += [f"slot '{name}' is not declared" for name in dict.fromkeys(used) if name not in declared]
+        for slot in self.slots:
+            if slot.place not in PLACES:
+                faults.append(f"slot '{slot.name}' lies in '{slot.place}', expected one of {', '.join(PLACES)}")
+            elif slot.place == "arena" and slot.device not in devices:
+                faults.append(f"slot '{slot.name}' lies on '{slot.device}', which has no device program")
+        if faults:
+            raise PackageError("; ".join(faults), location=location, hint="recompile the model")
+
+
+_STEPS: dict[str, type] = {Segment.kind: Segment, HostStep.kind: HostStep}
+_Record = TypeVar("_Record")
+
+
+def _read(kind: type[_Record], record: dict[str, Any]) -> _Record:
+    """An instance of a dataclass from its JSON object; unknown keys are ignored, lists become tuples."""
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in record.items() if key in names}
+    )
