@@ -1,7 +1,7 @@
-"""Folder X installs as isthmus.X and api/ as isthmus itself; everything else about the build is in pyproject.toml.
+"""Folder X installs as isthmus.X and api/ as isthmus itself; the rest of the build is in pyproject.toml.
 
-The static `packages.find` cannot rename what it finds (compiler.ir -> isthmus.compiler.ir), and a list kept by
-hand loses the next folder that somebody adds, so the packages are searched for here.
+The static `packages.find` cannot rename what it finds (compiler.ir -> isthmus.compiler.ir), and a list kept
+by hand loses the next folder that somebody adds, so the packages are searched for here.
 """
 
 from setuptools import find_packages, setup
