@@ -1,1 +1,9 @@
-"""The ops: each declaration holds type rule, meaning, stages, cost and samples."""
+"""The ops: `engine` declares them, the family modules hold them, `interpret` runs graphs by their numpy meaning.
+
+Importing this package registers every family.
+"""
+
+from . import contract, math
+from .engine import REGISTRY, Op, get, op
+
+__all__ = ["REGISTRY", "Op", "contract", "get", "math", "op"]

@@ -1,1 +1,1 @@
-"""The tile IR: stages, kernels, schedules and the tiler."""
+"""The tile IR: stages, schedules, their legality and meaning, and the tiler that picks schedules for a target."""

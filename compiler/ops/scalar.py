@@ -1,0 +1,129 @@
+"""The scalar operations that stage bodies may name, with their numpy meaning and cost. Backends implement these names.
+
+Arithmetic wraps in integers and follows IEEE 754 in floats; `div` truncates towards zero in integers, `mod` takes the
+divisor's sign, `fmod` the dividend's; `round` is half to even; `max` and `min` propagate NaN.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import erf as _erf
+from typing import Any
+
+import numpy as np
+
+from ..ir.types import DType, boolean
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """Meaning on arrays, number of arguments (None: any), whether the result is bool, and relative cost."""
+
+    name: str
+    numpy: Callable[..., Any]
+    arity: int
+    predicate: bool = False
+    cost: float = 1.0
+
+
+def _truncated_division(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if np.asarray(x).dtype.kind not in "iu":
+        return np.true_divide(x, y)
+    safe = np.where(y == 0, 1, y).astype(np.asarray(y).dtype)
+    quotient = np.floor_divide(x, safe)
+    inexact = (quotient * safe != x) & ((x < 0) != (safe < 0))
+    return np.where(y == 0, 0, quotient + inexact.astype(quotient.dtype)).astype(quotient.dtype)
+
+
+def _erf_array(x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x)
+    out = np.fromiter(map(_erf, x.astype(np.float64).ravel()), np.float64, x.size)
+    return out.reshape(x.shape).astype(x.dtype)
+
+
+def _shift_left(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where(y < x.dtype.itemsize * 8, np.left_shift(x, y), 0).astype(x.dtype)
+
+
+def _shift_right(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where(y < x.dtype.itemsize * 8, np.right_shift(x, y), np.where(x < 0, -1, 0)).astype(x.dtype)
+
+
+def _pow(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if np.asarray(x).dtype.kind in "iu" and np.asarray(y).dtype.kind in "if":
+        return np.power(x.astype(np.float64), y).astype(x.dtype)
+    return np.power(x, y)
+
+
+SCALARS: dict[str, Scalar] = {
+    entry.name: entry
+    for entry in (
+        Scalar("add", np.add, 2),
+        Scalar("sub", np.subtract, 2),
+        Scalar("mul", np.multiply, 2),
+        Scalar("div", _truncated_division, 2, cost=4),
+        Scalar("mod", np.mod, 2, cost=8),
+        Scalar("fmod", np.fmod, 2, cost=8),
+        Scalar("pow", _pow, 2, cost=30),
+        Scalar("max", np.maximum, 2),
+        Scalar("min", np.minimum, 2),
+        Scalar("neg", np.negative, 1),
+        Scalar("abs", np.abs, 1),
+        Scalar("sign", np.sign, 1),
+        Scalar("exp", np.exp, 1, cost=10),
+        Scalar("log", np.log, 1, cost=12),
+        Scalar("sqrt", np.sqrt, 1, cost=6),
+        Scalar("erf", _erf_array, 1, cost=16),
+        Scalar("tanh", np.tanh, 1, cost=14),
+        Scalar("sin", np.sin, 1, cost=14),
+        Scalar("cos", np.cos, 1, cost=14),
+        Scalar("tan", np.tan, 1, cost=20),
+        Scalar("asin", np.arcsin, 1, cost=20),
+        Scalar("acos", np.arccos, 1, cost=20),
+        Scalar("atan", np.arctan, 1, cost=20),
+        Scalar("sinh", np.sinh, 1, cost=20),
+        Scalar("cosh", np.cosh, 1, cost=20),
+        Scalar("asinh", np.arcsinh, 1, cost=20),
+        Scalar("acosh", np.arccosh, 1, cost=20),
+        Scalar("atanh", np.arctanh, 1, cost=20),
+        Scalar("floor", np.floor, 1),
+        Scalar("ceil", np.ceil, 1),
+        Scalar("round", np.rint, 1),
+        Scalar("trunc", np.trunc, 1),
+        Scalar("isnan", np.isnan, 1, predicate=True),
+        Scalar("isinf", np.isinf, 1, predicate=True),
+        Scalar("eq", np.equal, 2, predicate=True),
+        Scalar("ne", np.not_equal, 2, predicate=True),
+        Scalar("lt", np.less, 2, predicate=True),
+        Scalar("le", np.less_equal, 2, predicate=True),
+        Scalar("gt", np.greater, 2, predicate=True),
+        Scalar("ge", np.greater_equal, 2, predicate=True),
+        Scalar("and", np.logical_and, 2, predicate=True),
+        Scalar("or", np.logical_or, 2, predicate=True),
+        Scalar("xor", np.logical_xor, 2, predicate=True),
+        Scalar("not", np.logical_not, 1, predicate=True),
+        Scalar("bit_and", np.bitwise_and, 2),
+        Scalar("bit_or", np.bitwise_or, 2),
+        Scalar("bit_xor", np.bitwise_xor, 2),
+        Scalar("bit_not", np.bitwise_not, 1),
+        Scalar("shift_left", _shift_left, 2),
+        Scalar("shift_right", _shift_right, 2),
+        Scalar("where", np.where, 3),
+    )
+}
+"""`cast` is not in the table: it is the one operation whose result dtype is an argument; see `cast_array`."""
+
+
+def cast_array(x: np.ndarray, dtype: DType) -> np.ndarray:
+    """Conversion as compiled code does it: floats to ints truncate, out of range wraps as on the host."""
+    if dtype == boolean:
+        return np.not_equal(x, 0)
+    with np.errstate(all="ignore"):
+        return np.asarray(x).astype(dtype.numpy)
+
+
+def apply_scalar(name: str, arguments: list[np.ndarray], dtype: DType) -> np.ndarray:
+    """Evaluate one named scalar operation on arrays; the result has `dtype`."""
+    if name == "cast":
+        return cast_array(arguments[0], dtype)
+    with np.errstate(all="ignore"):
+        return np.asarray(SCALARS[name].numpy(*arguments)).astype(dtype.numpy, copy=False)

@@ -1,0 +1,398 @@
+"""Stages: what a kernel computes, as pure data.
+
+A stage is an iteration domain, affine accesses and a scalar body; a kernel is a list of stages over named buffers.
+Nothing here says how it is tiled (`schedule.py`), checked (`check.py`) or emitted (the backends). Scalar operations are
+names; their meaning is in `compiler/ops/scalar.py`. The notation follows linalg's structured ops (maps + kinds + body).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Union
+
+from ..ir.dims import Dim as Extent
+from ..ir.location import NOWHERE, Location
+from ..ir.types import DType, boolean, i64
+
+Number = Union[int, float, bool, complex]
+
+PARALLEL, REDUCE, SCAN = "parallel", "reduce", "scan"
+COMBINES = ("sum", "prod", "max", "min", "and", "or")
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """sum(coefficient * dim) + const, terms sorted by dim name and never zero."""
+
+    terms: tuple[tuple[str, int], ...] = ()
+    const: int = 0
+
+    @staticmethod
+    def of(terms: Iterable[tuple[str, int]], const: int = 0) -> "Affine":
+        total: dict[str, int] = {}
+        for name, coefficient in terms:
+            total[name] = total.get(name, 0) + coefficient
+        return Affine(tuple(sorted((n, c) for n, c in total.items() if c)), const)
+
+    def __add__(self, other: "Affine | int") -> "Affine":
+        if isinstance(other, int):
+            return Affine(self.terms, self.const + other)
+        return Affine.of([*self.terms, *other.terms], self.const + other.const)
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: int) -> "Affine":
+        return Affine.of([(n, c * factor) for n, c in self.terms], self.const * factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Affine":
+        return self * -1
+
+    def __sub__(self, other: "Affine | int") -> "Affine":
+        return self + -other
+
+    def __rsub__(self, other: int) -> "Affine":
+        return -self + other
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.terms)
+
+    @property
+    def single(self) -> str | None:
+        """The dim's name if this is just that dim."""
+        return self.terms[0][0] if len(self.terms) == 1 and self.terms[0][1] == 1 and not self.const else None
+
+    def coefficient(self, dim: str) -> int:
+        return dict(self.terms).get(dim, 0)
+
+    def substitute(self, values: "dict[str, Affine]") -> "Affine":
+        """Each dim in `values` replaced by its affine expression."""
+        out = Affine((), self.const)
+        for name, coefficient in self.terms:
+            out = out + values.get(name, Affine(((name, 1),))) * coefficient
+        return out
+
+    def __str__(self) -> str:
+        parts = [name if c == 1 else f"{c}*{name}" for name, c in self.terms]
+        if self.const or not parts:
+            parts.append(str(self.const))
+        return " + ".join(parts)
+
+
+def dim(name: str) -> Affine:
+    """The affine expression that is just the dim `name`."""
+    return Affine(((name, 1),))
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One dim of an iteration domain. `kind`: parallel, reduce, or scan (sequential, carried by what it writes)."""
+
+    name: str
+    extent: Extent
+    kind: str = PARALLEL
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A coordinate that is the value read from an index tensor (gather)."""
+
+    access: "Access"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A buffer at an index. `fill` None: every index is in range; else reads out of range give `fill`."""
+
+    buffer: str
+    index: tuple[Affine | Lookup, ...]
+    fill: Number | None = None
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Dims that occur, those inside lookups included, in order of first use."""
+        found: dict[str, None] = {}
+        for part in self.index:
+            found.update(dict.fromkeys(part.access.dims if isinstance(part, Lookup) else part.dims))
+        return tuple(found)
+
+    def accesses(self) -> Iterator["Access"]:
+        """This access and those inside its lookups, inner ones first."""
+        for part in self.index:
+            if isinstance(part, Lookup):
+                yield from part.access.accesses()
+        yield self
+
+    def map(self, affine: Callable[[Affine], Affine]) -> "Access":
+        """The same access with every affine coordinate mapped."""
+        index = tuple(
+            Lookup(part.access.map(affine)) if isinstance(part, Lookup) else affine(part) for part in self.index
+        )
+        return Access(self.buffer, index, self.fill)
+
+
+class Expr:
+    """A scalar expression over loads, constants and dims: an immutable DAG with structural equality."""
+
+    __slots__ = ("_hash", "_key", "dtype")
+    dtype: DType
+
+    def __init__(self, dtype: DType, *key: object):
+        self.dtype = dtype
+        self._key = key
+        self._hash = hash((type(self).__name__, dtype, key))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            type(self) is type(other)
+            and self._hash == other._hash  # type: ignore[attr-defined]
+            and self.dtype == other.dtype  # type: ignore[attr-defined]
+            and self._key == other._key  # type: ignore[attr-defined]
+        )
+
+    @property
+    def arguments(self) -> "tuple[Expr, ...]":
+        return ()
+
+    def _apply(self, op: str, *others: "Expr | Number", dtype: DType | None = None) -> "Expr":
+        return Apply(op, (self, *(lift(other, self.dtype) for other in others)), dtype or self.dtype)
+
+    def __add__(self, other: "Expr | Number") -> "Expr":
+        return self._apply("add", other)
+
+    def __radd__(self, other: Number) -> "Expr":
+        return lift(other, self.dtype) + self
+
+    def __sub__(self, other: "Expr | Number") -> "Expr":
+        return self._apply("sub", other)
+
+    def __rsub__(self, other: Number) -> "Expr":
+        return lift(other, self.dtype) - self
+
+    def __mul__(self, other: "Expr | Number") -> "Expr":
+        return self._apply("mul", other)
+
+    def __rmul__(self, other: Number) -> "Expr":
+        return lift(other, self.dtype) * self
+
+    def __truediv__(self, other: "Expr | Number") -> "Expr":
+        return self._apply("div", other)
+
+    def __rtruediv__(self, other: Number) -> "Expr":
+        return lift(other, self.dtype) / self
+
+    def __neg__(self) -> "Expr":
+        return self._apply("neg")
+
+    def __lt__(self, other: "Expr | Number") -> "Expr":
+        return self._apply("lt", other, dtype=boolean)
+
+    def __le__(self, other: "Expr | Number") -> "Expr":
+        return self._apply("le", other, dtype=boolean)
+
+    def __gt__(self, other: "Expr | Number") -> "Expr":
+        return self._apply("gt", other, dtype=boolean)
+
+    def __ge__(self, other: "Expr | Number") -> "Expr":
+        return self._apply("ge", other, dtype=boolean)
+
+    def equals(self, other: "Expr | Number") -> "Expr":
+        """Elementwise comparison (`==` is structural equality of expressions)."""
+        return self._apply("eq", other, dtype=boolean)
+
+    def cast(self, dtype: DType) -> "Expr":
+        return self if dtype == self.dtype else Apply("cast", (self,), dtype)
+
+
+class Load(Expr):
+    """The value of a buffer at an access."""
+
+    __slots__ = ("access",)
+
+    def __init__(self, access: Access, dtype: DType):
+        self.access = access
+        super().__init__(dtype, access)
+
+
+class Const(Expr):
+    """A literal."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Number, dtype: DType):
+        self.value = value
+        super().__init__(dtype, repr(value))
+
+
+class Index(Expr):
+    """The value of an affine expression over the stage's dims, as i64."""
+
+    __slots__ = ("affine",)
+
+    def __init__(self, affine: Affine):
+        self.affine = affine
+        super().__init__(i64, affine)
+
+
+class Apply(Expr):
+    """A named scalar operation; `dtype` is its result's (for `cast`: what it casts to)."""
+
+    __slots__ = ("_arguments", "op")
+
+    def __init__(self, op: str, arguments: tuple[Expr, ...], dtype: DType):
+        self.op = op
+        self._arguments = arguments
+        super().__init__(dtype, op, arguments)
+
+    @property
+    def arguments(self) -> tuple[Expr, ...]:
+        return self._arguments
+
+
+class Held(Expr):
+    """Inside a repair factor: the `old` or `new` value of the buffer that the repair follows."""
+
+    __slots__ = ("which",)
+
+    def __init__(self, which: str, dtype: DType):
+        self.which = which
+        super().__init__(dtype, which)
+
+
+def lift(value: Expr | Number, dtype: DType) -> Expr:
+    """A number as a constant of `dtype`; expressions unchanged."""
+    return value if isinstance(value, Expr) else Const(value, dtype)
+
+
+def apply(op: str, *arguments: Expr, dtype: DType | None = None) -> Expr:
+    """`Apply` whose dtype is the first argument's unless given."""
+    return Apply(op, arguments, dtype or arguments[0].dtype)
+
+
+def select(condition: Expr, yes: Expr, no: Expr | Number) -> Expr:
+    """`yes` where the condition holds, else `no`."""
+    return Apply("where", (condition, yes, lift(no, yes.dtype)), yes.dtype)
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """Every distinct node of the DAG, arguments before users."""
+    seen: set[int] = set()
+    stack = [(expr, False)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            yield node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((argument, False) for argument in reversed(node.arguments))
+
+
+def rewrite(expr: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
+    """The DAG rebuilt bottom up; `change` gives a replacement for a (rebuilt) node, or None to keep it."""
+    done: dict[int, Expr] = {}
+    for node in walk(expr):
+        new = node
+        if isinstance(node, Apply):
+            arguments = tuple(done[id(argument)] for argument in node.arguments)
+            if any(a is not b for a, b in zip(arguments, node.arguments, strict=True)):
+                new = Apply(node.op, arguments, node.dtype)
+        changed = change(new)
+        done[id(node)] = new if changed is None else changed
+    return done[id(expr)]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The accumulator is multiplied by `factor` (over Held old/new) whenever buffer `of` changes (online softmax)."""
+
+    of: str
+    factor: Expr
+
+
+@dataclass(frozen=True)
+class Stage:
+    """write = combine over the reduce dims of body. `combine` is set exactly when there are reduce dims."""
+
+    name: str
+    dims: tuple[Dim, ...]
+    body: Expr
+    write: Access
+    combine: str | None = None
+    repair: Repair | None = None
+    location: Location = NOWHERE
+
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        """Distinct loads of the body, in order of first use."""
+        return tuple(dict.fromkeys(node for node in walk(self.body) if isinstance(node, Load)))
+
+    @property
+    def reads(self) -> tuple[Access, ...]:
+        """Distinct accesses that the stage reads, those inside lookups first."""
+        return tuple(dict.fromkeys(inner for load in self.loads for inner in load.access.accesses()))
+
+    def dim(self, name: str) -> Dim:
+        return next(dim for dim in self.dims if dim.name == name)
+
+    def kind(self, kind: str) -> tuple[Dim, ...]:
+        """The dims of one kind, in order."""
+        return tuple(dim for dim in self.dims if dim.kind == kind)
+
+    def substitute(self, values: dict[str, Affine], dims: Iterable[Dim]) -> "Stage":
+        """The stage over other dims: every old dim in `values` is replaced by its affine expression."""
+
+        def affine(part: Affine) -> Affine:
+            return part.substitute(values)
+
+        def change(expr: Expr) -> Expr | None:
+            if isinstance(expr, Load):
+                return Load(expr.access.map(affine), expr.dtype)
+            return Index(affine(expr.affine)) if isinstance(expr, Index) else None
+
+        return replace(self, dims=tuple(dims), body=rewrite(self.body, change), write=self.write.map(affine))
+
+
+INPUT, CONSTANT, OUTPUT, LOCAL = "input", "constant", "output", "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A dense row-major array that a kernel reads or writes. `role`: input, constant, output or local."""
+
+    name: str
+    shape: tuple[Extent, ...]
+    dtype: DType
+    role: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Buffers and stages in topological order: the unit of tiling, emission and timing."""
+
+    name: str
+    buffers: tuple[Buffer, ...]
+    stages: tuple[Stage, ...]
+
+    def buffer(self, name: str) -> Buffer:
+        return next(buffer for buffer in self.buffers if buffer.name == name)
+
+    def role(self, *roles: str) -> tuple[Buffer, ...]:
+        return tuple(buffer for buffer in self.buffers if buffer.role in roles)
+
+    @property
+    def dims(self) -> dict[str, Dim]:
+        """All dims of all stages by name; a shared name has one extent."""
+        return {dim.name: dim for stage in self.stages for dim in stage.dims}
+
+    def readers(self, buffer: str) -> tuple[Stage, ...]:
+        return tuple(s for s in self.stages if any(access.buffer == buffer for access in s.reads))
+
+    def writers(self, buffer: str) -> tuple[Stage, ...]:
+        return tuple(s for s in self.stages if s.write.buffer == buffer)
