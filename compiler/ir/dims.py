@@ -7,6 +7,7 @@ resolved become opaque atoms. Nothing is guessed: where a relation is not provab
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import count
 from math import gcd
 from typing import Union
 
@@ -48,11 +49,7 @@ class Expr:
 
     def __mul__(self, other: "Dim") -> "Dim":
         return _collect(
-            [
-                (tuple(sorted(a + b, key=str)), m * n)
-                for a, m in self.terms
-                for b, n in _terms(other)
-            ]
+            [(tuple(sorted(a + b, key=str)), m * n) for a, m in self.terms for b, n in _terms(other)]
         )
 
     __rmul__ = __mul__
@@ -87,6 +84,14 @@ Dim = Union[int, Expr]
 def symbol(name: str) -> Expr:
     """The dimension called `name`."""
     return Expr((((name,), 1),))
+
+
+_fresh = count()
+
+
+def fresh(prefix: str = "u") -> Expr:
+    """A new dimension that only the data decide. Frontends rename these in order once a graph is complete."""
+    return symbol(f"{prefix}${next(_fresh)}")
 
 
 def _terms(dim: Dim) -> Iterable[tuple[Monomial, int]]:

@@ -14,7 +14,9 @@ from .rules import broadcast_shapes, same_dtype
 def _matmul_type(x: TensorType, y: TensorType) -> TensorType:
     dtype = same_dtype(x, y)
     if x.rank < 2 or y.rank < 2:
-        raise TypeRuleError(f"matmul needs rank 2 or more, got {x} and {y}", hint="reshape vectors to matrices")
+        raise TypeRuleError(
+            f"matmul needs rank 2 or more, got {x} and {y}", hint="reshape vectors to matrices"
+        )
     if x.shape[-1] != y.shape[-2] and isinstance(x.shape[-1], int) and isinstance(y.shape[-2], int):
         raise TypeRuleError(f"inner dimensions differ: {x} times {y}")
     batch = broadcast_shapes(x.shape[:-2], y.shape[:-2])
@@ -58,7 +60,11 @@ def _conv_type(x: TensorType, w: TensorType, bias: TensorType | None, *, strides
     spatial = x.rank - 2
     if spatial < 1 or w.rank != x.rank:
         raise TypeRuleError(f"conv needs x [N, C, ...] and w [O, C/groups, ...] of one rank, got {x} and {w}")
-    for name, value, size in (("strides", strides, spatial), ("pads", pads, 2 * spatial), ("dilations", dilations, spatial)):
+    for name, value, size in (
+        ("strides", strides, spatial),
+        ("pads", pads, 2 * spatial),
+        ("dilations", dilations, spatial),
+    ):
         if len(value) != size:
             raise TypeRuleError(f"conv: '{name}' has {len(value)} entries, expected {size}")
     if x.shape[1] != w.shape[1] * groups or (isinstance(w.shape[0], int) and w.shape[0] % groups):
@@ -74,7 +80,9 @@ def _conv_type(x: TensorType, w: TensorType, bias: TensorType | None, *, strides
     return TensorType(same_dtype(x, w), (x.shape[0], w.shape[0], *extents))
 
 
-def _conv_cost(results: tuple[TensorType, ...], x: TensorType, w: TensorType, *_: TensorType, **__: object) -> Cost:
+def _conv_cost(
+    results: tuple[TensorType, ...], x: TensorType, w: TensorType, *_: TensorType, **__: object
+) -> Cost:
     return Cost(macs=results[0].elements * product(w.shape[1:]))
 
 
@@ -92,7 +100,10 @@ def _conv_stages(s: Stages, x: Ref, w: Ref, bias: Ref | None, *, strides, pads, 
     positions = s.dims(*extents)
     window = s.reduce(*w.shape[2:])
     (c,) = s.reduce(per_group)
-    at = [p * strides[n] + k * dilations[n] - pads[n] for n, (p, k) in enumerate(zip(positions, window, strict=True))]
+    at = [
+        p * strides[n] + k * dilations[n] - pads[n]
+        for n, (p, k) in enumerate(zip(positions, window, strict=True))
+    ]
     channel = g * per_group + c
     source = x.at(b, channel, *at, fill=0 if any(pads) else None)
     product_ = source * w.at(output, c, *window)
@@ -111,9 +122,24 @@ def _conv_stages(s: Stages, x: Ref, w: Ref, bias: Ref | None, *, strides, pads, 
     cost=_conv_cost,
     samples=(
         case("f32[1, 3, 8, 9]", "f32[4, 3, 3, 3]", None, strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1)),
-        case("f32[2, 4, 7, 7]", "f32[6, 2, 3, 2]", "f32[6]", strides=(2, 1), pads=(1, 0, 0, 1), dilations=(1, 2), groups=2),
+        case(
+            "f32[2, 4, 7, 7]",
+            "f32[6, 2, 3, 2]",
+            "f32[6]",
+            strides=(2, 1),
+            pads=(1, 0, 0, 1),
+            dilations=(1, 2),
+            groups=2,
+        ),
         case("f32[1, 6, 10]", "f32[6, 1, 5]", "f32[6]", strides=(1,), pads=(2, 2), dilations=(1,), groups=6),
-        case("f32[1, 2, 4, 5, 6]", "f32[3, 2, 2, 2, 2]", None, strides=(1, 2, 1), pads=(0,) * 6, dilations=(1, 1, 1)),
+        case(
+            "f32[1, 2, 4, 5, 6]",
+            "f32[3, 2, 2, 2, 2]",
+            None,
+            strides=(1, 2, 1),
+            pads=(0,) * 6,
+            dilations=(1, 1, 1),
+        ),
     ),
 )
 def conv(
@@ -131,7 +157,12 @@ def conv(
     padded = np.pad(x, [(0, 0), (0, 0), *((pads[n], pads[n + spatial]) for n in range(spatial))])
     reach = [d * (k - 1) + 1 for k, d in zip(w.shape[2:], dilations, strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(2, x.ndim)))
-    steps = (slice(None), slice(None), *(slice(None, None, n) for n in strides), *(slice(None, None, n) for n in dilations))
+    steps = (
+        slice(None),
+        slice(None),
+        *(slice(None, None, n) for n in strides),
+        *(slice(None, None, n) for n in dilations),
+    )
     windows = windows[steps]  # [N, C, out..., window...]
     per_group, outputs = w.shape[1], w.shape[0] // groups
     axes = [1, *range(2 + spatial, 2 + 2 * spatial)]

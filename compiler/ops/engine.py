@@ -166,7 +166,8 @@ class Op:
         for name in attributes:
             if name not in known:
                 raise TypeRuleError(
-                    f"{self.name} has no attribute '{name}'", hint=f"it has: {', '.join(sorted(known)) or 'none'}"
+                    f"{self.name} has no attribute '{name}'",
+                    hint=f"it has: {', '.join(sorted(known)) or 'none'}",
                 )
         bound = {}
         for spec in self.attributes:
@@ -307,7 +308,9 @@ def _sample_array(operand: Any, rng: np.random.Generator) -> np.ndarray | None:
     if dtype.kind == "bool":
         return rng.integers(0, 2, shape).astype(bool)
     if dtype.kind == "string":
-        return np.array([f"s{n}" for n in rng.integers(0, 9, max(1, int(np.prod(shape))))], object).reshape(shape)
+        return np.array([f"s{n}" for n in rng.integers(0, 9, max(1, int(np.prod(shape))))], object).reshape(
+            shape
+        )
     if dtype.is_integer:
         bound = min(2 ** (dtype.bits - 1) - 1, 100)
         start = (0 if dtype.kind == "uint" else -bound) if low is None else low

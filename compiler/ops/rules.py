@@ -59,7 +59,9 @@ def same_dtype(*operands: TensorType) -> DType:
     """The dtype that all operands share."""
     dtypes = dict.fromkeys(operand.dtype for operand in operands)
     if len(dtypes) != 1:
-        raise TypeRuleError(f"operands have different dtypes: {', '.join(map(str, dtypes))}", hint="insert a cast")
+        raise TypeRuleError(
+            f"operands have different dtypes: {', '.join(map(str, dtypes))}", hint="insert a cast"
+        )
     return next(iter(dtypes))
 
 

@@ -127,7 +127,8 @@ class Access:
     def map(self, affine: Callable[[Affine], Affine]) -> "Access":
         """The same access with every affine coordinate mapped."""
         index = tuple(
-            Lookup(part.access.map(affine)) if isinstance(part, Lookup) else affine(part) for part in self.index
+            Lookup(part.access.map(affine)) if isinstance(part, Lookup) else affine(part)
+            for part in self.index
         )
         return Access(self.buffer, index, self.fill)
 

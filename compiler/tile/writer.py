@@ -75,7 +75,9 @@ def _coordinate(part: Coordinate) -> Affine | Lookup:
 class Stages:
     """Collects the stages of one op. `operands` and `results` are its tensors (None for an absent operand)."""
 
-    def __init__(self, operands: Iterable[TensorType | None], results: Iterable[TensorType], roles: Iterable[str]):
+    def __init__(
+        self, operands: Iterable[TensorType | None], results: Iterable[TensorType], roles: Iterable[str]
+    ):
         roles = tuple(roles)
         self._buffers: list[Buffer] = []
         self._dims: dict[str, Dim] = {}
@@ -84,7 +86,9 @@ class Stages:
             None if type is None else self._ref(f"x{n}", type.shape, type.dtype, roles[n])
             for n, type in enumerate(operands)
         )
-        self.results = tuple(self._ref(f"y{n}", type.shape, type.dtype, "output") for n, type in enumerate(results))
+        self.results = tuple(
+            self._ref(f"y{n}", type.shape, type.dtype, "output") for n, type in enumerate(results)
+        )
 
     def _ref(self, name: str, shape: tuple[Extent, ...], dtype: DType, role: str) -> Ref:
         buffer = Buffer(name, shape, dtype, role)
