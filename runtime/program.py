@@ -24,8 +24,8 @@ class Slot:
     `dtype` is the IR's name ("f32", "i8", "bf16", "string", "sequence<f32>"); what is no tensor lives on the host only.
     `shape` holds ints or the text of expressions over the program's symbols; None when known only at run time.
     `place`: "constant" and "arena" give a byte offset into the constants or the arena of `device`; a constant of the
-    host (device "") is a slice of the package entry `entry`. "input" and "output" are the caller's arrays. "host" arrays
-    are allocated by the executor, or made by a host step.
+    host (device "") starts there in the package entry `entry`, which for strings is a JSON list of them. "input" and
+    "output" are the caller's arrays. "host" arrays are allocated by the executor, or made by a host step.
     """
 
     name: str
@@ -136,7 +136,9 @@ class Program:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PackageError(
-                f"not a program: {type(error).__name__}: {error}", location=location, hint="recompile the model"
+                f"not a program: {type(error).__name__}: {error}",
+                location=location,
+                hint="recompile the model",
             ) from None
         program.check(location)
         return program
@@ -161,7 +163,9 @@ class Program:
         faults += [f"slot '{name}' is not declared" for name in dict.fromkeys(used) if name not in declared]
         for slot in self.slots:
             if slot.place not in PLACES:
-                faults.append(f"slot '{slot.name}' lies in '{slot.place}', expected one of {', '.join(PLACES)}")
+                faults.append(
+                    f"slot '{slot.name}' lies in '{slot.place}', expected one of {', '.join(PLACES)}"
+                )
             elif slot.place == "arena" and slot.device not in devices:
                 faults.append(f"slot '{slot.name}' lies on '{slot.device}', which has no device program")
         if faults:
@@ -176,5 +180,9 @@ def _read(kind: type[_Record], record: dict[str, Any]) -> _Record:
     """An instance of a dataclass from its JSON object; unknown keys are ignored, lists become tuples."""
     names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
     return kind(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in record.items() if key in names}
+        **{
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in record.items()
+            if key in names
+        }
     )
