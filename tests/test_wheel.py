@@ -20,25 +20,31 @@ FOLDERS = {
 ENTRY_POINTS = re.compile(r"^(\w+) ?= ?(isthmus[\w.]*):(\w+)$", re.MULTILINE)
 
 
-def shipped() -> dict[str, Path]:
-    """Every file of the five folders by its name in the wheel; caches left by Python and editors excepted."""
-    found = {}
-    for package, folder in FOLDERS.items():
-        for path in (ROOT / folder).rglob("*"):
-            name = path.relative_to(ROOT / folder)
-            if path.is_file() and "__pycache__" not in name.parts and not path.name.startswith("."):
-                found[f"{package}/{name.as_posix()}"] = path
-    return found
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the wheel is built from: setuptools leaves build/ behind, and would ship what is stale in it."""
+    copy = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    for folder in FOLDERS.values():
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    return copy
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: setuptools leaves build/ behind, and would ship what is stale in it."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for folder in FOLDERS.values():
-        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+def shipped(source: Path) -> dict[str, Path]:
+    """Every file of the five folders by its name in the wheel."""
+    return {
+        f"{package}/{path.relative_to(source / folder).as_posix()}": path
+        for package, folder in FOLDERS.items()
+        for path in (source / folder).rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, shipped: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built wheel. `shipped` is asked for so that it is listed before the build adds files of its own."""
     destination = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--no-build-isolation", "--no-index", "--wheel-dir", str(destination), str(source)]
@@ -48,10 +54,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_wheel_holds_every_file(wheel: Path) -> None:
+def test_wheel_holds_every_file(wheel: Path, shipped: dict[str, Path]) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    missing, strange = sorted(shipped().keys() - held), sorted(held - shipped().keys())
+    missing, strange = sorted(shipped.keys() - held), sorted(held - shipped.keys())
     assert not missing, (
         f"not in the wheel (add __init__.py, or a pattern to package-data in pyproject.toml): {missing}"
     )
@@ -64,9 +70,9 @@ def test_wheel_adds_one_name_to_site_packages(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"isthmus"}
 
 
-def test_every_folder_with_modules_is_a_package() -> None:
+def test_every_folder_with_modules_is_a_package(shipped: dict[str, Path]) -> None:
     """A folder without __init__.py imports from the tree and is missing from the wheel."""
-    folders = {path.parent for path in shipped().values() if path.suffix == ".py"}
+    folders = {path.parent for path in shipped.values() if path.suffix == ".py"}
     assert not [str(folder) for folder in folders if not (folder / "__init__.py").exists()]
 
 
