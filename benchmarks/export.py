@@ -1,0 +1,161 @@
+"""Builds the benchmark models from the public definitions in transformers and exports them to ONNX.
+
+Weights and normalisation statistics are random, so nothing is downloaded; a model that hardly depends on its
+input would let any compiler pass, so each file is checked for that with ONNX Runtime before it is kept.
+"""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import onnxscript.optimizer
+import torch
+import transformers
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from .models import TOLERANCE, Model, inputs
+
+OPSET = 18
+CLASSES = 1000
+CALIBRATION_SEEDS = range(1000, 1004)
+
+# "eager" is attention as matrix product, scale, mask, softmax, matrix product: the form that every engine's own fusion
+# recognises. The exporter's form of "sdpa" adds a NaN guard between softmax and product.
+ATTENTION = "eager"
+
+
+class Positional(nn.Module):
+    """A transformers model with its inputs by position and its outputs as a tuple."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...], count: int) -> None:
+        super().__init__()
+        self.model = model
+        self.names = names
+        self.count = count
+
+    def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The first `count` outputs of the model."""
+        return tuple(self.model(**dict(zip(self.names, values, strict=True)), return_dict=False)[: self.count])
+
+
+def _resnet(layer: str, depths: list[int], widths: list[int]) -> nn.Module:
+    config = transformers.ResNetConfig(layer_type=layer, depths=depths, hidden_sizes=widths, num_labels=CLASSES)
+    return transformers.ResNetForImageClassification(config)
+
+
+BUILDERS: dict[str, Callable[[], nn.Module]] = {
+    "resnet18": lambda: _resnet("basic", [2, 2, 2, 2], [64, 128, 256, 512]),
+    "resnet50": lambda: _resnet("bottleneck", [3, 4, 6, 3], [256, 512, 1024, 2048]),
+    "mobilenetv2": lambda: transformers.MobileNetV2ForImageClassification(
+        transformers.MobileNetV2Config(tf_padding=False, num_labels=CLASSES)
+    ),
+    "vit_base": lambda: transformers.ViTForImageClassification(
+        transformers.ViTConfig(num_labels=CLASSES, attn_implementation=ATTENTION)
+    ),
+    "bert_base": lambda: transformers.BertModel(transformers.BertConfig(attn_implementation=ATTENTION)),
+    "gpt2": lambda: transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(use_cache=False, attn_implementation=ATTENTION)
+    ),
+}
+
+
+def export(model: Model, file: Path, seed: int = 0) -> str:
+    """Write the model to `file` and return a line about it; raises RuntimeError where the check fails."""
+    torch.manual_seed(seed)
+    example = inputs(model.name, 0)
+    network = Positional(BUILDERS[model.name](), tuple(example), len(model.outputs)).eval()
+    with torch.inference_mode():
+        _randomise(network)
+        _calibrate(network, model)
+        with _quiet():
+            program = torch.onnx.export(
+                network,
+                _tensors(example),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(example),
+                output_names=list(model.outputs),
+                optimize=False,
+            )
+            if program is None:
+                raise RuntimeError(f"{model.name}: torch.onnx.export returned no program")
+            # Not the exporter's own optimiser: it folds the batch normalisations, which is the compiler's work here.
+            onnxscript.optimizer.optimize_ir(program.model)
+            program.save(file, external_data=False)
+    return _check(model, file, network)
+
+
+def _tensors(arrays: dict[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(array) for array in arrays.values())
+
+
+def _randomise(network: nn.Module) -> None:
+    """Weights that keep a unit variance through every product, and normalisations away from the identity."""
+    for module in network.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d, Conv1D)):
+            weight = module.weight
+            tied = isinstance(module, nn.Linear) and module.out_features > 2**14  # an embedding: keeps its own scale
+            if not tied:
+                fan_in = weight.shape[0] if isinstance(module, Conv1D) else weight[0].numel()
+                weight.normal_(0.0, fan_in**-0.5)
+            if module.bias is not None:
+                module.bias.normal_(0.0, 0.1)
+        elif isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
+            module.weight.uniform_(0.5, 1.5)
+            module.bias.normal_(0.0, 0.2)
+    for module in network.modules():
+        norm = getattr(module, "normalization", None)
+        if isinstance(norm, nn.BatchNorm2d) and isinstance(getattr(module, "activation", norm), (nn.Identity, type(None))):
+            # The end of a residual branch. At full weight each block would multiply rounding errors, at this depth
+            # by hundreds; training (and the usual initialisation with zeros) leaves these weights small too.
+            norm.weight.mul_(0.4)
+
+
+def _calibrate(network: nn.Module, model: Model) -> None:
+    """Set each batch normalisation's statistics near those of random inputs, so that depth does not change the scale."""
+
+    def observe(norm: nn.BatchNorm2d, operands: tuple[torch.Tensor, ...]) -> None:
+        variance, mean = torch.var_mean(operands[0], dim=(0, 2, 3))
+        deviation = variance.sqrt()
+        norm.running_mean.copy_(mean + 0.2 * deviation * torch.randn_like(mean))
+        norm.running_var.copy_((variance + 1e-3) * torch.empty_like(variance).uniform_(0.7, 1.4))
+
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if norms:
+        hooks = [norm.register_forward_pre_hook(observe) for norm in norms]
+        batches = [_tensors(inputs(model.name, seed)) for seed in CALIBRATION_SEEDS]
+        network(*(torch.cat(operand) for operand in zip(*batches, strict=True)))
+        for hook in hooks:
+            hook.remove()
+
+
+def _check(model: Model, file: Path, network: nn.Module) -> str:
+    """Compare with torch, and see that two inputs differ in each output by at least 100 tolerances."""
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    first, second = (session.run(None, inputs(model.name, seed)) for seed in (1, 2))
+    with torch.inference_mode():
+        wanted = [output.numpy() for output in network(*_tensors(inputs(model.name, 1)))]
+    error, contrast = 0.0, np.inf
+    for one, two, want in zip(first, second, wanted, strict=True):
+        scale = float(np.abs(want).max())
+        error = max(error, float(np.abs(one - want).max()) / scale)
+        contrast = min(contrast, float(np.abs(one - two).max()) / scale)
+    if not error <= TOLERANCE / 10:
+        raise RuntimeError(f"{model.name}: the ONNX file differs from torch by {error:.1e}, expected 1e-5 at most")
+    if not contrast >= 100 * TOLERANCE:
+        raise RuntimeError(f"{model.name}: two inputs differ by {contrast:.1e} only, expected {100 * TOLERANCE:g} or more")
+    size = file.stat().st_size / 1e6
+    return f"{model.title}: {size:.0f} MB, error to torch {error:.1e}, contrast of two inputs {contrast:.2f}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide the exporter's progress report and deprecation warnings."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,134 @@
+"""The six benchmark models: their names, files and inputs. `python -m benchmarks.models` makes the files.
+
+Building and exporting them needs torch and transformers, and lives in `benchmarks.export`; this module needs numpy only.
+"""
+
+import argparse
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+CACHE = Path(__file__).resolve().parent.parent / "build" / "models"
+TOLERANCE = 1e-4
+"""Largest error of an output, relative to its largest magnitude, that counts as correct in fp32."""
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Images:
+    """One picture: `pixel_values`, float32 [1, 3, size, size]."""
+
+    size: int = 224
+
+    def make(self, rng: np.random.Generator, padding: int) -> Arrays:
+        """A coarse random pattern plus noise; plain noise looks alike to a network that ends in an average."""
+        if padding:
+            raise ValueError("padding: a picture has none, expected 0")
+        cell = self.size // 7
+        coarse = rng.standard_normal((1, 3, 7, 7)).repeat(cell, axis=2).repeat(cell, axis=3)
+        noise = rng.standard_normal((1, 3, self.size, self.size))
+        return {"pixel_values": (coarse + 0.5 * noise).astype(np.float32)}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One row of `input_ids`, int64 [1, length]; with `masked` also `attention_mask` and `token_type_ids`."""
+
+    length: int
+    vocabulary: int
+    masked: bool = False
+
+    def make(self, rng: np.random.Generator, padding: int) -> Arrays:
+        """Random tokens; with `masked` the last `padding` positions are masked and the rest splits in two segments."""
+        if padding and not self.masked or not 0 <= padding < self.length:
+            raise ValueError(f"padding: {padding} positions do not fit this model's input")
+        shape = (1, self.length)
+        arrays = {"input_ids": rng.integers(0, self.vocabulary, shape, dtype=np.int64)}
+        if self.masked:
+            kept = self.length - padding
+            positions = np.arange(self.length, dtype=np.int64)[None]
+            arrays["attention_mask"] = (positions < kept).astype(np.int64)
+            second = (positions >= rng.integers(1, kept)) & (positions < kept) if kept > 1 else positions < 0
+            arrays["token_type_ids"] = second.astype(np.int64)
+        return arrays
+
+
+@dataclass(frozen=True)
+class Model:
+    """A benchmark model: the name of its file, the kind of its input, and the outputs in order."""
+
+    name: str
+    title: str
+    kind: Images | Tokens
+    outputs: tuple[str, ...] = ("logits",)
+
+
+MODELS: Mapping[str, Model] = {
+    model.name: model
+    for model in (
+        Model("resnet18", "ResNet-18", Images()),
+        Model("resnet50", "ResNet-50", Images()),
+        Model("mobilenetv2", "MobileNetV2", Images()),
+        Model("vit_base", "ViT-base", Images()),
+        Model("bert_base", "BERT-base", Tokens(128, 30522, masked=True), ("last_hidden_state", "pooler_output")),
+        Model("gpt2", "GPT-2", Tokens(64, 50257)),
+    )
+}
+
+
+def find(name: str) -> Model:
+    """The model of that name; raises ValueError that lists the names."""
+    if name not in MODELS:
+        raise ValueError(f"{name}: not a benchmark model, expected one of {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def inputs(name: str, seed: int = 0, *, padding: int = 0) -> Arrays:
+    """Random inputs by name, the same for the same seed; `padding` masks that many positions at the end (BERT)."""
+    return find(name).kind.make(np.random.default_rng([seed, padding]), padding)
+
+
+def path(name: str, folder: Path = CACHE) -> Path:
+    """Where the model's ONNX file lies."""
+    return folder / f"{find(name).name}.onnx"
+
+
+def ensure(names: Iterable[str] = tuple(MODELS), folder: Path = CACHE, seed: int = 0) -> list[Path]:
+    """The models' files, made where they are missing; raises RuntimeError where a made model fails its check."""
+    files = [path(name, folder) for name in names]
+    missing = [file for file in files if not file.exists()]
+    if missing:
+        from .export import export  # torch and transformers, wanted only here
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in missing:
+            draft = file.with_suffix(f".{os.getpid()}.part")
+            try:
+                print(export(find(file.stem), draft, seed), flush=True)
+                draft.replace(file)
+            finally:
+                draft.unlink(missing_ok=True)
+    return files
+
+
+def main() -> None:
+    """Make the models named on the command line, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description="Make the benchmark models.")
+    parser.add_argument("names", nargs="*", default=list(MODELS), help="models to make (default: all)")
+    parser.add_argument("--folder", type=Path, default=CACHE, help="where the files go (default: build/models)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random weights")
+    options = parser.parse_args()
+    try:
+        files = ensure(options.names, options.folder, options.seed)
+    except ValueError as error:
+        parser.error(str(error))
+    for file in files:
+        print(file)
+
+
+if __name__ == "__main__":
+    main()
