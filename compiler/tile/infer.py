@@ -1,0 +1,123 @@
+"""Boxes: what part of each dim and buffer is needed inside a tile, inferred backwards from the access maps.
+
+One function serves the tiler (sizes are numpy arrays of candidates), the interpreter (loop variables have values) and
+the emitters (loop variables are machine values): a box has a low end that is affine in loop variables and a size.
+The idea is Halide's bounds inference, short because all maps are affine boxes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..diagnostics import VerifyError
+from .stage import LOCAL, Access, Affine, Kernel, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Elements low .. low + size - 1. `low` is affine in loop variables; `size` an int (or an array of candidates)."""
+
+    low: Affine
+    size: Any
+
+
+def affine_range(affine: Affine, ranges: Mapping[str, Range]) -> Range:
+    """The range of an affine expression whose dims have the given ranges (interval arithmetic)."""
+    low = Affine((), affine.const)
+    size: Any = 1
+    for name, coefficient in affine.terms:
+        inner = ranges[name]
+        reach = (inner.size - 1) * abs(coefficient)
+        low = low + inner.low * coefficient
+        if coefficient < 0:
+            if not isinstance(reach, int | np.integer):
+                raise VerifyError(f"dim '{name}' runs backwards in an access that is tiled by candidates")
+            low = low - int(reach)
+        size = size + reach
+    return Range(low, size)
+
+
+def hull(first: Range, second: Range) -> Range:
+    """The smallest range that holds both; their low ends must differ by a constant."""
+    if first == second:
+        return first
+    difference = second.low - first.low
+    if difference.terms:
+        raise VerifyError(
+            f"can't infer one box for ranges that start at {first.low} and {second.low}: "
+            "they move differently with the loops"
+        )
+    start = min(0, difference.const)
+    end = _maximum(first.size, difference.const + second.size)
+    return Range(first.low + start, end - start)
+
+
+def _maximum(a: Any, b: Any) -> Any:
+    return max(a, b) if isinstance(a, int) and isinstance(b, int) else np.maximum(a, b)
+
+
+def access_box(access: Access, ranges: Mapping[str, Range], shape: tuple[int, ...]) -> tuple[Range, ...]:
+    """The part of a buffer that an access touches; a gathered axis is touched whole."""
+    return tuple(
+        affine_range(part, ranges) if isinstance(part, Affine) else Range(Affine(), extent)
+        for part, extent in zip(access.index, shape, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """For every stage the range of each of its dims, for every local the box that its readers need."""
+
+    stages: dict[str, dict[str, Range]]
+    locals: dict[str, tuple[Range, ...]]
+
+    def buffer(self, kernel: Kernel, name: str) -> tuple[Range, ...]:
+        """The hull of what all stages read and write of a buffer."""
+        shape = kernel.buffer(name).shape
+        found: tuple[Range, ...] | None = None
+        for stage in kernel.stages:
+            for access in (*stage.reads, stage.write):
+                if access.buffer == name:
+                    box = access_box(access, self.stages[stage.name], shape)  # type: ignore[arg-type]
+                    found = box if found is None else tuple(map(hull, found, box))
+        assert found is not None, f"no stage touches buffer {name}"
+        return found
+
+
+def infer(kernel: Kernel, loops: Mapping[str, Range]) -> Boxes:
+    """Boxes of all stages and locals when the dims in `loops` are confined to the given ranges.
+
+    A stage that writes an output takes ranges from the loops of the same name; one that feeds others takes the hull
+    of what they read, inverted through its write map (one dim an axis); reduce dims take their loop, else all.
+    """
+    stages: dict[str, dict[str, Range]] = {}
+    needed: dict[str, tuple[Range, ...]] = {}
+    roles = {buffer.name: buffer for buffer in kernel.buffers}
+    for stage in reversed(kernel.stages):
+        ranges = {dim.name: loops.get(dim.name, Range(Affine(), dim.extent)) for dim in stage.dims}
+        target = roles[stage.write.buffer]
+        if target.role == LOCAL and target.name in needed:
+            ranges.update(_inverted(stage, needed[target.name]))
+        stages[stage.name] = ranges
+        for access in stage.reads:
+            buffer = roles[access.buffer]
+            if buffer.role != LOCAL:
+                continue
+            box = access_box(access, ranges, buffer.shape)  # type: ignore[arg-type]
+            old = needed.get(buffer.name)
+            needed[buffer.name] = box if old is None else tuple(map(hull, old, box))
+    return Boxes(stages, needed)
+
+
+def _inverted(stage: Stage, box: tuple[Range, ...]) -> dict[str, Range]:
+    ranges = {}
+    for part, range_ in zip(stage.write.index, box, strict=True):
+        if isinstance(part, Affine) and part.terms:
+            if part.single is None:
+                raise VerifyError(
+                    f"stage {stage.name} writes a local at {part}; a local takes one plain dim an axis"
+                )
+            ranges[part.single] = range_
+    return ranges
