@@ -1,0 +1,234 @@
+"""The `.isth` container: a zip of stored entries, equal bytes for equal contents, large entries at page boundaries.
+
+`manifest.json` comes first, `program.json` second, the rest by name. Load checks structure, sizes, manifest, and the
+hash of everything that is executed; weights are checked at the first run (CRC-32, the zip's own) or by `verify`
+(SHA-256 of every entry).
+"""
+
+import hashlib
+import mmap
+import os
+import secrets
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .errors import PackageError
+from .manifest import Entry, Manifest
+from .memory import aligned
+from .program import Program
+
+MANIFEST, PROGRAM = "manifest.json", "program.json"
+PAGE, LINE = 4096, 64
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can express
+_PADDING = 0xD935  # the extra field that Android's zipalign registered for padding
+_DAMAGED = "the file is damaged or cut short; copy it again or recompile the model"
+
+Buffer = bytes | bytearray | memoryview | np.ndarray
+
+
+class Artefact:
+    """A package's contents, in memory or mapped from a file; immutable."""
+
+    def __init__(self, manifest: Manifest, program: Program, entries: Mapping[str, Buffer]):
+        """A package from its parts; sizes and hashes are filled into the manifest. Aligned entries are not copied."""
+        self.program = program
+        self.location = manifest.model or "package"
+        self._entries = {name: aligned(_bytes(entries[name])) for name in sorted(entries)}
+        self._entries[PROGRAM] = _bytes(program.to_json().encode())
+        self._check_references()
+        self._manifest = manifest
+        self._crc: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Artefact":
+        """Map a file; PackageError in one line for what is no sound package, VersionError for a newer format."""
+        self = cls.__new__(cls)
+        self.location = str(path)
+        self._lock = threading.Lock()
+        self._entries, self._crc = _map(Path(path))
+        if MANIFEST not in self._entries:
+            raise PackageError(
+                f"no {MANIFEST} in it", location=self.location, hint="expected an .isth package"
+            )
+        self.verify_once([MANIFEST])
+        self._manifest = Manifest.from_json(self._entries.pop(MANIFEST).tobytes(), f"{path}:{MANIFEST}")
+        self._check_sizes()
+        if PROGRAM not in self._entries:
+            raise PackageError(f"no {PROGRAM} in it", location=self.location, hint=_DAMAGED)
+        self._check_hashes([PROGRAM])
+        self.program = Program.from_json(self._entries[PROGRAM].tobytes(), f"{path}:{PROGRAM}")
+        self._check_references()
+        self._check_hashes([device.code for device in self.program.devices if device.code])
+        return self
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest with the size and hash of every entry."""
+        if self._manifest.entries:
+            return self._manifest
+        from concurrent.futures import ThreadPoolExecutor  # a tenth of the time that a plain load takes
+
+        with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
+            hashes = dict(zip(self._entries, pool.map(_sha256, self._entries.values()), strict=True))
+        entries = {name: Entry(data.size, hashes[name]) for name, data in self._entries.items()}
+        return replace(self._manifest, entries=entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all entries but the manifest."""
+        return tuple(self._entries)
+
+    def entry(self, name: str) -> np.ndarray:
+        """The bytes of an entry, u8[size], read-only where they are mapped; PackageError when there is none."""
+        if name not in self._entries:
+            raise PackageError(
+                f"no entry '{name}'", location=self.location, hint=f"it has {', '.join(self._entries)}"
+            )
+        return self._entries[name]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the package; the file appears whole or not at all. PackageError when it can't be written."""
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        try:
+            with open(temporary, "xb") as file:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                    _write(archive, MANIFEST, _bytes(self.manifest.to_json().encode()))
+                    _write(archive, PROGRAM, self._entries[PROGRAM])
+                    for name in sorted(self._entries.keys() - {PROGRAM}):
+                        _write(archive, name, self._entries[name])
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except OSError as error:
+            raise PackageError(
+                f"can't be written: {error.strerror or error}",
+                location=str(path),
+                hint="choose a folder that exists, is writable and has space",
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def verify(self) -> None:
+        """Compare every entry with its SHA-256; PackageError names each that differs. About a second a gigabyte."""
+        self._check_hashes(list(self._entries))
+
+    def verify_once(self, names: list[str]) -> None:
+        """Compare entries that were mapped from a file with their CRC-32, each the first time it is asked for."""
+        with self._lock:
+            for name in names:
+                expected = self._crc.get(name)
+                if expected is not None and zlib.crc32(self._entries[name].data) != expected:
+                    raise PackageError(
+                        "its bytes changed since it was made", location=self._at(name), hint=_DAMAGED
+                    )
+                self._crc.pop(name, None)
+
+    def _at(self, name: str) -> str:
+        return f"{self.location}:{name}"
+
+    def _check_sizes(self) -> None:
+        listed, found = self.manifest.entries, self._entries
+        for name in listed.keys() | found.keys():
+            if name not in found:
+                raise PackageError("the entry is missing", location=self._at(name), hint=_DAMAGED)
+            if name not in listed:
+                raise PackageError("the manifest does not list it", location=self._at(name), hint=_DAMAGED)
+            if listed[name].size != found[name].size:
+                raise PackageError(
+                    f"{found[name].size} bytes, expected {listed[name].size}",
+                    location=self._at(name),
+                    hint=_DAMAGED,
+                )
+
+    def _check_hashes(self, names: list[str]) -> None:
+        wrong = [name for name in names if _sha256(self._entries[name]) != self.manifest.entries[name].sha256]
+        if wrong:
+            raise PackageError(
+                "its SHA-256 differs from the manifest's", location=self._at(", ".join(wrong)), hint=_DAMAGED
+            )
+
+    def _check_references(self) -> None:
+        """Every entry that the program names must be there, and every constant inside it."""
+        wanted = [name for device in self.program.devices for name in (device.code, device.constants)]
+        wanted += [slot.entry for slot in self.program.slots if slot.place == "constant" and not slot.device]
+        absent = [name for name in dict.fromkeys(wanted) if name and name not in self._entries]
+        if absent:
+            raise PackageError(
+                f"the program needs {', '.join(absent)}", location=self.location, hint=_DAMAGED
+            )
+
+
+def _map(path: Path) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Entries of a zip as views of the mapped file, and their CRCs."""
+    location = str(path)
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            infos = archive.infolist()
+            content = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+    except FileNotFoundError:
+        raise PackageError(
+            "no such file", location=location, hint="give the path of an .isth package"
+        ) from None
+    except OSError as error:
+        raise PackageError(f"can't be read: {error.strerror or error}", location=location) from None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError, EOFError) as error:
+        raise PackageError(
+            f"not a package, or a damaged one ({error})", location=location, hint=_DAMAGED
+        ) from None
+    entries: dict[str, np.ndarray] = {}
+    for info in infos:
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.filename in entries:
+            raise PackageError(
+                "entry is compressed, encrypted or double",
+                location=f"{location}:{info.filename}",
+                hint=_DAMAGED,
+            )
+        start = _data_offset(content, info.header_offset)
+        if start is None or start + info.file_size > content.size or info.compress_size != info.file_size:
+            raise PackageError(
+                "the entry is cut short", location=f"{location}:{info.filename}", hint=_DAMAGED
+            )
+        entries[info.filename] = content[start : start + info.file_size]
+    return entries, {info.filename: info.CRC for info in infos}
+
+
+def _data_offset(content: np.ndarray, header: int) -> int | None:
+    """Where an entry's bytes start: its local header's name and extra field may differ from the directory's."""
+    if not 0 <= header <= content.size - _LOCAL_HEADER.size:
+        return None
+    magic, name, extra = _LOCAL_HEADER.unpack_from(content.data, header)
+    return header + _LOCAL_HEADER.size + name + extra if magic == b"PK\x03\x04" else None
+
+
+def _write(archive: zipfile.ZipFile, name: str, data: np.ndarray) -> None:
+    info = zipfile.ZipInfo(name, _STAMP)
+    info.create_system, info.external_attr = 3, 0o644 << 16  # Unix, whatever the machine
+    info.file_size = data.size
+    large = data.size * 1.05 > zipfile.ZIP64_LIMIT  # zipfile's own rule for the 20 bytes of a 64-bit size
+    header = archive.fp.tell() + 30 + len(name.encode()) + (20 if large else 0)  # type: ignore[union-attr]
+    boundary = PAGE if data.size >= PAGE else LINE
+    padding = -(header + 4) % boundary
+    info.extra = _PADDING.to_bytes(2, "little") + padding.to_bytes(2, "little") + bytes(padding)
+    with archive.open(info, "w") as file:
+        file.write(data.data)
+
+
+def _bytes(data: Buffer) -> np.ndarray:
+    if isinstance(data, np.ndarray):
+        return np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    return np.frombuffer(data, np.uint8)
+
+
+def _sha256(data: np.ndarray) -> str:
+    return hashlib.sha256(data.data).hexdigest()
