@@ -5,6 +5,7 @@ Read from the source with `ast`, so that an import inside a function or under TY
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -232,6 +233,31 @@ def test_third_party_imports_stay_where_they_belong() -> None:
             if top != "isthmus" and top not in sys.stdlib_module_names and top not in allowed:
                 problems.append(f"{name}:{line}: imports {top}, allowed here are {sorted(allowed)}")
     listed(problems)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "absent"),
+    [
+        (
+            "isthmus.runtime",
+            ("isthmus.compiler", "isthmus.frontends", "isthmus.backends", "onnx", "llvmlite"),
+        ),
+        ("isthmus.compiler.ops", ("isthmus.compiler.passes", "isthmus.backends", "onnx", "llvmlite", "lark")),
+        ("isthmus.frontends", ("isthmus.compiler.tile.tiler", "isthmus.backends", "onnx", "llvmlite")),
+    ],
+)
+def test_importing_a_layer_loads_nothing_above_it(loaded: str, absent: tuple[str, ...]) -> None:
+    """What the source says holds in a process too: a package's __init__ pulls in what it names."""
+    script = f"import {loaded}, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True, cwd="/"
+    )
+    listed(
+        f"import {loaded} loads {name}"
+        for name in done.stdout.split()
+        for each in absent
+        if within(name, each)
+    )
 
 
 def words(text: str) -> set[str]:
