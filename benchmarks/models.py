@@ -1,6 +1,6 @@
 """The six benchmark models: their names, files and inputs. `python -m benchmarks.models` makes the files.
 
-Building and exporting them needs torch and transformers, and lives in `benchmarks.export`; this module needs numpy only.
+Building and exporting them needs torch and transformers, and lives in `benchmarks.export`; this needs numpy only.
 """
 
 import argparse
@@ -44,7 +44,7 @@ class Tokens:
 
     def make(self, rng: np.random.Generator, padding: int) -> Arrays:
         """Random tokens; with `masked` the last `padding` positions are masked and the rest splits in two segments."""
-        if padding and not self.masked or not 0 <= padding < self.length:
+        if (padding and not self.masked) or not 0 <= padding < self.length:
             raise ValueError(f"padding: {padding} positions do not fit this model's input")
         shape = (1, self.length)
         arrays = {"input_ids": rng.integers(0, self.vocabulary, shape, dtype=np.int64)}
@@ -74,7 +74,9 @@ MODELS: Mapping[str, Model] = {
         Model("resnet50", "ResNet-50", Images()),
         Model("mobilenetv2", "MobileNetV2", Images()),
         Model("vit_base", "ViT-base", Images()),
-        Model("bert_base", "BERT-base", Tokens(128, 30522, masked=True), ("last_hidden_state", "pooler_output")),
+        Model(
+            "bert_base", "BERT-base", Tokens(128, 30522, masked=True), ("last_hidden_state", "pooler_output")
+        ),
         Model("gpt2", "GPT-2", Tokens(64, 50257)),
     )
 }
@@ -117,9 +119,13 @@ def ensure(names: Iterable[str] = tuple(MODELS), folder: Path = CACHE, seed: int
 
 def main() -> None:
     """Make the models named on the command line, or all of them."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description="Make the benchmark models.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.models", description="Make the benchmark models."
+    )
     parser.add_argument("names", nargs="*", default=list(MODELS), help="models to make (default: all)")
-    parser.add_argument("--folder", type=Path, default=CACHE, help="where the files go (default: build/models)")
+    parser.add_argument(
+        "--folder", type=Path, default=CACHE, help="where the files go (default: build/models)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random weights")
     options = parser.parse_args()
     try:
