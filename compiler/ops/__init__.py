@@ -3,7 +3,7 @@
 Importing this package registers every family.
 """
 
-from . import contract, math
+from . import attention, contract, math, norm, pool
 from .engine import REGISTRY, Op, get, op
 
-__all__ = ["REGISTRY", "Op", "contract", "get", "math", "op"]
+__all__ = ["REGISTRY", "Op", "attention", "contract", "get", "math", "norm", "op", "pool"]

@@ -4,6 +4,7 @@
     s.store(s.results[0][i, j], s.total("sum", x[i, k] * w[k, j]))
 
 Dims of a stage are those that occur in its expression and its target; a stage is recorded where a value is stored.
+A dim that its target lacks is reduced, so one dim may be parallel in one stage and reduced in the next (softmax's row).
 """
 
 from collections.abc import Iterable
@@ -138,18 +139,35 @@ class Stages:
                 *(n for e in walk(body) if isinstance(e, Index) for n in e.affine.dims),
             ]
         )
-        dims = tuple(d for name, d in self._dims.items() if name in names)
+        dims = tuple(self._kinded(d, target.access) for name, d in self._dims.items() if name in names)
         if body.dtype != target.dtype:
             body = Apply("cast", (body,), target.dtype)
         self._stages.append(Stage(f"s{len(self._stages)}", dims, body, target.access, combine, repair))
 
-    def total(self, combine: str, body: Expr, over: Iterable[Affine], dtype: DType | None = None) -> Load:
-        """Reduce `body` into a new local indexed by the parallel dims `over`; returns the element read back."""
+    @staticmethod
+    def _kinded(dim: Dim, target: Access) -> Dim:
+        if dim.kind == SCAN:
+            return dim
+        return Dim(dim.name, dim.extent, PARALLEL if dim.name in target.dims else REDUCE)
+
+    def total(
+        self,
+        combine: str | None,
+        body: Expr,
+        over: Iterable[Affine],
+        dtype: DType | None = None,
+        repair: Repair | None = None,
+    ) -> Load:
+        """Reduce `body` into a new local indexed by the dims `over`; returns the element read back."""
         over = tuple(over)
         extents = [self._dims[part.dims[0]].extent for part in over]
         element = self.local(extents, dtype or body.dtype)[over]
-        self.store(element, body, combine)
+        self.store(element, body, combine, repair)
         return element
+
+    def value(self, body: Expr, over: Iterable[Affine]) -> Load:
+        """Keep `body` in a new local indexed by the dims `over`; returns the element read back."""
+        return self.total(None, body, over)
 
     def kernel(self, name: str) -> Kernel:
         """What was recorded."""

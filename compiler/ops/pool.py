@@ -1,0 +1,344 @@
+"""Pooling windows over the spatial axes of [N, C, ...]. Pads are all begins, then all ends.
+
+Rounding the output extent up (ceil mode) is extra end padding here: part of `pads` where the padding value decides
+alone, a separate `overhang` in the average, whose divisor never counts it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..diagnostics import TypeRuleError
+from ..ir.types import DType, TensorType, boolean, dtype_of, i64
+from ..tile.stage import Affine, Expr, Load, apply, lift, select
+from ..tile.writer import Ref, Stages
+from .contract import conv_extent
+from .engine import Cost, Tolerance, case, op
+from .rules import wide, widen
+
+
+def _window_type(
+    x: TensorType,
+    *,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    pads: tuple[int, ...],
+    dilations: tuple[int, ...],
+    overhang: tuple[int, ...] = (),
+    **_: object,
+) -> TensorType:
+    spatial = x.rank - 2
+    if spatial < 1 or x.dtype == boolean:
+        raise TypeRuleError(f"pooling needs numbers [N, C, ...], got {x}")
+    for name, value, size in (
+        ("kernel", kernel, spatial),
+        ("strides", strides, spatial),
+        ("pads", pads, 2 * spatial),
+        ("dilations", dilations, spatial),
+        ("overhang", overhang or (0,) * spatial, spatial),
+    ):
+        if len(value) != size:
+            raise TypeRuleError(f"pooling: '{name}' has {len(value)} entries, expected {size} for {x}")
+    if min(*kernel, *strides, *dilations) < 1 or min(*pads, *overhang, 0) < 0:
+        raise TypeRuleError(
+            "pooling: kernel, strides and dilations must be positive, pads and overhang not negative"
+        )
+    padding = _padding(pads, overhang)
+    extents = [
+        conv_extent(x.shape[2 + n], kernel[n], strides[n], dilations[n], sum(padding[n]))
+        for n in range(spatial)
+    ]
+    if any(isinstance(extent, int) and extent < 1 for extent in extents):
+        raise TypeRuleError(f"pooling: the window {kernel} is larger than the padded input {x}")
+    return TensorType(x.dtype, (*x.shape[:2], *extents))
+
+
+def _float_window_type(x: TensorType, **attributes: Any) -> TensorType:
+    if not x.dtype.is_float:
+        raise TypeRuleError(f"this pooling needs floats, got {x}", hint="insert a cast")
+    return _window_type(x, **attributes)
+
+
+def _padding(pads: tuple[int, ...], overhang: tuple[int, ...] = ()) -> list[tuple[int, int]]:
+    """(before, after) of each spatial axis."""
+    spatial = len(pads) // 2
+    extra = overhang or (0,) * spatial
+    return [(pads[n], pads[spatial + n] + extra[n]) for n in range(spatial)]
+
+
+def _cost(results: tuple[TensorType, ...], x: TensorType, *, kernel: tuple[int, ...], **_: object) -> Cost:
+    return Cost(operations=results[0].elements * int(np.prod(kernel)))
+
+
+def lowest(dtype: DType) -> float | int:
+    """The identity of max in a dtype."""
+    return -float("inf") if dtype.is_float else int(np.iinfo(dtype.numpy).min)
+
+
+def _read(
+    x: Ref,
+    outer: tuple[Affine, ...],
+    positions: tuple[Affine, ...],
+    taps: tuple[Affine, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    padding: list[tuple[int, int]],
+    fill: float | int,
+) -> Load:
+    at = [
+        p * stride + tap * dilation - before
+        for p, tap, stride, dilation, (before, _) in zip(
+            positions, taps, strides, dilations, padding, strict=True
+        )
+    ]
+    return x.at(*outer, *at, fill=fill if any(map(any, padding)) else None)
+
+
+def _slices(
+    x: np.ndarray,
+    fill: float | int,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    padding: list[tuple[int, int]],
+) -> Iterator[np.ndarray]:
+    """For each position in the window, in row-major order, the elements that all windows have there."""
+    padded = np.pad(x, [(0, 0), (0, 0), *padding], constant_values=fill) if any(map(any, padding)) else x
+    extents = [
+        conv_extent(size, k, stride, dilation, 0)
+        for size, k, stride, dilation in zip(padded.shape[2:], kernel, strides, dilations, strict=True)
+    ]
+    for taps in np.ndindex(*kernel):
+        yield padded[
+            (
+                ...,
+                *(
+                    slice(tap * dilation, tap * dilation + (extent - 1) * stride + 1, stride)
+                    for tap, dilation, stride, extent in zip(taps, dilations, strides, extents, strict=True)
+                ),
+            )
+        ]
+
+
+def _max_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations) -> None:
+    y = s.results[0]
+    outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*kernel)
+    element = _read(x, outer, positions, taps, strides, dilations, _padding(pads), lowest(x.dtype))
+    s.store(y[(*outer, *positions)], element, "max")
+
+
+@op(
+    "nn.max_pool",
+    infer=_window_type,
+    stages=_max_stages,
+    cost=_cost,
+    samples=(
+        case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
+        case("f32[2, 5, 13]", kernel=(4,), strides=(3,), pads=(0, 2), dilations=(2,)),
+        case("f64[1, 2, 5, 6, 7]", kernel=(2, 1, 3), strides=(1, 2, 2), pads=(0,) * 6, dilations=(1, 1, 2)),
+        case("i8[1, 2, 5, 5]", kernel=(2, 2), strides=(2, 2), pads=(0, 0, 1, 1), dilations=(1, 1)),
+    ),
+)
+def max_pool(
+    x,
+    *,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    pads: tuple[int, ...],
+    dilations: tuple[int, ...],
+):
+    """Largest element of each window; padding never wins."""
+    parts = _slices(x, lowest(dtype_of(x.dtype)), kernel, strides, dilations, _padding(pads))
+    out = next(parts).copy()
+    for part in parts:
+        np.maximum(out, part, out=out)
+    return out
+
+
+def _indices_type(x: TensorType, **attributes: Any) -> tuple[TensorType, TensorType]:
+    values = _window_type(x, **attributes)
+    return values, values.with_dtype(i64)
+
+
+@op(
+    "nn.max_pool_indices",
+    infer=_indices_type,
+    cost=_cost,
+    samples=(
+        case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
+        case("i8[2, 5, 13]", kernel=(4,), strides=(3,), pads=(0, 2), dilations=(2,)),
+    ),
+)
+def max_pool_indices(
+    x,
+    *,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    pads: tuple[int, ...],
+    dilations: tuple[int, ...],
+):
+    """Max pooling with, for each window, the row-major position in all of x of its first largest element."""
+    where = np.arange(x.size, dtype=np.int64).reshape(x.shape)
+    window = kernel, strides, dilations, _padding(pads)
+    values, places = None, None
+    for part, place in zip(
+        _slices(x, lowest(dtype_of(x.dtype)), *window), _slices(where, -1, *window), strict=True
+    ):
+        if values is None:
+            values, places = part.copy(), place.copy()
+            continue
+        wins = (place >= 0) & ((places < 0) | (part > values) | ((part != part) & (values == values)))
+        values, places = np.where(wins, part, values), np.where(wins, place, places)
+    return values, places
+
+
+def _divisor(
+    s: Stages, x: Ref, positions: tuple[Affine, ...], *, kernel, strides, pads, dilations, include, overhang
+) -> Expr | int | None:
+    """How many elements count in the window at `positions`; None where that has no affine form.
+
+    Per axis: all of the window where no window reaches what does not count, else the length of an intersection.
+    """
+    dtype = wide(x.dtype)
+    spatial = len(kernel)
+    constant, divisor = 1, lift(1, dtype)
+    for n, position in enumerate(positions):
+        before, after = pads[n], pads[spatial + n]
+        if not (overhang[n] if include else before or after or overhang[n]):
+            constant *= kernel[n]
+            continue
+        low, high = (-before, x.shape[2 + n] + after) if include else (0, x.shape[2 + n])
+        if not isinstance(high, int):
+            return None
+        start = position * strides[n] - before
+        if dilations[n] == 1:
+            first = apply("max", s.index(start), lift(low, i64))
+            last = apply("min", s.index(start + kernel[n]), lift(high, i64))
+            count = (last - first).cast(dtype)
+        else:
+            (tap,) = s.reduce(kernel[n])
+            at = s.index(start + tap * dilations[n])
+            counts = apply("and", at >= low, at < high, dtype=boolean)
+            count = s.total("sum", select(counts, lift(1, dtype), 0), [position])
+        divisor = divisor * count
+    return constant if divisor == lift(1, dtype) else divisor * constant
+
+
+def _avg_stages(
+    s: Stages, x: Ref, *, kernel, strides, pads, dilations, count_include_pad, overhang
+) -> object:
+    y = s.results[0]
+    overhang = overhang or (0,) * len(kernel)
+    dtype = wide(x.dtype)
+    outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*kernel)
+    divisor = _divisor(
+        s,
+        x,
+        positions,
+        kernel=kernel,
+        strides=strides,
+        pads=pads,
+        dilations=dilations,
+        include=count_include_pad,
+        overhang=overhang,
+    )
+    index = (*outer, *positions)
+    element = _read(x, outer, positions, taps, strides, dilations, _padding(pads, overhang), 0).cast(dtype)
+    if divisor is None:
+        return NotImplemented
+    if not isinstance(divisor, int):
+        s.store(y[index], s.total("sum", element, index) / divisor)
+    elif element.dtype == y.dtype:
+        s.store(y[index], element * (1 / divisor), "sum")
+    else:
+        s.store(y[index], s.total("sum", element * (1 / divisor), index))
+    return None
+
+
+@op(
+    "nn.avg_pool",
+    infer=_float_window_type,
+    stages=_avg_stages,
+    cost=_cost,
+    samples=(
+        case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
+        case(
+            "f32[1, 2, 7, 8]",
+            kernel=(3, 3),
+            strides=(2, 2),
+            pads=(1, 0, 1, 1),
+            dilations=(1, 1),
+            count_include_pad=True,
+            overhang=(0, 1),
+        ),
+        case("f64[2, 5, 13]", kernel=(4,), strides=(3,), pads=(1, 2), dilations=(2,)),
+        case("f32[2, 5, 7, 7]", kernel=(7, 7), strides=(1, 1), pads=(0,) * 4, dilations=(1, 1)),
+        case("f16[1, 2, 5, 6, 7]", kernel=(2, 1, 3), strides=(1, 2, 2), pads=(0,) * 6, dilations=(1, 1, 2)),
+    ),
+)
+def avg_pool(
+    x,
+    *,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    pads: tuple[int, ...],
+    dilations: tuple[int, ...],
+    count_include_pad: bool = False,
+    overhang: tuple[int, ...] = (),
+):
+    """Mean of each window. `pads` count in the divisor if `count_include_pad`; `overhang`, added to the end, never."""
+    padding = _padding(pads, overhang)
+    data = widen(x)
+    spatial = len(kernel)
+    ones = np.ones((1, 1, *x.shape[2:]), data.dtype)
+    if count_include_pad:
+        ones = np.pad(ones, [(0, 0), (0, 0), *_padding(pads)], constant_values=1)
+        counted = [(0, padding[n][1] - pads[spatial + n]) for n in range(spatial)]
+    else:
+        counted = padding
+    total = sum(_slices(data, 0, kernel, strides, dilations, padding))
+    return (total / sum(_slices(ones, 0, kernel, strides, dilations, counted))).astype(x.dtype, copy=False)
+
+
+def _power(x: Expr, exponent: float) -> Expr:
+    return apply("pow", x, lift(exponent, x.dtype))
+
+
+def _lp_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, p) -> None:
+    y = s.results[0]
+    dtype = wide(x.dtype)
+    outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*kernel)
+    index = (*outer, *positions)
+    element = _read(x, outer, positions, taps, strides, dilations, _padding(pads), 0).cast(dtype)
+    raised = element * element if p == 2 else _power(apply("abs", element), p)
+    total = s.total("sum", raised, index)
+    s.store(y[index], apply("sqrt", total) if p == 2 else _power(total, 1 / p))
+
+
+@op(
+    "nn.lp_pool",
+    infer=_float_window_type,
+    stages=_lp_stages,
+    cost=_cost,
+    tolerance=Tolerance(relative=2e-5),
+    samples=(
+        case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1), p=2),
+        case("f64[2, 5, 13]", kernel=(4,), strides=(3,), pads=(1, 2), dilations=(2,), p=3),
+        case("f32[2, 5, 13]", kernel=(4,), strides=(1,), pads=(0, 0), dilations=(1,), p=1),
+    ),
+)
+def lp_pool(
+    x,
+    *,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    pads: tuple[int, ...],
+    dilations: tuple[int, ...],
+    p: int,
+):
+    """(sum of |x|^p in each window)^(1/p)."""
+    data = widen(x)
+    raised = data * data if p == 2 else np.abs(data) ** p
+    total = sum(_slices(raised, 0, kernel, strides, dilations, _padding(pads)))
+    return (np.sqrt(total) if p == 2 else total ** (1 / p)).astype(x.dtype, copy=False)
