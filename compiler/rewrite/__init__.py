@@ -1,1 +1,39 @@
 """Rewrites as data: patterns, rules and the driver that applies them."""
+
+from .driver import apply, same_type
+from .pattern import (
+    Absent,
+    AnyOf,
+    As,
+    Attr,
+    Const,
+    Maybe,
+    Number,
+    Operation,
+    Pattern,
+    Rest,
+    Splat,
+    Var,
+    uniform,
+)
+from .rule import Rule, sample_graphs
+
+__all__ = [
+    "Absent",
+    "AnyOf",
+    "As",
+    "Attr",
+    "Const",
+    "Maybe",
+    "Number",
+    "Operation",
+    "Pattern",
+    "Rest",
+    "Rule",
+    "Splat",
+    "Var",
+    "apply",
+    "same_type",
+    "sample_graphs",
+    "uniform",
+]

@@ -1,0 +1,186 @@
+"""Applies rules until none matches. Graphs are rebuilt around what changed; untouched nodes stay the same objects."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..diagnostics import VerifyError
+from ..ir.dims import Expr
+from ..ir.graph import Graph, Node, Value
+from ..ir.location import at
+from ..ir.types import TensorType, Type
+from .pattern import Match, roots
+from .rule import Rule
+
+SWEEPS = 200
+REPEATS = 100
+
+
+def apply(graph: Graph, rules: Iterable[Rule], *, sweeps: int = SWEEPS) -> tuple[Graph, Counter[str]]:
+    """The graph with every rule applied wherever it matches, regions included, and how often each rule did.
+
+    Rules are tried at each node in the order given, operands before users, again and again until a whole sweep finds
+    nothing. VerifyError names the rules when that does not happen within `sweeps`, and a rule that changes a type.
+    """
+    index: dict[str, list[Rule]] = {}
+    for rule in rules:
+        for op in sorted(roots(rule.pattern)):
+            index.setdefault(op, []).append(rule)
+    total: Counter[str] = Counter()
+    for _ in range(sweeps):
+        sweep = _Sweep(graph, index, sweeps)
+        graph = sweep.run()
+        total += sweep.hits
+        if not sweep.hits:
+            return graph, total
+    raise _restless(sweep.hits, f"{sweeps} sweeps over graph '{graph.name}'")
+
+
+def _restless(hits: Iterable[str], when: str) -> VerifyError:
+    names = ", ".join(f"'{name}'" for name in sorted(set(hits)))
+    return VerifyError(
+        f"rewriting does not come to rest after {when}; still at work: {names}",
+        hint="one of these rules undoes another, or matches what it builds",
+    )
+
+
+class _Sweep:
+    """One pass over a graph. `uses` counts the readers of each value of the new graph, outputs included."""
+
+    def __init__(self, graph: Graph, index: Mapping[str, Sequence[Rule]], sweeps: int):
+        self.graph = graph
+        self.index = index
+        self.sweeps = sweeps
+        self.hits: Counter[str] = Counter()
+        self.uses: Counter[Value] = Counter()
+        self.known: set[Node] = set()
+
+    def run(self) -> Graph:
+        readers = Counter({value: len(users) for value, users in self.graph.users.items()})
+        readers.update(self.graph.outputs)
+        new: dict[Value, Value] = {}
+        for old in self.graph.nodes:
+            node = self.rebuild(old, new)
+            self.known.add(node)
+            results = self.settle(node)
+            for before, after in zip(old.results, results, strict=True):
+                new[before] = after
+                self.uses[after] += readers[before]
+        if all(new[value] is value for value in self.graph.outputs):
+            return self.graph
+        return self.graph.replace([new[value] for value in self.graph.outputs])
+
+    def rebuild(self, node: Node, new: Mapping[Value, Value]) -> Node:
+        operands = tuple(None if v is None else new[v] for v in node.operands)
+        regions = node.regions
+        if regions:
+            rewritten = [_region(region, self.index, self.sweeps) for region in regions]
+            self.hits.update({n: c for _, hits in rewritten for n, c in hits.items()})
+            regions = tuple(region for region, _ in rewritten)
+        if operands == node.operands and regions == node.regions:
+            return node
+        return Node(node.op, operands, node.attributes, node.types, regions, node.location)
+
+    def settle(self, node: Node) -> tuple[Value, ...]:
+        """What stands for the node's results once no rule matches there any more."""
+        recent: list[str] = []
+        results = node.results
+        while True:
+            hit = self.try_rules(node)
+            if hit is None:
+                return results
+            rule, replacement = hit
+            recent.append(rule.name)
+            self.hits[rule.name] += 1
+            if len(recent) > REPEATS:
+                raise _restless(recent[-REPEATS // 2 :], f"{REPEATS} rewrites of one node, {node.location}")
+            is_new = replacement[0].node not in self.known
+            self.adopt(replacement, node)
+            results, node = replacement, replacement[0].node
+            if not is_new or node.results != results:
+                return results
+
+    def try_rules(self, node: Node) -> tuple[Rule, tuple[Value, ...]] | None:
+        for rule in self.index.get(node.op, ()):
+            for match in rule.matches(node):
+                if not rule.shared and not self.is_private(match, node):
+                    continue
+                built = self.build(rule, match, node)
+                if built is not None:
+                    return rule, built
+        return None
+
+    def is_private(self, match: Match, root: Node) -> bool:
+        """Whether the nodes inside the match are read by the match only."""
+        inside = Counter(v for node in match.nodes for v in node.operands if v is not None)
+        return all(
+            self.uses[result] <= inside[result]
+            for node in match.nodes
+            if node is not root
+            for result in node.results
+        )
+
+    def build(self, rule: Rule, match: Match, root: Node) -> tuple[Value, ...] | None:
+        merged = match.nodes[0].location.merge(*(node.location for node in match.nodes[1:]))
+        with at(merged):
+            built: Any = rule.build(**match.bindings)
+        if built is None:
+            return None
+        values = built if isinstance(built, tuple) else (built,)
+        if len(values) != len(root.results):
+            raise VerifyError(
+                f"rule '{rule.name}' gives {len(values)} values for the {len(root.results)} of {root.op}",
+                location=str(root.location),
+            )
+        for value, type in zip(values, root.types, strict=True):
+            if not same_type(value.type, type):
+                raise VerifyError(
+                    f"rule '{rule.name}' changes the type of {root.op} from {type} to {value.type}",
+                    location=str(root.location),
+                )
+        return values
+
+    def adopt(self, values: tuple[Value, ...], replaced: Node) -> None:
+        """Count the uses that new nodes make, then give back those that die with the replaced node."""
+        fresh = [value.node for value in values if value.node not in self.known]
+        while fresh:
+            node = fresh.pop()
+            if node in self.known:
+                continue
+            self.known.add(node)
+            for operand in node.operands:
+                if operand is not None:
+                    self.uses[operand] += 1
+                    if operand.node not in self.known:
+                        fresh.append(operand.node)
+        # the values themselves are about to be read: they must outlive the release
+        self.uses.update(values)
+        if not any(self.uses[result] > 0 for result in replaced.results):
+            self.release(replaced)
+        self.uses.subtract(values)
+
+    def release(self, node: Node) -> None:
+        dying = [node]
+        while dying:
+            for operand in dying.pop().operands:
+                if operand is None:
+                    continue
+                self.uses[operand] -= 1
+                if not any(self.uses[result] > 0 for result in operand.node.results):
+                    dying.append(operand.node)
+
+
+def _region(region: Graph, index: Mapping[str, Sequence[Rule]], sweeps: int) -> tuple[Graph, Counter[str]]:
+    sweep = _Sweep(region, index, sweeps)
+    return sweep.run(), sweep.hits
+
+
+def same_type(a: Type, b: Type) -> bool:
+    """Whether two types agree as far as they are known: a symbolic dimension may turn out to be any."""
+    if not isinstance(a, TensorType) or not isinstance(b, TensorType):
+        return type(a) is type(b) and same_type(a.element, b.element)  # type: ignore[union-attr]
+    if a.dtype != b.dtype or a.rank != b.rank:
+        return False
+    return all(
+        x == y or isinstance(x, Expr) or isinstance(y, Expr) for x, y in zip(a.shape, b.shape, strict=True)
+    )

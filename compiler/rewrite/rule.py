@@ -1,0 +1,135 @@
+"""A rule: a pattern, what to put in its place, and samples from which its test is derived."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..ir.graph import Graph, Node, Value, constant, graph_input
+from ..ir.types import DType, TensorType, dtype_of
+from ..ops.engine import Sample, get, sample_arrays
+from . import pattern as p
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`name` reads "before => after". `build` and `guard` take what the pattern bound, by name.
+
+    build returns the value (or values) that stand for the root's results, or None to leave the root alone.
+    Nodes inside a match must have no user outside it, since they would be computed twice; `shared` lifts that for
+    rules that pay even so. Each sample gives values for the pattern's names: a type's text or an array for a value
+    (a pair (text, low, high) bounds it), the attribute for an `Attr`; or it is a function that makes a graph. A
+    name "op.attribute" gives an attribute that the pattern leaves open.
+    """
+
+    name: str
+    pattern: p.Pattern
+    build: Callable[..., Any]
+    guard: Callable[..., bool] | None = None
+    samples: tuple[Mapping[str, Any] | Callable[[], Graph], ...] = ()
+    shared: bool = False
+
+    def matches(self, node: Node) -> Iterator[p.Match]:
+        """All matches at `node` that satisfy the guard."""
+        for match in self.pattern.match(node.results[0], p.Match()):
+            if self.guard is None or self.guard(**match.bindings):
+                yield match
+
+
+def sample_graphs(rule: Rule) -> Iterator[Graph]:
+    """Graphs that the rule must match, one for each sample and alternative of its pattern."""
+    for sample in rule.samples:
+        if callable(sample):
+            yield sample()
+            continue
+        for choice in _choices(rule.pattern):
+            builder = _Instance(sample)
+            root = builder.value(choice, None)
+            assert root is not None
+            yield Graph(
+                builder.inputs, root.node.results, [f"y{r.index}" for r in root.node.results], "sample"
+            )
+
+
+def _choices(pattern: p.Pattern) -> Iterator[p.Pattern]:
+    """The pattern with each alternative chosen, one place at a time kept short: all combinations."""
+    if isinstance(pattern, p.AnyOf):
+        for alternative in pattern.alternatives:
+            yield from _choices(alternative)
+    elif isinstance(pattern, p.As):
+        for inner in _choices(pattern.pattern):
+            yield p.As(pattern.name, inner)
+    elif isinstance(pattern, p.Call):
+        for operands in _combinations(pattern.operands):
+            yield p.Call(pattern.op, operands, pattern.attributes)
+    else:
+        yield pattern
+
+
+def _combinations(patterns: tuple[p.Pattern, ...]) -> Iterator[tuple[p.Pattern, ...]]:
+    if not patterns:
+        yield ()
+        return
+    for head in _choices(patterns[0]):
+        for tail in _combinations(patterns[1:]):
+            yield (head, *tail)
+
+
+class _Instance:
+    """Builds a pattern as a graph, names replaced by a sample's values."""
+
+    def __init__(self, sample: Mapping[str, Any]):
+        self.sample = sample
+        self.inputs: list[Value] = []
+        self.made: dict[str, Any] = {}
+
+    def value(self, pattern: p.Pattern, dtype: DType | None) -> Value | None:
+        match pattern:
+            case p.Absent():
+                return None
+            case p.Number(number):
+                return constant(number, dtype)
+            case p.As(_, inner):
+                return self.value(inner, dtype)
+            case p.Call():
+                return self.call(pattern)
+            case p.Var(name) | p.Maybe(name) | p.Const(name) | p.Splat(name):
+                if name not in self.made:
+                    self.made[name] = self.leaf(name, isinstance(pattern, p.Const | p.Splat), dtype)
+                return self.made[name]
+        raise ValueError(f"no sample can be derived from {pattern}; give a function that makes a graph")
+
+    def leaf(self, name: str, is_constant: bool, dtype: DType | None) -> Value | None:
+        given = self.sample.get(name)
+        if given is None:
+            return None
+        if isinstance(given, int | float):
+            return constant(given, dtype)
+        (array,) = sample_arrays(Sample((given,)), seed=len(self.made))
+        assert array is not None
+        if is_constant:
+            return constant(array)
+        value = graph_input(name, TensorType(dtype_of(array.dtype), array.shape))
+        self.inputs.append(value)
+        return value
+
+    def call(self, pattern: p.Call) -> Value:
+        op = get(pattern.op)
+        # numbers take the dtype of the operands beside them
+        operands: dict[int, Value | None] = {}
+        late = [n for n, operand in enumerate(pattern.operands) if isinstance(operand, p.Number | p.Splat)]
+        for n, operand in enumerate(pattern.operands):
+            if n not in late:
+                operands[n] = self.value(operand, None)
+        dtype = next((v.dtype for v in operands.values() if v is not None), None)
+        for n in late:
+            operands[n] = self.value(pattern.operands[n], dtype)
+        attributes = {
+            name: self.sample[value.name] if isinstance(value, p.Attr) else value
+            for name, value in pattern.attributes.items()
+        }
+        for spec in op.attributes:
+            key = f"{pattern.op}.{spec.name}"
+            if spec.name not in attributes and key in self.sample:
+                attributes[spec.name] = self.sample[key]
+        node = op.build([operands[n] for n in range(len(pattern.operands))], attributes)
+        return node.results[0]
