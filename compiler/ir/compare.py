@@ -7,7 +7,9 @@ import struct
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from .dims import Expr
 from .graph import Graph, Node, Value
+from .types import TensorType
 
 
 def attribute_key(value: Any) -> Hashable:
@@ -60,3 +62,17 @@ def _same_node(
         and len(a.regions) == len(b.regions)
         and all(same_graph(x, y, locations=locations) for x, y in zip(a.regions, b.regions, strict=True))
     )
+
+
+def compatible(a: Any, b: Any) -> bool:
+    """Whether two types agree as far as they are known: a symbolic dimension may turn out to be any."""
+    if isinstance(a, TensorType) and isinstance(b, TensorType):
+        return (
+            a.dtype == b.dtype
+            and a.rank == b.rank
+            and all(
+                x == y or isinstance(x, Expr) or isinstance(y, Expr)
+                for x, y in zip(a.shape, b.shape, strict=True)
+            )
+        )
+    return type(a) is type(b) and not isinstance(a, TensorType) and compatible(a.element, b.element)

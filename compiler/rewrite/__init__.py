@@ -1,6 +1,6 @@
 """Rewrites as data: patterns, rules and the driver that applies them."""
 
-from .driver import apply, same_type
+from .driver import apply
 from .pattern import (
     Absent,
     AnyOf,
@@ -33,7 +33,6 @@ __all__ = [
     "Splat",
     "Var",
     "apply",
-    "same_type",
     "sample_graphs",
     "uniform",
 ]

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..diagnostics import VerifyError
-from ..ir.dims import Expr
+from ..ir.compare import compatible
 from ..ir.graph import Graph, Node, Value
 from ..ir.location import at
-from ..ir.types import TensorType, Type
 from .pattern import Match, roots
 from .rule import Rule
 
@@ -133,7 +132,7 @@ class _Sweep:
                 location=str(root.location),
             )
         for value, type in zip(values, root.types, strict=True):
-            if not same_type(value.type, type):
+            if not compatible(value.type, type):
                 raise VerifyError(
                     f"rule '{rule.name}' changes the type of {root.op} from {type} to {value.type}",
                     location=str(root.location),
@@ -173,14 +172,3 @@ class _Sweep:
 def _region(region: Graph, index: Mapping[str, Sequence[Rule]], sweeps: int) -> tuple[Graph, Counter[str]]:
     sweep = _Sweep(region, index, sweeps)
     return sweep.run(), sweep.hits
-
-
-def same_type(a: Type, b: Type) -> bool:
-    """Whether two types agree as far as they are known: a symbolic dimension may turn out to be any."""
-    if not isinstance(a, TensorType) or not isinstance(b, TensorType):
-        return type(a) is type(b) and same_type(a.element, b.element)  # type: ignore[union-attr]
-    if a.dtype != b.dtype or a.rank != b.rank:
-        return False
-    return all(
-        x == y or isinstance(x, Expr) or isinstance(y, Expr) for x, y in zip(a.shape, b.shape, strict=True)
-    )
