@@ -66,9 +66,7 @@ class CodeFacts:
     def from_meta(meta: dict[str, Any], location: str) -> "CodeFacts":
         """What `to_meta` gave; PackageError naming what is missing or out of range."""
         try:
-            facts = CodeFacts(
-                **{key: _tupled(meta[key]) for key in CodeFacts.__dataclass_fields__}  # type: ignore[arg-type]
-            )
+            facts = CodeFacts(**{key: _tupled(meta[key]) for key in CodeFacts.__dataclass_fields__})
             inside = all(0 <= entry < facts.size for entry in (*facts.entries, *facts.pool))
             patched = all(
                 0 <= place <= facts.size - 8 and 0 <= to <= facts.size for place, to in facts.fixups

@@ -127,11 +127,11 @@ class _Layout:
         self.kinds = relocate.KINDS[source.machine]
         sections = source.sections
         end = 0
-        for number in sorted((n for n in kept if not sections[n].flags & elf.SHF_WRITE), key=self._rank):
+        for number in sorted((n for n in kept if not _is_writable(sections[n])), key=self._rank):
             end = self._place(number, end)
         end = self._place_cells(kept, end)
         self.writable = end
-        writable = [n for n in kept if sections[n].flags & elf.SHF_WRITE]
+        writable = [n for n in kept if _is_writable(sections[n])]
         if writable:
             self.writable = end = _align(end, PAGES[source.machine])
             for number in sorted(writable, key=self._rank):
@@ -195,6 +195,11 @@ class _Layout:
             fixups=tuple(sorted(fixups)),
             alignment=PAGES[self.source.machine],
         )
+
+
+def _is_writable(section: elf.Section) -> bool:
+    """Tables of addresses are patched once, at load, and read-only from then on."""
+    return bool(section.flags & elf.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
 
 
 def _align(offset: int, alignment: int) -> int:

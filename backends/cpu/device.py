@@ -1,0 +1,127 @@
+"""The CPU as a device: maps a package's code image, keeps arenas and counters, calls segments. Needs no llvmlite."""
+
+import ctypes
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...runtime import memory
+from ...runtime.device import Call
+from ...runtime.errors import DeviceError, PackageError
+from ...runtime.program import DeviceProgram
+from . import abi, cpuinfo, native, pool
+from .abi import CodeFacts
+
+_SEGMENT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+_WORD = 8
+
+
+class CpuDevice:
+    """The cores of this machine."""
+
+    name = "cpu"
+
+    def threads(self) -> int:
+        """Cores that this process may use."""
+        return pool.cores()
+
+    def load(
+        self, program: DeviceProgram, code: np.ndarray, constants: np.ndarray, location: str
+    ) -> "CpuCode":
+        """Map the image of a package; DeviceError for another architecture or missing CPU features."""
+        facts = CodeFacts.from_meta(program.meta, location)
+        cpuinfo.check(facts.triple, facts.features, location)
+        if code.size > facts.size:
+            raise PackageError(
+                f"its code has {code.size} bytes, expected at most {facts.size}",
+                location=location,
+                hint="recompile the model",
+            )
+        return CpuCode(facts, code, constants, location)
+
+
+class CpuCode:
+    """A mapped image; unmapped when neither it nor any of its contexts is in use."""
+
+    def __init__(self, facts: CodeFacts, code: np.ndarray, constants: np.ndarray, location: str):
+        self.facts = facts
+        self.constants = constants
+        self.mapping = native.Mapping(code, facts.size, facts.writable, facts.fixups, location)
+        self.segments = [_SEGMENT(self.mapping.base + entry) for entry in facts.entries]
+
+    def context(self) -> "CpuContext":
+        """An arena of zeros, counters, and the fields of `abi`."""
+        return CpuContext(self)
+
+
+class CpuContext:
+    """Memory for one run at a time."""
+
+    def __init__(self, code: CpuCode):
+        self._code = code
+        facts = code.facts
+        self.arena = memory.zeros(facts.arena)
+        self._counters = memory.zeros(_WORD * max(1, facts.counters))
+        self._barrier = memory.zeros(abi.BARRIER_BYTES)
+        self._fields = memory.zeros(abi.CONTEXT_BYTES).view(np.int64)
+        self._buffers = np.zeros(abi.FIRST_EXTERNAL_BUFFER, np.int64)
+        self._set(abi.COUNTERS, memory.address(self._counters))
+        self._set(abi.BARRIER, memory.address(self._barrier))
+        self._set(abi.YIELD, native.function_address("sched_yield"))
+        self._address = memory.address(self._fields)
+
+    def run(self, call: Call) -> None:
+        """Call a segment on up to `call.threads` threads; alone when another run has the workers."""
+        facts = self._code.facts
+        if not 0 <= call.entry < len(facts.entries):
+            raise DeviceError(
+                f"segment {call.entry} does not exist; there are {len(facts.entries)}",
+                location="cpu",
+                hint="recompile the model",
+            )
+        self._fill_table(call.buffers)
+        symbols = np.array(call.symbols, np.int64)
+        self._set(abi.SYMBOLS, memory.address(symbols))
+        self._counters.fill(0)
+        labels = facts.steps[call.entry] if call.timed and call.entry < len(facts.steps) else ()
+        clock = np.zeros(len(labels) + 1, np.int64)
+        self._set(abi.CLOCK, memory.address(clock) if labels else 0)
+        begin = time.perf_counter()
+        address = self._code.mapping.base + facts.entries[call.entry]
+        if (
+            call.threads == 1
+            or not facts.pool
+            or not self._shared().run(address, self._address, call.threads)
+        ):
+            self._set(abi.THREADS, 1)
+            self._code.segments[call.entry](self._address, 0)
+        if labels:
+            call.steps.extend(_intervals(labels, clock, time.perf_counter() - begin))
+
+    def _shared(self) -> pool.Pool:
+        return pool.shared(self._code.mapping, self._code.facts.pool)
+
+    def _fill_table(self, buffers: Sequence[np.ndarray]) -> None:
+        size = abi.FIRST_EXTERNAL_BUFFER + len(buffers)
+        if self._buffers.size < size:
+            self._buffers = np.zeros(size, np.int64)
+        self._buffers[abi.CONSTANTS_BUFFER] = memory.address(self._code.constants)
+        self._buffers[abi.ARENA_BUFFER] = memory.address(self.arena)
+        for position, buffer in enumerate(buffers, abi.FIRST_EXTERNAL_BUFFER):
+            self._buffers[position] = memory.address(buffer)
+        self._set(abi.BUFFERS, memory.address(self._buffers))
+
+    def _set(self, field: int, value: int) -> None:
+        self._fields[field // _WORD] = value
+
+
+def _intervals(labels: Sequence[str], clock: np.ndarray, seconds: float) -> list[tuple[str, float, float]]:
+    """Label, start and end of each step. The counter's frequency is unknown: its last reading is the call's end."""
+    times = (clock - clock[0]) * (seconds / max(1, int(clock[-1] - clock[0])))
+    return [(label, float(times[i]), float(times[i + 1])) for i, label in enumerate(labels)]
+
+
+def device() -> CpuDevice:
+    """What the entry point `isthmus.devices` names."""
+    return CpuDevice()
