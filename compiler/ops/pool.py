@@ -4,18 +4,17 @@ Rounding the output extent up (ceil mode) is extra end padding here: part of `pa
 alone, a separate `overhang` in the average, whose divisor never counts it.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ..diagnostics import TypeRuleError
 from ..ir.types import DType, TensorType, boolean, dtype_of, i64
-from ..tile.stage import Affine, Expr, Load, apply, lift, select
+from ..tile.stage import Affine, Expr, apply, lift, select
 from ..tile.writer import Ref, Stages
-from .contract import conv_extent
 from .engine import Cost, Tolerance, case, op
 from .rules import wide, widen
+from .window import Window, check_entries, padding_of
 
 
 def _window_type(
@@ -31,26 +30,11 @@ def _window_type(
     spatial = x.rank - 2
     if spatial < 1 or x.dtype == boolean:
         raise TypeRuleError(f"pooling needs numbers [N, C, ...], got {x}")
-    for name, value, size in (
-        ("kernel", kernel, spatial),
-        ("strides", strides, spatial),
-        ("pads", pads, 2 * spatial),
-        ("dilations", dilations, spatial),
-        ("overhang", overhang or (0,) * spatial, spatial),
-    ):
-        if len(value) != size:
-            raise TypeRuleError(f"pooling: '{name}' has {len(value)} entries, expected {size} for {x}")
-    if min(*kernel, *strides, *dilations) < 1 or min(*pads, *overhang, 0) < 0:
-        raise TypeRuleError(
-            "pooling: kernel, strides and dilations must be positive, pads and overhang not negative"
-        )
-    padding = _padding(pads, overhang)
-    extents = [
-        conv_extent(x.shape[2 + n], kernel[n], strides[n], dilations[n], sum(padding[n]))
-        for n in range(spatial)
-    ]
-    if any(isinstance(extent, int) and extent < 1 for extent in extents):
-        raise TypeRuleError(f"pooling: the window {kernel} is larger than the padded input {x}")
+    check_entries("pooling", spatial, kernel=kernel, strides=strides, pads=pads, dilations=dilations)
+    check_entries("pooling", spatial, overhang=overhang or (0,) * spatial)
+    if min(*pads, *overhang, 0) < 0:
+        raise TypeRuleError("pooling: pads and overhang must not be negative")
+    extents = Window(kernel, strides, dilations, padding_of(pads, overhang)).extents("pooling", x)
     return TensorType(x.dtype, (*x.shape[:2], *extents))
 
 
@@ -58,13 +42,6 @@ def _float_window_type(x: TensorType, **attributes: Any) -> TensorType:
     if not x.dtype.is_float:
         raise TypeRuleError(f"this pooling needs floats, got {x}", hint="insert a cast")
     return _window_type(x, **attributes)
-
-
-def _padding(pads: tuple[int, ...], overhang: tuple[int, ...] = ()) -> list[tuple[int, int]]:
-    """(before, after) of each spatial axis."""
-    spatial = len(pads) // 2
-    extra = overhang or (0,) * spatial
-    return [(pads[n], pads[spatial + n] + extra[n]) for n in range(spatial)]
 
 
 def _cost(results: tuple[TensorType, ...], x: TensorType, *, kernel: tuple[int, ...], **_: object) -> Cost:
@@ -76,55 +53,11 @@ def lowest(dtype: DType) -> float | int:
     return -float("inf") if dtype.is_float else int(np.iinfo(dtype.numpy).min)
 
 
-def _read(
-    x: Ref,
-    outer: tuple[Affine, ...],
-    positions: tuple[Affine, ...],
-    taps: tuple[Affine, ...],
-    strides: tuple[int, ...],
-    dilations: tuple[int, ...],
-    padding: list[tuple[int, int]],
-    fill: float | int,
-) -> Load:
-    at = [
-        p * stride + tap * dilation - before
-        for p, tap, stride, dilation, (before, _) in zip(
-            positions, taps, strides, dilations, padding, strict=True
-        )
-    ]
-    return x.at(*outer, *at, fill=fill if any(map(any, padding)) else None)
-
-
-def _slices(
-    x: np.ndarray,
-    fill: float | int,
-    kernel: tuple[int, ...],
-    strides: tuple[int, ...],
-    dilations: tuple[int, ...],
-    padding: list[tuple[int, int]],
-) -> Iterator[np.ndarray]:
-    """For each position in the window, in row-major order, the elements that all windows have there."""
-    padded = np.pad(x, [(0, 0), (0, 0), *padding], constant_values=fill) if any(map(any, padding)) else x
-    extents = [
-        conv_extent(size, k, stride, dilation, 0)
-        for size, k, stride, dilation in zip(padded.shape[2:], kernel, strides, dilations, strict=True)
-    ]
-    for taps in np.ndindex(*kernel):
-        yield padded[
-            (
-                ...,
-                *(
-                    slice(tap * dilation, tap * dilation + (extent - 1) * stride + 1, stride)
-                    for tap, dilation, stride, extent in zip(taps, dilations, strides, extents, strict=True)
-                ),
-            )
-        ]
-
-
 def _max_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations) -> None:
     y = s.results[0]
     outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*kernel)
-    element = _read(x, outer, positions, taps, strides, dilations, _padding(pads), lowest(x.dtype))
+    window = Window(kernel, strides, dilations, padding_of(pads))
+    element = window.read(s, x, outer, positions, taps, lowest(x.dtype))
     s.store(y[(*outer, *positions)], element, "max")
 
 
@@ -149,7 +82,7 @@ def max_pool(
     dilations: tuple[int, ...],
 ):
     """Largest element of each window; padding never wins."""
-    parts = _slices(x, lowest(dtype_of(x.dtype)), kernel, strides, dilations, _padding(pads))
+    parts = Window(kernel, strides, dilations, padding_of(pads)).slices(x, lowest(dtype_of(x.dtype)))
     out = next(parts).copy()
     for part in parts:
         np.maximum(out, part, out=out)
@@ -180,10 +113,10 @@ def max_pool_indices(
 ):
     """Max pooling with, for each window, the row-major position in all of x of its first largest element."""
     where = np.arange(x.size, dtype=np.int64).reshape(x.shape)
-    window = kernel, strides, dilations, _padding(pads)
+    window = Window(kernel, strides, dilations, padding_of(pads))
     values, places = None, None
     for part, place in zip(
-        _slices(x, lowest(dtype_of(x.dtype)), *window), _slices(where, -1, *window), strict=True
+        window.slices(x, lowest(dtype_of(x.dtype))), window.slices(where, -1), strict=True
     ):
         if values is None:
             values, places = part.copy(), place.copy()
@@ -244,15 +177,14 @@ def _avg_stages(
         overhang=overhang,
     )
     index = (*outer, *positions)
-    element = _read(x, outer, positions, taps, strides, dilations, _padding(pads, overhang), 0).cast(dtype)
+    window = Window(kernel, strides, dilations, padding_of(pads, overhang))
+    element = window.read(s, x, outer, positions, taps).cast(dtype)
     if divisor is None:
         return NotImplemented
-    if not isinstance(divisor, int):
-        s.store(y[index], s.total("sum", element, index) / divisor)
-    elif element.dtype == y.dtype:
+    if isinstance(divisor, int):
         s.store(y[index], element * (1 / divisor), "sum")
     else:
-        s.store(y[index], s.total("sum", element * (1 / divisor), index))
+        s.store(y[index], s.total("sum", element, index) / divisor)
     return None
 
 
@@ -288,17 +220,18 @@ def avg_pool(
     overhang: tuple[int, ...] = (),
 ):
     """Mean of each window. `pads` count in the divisor if `count_include_pad`; `overhang`, added to the end, never."""
-    padding = _padding(pads, overhang)
+    padding = padding_of(pads, overhang)
     data = widen(x)
     spatial = len(kernel)
     ones = np.ones((1, 1, *x.shape[2:]), data.dtype)
     if count_include_pad:
-        ones = np.pad(ones, [(0, 0), (0, 0), *_padding(pads)], constant_values=1)
-        counted = [(0, padding[n][1] - pads[spatial + n]) for n in range(spatial)]
+        ones = np.pad(ones, [(0, 0), (0, 0), *padding_of(pads)], constant_values=1)
+        counted = tuple((0, padding[n][1] - pads[spatial + n]) for n in range(spatial))
     else:
         counted = padding
-    total = sum(_slices(data, 0, kernel, strides, dilations, padding))
-    return (total / sum(_slices(ones, 0, kernel, strides, dilations, counted))).astype(x.dtype, copy=False)
+    total = sum(Window(kernel, strides, dilations, padding).slices(data))
+    count = sum(Window(kernel, strides, dilations, counted).slices(ones))
+    return (total / count).astype(x.dtype, copy=False)
 
 
 def _power(x: Expr, exponent: float) -> Expr:
@@ -310,7 +243,8 @@ def _lp_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, p) -> Non
     dtype = wide(x.dtype)
     outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*kernel)
     index = (*outer, *positions)
-    element = _read(x, outer, positions, taps, strides, dilations, _padding(pads), 0).cast(dtype)
+    window = Window(kernel, strides, dilations, padding_of(pads))
+    element = window.read(s, x, outer, positions, taps).cast(dtype)
     raised = element * element if p == 2 else _power(apply("abs", element), p)
     total = s.total("sum", raised, index)
     s.store(y[index], apply("sqrt", total) if p == 2 else _power(total, 1 / p))
@@ -340,5 +274,5 @@ def lp_pool(
     """(sum of |x|^p in each window)^(1/p)."""
     data = widen(x)
     raised = data * data if p == 2 else np.abs(data) ** p
-    total = sum(_slices(raised, 0, kernel, strides, dilations, _padding(pads)))
+    total = sum(Window(kernel, strides, dilations, padding_of(pads)).slices(raised))
     return (np.sqrt(total) if p == 2 else total ** (1 / p)).astype(x.dtype, copy=False)

@@ -37,10 +37,14 @@ Coordinate = Affine | int | Load
 
 
 class Ref:
-    """A tensor that stages read or write; subscript it with affine expressions, ints or loads of integer tensors."""
+    """A tensor that stages read or write; subscript it with affine expressions, ints or loads of integer tensors.
 
-    def __init__(self, buffer: Buffer):
+    `scalar` is the value of a tensor that is known to hold one number throughout.
+    """
+
+    def __init__(self, buffer: Buffer, scalar: Number | None = None):
         self.buffer = buffer
+        self.scalar = scalar
 
     @property
     def shape(self) -> tuple[Extent, ...]:
@@ -61,10 +65,17 @@ class Ref:
     def __getitem__(self, index: Coordinate | tuple[Coordinate, ...]) -> Load:
         return self.at(*(index if isinstance(index, tuple) else (index,)))
 
-    def broadcast(self, index: Iterable[Affine]) -> Load:
-        """Numpy broadcasting: the trailing part of `index` that this tensor has, 0 where its extent is 1."""
-        tail = tuple(index)[-self.rank :] if self.rank else ()
-        return self.at(*(0 if extent == 1 else part for part, extent in zip(tail, self.shape, strict=True)))
+    def broadcast(self, index: Iterable[Affine], *inner: Affine) -> Load:
+        """Numpy broadcasting: the trailing part of `index` that this tensor has, 0 where its extent is 1.
+
+        The innermost axes take `inner` as it is: a reduced dim of extent 1 must not vanish.
+        """
+        outer = self.rank - len(inner)
+        tail = tuple(index)[-outer:] if outer else ()
+        shape = self.shape[:outer]
+        return self.at(
+            *(0 if extent == 1 else part for part, extent in zip(tail, shape, strict=True)), *inner
+        )
 
 
 def _coordinate(part: Coordinate) -> Affine | Lookup:
@@ -77,24 +88,30 @@ class Stages:
     """Collects the stages of one op. `operands` and `results` are its tensors (None for an absent operand)."""
 
     def __init__(
-        self, operands: Iterable[TensorType | None], results: Iterable[TensorType], roles: Iterable[str]
+        self,
+        operands: Iterable[TensorType | None],
+        results: Iterable[TensorType],
+        roles: Iterable[str],
+        scalars: Iterable[Number | None],
     ):
-        roles = tuple(roles)
+        roles, scalars = tuple(roles), tuple(scalars)
         self._buffers: list[Buffer] = []
         self._dims: dict[str, Dim] = {}
         self._stages: list[Stage] = []
         self.operands = tuple(
-            None if type is None else self._ref(f"x{n}", type.shape, type.dtype, roles[n])
+            None if type is None else self._ref(f"x{n}", type.shape, type.dtype, roles[n], scalars[n])
             for n, type in enumerate(operands)
         )
         self.results = tuple(
             self._ref(f"y{n}", type.shape, type.dtype, "output") for n, type in enumerate(results)
         )
 
-    def _ref(self, name: str, shape: tuple[Extent, ...], dtype: DType, role: str) -> Ref:
+    def _ref(
+        self, name: str, shape: tuple[Extent, ...], dtype: DType, role: str, scalar: Number | None = None
+    ) -> Ref:
         buffer = Buffer(name, shape, dtype, role)
         self._buffers.append(buffer)
-        return Ref(buffer)
+        return Ref(buffer, scalar)
 
     def _new(self, extents: Iterable[Extent], kind: str) -> tuple[Affine, ...]:
         out = []
@@ -120,6 +137,26 @@ class Stages:
         """The value of an affine expression as i64."""
         return Index(affine)
 
+    def guarded(self, ref: Ref, *index: Coordinate, fill: Number = 0) -> Load:
+        """The element at `index`; `fill` outside the tensor (a write is dropped), where an index can be outside."""
+        inside = all(
+            self._inside(Affine((), part) if isinstance(part, int) else part, extent)
+            for part, extent in zip(index, ref.shape, strict=True)
+        )
+        return ref.at(*index, fill=None if inside else fill)
+
+    def _inside(self, part: Affine | Load, extent: Extent) -> bool:
+        """Whether a coordinate is known to be in range for all values of its dims."""
+        if isinstance(part, Load):
+            return False
+        low: Extent = part.const
+        high: Extent = part.const
+        for name, coefficient in part.terms:
+            reach = (self._dims[name].extent - 1) * coefficient
+            low, high = (low, high + reach) if coefficient > 0 else (low + reach, high)
+        room = extent - 1 - high
+        return isinstance(low, int) and low >= 0 and isinstance(room, int) and room >= 0
+
     def local(self, shape: Iterable[Extent], dtype: DType) -> Ref:
         """A tensor that lives inside the op."""
         return self._ref(f"t{len(self._buffers)}", tuple(shape), dtype, LOCAL)
@@ -131,7 +168,13 @@ class Stages:
         combine: str | None = None,
         repair: Repair | None = None,
     ) -> None:
-        """Record the stage target = body, or target = combine over the reduce dims of body."""
+        """Record the stage target = body, or target = combine over the reduce dims of body.
+
+        A reduction in another dtype than the target's goes through a local, so that it is rounded once, at the end.
+        """
+        if combine and body.dtype != target.dtype:
+            body = self.total(combine, body, map(dim, target.access.dims), repair=repair)
+            combine = repair = None
         names = dict.fromkeys(
             [
                 *target.access.dims,
