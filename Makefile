@@ -30,6 +30,13 @@ demo: $(STAMP)-core
 test: $(STAMP)-dev
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile
 
+# ARGS reaches the command: make bench ARGS="--help".
+bench: $(STAMP)-bench
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+conformance: $(STAMP)-dev
+	@$(BIN)/isthmus conformance $(ARGS)
+
 test-frameworks: $(STAMP)-frameworks
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -q -m frameworks
 
