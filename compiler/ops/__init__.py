@@ -3,7 +3,21 @@
 Importing this package registers every family.
 """
 
-from . import attention, contract, math, norm, pool
+from . import activation, attention, contract, convolution, math, norm, pool, reduce, shape
 from .engine import REGISTRY, Op, get, op
 
-__all__ = ["REGISTRY", "Op", "attention", "contract", "get", "math", "norm", "op", "pool"]
+__all__ = [
+    "REGISTRY",
+    "Op",
+    "activation",
+    "attention",
+    "contract",
+    "convolution",
+    "get",
+    "math",
+    "norm",
+    "op",
+    "pool",
+    "reduce",
+    "shape",
+]
