@@ -61,7 +61,7 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One test case of an op: operands as type texts (`f32[2, 3]`, filled from a seed), arrays, or None."""
+    """One test case of an op: operands as type texts (`f32[2, 3]`, filled from a seed), arrays, None, or lists."""
 
     operands: tuple[Any, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -186,7 +186,9 @@ class Op:
         extra = {"regions": regions} if self.regions else {}
         with np.errstate(all="ignore"):
             out = self.meaning(*arrays, **attributes, **extra)
-        return out if isinstance(out, tuple) else (out,)
+        results = out if isinstance(out, tuple) else (out,)
+        # numpy gives scalars for rank 0
+        return tuple(np.asarray(value) if isinstance(value, np.generic) else value for value in results)
 
     def cost(self, node: Node) -> Cost:
         """Work of `node`; one operation per result element unless the op declares more."""
@@ -200,12 +202,16 @@ class Op:
         if self.stages is None:
             return None
         tensors = [v for v in (*node.operands, *node.results) if v is not None]
-        if not all(isinstance(v.type, TensorType) for v in tensors):
+        # strings and complex numbers have no machine form
+        if not all(
+            isinstance(v.type, TensorType) and v.dtype.kind not in ("string", "complex") for v in tensors
+        ):
             return None
         stages = Stages(
             [None if v is None else v.type for v in node.operands],
             [v.type for v in node.results],
             [CONSTANT if v is not None and v.node.op == "constant" else INPUT for v in node.operands],
+            [None if v is None else _uniform(v.constant) for v in node.operands],
         )
         operands = list(stages.operands)
         if not (self.operands and self.operands[-1].variadic):
@@ -243,6 +249,13 @@ def op(
         return REGISTRY[name]
 
     return declare
+
+
+def _uniform(array: np.ndarray | None) -> Any:
+    """The number that a small array holds throughout; None where it holds several."""
+    if array is None or not 0 < array.size <= 4096 or not (array == array.flat[0]).all():
+        return None
+    return array.flat[0].item()
 
 
 def get(name: str) -> Op:
@@ -293,15 +306,17 @@ def parse_type(text: str) -> TensorType:
     return TensorType(DTYPES[name], tuple(int(part) for part in dims.split(",")) if dims else ())
 
 
-def sample_arrays(sample: Sample, seed: int = 0) -> list[np.ndarray | None]:
-    """The sample's operands as arrays; floats are normal, integers small, strings short, all from the seed."""
+def sample_arrays(sample: Sample, seed: int = 0) -> list[Any]:
+    """The sample's operands as arrays (a list of them for a sequence); floats are normal, integers small, strings short, all from the seed."""
     rng = np.random.default_rng(seed)
     return [_sample_array(operand, rng) for operand in sample.operands]
 
 
-def _sample_array(operand: Any, rng: np.random.Generator) -> np.ndarray | None:
-    if operand is None or isinstance(operand, np.ndarray):
-        return operand
+def _sample_array(operand: Any, rng: np.random.Generator) -> Any:
+    if isinstance(operand, list):
+        return [_sample_array(item, rng) for item in operand]
+    if operand is None or isinstance(operand, np.ndarray | np.generic):
+        return operand if operand is None else np.asarray(operand)
     text, low, high = operand if isinstance(operand, tuple) else (operand, None, None)
     tensor = parse_type(text)
     shape, dtype = tensor.static_shape, tensor.dtype

@@ -1,14 +1,47 @@
 """Type rules and stage builders that many ops share: broadcasting, same-type, pointwise stages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from ..diagnostics import TypeRuleError
 from ..ir.dims import Dim
-from ..ir.types import DType, TensorType, boolean
-from ..tile.stage import Apply, Expr
+from ..ir.types import DType, TensorType, boolean, dtype_of, f32, i64
+from ..tile.stage import Apply, Const, Expr
 from ..tile.writer import Ref, Stages
 from .engine import Cost
+
+NUMBERS = ("float", "int", "uint")
+"""The dtype kinds that have an order and wrap or round: all but bool, complex and string."""
+
+
+def wide(dtype: DType) -> DType:
+    """The dtype that values of `dtype` are computed in: f32 for the floats narrower than it, else `dtype`.
+
+    This is the rule for all ops: f16, bf16, fp8 and fp4 operands are widened to f32, and a result is rounded once.
+    """
+    return f32 if dtype.is_float and dtype.bits < 32 else dtype
+
+
+def widen(x: np.ndarray) -> np.ndarray:
+    """The array in the dtype that it is computed in."""
+    return x.astype(wide(dtype_of(x.dtype)).numpy, copy=False)
+
+
+def only(kinds: Sequence[str], rule: Callable[..., Any]) -> Callable[..., Any]:
+    """`rule`, for operands whose dtype is of one of `kinds`."""
+
+    def infer(*operands: TensorType | None, **attributes: Any) -> Any:
+        for operand in operands:
+            if operand is not None and operand.dtype.kind not in kinds:
+                raise TypeRuleError(
+                    f"an operand is {operand}, expected a dtype of kind {' or '.join(kinds)}",
+                    hint="insert a cast",
+                )
+        return rule(*operands, **attributes)
+
+    return infer
 
 
 def same_type(position: int = 0) -> Callable[..., TensorType]:
@@ -65,6 +98,23 @@ def same_dtype(*operands: TensorType) -> DType:
     return next(iter(dtypes))
 
 
+def differ(a: Dim, b: Dim) -> bool:
+    """Whether two extents are known to differ."""
+    return isinstance(a, int) and isinstance(b, int) and a != b
+
+
+def differ(a: Dim, b: Dim) -> bool:
+    """Whether two extents are known to be different; symbols may turn out to be equal."""
+    difference = a - b
+    return isinstance(difference, int) and difference != 0
+
+
+def check_axis(axis: int, rank: int, name: str = "axis") -> None:
+    """Refuses an axis that is not 0 <= axis < rank: inside the IR axes count from the front."""
+    if not 0 <= axis < rank:
+        raise TypeRuleError(f"'{name}' is {axis}, expected 0 to {rank - 1} for rank {rank}")
+
+
 def normalise_axis(axis: int, rank: int) -> int:
     """A possibly negative axis as 0 <= axis < rank."""
     if not -rank <= axis < rank:
@@ -81,16 +131,31 @@ def per_element(operations: int) -> Callable[..., Cost]:
     return cost
 
 
-def pointwise(body: Callable[..., Expr]) -> Callable[..., None]:
-    """Stages of an elementwise op with numpy broadcasting: `body(*operand elements, **attributes)`."""
+def pointwise(body: Callable[..., Expr], widened: bool = True) -> Callable[..., None]:
+    """Stages of an elementwise op with numpy broadcasting: `body(*operand elements, **attributes)`.
+
+    Elements come in the dtype that they are computed in (see `wide`), unless `widened` is False.
+    """
 
     def stages(s: Stages, *operands: Ref | None, **attributes: Any) -> None:
         result = s.results[0]
         index = s.dims(*result.shape)
-        elements = [None if operand is None else operand.broadcast(index) for operand in operands]
+        elements: list[Expr | None] = []
+        for operand in operands:
+            element = None if operand is None else operand.broadcast(index)
+            elements.append(element.cast(wide(element.dtype)) if element is not None and widened else element)
         s.store(result[index], body(*elements, **attributes))
 
     return stages
+
+
+def extent_value(s: Stages, ref: Ref, axis: int) -> Expr:
+    """An extent as an i64 value; a symbolic one, which no expression can name, as its last index plus 1."""
+    extent = ref.shape[axis]
+    if isinstance(extent, int):
+        return Const(extent, i64)
+    (d,) = s.reduce(extent)
+    return s.total("max", s.index(d), ()) + 1
 
 
 def scalar(name: str, dtype: DType | None = None) -> Callable[..., Expr]:

@@ -1,7 +1,8 @@
 """The scalar operations that stage bodies may name, with their numpy meaning and cost. Backends implement these names.
 
 Arithmetic wraps in integers and follows IEEE 754 in floats; `div` truncates towards zero in integers, `mod` takes the
-divisor's sign, `fmod` the dividend's; `round` is half to even; `max` and `min` propagate NaN.
+divisor's sign, `fmod` the dividend's; an integer divided by 0 gives 0; `pow` takes floats; `round` is half to even;
+`max` and `min` propagate NaN.
 """
 
 from collections.abc import Callable
@@ -48,12 +49,6 @@ def _shift_right(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(y < x.dtype.itemsize * 8, np.right_shift(x, y), np.where(x < 0, -1, 0)).astype(x.dtype)
 
 
-def _pow(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    if np.asarray(x).dtype.kind in "iu" and np.asarray(y).dtype.kind in "if":
-        return np.power(x.astype(np.float64), y).astype(x.dtype)
-    return np.power(x, y)
-
-
 SCALARS: dict[str, Scalar] = {
     entry.name: entry
     for entry in (
@@ -63,7 +58,7 @@ SCALARS: dict[str, Scalar] = {
         Scalar("div", _truncated_division, 2, cost=4),
         Scalar("mod", np.mod, 2, cost=8),
         Scalar("fmod", np.fmod, 2, cost=8),
-        Scalar("pow", _pow, 2, cost=30),
+        Scalar("pow", np.power, 2, cost=30),
         Scalar("max", np.maximum, 2),
         Scalar("min", np.minimum, 2),
         Scalar("neg", np.negative, 1),
