@@ -44,7 +44,7 @@ class Tokens:
 
     def make(self, rng: np.random.Generator, padding: int) -> Arrays:
         """Random tokens; with `masked` the last `padding` positions are masked and the rest splits in two segments."""
-        if (padding and not self.masked) or not 0 <= padding < self.length:
+        if (padding and not self.masked) or padding >= self.length:
             raise ValueError(f"padding: {padding} positions do not fit this model's input")
         shape = (1, self.length)
         arrays = {"input_ids": rng.integers(0, self.vocabulary, shape, dtype=np.int64)}
@@ -65,6 +65,11 @@ class Model:
     title: str
     kind: Images | Tokens
     outputs: tuple[str, ...] = ("logits",)
+
+    @property
+    def masked(self) -> bool:
+        """Whether the input has a mask, so that `inputs` takes a `padding`."""
+        return isinstance(self.kind, Tokens) and self.kind.masked
 
 
 MODELS: Mapping[str, Model] = {
@@ -91,6 +96,8 @@ def find(name: str) -> Model:
 
 def inputs(name: str, seed: int = 0, *, padding: int = 0) -> Arrays:
     """Random inputs by name, the same for the same seed; `padding` masks that many positions at the end (BERT)."""
+    if padding < 0:
+        raise ValueError(f"padding: got {padding}, expected 0 or more")
     return find(name).kind.make(np.random.default_rng([seed, padding]), padding)
 
 

@@ -1,0 +1,158 @@
+"""Measures isthmus beside its peers on the benchmark models: `python -m benchmarks`, or `make bench`.
+
+For each model: cold compile time and peak memory in fresh processes, then, for each number of threads, one
+process in which all engines' outputs are compared and their runs alternate. Results go to build/bench.
+"""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from . import models, report
+from .child import ROOT, call
+from .engines import ENGINES, JUDGE, PEERS, SUBJECT
+from .plot import draw
+from .summary import summarise
+
+Result = dict[str, Any]
+WIDTH = 150
+"""Columns of the tables where they do not go to a terminal."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, write; 1 where isthmus gave a wrong output, else 0."""
+    options = _options(arguments)
+    written = options.folder / "bench.json"
+    machine = _machine()
+    best = _best_probes(written, machine)
+    console = Console(stderr=options.json)
+    if not console.is_terminal:
+        console.width = WIDTH
+    with console.status("making the models that are missing") as status:
+        files = models.ensure(options.models, options.cache)
+        options.folder.mkdir(parents=True, exist_ok=True)
+        results: list[Result] = []
+        for file in files:
+            status.update(f"{file.stem}: compiling and loading in fresh processes")
+            result = _standing(file, options)
+            results.append(result)
+            for threads in options.threads:
+                status.update(f"{file.stem}: alternating runs, threads: {threads}")
+                result["threads"][str(threads)] = _race(file, result, threads, best, options)
+    document: Result = {"machine": machine, "runs": options.runs, "best_probes": best, "models": results}
+    document["means"] = {str(threads): report.means(results, threads) for threads in options.threads}
+    written.write_text(json.dumps(document, indent=1) + "\n")
+    draw(document, options.folder / "bench.png")
+    if options.json:
+        print(json.dumps(document))
+    else:
+        report.show(document, console)
+        console.print(f"written: {written} and bench.png beside it", soft_wrap=True)
+    return int(any(report.is_wrong(result) for result in results))
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n")[0])
+    some = {"nargs": "+", "metavar": "NAME"}
+    parser.add_argument("--models", default=list(models.MODELS), choices=models.MODELS, help="which", **some)
+    parser.add_argument(
+        "--peers", default=list(PEERS), choices=PEERS, help="engines to measure beside", **some
+    )
+    parser.add_argument("--threads", default=[1, 2], type=int, nargs="+", metavar="N", help="default: 1 2")
+    parser.add_argument("--runs", default=30, type=int, help="quiet rounds for each model (default: 30)")
+    parser.add_argument(
+        "--compiles", default=3, type=int, help="cold compilations for each model (default: 3)"
+    )
+    parser.add_argument("--cache", default=models.CACHE, type=Path, help="where the ONNX files are kept")
+    parser.add_argument("--folder", default=ROOT / "build" / "bench", type=Path, help="where the results go")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
+    options = parser.parse_args(arguments)
+    options.folder = options.folder.resolve()
+    options.cache = options.cache.resolve()
+    if min(options.runs, options.compiles, *options.threads) < 1:
+        parser.error("--runs, --compiles and --threads: expected positive numbers")
+    if max(options.threads) > len(os.sched_getaffinity(0)):
+        parser.error(f"--threads: this process may run on {len(os.sched_getaffinity(0))} cores only")
+    return options
+
+
+def _standing(file: Path, options: argparse.Namespace) -> Result:
+    """What does not depend on threads: the package, its cold compile times, and each engine's peak memory."""
+    package = options.folder / f"{file.stem}.isth"
+    package.unlink(missing_ok=True)
+    compiled = [call("compile", model=str(file), package=str(package))]
+    while len(compiled) < options.compiles and "error" not in compiled[0]:
+        compiled.append(call("compile", model=str(file), package=str(package)))
+    result: Result = {"name": file.stem, "onnx_bytes": file.stat().st_size, "footprint": {}, "threads": {}}
+    failed = next((attempt for attempt in compiled if "error" in attempt), None)
+    if failed is not None:
+        result["refused"] = failed["error"]
+    else:
+        result["compile"] = {
+            "seconds": [attempt["seconds"] for attempt in compiled],
+            "save_seconds": [attempt["save_seconds"] for attempt in compiled],
+            "package_bytes": compiled[0]["bytes"],
+        }
+    for engine, path in _files(file, result, options, options.peers).items():
+        result["footprint"][engine] = call("footprint", engine=engine, name=file.stem, file=path)
+    return result
+
+
+def _race(
+    file: Path, result: Result, threads: int, best: dict[str, float], options: argparse.Namespace
+) -> Result:
+    """The alternating runs, with the statistics of each engine's seconds added; raises the best probe in `best`."""
+    machine = call("cores", threads=threads)
+    if "error" in machine:
+        return machine
+    race = call(
+        "alternate",
+        name=file.stem,
+        files=_files(file, result, options, {JUDGE, *options.peers}),
+        timed=[SUBJECT, *options.peers],
+        cores=machine["cores"],
+        runs=options.runs,
+        reference=max(machine["gflops"], best.get(str(threads), 0.0)),
+    )
+    if "best_probe" in race:
+        best[str(threads)] = race["best_probe"]
+    for engine in race.get("engines", {}).values():
+        if engine.get("seconds"):
+            engine |= vars(summarise(engine["seconds"]))
+    return race
+
+
+def _files(file: Path, result: Result, options: argparse.Namespace, peers: Iterable[str]) -> dict[str, str]:
+    """What each engine opens: the ONNX file, or the package; isthmus is left out where it refused the model."""
+    subject = {} if "refused" in result else {SUBJECT: str(options.folder / f"{file.stem}.isth")}
+    return subject | {engine: str(file) for engine in ENGINES if engine in peers}
+
+
+def _best_probes(written: Path, machine: Result) -> dict[str, float]:
+    """The best probe by threads of the report before, if it is this machine's: it may be slow for all of this one."""
+    try:
+        before = json.loads(written.read_text())
+        return dict(before["best_probes"]) if before["machine"]["cpu"] == machine["cpu"] else {}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _machine() -> Result:
+    """The processor, the system and the versions that the numbers belong to."""
+    cpu = platform.processor() or platform.machine()
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
+    versions = {name: metadata.version(name) for name in (*ENGINES, "numpy")}
+    return {
+        "cpu": cpu,
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "versions": versions,
+    }
