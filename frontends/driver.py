@@ -1,0 +1,289 @@
+"""The driver that all frontends share: walks a framework's graph in order and calls one converter a node.
+
+It binds operands and attributes to the converter's parameters, records locations, expands ops that the framework
+defines by others, and collects every problem of the whole model before it raises.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Protocol
+
+from ..compiler.diagnostics import (
+    CompileError,
+    IsthmusError,
+    ModelError,
+    Problem,
+    UnsupportedError,
+    located,
+)
+from ..compiler.ir.graph import Graph, Node, Value, constant, graph_input
+from ..compiler.ir.location import Location, at
+from ..compiler.ir.types import Type
+from .bind import bind_shapes
+from .fresh import rename_fresh
+from .known import known, memory, remember
+from .source import SourceGraph, SourceModel, SourceNode
+
+Converter = Callable[..., Any]
+
+DEEPEST = 64
+"""Bodies and function expansions inside one another that are followed."""
+
+
+class Converters(Protocol):
+    """A frontend's converter table."""
+
+    def find(self, node: SourceNode) -> Converter | None:
+        """The converter for exactly this op and version; None where the op is to be expanded.
+
+        Raises UnsupportedError with reason and way out.
+        """
+        ...
+
+    def expand(self, node: SourceNode, operands: Sequence[Value | None]) -> SourceGraph:
+        """The graph that defines a node in terms of other ops, its inputs named in the node's operand order.
+
+        Raises UnsupportedError where the framework has no such definition.
+        """
+        ...
+
+
+class Abandoned(Exception):
+    """A node can't be converted because of a problem that is recorded already."""
+
+
+@dataclass(slots=True)
+class Scope:
+    """Values by name; None marks one whose node could not be converted."""
+
+    values: dict[str, Value | None]
+    outer: "Scope | None" = None
+
+    def get(self, name: str) -> Value | None:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.outer
+        raise ModelError(f"operand '{name}' is not defined")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """A converter's signature: operands (name, whether required), a variadic rest, attributes with defaults."""
+
+    operands: tuple[tuple[str, bool], ...]
+    variadic: bool
+    attributes: Mapping[str, Any]
+    wants_call: bool
+
+    @staticmethod
+    @cache
+    def of(converter: Converter) -> "Parameters":
+        operands, attributes, variadic = [], {}, False
+        for name, parameter in inspect.signature(converter).parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                variadic = True
+            elif parameter.kind is parameter.KEYWORD_ONLY:
+                attributes[name] = parameter.default
+            else:
+                operands.append((name, parameter.default is parameter.empty))
+        return Parameters(tuple(operands), variadic, attributes, attributes.pop("call", None) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The node under conversion, for converters that take `call`: its outputs, and the bodies that it carries."""
+
+    driver: "Driver"
+    node: SourceNode
+    scope: Scope
+    depth: int
+
+    def wants(self, index: int) -> bool:
+        """Whether anybody may read the output of that index."""
+        return index < len(self.node.outputs) and bool(self.node.outputs[index])
+
+    def inline(self, graph: SourceGraph, arguments: Sequence[Value]) -> list[Value]:
+        """The outputs of a body that runs here, once."""
+        values: dict[str, Value | None] = {
+            entry.name: argument for entry, argument in zip(graph.inputs, arguments, strict=False)
+        }
+        return self.driver.run(graph, Scope(values, self.scope), self.depth + 1)
+
+    def captures(self, *graphs: SourceGraph) -> dict[str, Value]:
+        """What bodies use from outside, by name: the operands that their regions get after their own."""
+        found: dict[str, Value] = {}
+        for name in dict.fromkeys(name for graph in graphs for name in graph.free()):
+            value = self.scope.get(name)
+            if value is None:
+                raise Abandoned
+            found[name] = value
+        return {name: value for name, value in found.items() if value.constant is None}
+
+    def region(self, graph: SourceGraph, parameters: Sequence[Type], captures: Mapping[str, Value]) -> Graph:
+        """A body as an isolated graph. Its inputs are the parameters, then the captures; constants are repeated."""
+        if len(parameters) != len(graph.inputs):
+            raise ModelError(
+                f"body '{graph.name}' has {len(graph.inputs)} inputs, expected {len(parameters)}"
+            )
+        values: dict[str, Value | None] = {}
+        for name in graph.free():
+            value = self.scope.get(name)
+            if value is not None and value.constant is not None:
+                values[name] = Node("constant", (), value.node.attributes, value.node.types).result
+        inputs = []
+        for entry, type in zip(graph.inputs, parameters, strict=True):
+            inputs.append(graph_input(entry.name, type))
+            values[entry.name] = inputs[-1]
+        for name, value in captures.items():
+            inputs.append(graph_input(name, value.type))
+            values[name] = inputs[-1]
+            remember(inputs[-1], known(value))
+        outputs = self.driver.run(graph, Scope(values), self.depth + 1)
+        return Graph(inputs, outputs, graph.outputs, graph.name)
+
+
+@dataclass(slots=True)
+class Lack:
+    """One kind of node that can't be converted."""
+
+    node: SourceNode
+    location: str
+    reason: str
+    hint: str
+    count: int = 1
+
+    def problem(self) -> Problem:
+        count = f" ({self.count} nodes)" if self.count > 1 else ""
+        version = f" (opset {self.node.version})" if self.node.version else ""
+        return Problem(
+            self.location, f"{self.node.title}{version} is not supported: {self.reason}{count}", self.hint
+        )
+
+
+@dataclass(slots=True)
+class Driver:
+    """One conversion. `problems` are defects of the model, `lacks` what this build can't convert."""
+
+    location: str
+    converters: Converters
+    problems: dict[Problem, None] = field(default_factory=dict)
+    lacks: dict[tuple[str, int, str], Lack] = field(default_factory=dict)
+
+    def run(self, graph: SourceGraph, scope: Scope, depth: int) -> list[Value]:
+        """Convert the nodes of a graph in a scope; its outputs. Raises Abandoned after recording problems."""
+        if depth > DEEPEST:
+            raise UnsupportedError(f"bodies are nested more than {DEEPEST} deep", hint="flatten the model")
+        for name, load in graph.constants.items():
+            with self.recording(None):
+                scope.values[name] = None
+                scope.values[name] = constant(load(), location=Location(self.location, (name,)))
+        for node in graph.nodes:
+            location = Location(self.location, (node.name,))
+            scope.values.update(dict.fromkeys(filter(None, node.outputs)))
+            with at(location), self.recording(node):
+                results = self.convert(node, scope, depth)
+                scope.values.update(zip(node.outputs, results, strict=False))
+        outputs = []
+        for name in graph.outputs:
+            value = scope.get(name)
+            if value is None:
+                raise Abandoned
+            outputs.append(value)
+        return outputs
+
+    def convert(self, node: SourceNode, scope: Scope, depth: int) -> Sequence[Value | None]:
+        """The results of one node, at least as many as it has outputs."""
+        converter = None if node.body is not None else self.converters.find(node)
+        operands = [scope.get(name) if name else None for name in node.inputs]
+        if any(value is None and name for name, value in zip(node.inputs, operands, strict=True)):
+            raise Abandoned
+        if converter is None:
+            graph = node.body() if node.body is not None else self.converters.expand(node, operands)
+            if len(operands) > len(graph.inputs):
+                raise ModelError(f"{node.op} takes {len(graph.inputs)} operands, got {len(operands)}")
+            absent = [None] * (len(graph.inputs) - len(operands))
+            values = dict(zip((entry.name for entry in graph.inputs), [*operands, *absent], strict=True))
+            return self.run(graph, Scope(values, None if node.body else scope), depth + 1)
+        results = bind(converter, node, operands, Call(self, node, scope, depth))
+        results = results if isinstance(results, tuple | list) else (results,)
+        for index, name in enumerate(node.outputs):
+            if name and (index >= len(results) or results[index] is None):
+                raise UnsupportedError(
+                    f"its output {index} is not computed here", hint="remove what reads that output"
+                )
+        return results
+
+    @contextmanager
+    def recording(self, node: SourceNode | None) -> Iterator[None]:
+        """Note problems raised inside, and go on."""
+        try:
+            with located(str(Location(self.location, (node.name,) if node else ()))):
+                yield
+        except Abandoned:
+            pass
+        except UnsupportedError as error:
+            if node is None:
+                self.problems.update(dict.fromkeys(error.problems))
+            else:
+                self.note(node, error)
+        except CompileError as error:
+            self.problems.update(dict.fromkeys(error.problems))
+
+    def note(self, node: SourceNode, error: UnsupportedError) -> None:
+        for problem in error.problems:
+            key = (node.title, node.version, problem.message)
+            if key in self.lacks:
+                self.lacks[key].count += 1
+            else:
+                self.lacks[key] = Lack(node, problem.location, problem.message, problem.hint)
+
+    def failure(self) -> IsthmusError | None:
+        """The error that tells all, if there is anything to tell."""
+        lacks = [lack.problem() for lack in self.lacks.values()]
+        if lacks:
+            return UnsupportedError("", problems=[*lacks, *self.problems])
+        return ModelError("", problems=self.problems) if self.problems else None
+
+
+def bind(converter: Converter, node: SourceNode, operands: Sequence[Value | None], call: Call) -> Any:
+    """Call a converter with a node's operands and attributes. Raises ModelError where they do not fit."""
+    expected = Parameters.of(converter)
+    if len(operands) > len(expected.operands) and not expected.variadic:
+        if any(operand is not None for operand in operands[len(expected.operands) :]):
+            raise ModelError(f"{node.op} takes {len(expected.operands)} operands, got {len(operands)}")
+        operands = operands[: len(expected.operands)]
+    for index, (name, required) in enumerate(expected.operands):
+        if required and (index >= len(operands) or operands[index] is None):
+            raise ModelError(f"{node.op} needs operand '{name}' (number {index})")
+    for name in node.attributes:
+        if name not in expected.attributes:
+            listed = ", ".join(expected.attributes) or "none"
+            raise ModelError(f"{node.op} has no attribute '{name}'", hint=f"in this opset it has: {listed}")
+    for name, default in expected.attributes.items():
+        if default is inspect.Parameter.empty and name not in node.attributes:
+            raise ModelError(f"{node.op} needs attribute '{name}'")
+    extra = {"call": call} if expected.wants_call else {}
+    return converter(*operands, **node.attributes, **extra)
+
+
+def convert(
+    model: SourceModel, converters: Converters, shapes: Mapping[str, Sequence[int | str | None]]
+) -> Graph:
+    """The IR graph of a framework's graph. Raises UnsupportedError or ModelError with every problem found."""
+    driver = Driver(model.location, converters)
+    inputs = {
+        entry.name: graph_input(entry.name, type, Location(model.location, (entry.name,)))
+        for entry, type in bind_shapes(model, shapes)
+    }
+    outputs: list[Value] = []
+    with memory(), driver.recording(None):
+        outputs = driver.run(model.graph, Scope(dict(inputs)), 0)
+    failure = driver.failure()
+    if failure is not None:
+        raise failure
+    return rename_fresh(Graph(inputs.values(), outputs, model.graph.outputs, model.graph.name))

@@ -1,0 +1,265 @@
+"""What is known of small values while a model is read: numbers, and shape arithmetic over symbolic dimensions.
+
+Frameworks compute shapes with tensors; the IR states them as attributes. `known` runs the ops' own numpy meanings over
+arrays of dimensions, and says None where the answer waits for data.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import reduce as fold
+from operator import add, mul, neg, sub
+from typing import Any
+
+import numpy as np
+
+from ..compiler.diagnostics import CompileError, UnsupportedError
+from ..compiler.ir.dims import Dim, Expr, extreme
+from ..compiler.ir.graph import Value
+from ..compiler.ir.types import TensorType
+from ..compiler.ops import get
+
+LARGEST = 4096
+"""Elements of a value beyond which nothing is evaluated: shapes are small, weights are not looked at."""
+
+_memory: ContextVar[dict[Value, np.ndarray | None] | None] = ContextVar("known", default=None)
+
+
+@contextmanager
+def memory() -> Iterator[None]:
+    """Remember what is found out inside the block, so that long chains are walked once."""
+    token = _memory.set({})
+    try:
+        yield
+    finally:
+        _memory.reset(token)
+
+
+def remember(value: Value, array: np.ndarray | None) -> None:
+    """State what is known of a value, such as a region's input whose outer value is known."""
+    found = _memory.get()
+    if found is not None and array is not None:
+        found[value] = array
+
+
+def known(value: Value | None) -> np.ndarray | None:
+    """The value's content: an array of its dtype, or an object array of Dims where some are symbolic; else None."""
+    if value is None:
+        return None
+    found = _memory.get()
+    if found is None:
+        with memory():
+            return known(value)
+    if value not in found:
+        found[value] = None
+        found[value] = _evaluate(value)
+    return found[value]
+
+
+def dims(value: Value | None) -> tuple[Dim, ...] | None:
+    """The elements of an integer vector (or scalar) as dimensions, if all are known."""
+    array = known(value)
+    if array is None or array.dtype.kind not in "iuO" or array.ndim > 1:
+        return None
+    return tuple(_plain(item) for item in array.reshape(-1))
+
+
+def ints(value: Value | None, name: str) -> tuple[int, ...]:
+    """The elements of an operand that must be known integers. Raises UnsupportedError that names the operand."""
+    found = dims(value)
+    if found is None or not all(isinstance(item, int) for item in found):
+        reason = "only at run time" if found is None else f"as [{', '.join(map(str, found))}]"
+        raise UnsupportedError(
+            f"its operand '{name}' must be known when the model is compiled, and is known {reason}",
+            hint="make it a constant, or fix the dimensions it depends on with shapes=",
+        )
+    return found  # type: ignore[return-value]
+
+
+def number(value: Value | None, name: str) -> Any:
+    """The Python scalar of an operand that must be known and hold one element."""
+    array = known(value)
+    if array is None or array.size != 1 or array.dtype == object:
+        raise UnsupportedError(
+            f"its operand '{name}' must be known when the model is compiled", hint="make it a constant"
+        )
+    return array.reshape(-1)[0].item()
+
+
+def _plain(item: Any) -> Dim:
+    return item if isinstance(item, Expr) else int(item)
+
+
+def _small(value: Value) -> bool:
+    type = value.type
+    if not isinstance(type, TensorType) or not type.is_static:
+        return False
+    size = 1
+    for dim in type.static_shape:
+        size *= dim
+    return size <= LARGEST and type.dtype.kind != "string"
+
+
+def _evaluate(value: Value) -> np.ndarray | None:
+    if not _small(value):
+        return None
+    node = value.node
+    if node.op == "constant":
+        return node.attributes["value"].array
+    if node.op == "shape.of":
+        return _settled(np.array(node.operands[0].shape, object), value)
+    if node.op == "input" or node.regions or not get(node.op).foldable:
+        return None
+    arrays = [None if operand is None else known(operand) for operand in node.operands]
+    if any(a is None and operand is not None for a, operand in zip(arrays, node.operands, strict=True)):
+        return None
+    try:
+        if all(a is None or a.dtype != object for a in arrays):
+            return np.asarray(get(node.op).evaluate(*arrays, **node.attributes)[value.index])
+        meaning = _OVER_DIMS.get(node.op)
+        result = None if meaning is None else meaning(*arrays, **node.attributes)
+    except (CompileError, ArithmeticError, ValueError, TypeError, IndexError):
+        return None
+    return None if result is None else _settled(result, value)
+
+
+def _settled(array: Any, value: Value) -> np.ndarray:
+    """An array of the value's dtype, when no symbol is left in it."""
+    array = np.asarray(array)
+    if array.dtype == object and not any(isinstance(item, Expr) for item in array.flat):
+        return array.astype(value.dtype.numpy)
+    return array
+
+
+def never_negative(dim: Dim) -> bool:
+    """Whether a dimension expression is provably >= 0, symbols being extents."""
+    return dim >= 0 if isinstance(dim, int) else all(coefficient >= 0 for _, coefficient in dim.terms)
+
+
+def sign(dim: Dim) -> int | None:
+    """-1, 0 or 1 where it is certain; a lone positive expression may still be 0, so that needs a constant part."""
+    if isinstance(dim, int):
+        return (dim > 0) - (dim < 0)
+    constant = sum(coefficient for monomial, coefficient in dim.terms if not monomial)
+    for direction in (1, -1):
+        if constant * direction > 0 and never_negative(dim * direction):
+            return direction
+    return None
+
+
+def _elementwise(function: Callable[..., Any]) -> Callable[..., np.ndarray]:
+    def over(*arrays: np.ndarray, **_: Any) -> np.ndarray:
+        broadcast = np.broadcast_arrays(*arrays)
+        out = np.empty(broadcast[0].shape, object)
+        for index in np.ndindex(out.shape):
+            out[index] = function(*(_plain(array[index]) for array in broadcast))
+        return out
+
+    return over
+
+
+def _compare(holds: Callable[[int], bool]) -> Callable[..., np.ndarray]:
+    def decide(x: Dim, y: Dim) -> bool:
+        difference = sign(x - y)
+        if difference is None:
+            raise ArithmeticError("the data decide")
+        return holds(difference)
+
+    return lambda x, y: _elementwise(decide)(x, y).astype(bool)
+
+
+def _truncated(x: Dim, y: Dim) -> Dim:
+    if not (never_negative(x) and never_negative(y)) or y == 0:
+        raise ArithmeticError("the sign is not known")
+    return x // y
+
+
+def _nonzero_floor(x: Dim, y: Dim) -> Dim:
+    if y == 0:
+        raise ArithmeticError("division by zero")
+    return x // y
+
+
+def _meaning(name: str) -> Callable[..., Any]:
+    """The op's own numpy meaning, for ops that only move elements."""
+    return lambda *arrays, **attributes: get(name).evaluate(*arrays, **attributes)[0]
+
+
+def _cast(x: np.ndarray, *, dtype: Any, **_: Any) -> np.ndarray | None:
+    """Extents are whole and far below 2**53, so a float that carries one is exact."""
+    return x if dtype.kind in ("int", "uint") or dtype.name in ("f32", "f64") else None
+
+
+def _whole(x: np.ndarray, **_: Any) -> np.ndarray:
+    return x
+
+
+def _reduce(function: Callable[[Any, Any], Any]) -> Callable[..., np.ndarray | None]:
+    def over(x: np.ndarray, *, axes: tuple[int, ...], keepdims: bool = True) -> np.ndarray | None:
+        if x.ndim != 1 or axes != (0,):
+            return None
+        out = np.empty((1,) if keepdims else (), object)
+        out[...] = fold(function, (_plain(item) for item in x))
+        return out
+
+    return over
+
+
+def _clip(x: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None) -> np.ndarray:
+    for bound, function in ((low, "max"), (high, "min")):
+        if bound is not None:
+            x = _elementwise(lambda a, b, name=function: extreme(name, a, b))(x, bound)
+    return x
+
+
+def _extreme(name: str) -> Callable[..., np.ndarray]:
+    return _elementwise(lambda x, y: extreme(name, x, y))
+
+
+_OVER_DIMS: dict[str, Callable[..., Any]] = {
+    "math.add": _elementwise(add),
+    "math.sub": _elementwise(sub),
+    "math.mul": _elementwise(mul),
+    "math.neg": _elementwise(neg),
+    "math.div": _elementwise(_truncated),
+    "math.floordiv": _elementwise(_nonzero_floor),
+    "math.mod": _elementwise(lambda x, y: x - _nonzero_floor(x, y) * y),
+    "math.max": _extreme("max"),
+    "math.min": _extreme("min"),
+    "math.clip": _clip,
+    "math.eq": _compare(lambda s: s == 0),
+    "math.ne": _compare(lambda s: s != 0),
+    "math.lt": _compare(lambda s: s < 0),
+    "math.le": _compare(lambda s: s <= 0),
+    "math.gt": _compare(lambda s: s > 0),
+    "math.ge": _compare(lambda s: s >= 0),
+    "math.where": lambda c, x, y: (
+        None if c.dtype == object else np.where(c, x.astype(object), y.astype(object))
+    ),
+    "math.cast": _cast,
+    "math.floor": _whole,
+    "math.ceil": _whole,
+    "math.round": _whole,
+    "math.trunc": _whole,
+    "reduce.prod": _reduce(mul),
+    "reduce.sum": _reduce(add),
+    "reduce.max": _reduce(lambda x, y: extreme("max", x, y)),
+    "reduce.min": _reduce(lambda x, y: extreme("min", x, y)),
+    **{
+        name: _meaning(name)
+        for name in (
+            "shape.reshape",
+            "shape.transpose",
+            "shape.slice",
+            "shape.concat",
+            "shape.expand",
+            "shape.tile",
+            "shape.gather",
+            "shape.gather_elements",
+            "shape.gather_nd",
+            "shape.scatter_elements",
+            "shape.scatter_nd",
+        )
+    },
+}
+"""Scalars of arrays mix Dims and numpy integers: `_plain` makes both Dims before arithmetic."""

@@ -1,0 +1,69 @@
+"""Ops that the ONNX standard defines by other ops: their bodies, from the schemas of the `onnx` package."""
+
+from collections.abc import Sequence
+
+from onnx import FunctionProto, NodeProto, TypeProto, defs
+
+from ...compiler.diagnostics import UnsupportedError
+from ...compiler.ir.graph import Value
+from ...compiler.ir.types import OptionalType, SequenceType, Type
+from ..source import SourceGraph, SourceNode
+from .reader import Decoder, LocalFunction
+from .tensors import ONNX_DTYPE, TensorReader
+
+
+def has_definition(node: SourceNode) -> bool:
+    """Whether the standard has a body for the op in the node's opset."""
+    if not isinstance(node.origin, NodeProto) or not defs.has(node.op, node.version, node.domain):
+        return False
+    schema = defs.get_schema(node.op, node.version, node.domain)
+    return schema.has_function or schema.has_context_dependent_function
+
+
+def defining_graph(node: SourceNode, operands: Sequence[Value | None]) -> SourceGraph:
+    """The body for a node with these operands, its nodes bearing the node's own name."""
+    schema = defs.get_schema(node.op, node.version, node.domain)
+    if schema.has_context_dependent_function:
+        types = [b"" if v is None else type_proto(v.type).SerializeToString() for v in operands]
+        versions = schema.context_dependent_function_opset_versions
+        version = max((v for v in versions if v <= node.version), default=None)
+        body = b""
+        if version is not None:
+            body = schema.get_context_dependent_function_with_opset_version(
+                version, node.origin.SerializeToString(), types
+            )
+        function = FunctionProto.FromString(body)
+    else:
+        versions = schema.function_opset_versions
+        version = max((v for v in versions if v <= node.version), default=None)
+        function = FunctionProto() if version is None else schema.get_function_with_opset_version(version)
+        if isinstance(function, bytes):
+            function = FunctionProto.FromString(function)
+    if not function.node:
+        raise UnsupportedError(
+            "the standard gives no definition for this form of it", hint="export with other ops"
+        )
+    decoder = Decoder(node.name, TensorReader(b"", None))
+    opsets = {"": node.version} | decoder.versions(function.opset_import)
+    given = {attribute.name: attribute for attribute in node.origin.attribute}
+    graph = decoder.function(LocalFunction(function, opsets), given, node.name)
+    if decoder.problems:
+        raise UnsupportedError(f"its definition can't be read: {decoder.problems[0]}")
+    return graph
+
+
+def type_proto(type: Type) -> TypeProto:
+    """A type as ONNX writes it; symbolic dimensions stay unnamed."""
+    proto = TypeProto()
+    if isinstance(type, SequenceType):
+        proto.sequence_type.elem_type.CopyFrom(type_proto(type.element))
+    elif isinstance(type, OptionalType):
+        proto.optional_type.elem_type.CopyFrom(type_proto(type.element))
+    else:
+        proto.tensor_type.elem_type = ONNX_DTYPE[type.dtype.name]
+        proto.tensor_type.shape.SetInParent()
+        for dim in type.shape:
+            entry = proto.tensor_type.shape.dim.add()
+            if isinstance(dim, int):
+                entry.dim_value = dim
+    return proto

@@ -1,0 +1,284 @@
+"""ONNX files and `ModelProto` objects to source graphs: decoding and the checks that need no meaning of the ops."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TypeProto,
+    ValueInfoProto,
+)
+
+from ...compiler.diagnostics import CompileError, ModelError, Problem
+from ...compiler.ir.dims import Dim, fresh
+from ..source import Buffer, SourceGraph, SourceInput, SourceModel, SourceNode
+from .checks import check_names, in_order
+from .dimensions import named_dimension
+from .files import Folder, map_file
+from .tensors import DTYPE, TensorReader
+from .wire import cut
+
+NEWEST_IR = 14
+"""The newest file format (ir_version) that is known; opsets are checked node by node."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFunction:
+    """A function that the model defines: how its nodes are read once its attributes are bound."""
+
+    proto: FunctionProto
+    versions: Mapping[str, int]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return domain_of(self.proto.domain), self.proto.name, self.proto.overload
+
+
+@dataclass(slots=True)
+class Decoder:
+    """Reads messages of one model. `problems` collects what is wrong; everything readable is read."""
+
+    location: str
+    tensors: TensorReader
+    functions: dict[tuple[str, str, str], LocalFunction] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def model(self, proto: ModelProto) -> SourceGraph:
+        if proto.ir_version > NEWEST_IR:
+            self.problem("", f"has format version {proto.ir_version}, the newest known is {NEWEST_IR}")
+        if not proto.opset_import and proto.graph.node:
+            self.problem("", "declares no opset (opset_import is empty)", "export the model again")
+        versions = self.versions(proto.opset_import)
+        for function in proto.functions:
+            entry = LocalFunction(function, {**versions, **self.versions(function.opset_import)})
+            if entry.key in self.functions:
+                self.problem(function.name, "the function is defined twice")
+            self.functions[entry.key] = entry
+        for entry in self.functions.values():
+            try:
+                self.function(entry, {}, entry.proto.name)
+            except CompileError as error:
+                self.problems += error.problems
+        return self.graph(proto.graph, versions, frozenset())
+
+    def versions(self, imports: Iterable[Any]) -> dict[str, int]:
+        return {domain_of(entry.domain): entry.version for entry in imports}
+
+    def problem(self, name: str, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(f"{self.location}:{name}" if name else self.location, message, hint))
+
+    def graph(
+        self,
+        proto: GraphProto,
+        versions: Mapping[str, int],
+        outer: frozenset[str],
+        bindings: Mapping[str, AttributeProto | None] | None = None,
+        prefix: str = "",
+    ) -> SourceGraph:
+        """A graph or body. `outer` are the names that bodies may use from outside."""
+        constants: dict[str, Callable[[], np.ndarray]] = {}
+        for tensor in proto.initializer:
+            if tensor.name in constants:
+                self.problem(tensor.name, "the name is defined twice, by two initializers")
+            constants[tensor.name] = self.tensors.lazy(tensor)
+        for sparse in proto.sparse_initializer:
+            constants[sparse.values.name] = lambda sparse=sparse: self.tensors.dense(sparse)
+        inputs = [self.input(entry) for entry in proto.input if entry.name not in constants]
+        known = outer | set(constants) | {entry.name for entry in inputs}
+        known |= {name for node in proto.node for name in node.output if name}
+        nodes = self.nodes(proto.node, versions, known, bindings, prefix)
+        outputs = tuple(entry.name for entry in proto.output)
+        given = [*(entry.name for entry in inputs), *constants]
+        self.problems += check_names(self.location, given, nodes, outputs, outer)
+        nodes, cycle = in_order(self.location, nodes)
+        self.problems += cycle
+        return SourceGraph(proto.name or "graph", tuple(inputs), outputs, tuple(nodes), constants)
+
+    def input(self, proto: ValueInfoProto) -> SourceInput:
+        containers: list[str] = []
+        type: TypeProto = proto.type
+        while (kind := type.WhichOneof("value")) in ("sequence_type", "optional_type"):
+            containers.append(kind.removesuffix("_type"))
+            type = getattr(type, kind).elem_type
+        if kind != "tensor_type":
+            what = kind.removesuffix("_type").replace("_", " ") if kind else "missing"
+            self.problem(proto.name, f"the input's type is {what}, expected a tensor")
+            return SourceInput(proto.name)
+        tensor = type.tensor_type
+        if tensor.elem_type not in DTYPE:
+            self.problem(proto.name, f"the input has element type {tensor.elem_type}, which is unknown")
+            return SourceInput(proto.name)
+        shape: tuple[Dim, ...] | None = None
+        if tensor.HasField("shape"):
+            shape = tuple(self.dim(dim) for dim in tensor.shape.dim)
+        return SourceInput(proto.name, DTYPE[tensor.elem_type], shape, tuple(containers))
+
+    def dim(self, proto: Any) -> Dim:
+        kind = proto.WhichOneof("value")
+        if kind == "dim_value" and proto.dim_value >= 0:
+            return int(proto.dim_value)
+        return named_dimension(proto.dim_param) if kind == "dim_param" and proto.dim_param else fresh()
+
+    def nodes(
+        self,
+        protos: Iterable[NodeProto],
+        versions: Mapping[str, int],
+        outer: frozenset[str],
+        bindings: Mapping[str, AttributeProto | None] | None,
+        prefix: str,
+    ) -> list[SourceNode]:
+        nodes = []
+        for index, proto in enumerate(protos):
+            name = prefix + (proto.name or f"{proto.op_type}_{index}")
+            domain = domain_of(proto.domain)
+            attributes = {}
+            for attribute in proto.attribute:
+                if attribute.ref_attr_name:
+                    bound = (bindings or {}).get(attribute.ref_attr_name)
+                    if bound is None:
+                        continue  # not given by the caller: the op's own default holds
+                    value = bound
+                else:
+                    value = attribute
+                try:
+                    attributes[attribute.name] = self.attribute(value, versions, outer, bindings, prefix)
+                except CompileError as error:
+                    self.problem(name, f"attribute '{attribute.name}': {error.message}", error.hint)
+            nodes.append(
+                SourceNode(
+                    proto.op_type,
+                    name,
+                    tuple(proto.input),
+                    tuple(proto.output),
+                    attributes,
+                    domain,
+                    versions.get(domain, 0),
+                    proto,
+                    self.body(proto, domain, name),
+                )
+            )
+        return nodes
+
+    def body(self, proto: NodeProto, domain: str, name: str) -> Callable[[], SourceGraph] | None:
+        """How to get the body of the local function that a node calls, if it calls one."""
+        function = self.functions.get((domain, proto.op_type, proto.overload))
+        if function is None:
+            return None
+        return lambda: self.function(function, {entry.name: entry for entry in proto.attribute}, name)
+
+    def attribute(
+        self,
+        proto: AttributeProto,
+        versions: Mapping[str, int],
+        outer: frozenset[str],
+        bindings: Mapping[str, AttributeProto | None] | None,
+        prefix: str,
+    ) -> Any:
+        """The attribute's value: a number, text, array, body, type, or a tuple of them."""
+        kind = AttributeProto.AttributeType.Name(proto.type) if proto.type else _guessed_kind(proto)
+        match kind:
+            case "FLOAT" | "INT":
+                return proto.f if kind == "FLOAT" else proto.i
+            case "STRING":
+                return proto.s.decode("utf-8", "replace")
+            case "FLOATS" | "INTS":
+                return tuple(proto.floats if kind == "FLOATS" else proto.ints)
+            case "STRINGS":
+                return tuple(text.decode("utf-8", "replace") for text in proto.strings)
+            case "TENSOR":
+                return self.tensors.array(proto.t)
+            case "TENSORS":
+                return tuple(map(self.tensors.array, proto.tensors))
+            case "SPARSE_TENSOR":
+                return self.tensors.sparse(proto.sparse_tensor)
+            case "GRAPH":
+                return self.graph(proto.g, versions, outer, bindings, prefix)
+            case "TYPE_PROTO":
+                return proto.tp
+            case _:
+                raise ModelError(f"its kind {kind} is not known")
+
+    def function(
+        self, function: LocalFunction, given: Mapping[str, AttributeProto], name: str
+    ) -> SourceGraph:
+        """A local function's body with its attributes bound, for a call from the node `name`."""
+        proto = function.proto
+        bindings: dict[str, AttributeProto | None] = {key: given.get(key) for key in proto.attribute}
+        for attribute in proto.attribute_proto:
+            bindings[attribute.name] = given.get(attribute.name, attribute)
+        inputs = tuple(map(SourceInput, proto.input))
+        known = frozenset(proto.input) | {output for node in proto.node for output in node.output if output}
+        nodes = self.nodes(proto.node, function.versions, known, bindings, f"{name}/")
+        outputs = tuple(proto.output)
+        problems = check_names(self.location, list(proto.input), nodes, outputs, frozenset())
+        nodes, cycle = in_order(self.location, nodes)
+        if problems or cycle:
+            raise ModelError("", problems=[*problems, *cycle])
+        return SourceGraph(proto.name, inputs, outputs, tuple(nodes))
+
+
+def domain_of(name: str) -> str:
+    """The domain as this frontend spells it: "" for the standard one."""
+    return "" if name == "ai.onnx" else name
+
+
+def _guessed_kind(proto: AttributeProto) -> str:
+    """The kind of an attribute that does not state one, as files before format version 2 may."""
+    for name, kind in (("t", "TENSOR"), ("g", "GRAPH"), ("s", "STRING"), ("f", "FLOAT"), ("i", "INT")):
+        if proto.HasField(name):
+            return kind
+    for name in ("floats", "ints", "strings", "tensors"):
+        if len(getattr(proto, name)):
+            return name.upper()
+    return "UNDEFINED"
+
+
+def read_file(path: Path) -> SourceModel:
+    """The model in a file. Raises ModelError with every problem found."""
+    location = path.name
+    data = map_file(path, str(path))
+    try:
+        slim = cut(data)
+        proto = ModelProto.FromString(slim)
+    except DecodeError:
+        raise ModelError(
+            "not an ONNX model: it does not decode",
+            location=location,
+            hint="check that this is the right file",
+        ) from None
+    except ModelError as error:
+        raise ModelError(error.message, location=location, hint=error.hint) from None
+    folder = Folder(path)
+    return _decode(proto, location, TensorReader(data, folder), lambda: [data, *folder.content()])
+
+
+def read_object(proto: ModelProto) -> SourceModel:
+    """The model in a message that was loaded or built in memory."""
+    tensors = TensorReader(b"", None)
+    return _decode(
+        proto, proto.graph.name or "model", tensors, lambda: [proto.SerializeToString(deterministic=True)]
+    )
+
+
+def _decode(
+    proto: ModelProto, location: str, tensors: TensorReader, content: Callable[[], Iterable[Buffer]]
+) -> SourceModel:
+    if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
+        raise ModelError(
+            "not an ONNX model: it holds no graph",
+            location=location,
+            hint="check that this is the right file",
+        )
+    decoder = Decoder(location, tensors)
+    graph = decoder.model(proto)
+    if decoder.problems:
+        raise ModelError("", problems=dict.fromkeys(decoder.problems))
+    return SourceModel(location, graph, content)
