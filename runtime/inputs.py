@@ -36,7 +36,13 @@ def bind(program: Program, inputs: Inputs) -> tuple[dict[str, Any], dict[str, in
         if not dtypes.is_tensor(port.dtype):
             values[port.slot] = value
             continue
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except (TypeError, ValueError) as error:
+            problems.append(
+                Problem(f"input '{port.name}'", f"is no array: {error}", f"expected {_type(port)}")
+            )
+            continue
         if not dtypes.matches(array, port.dtype) or not _fits(array.shape, port, program.symbols):
             problems.append(_mismatch(port, array))
             continue
@@ -63,7 +69,7 @@ def _by_name(ports: Sequence[Port], inputs: Inputs, problems: list[Problem]) -> 
     names = [port.name for port in ports]
     listing = ", ".join(_spell(port) for port in ports) or "none"
     if not isinstance(inputs, Mapping):
-        if isinstance(inputs, np.ndarray) or not isinstance(inputs, Sequence):
+        if isinstance(inputs, np.ndarray | str | bytes) or not isinstance(inputs, Sequence):
             raise InputError(
                 f"got {type(inputs).__name__}, expected a dict of arrays or a list of them",
                 location="inputs",

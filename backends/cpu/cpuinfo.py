@@ -37,48 +37,13 @@ _KERNEL_NAMES = {
     },
 }
 # Features of LLVM that ordinary code never comes to use by itself (system, debugging and enclave instructions,
-# assembler modes; avx10.1 names old ones anew): the kernel lists not all of them, and a package does not depend on them.
-_UNUSED = frozenset(
-    {
-        "avx10.1",
-        "cldemote",
-        "clflushopt",
-        "clwb",
-        "clzero",
-        "enqcmd",
-        "evex512",
-        "fsgsbase",
-        "hreset",
-        "invpcid",
-        "kl",
-        "lwp",
-        "movdir64b",
-        "movdiri",
-        "mwaitx",
-        "pconfig",
-        "pku",
-        "prefetchi",
-        "ptwrite",
-        "rdpid",
-        "rdpru",
-        "rdrnd",
-        "rdseed",
-        "rtm",
-        "serialize",
-        "sgx",
-        "shstk",
-        "tsxldtrk",
-        "uintr",
-        "usermsr",
-        "waitpkg",
-        "wbnoinvd",
-        "widekl",
-        "xsave",
-        "xsavec",
-        "xsaveopt",
-        "xsaves",
-    }
-)
+# assembler modes; avx10.1 names old ones anew): the kernel lists not all of them, and no package depends on them.
+_UNUSED = frozenset({
+    "avx10.1", "cldemote", "clflushopt", "clwb", "clzero", "enqcmd", "evex512", "fsgsbase", "hreset",
+    "invpcid", "kl", "lwp", "movdir64b", "movdiri", "mwaitx", "pconfig", "pku", "prefetchi", "ptwrite",
+    "rdpid", "rdpru", "rdrnd", "rdseed", "rtm", "serialize", "sgx", "shstk", "tsxldtrk", "uintr", "usermsr",
+    "waitpkg", "wbnoinvd", "widekl", "xsave", "xsavec", "xsaveopt", "xsaves",
+})  # fmt: skip
 
 _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA = 0x1023, 18  # Linux, Documentation/arch/x86/xstate.rst
 _SYS_ARCH_PRCTL = 158
