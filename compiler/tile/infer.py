@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..diagnostics import VerifyError
-from .stage import LOCAL, Access, Affine, Kernel, Stage
+from .stage import LOCAL, SCAN, Access, Affine, Kernel, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,33 +91,52 @@ def infer(kernel: Kernel, loops: Mapping[str, Range]) -> Boxes:
 
     A stage that writes an output takes ranges from the loops of the same name; one that feeds others takes the hull
     of what they read, inverted through its write map (one dim an axis); reduce dims take their loop, else all.
+    Scan dims take their loop too: every step is run, whoever reads it.
     """
     stages: dict[str, dict[str, Range]] = {}
     needed: dict[str, tuple[Range, ...]] = {}
     roles = {buffer.name: buffer for buffer in kernel.buffers}
+    stepped = _scan_axes(kernel)
     for stage in reversed(kernel.stages):
         ranges = {dim.name: loops.get(dim.name, Range(Affine(), dim.extent)) for dim in stage.dims}
         target = roles[stage.write.buffer]
         if target.role == LOCAL and target.name in needed:
             ranges.update(_inverted(stage, needed[target.name]))
+            ranges.update({d.name: loops.get(d.name, Range(Affine(), d.extent)) for d in stage.kind(SCAN)})
         stages[stage.name] = ranges
         for access in stage.reads:
             buffer = roles[access.buffer]
             if buffer.role != LOCAL:
                 continue
             box = access_box(access, ranges, buffer.shape)  # type: ignore[arg-type]
+            for axis in stepped.get(buffer.name, ()):
+                box = (*box[:axis], Range(Affine(), buffer.shape[axis]), *box[axis + 1 :])
             old = needed.get(buffer.name)
             needed[buffer.name] = box if old is None else tuple(map(hull, old, box))
     return Boxes(stages, needed)
+
+
+def _scan_axes(kernel: Kernel) -> dict[str, tuple[int, ...]]:
+    """For each buffer the axes that a scan dim writes: their readers may look at any earlier step."""
+    found: dict[str, tuple[int, ...]] = {}
+    for stage in kernel.stages:
+        scans = {dim.name for dim in stage.kind(SCAN)}
+        if scans:
+            found[stage.write.buffer] = tuple(
+                axis
+                for axis, part in enumerate(stage.write.index)
+                if isinstance(part, Affine) and scans & set(part.dims)
+            )
+    return found
 
 
 def _inverted(stage: Stage, box: tuple[Range, ...]) -> dict[str, Range]:
     ranges = {}
     for part, range_ in zip(stage.write.index, box, strict=True):
         if isinstance(part, Affine) and part.terms:
-            if part.single is None:
+            if (part - part.const).single is None:
                 raise VerifyError(
                     f"stage {stage.name} writes a local at {part}; a local takes one plain dim an axis"
                 )
-            ranges[part.single] = range_
+            ranges[part.dims[0]] = Range(range_.low - part.const, range_.size)
     return ranges

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from .schedule import Hold, Loop, Place, Schedule
-from .stage import INPUT, CONSTANT, LOCAL, OUTPUT, REDUCE, Kernel, Stage
+from .stage import CONSTANT, INPUT, LOCAL, OUTPUT, REDUCE, Kernel, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +55,40 @@ def lower(kernel: Kernel, schedule: Schedule) -> tuple[Tree, ...]:
     return _Lowering(kernel, schedule).block(0)
 
 
+def waits(kernel: Kernel, schedule: Schedule) -> dict[str, bool]:
+    """For each stage whether it runs after the loop below its place: it needs what is produced deeper.
+
+    What a stage reads of an earlier step of a scan is there already, so only earlier stages count.
+    """
+    places = {place.stage: place.at for place in schedule.places}
+    late: dict[str, bool] = {}
+    for stage in kernel.stages:
+        producers = [
+            producer
+            for buffer in {access.buffer for access in stage.reads}
+            for producer in kernel.writers(buffer)
+            if producer.name in late
+        ]
+        late[stage.name] = any(
+            places[producer.name] > places[stage.name]
+            or (places[producer.name] == places[stage.name] and late[producer.name])
+            for producer in producers
+        )
+    return late
+
+
+def completes_inside(schedule: Schedule, stage: Stage) -> bool:
+    """Whether all of the stage's reduce dims lie inside its place (no spine loop above it cuts them)."""
+    above = {loop.dim for loop in schedule.loops[: schedule.place(stage.name).at]}
+    return not any(dim.name in above for dim in stage.kind(REDUCE))
+
+
 class _Lowering:
     def __init__(self, kernel: Kernel, schedule: Schedule):
         self.kernel = kernel
         self.schedule = schedule
         self.places = {place.stage: place for place in schedule.places}
-        self.waits = {stage.name: self._waits(stage) for stage in kernel.stages}
-
-    def _waits(self, stage: Stage) -> bool:
-        """Whether the stage must run after the loop below its place: it needs what is produced deeper."""
-        at = self.places[stage.name].at
-        for access in stage.reads:
-            for producer in self.kernel.writers(access.buffer):
-                if producer.name != stage.name and self.places[producer.name].at > at:
-                    return True
-                if (
-                    producer.name != stage.name
-                    and self.places[producer.name].at == at
-                    and self._waits(producer)
-                ):
-                    return True
-        return False
+        self.waits = waits(kernel, schedule)
 
     def block(self, depth: int) -> tuple[Tree, ...]:
         holds = [hold for hold in self.schedule.holds if hold.at == depth]
@@ -96,6 +109,8 @@ class _Lowering:
     def _compute(self, stage: Stage) -> list[Tree]:
         place = self.places[stage.name]
         nodes: list[Tree] = [Compute(stage, place, self.completes_inside(stage))]
+        if self.completes_inside(stage):
+            return nodes  # what it writes is final: nobody has used an older value
         nodes += [
             Fix(other, self.places[other.name])
             for other in self.kernel.stages
@@ -106,9 +121,7 @@ class _Lowering:
         return nodes
 
     def completes_inside(self, stage: Stage) -> bool:
-        """Whether all of the stage's reduce dims lie inside its place (no spine loop above it cuts them)."""
-        above = {loop.dim for loop in self.schedule.loops[: self.places[stage.name].at]}
-        return not any(dim.name in above for dim in stage.kind(REDUCE))
+        return completes_inside(self.schedule, stage)
 
     def _scope(self, hold: Hold, body: tuple[Tree, ...]) -> Scope:
         buffer = self.kernel.buffer(hold.buffer)
