@@ -3,7 +3,19 @@
 Importing this package registers every family.
 """
 
-from . import activation, attention, contract, convolution, math, norm, pool, reduce, shape
+from . import (
+    activation,
+    attention,
+    contract,
+    convolution,
+    gather,
+    math,
+    norm,
+    pool,
+    reduce,
+    resize,
+    shape,
+)
 from .engine import REGISTRY, Op, get, op
 
 __all__ = [
@@ -13,11 +25,13 @@ __all__ = [
     "attention",
     "contract",
     "convolution",
+    "gather",
     "get",
     "math",
     "norm",
     "op",
     "pool",
     "reduce",
+    "resize",
     "shape",
 ]
