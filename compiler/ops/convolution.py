@@ -4,6 +4,7 @@ Floats narrower than f32 are multiplied and summed in f32, and rounded once.
 """
 
 from math import gcd
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,9 @@ def _conv_cost(
     return Cost(macs=results[0].elements * product(w.shape[1:]))
 
 
-def _conv_stages(s: Stages, x: Ref, w: Ref, bias: Ref | None, *, strides, pads, dilations, groups) -> None:
+def _conv_stages(s: Stages, x: Ref, w: Ref, bias: Ref | None, *, strides, pads, dilations, groups) -> Any:
+    if groups > 1 and not all(isinstance(extent, int) for extent in w.shape[:2]):
+        return NotImplemented  # a group's first channel is a number times the group's index
     y = s.results[0]
     dtype = wide(x.dtype)
     batch, outer, *extents = y.shape
@@ -62,6 +65,7 @@ def _conv_stages(s: Stages, x: Ref, w: Ref, bias: Ref | None, *, strides, pads, 
     else:
         axes = [b, g, o, *positions] if groups > 1 else [b, o, *positions]
         s.store(target, s.total("sum", element, axes) + bias[output].cast(dtype))
+    return None
 
 
 @op(

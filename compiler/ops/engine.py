@@ -307,7 +307,10 @@ def parse_type(text: str) -> TensorType:
 
 
 def sample_arrays(sample: Sample, seed: int = 0) -> list[Any]:
-    """The sample's operands as arrays (a list of them for a sequence); floats are normal, integers small, strings short, all from the seed."""
+    """The sample's operands as arrays, a list of them for a sequence.
+
+    Floats are normal, integers small, strings short, all from the seed.
+    """
     rng = np.random.default_rng(seed)
     return [_sample_array(operand, rng) for operand in sample.operands]
 

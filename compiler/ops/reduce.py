@@ -74,12 +74,8 @@ def _reduction(
         index, kept = axis_index(s, x, axes)
         target = s.results[0][spread(kept, x.rank, axes, keepdims)]
         body = x[index].cast(wide(x.dtype))
-        if not axes:
-            s.store(target, body)
-        elif body.dtype == target.dtype:
-            s.store(target, body, {"max": "or", "min": "and"}[combine] if x.dtype == boolean else combine)
-        else:
-            s.store(target, s.total(combine, body, kept))
+        logical = {"max": "or", "min": "and"}.get(combine) if x.dtype == boolean else None
+        s.store(target, body, (logical or combine) if axes else None)
 
     def sample(text: str, *axes: int, keepdims: bool = True) -> Sample:
         bounds = (low, None if low is None else low + 1)

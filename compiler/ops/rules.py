@@ -99,11 +99,6 @@ def same_dtype(*operands: TensorType) -> DType:
 
 
 def differ(a: Dim, b: Dim) -> bool:
-    """Whether two extents are known to differ."""
-    return isinstance(a, int) and isinstance(b, int) and a != b
-
-
-def differ(a: Dim, b: Dim) -> bool:
     """Whether two extents are known to be different; symbols may turn out to be equal."""
     difference = a - b
     return isinstance(difference, int) and difference != 0

@@ -12,14 +12,26 @@ import numpy as np
 import pytest
 
 from isthmus.compiler.diagnostics import TypeRuleError
-from isthmus.compiler.ir import DType, Node, SequenceType, TensorType, Type, constant, dtype_of, graph_input, symbol
+from isthmus.compiler.ir import (
+    DType,
+    Node,
+    SequenceType,
+    TensorType,
+    Type,
+    constant,
+    dtype_of,
+    graph_input,
+    symbol,
+)
 from isthmus.compiler.ops import REGISTRY, Op
 from isthmus.compiler.ops.engine import Sample, Tolerance, sample_arrays
-from isthmus.compiler.tile.stage import LOCAL, OUTPUT, SCAN, Index, Kernel, Load, walk
+from isthmus.compiler.tile.stage import LOCAL, OUTPUT, SCAN, Affine, Index, Kernel, walk
 from isthmus.compiler.tile.untiled import run_untiled
 
 CASES = [
-    pytest.param(op, sample, id=f"{op.name}-{n}") for op in REGISTRY.values() for n, sample in enumerate(op.samples)
+    pytest.param(op, sample, id=f"{op.name}-{n}")
+    for op in REGISTRY.values()
+    for n, sample in enumerate(op.samples)
 ]
 STAGED = [case for case in CASES if case.values[0].stages is not None]
 OPS = [pytest.param(op, id=name) for name, op in REGISTRY.items()]
@@ -33,11 +45,15 @@ def type_of(value: Any) -> Type:
 
 def build(op: Op, sample: Sample, arrays: list[Any], constants: bool = False) -> Node:
     """The op on inputs (or constants) of the arrays' types."""
-    values = [
-        None if a is None else constant(a) if constants and isinstance(a, np.ndarray) else graph_input(f"x{n}", type_of(a))
-        for n, a in enumerate(arrays)
-    ]
-    return op.build(values, sample.attributes, getattr(sample, "regions", ()))
+
+    def value(n: int, array: Any) -> Any:
+        if array is None:
+            return None
+        if constants and isinstance(array, np.ndarray):
+            return constant(array)
+        return graph_input(f"x{n}", type_of(array))
+
+    return op.build([value(n, array) for n, array in enumerate(arrays)], sample.attributes)
 
 
 def allowed(dtype: DType, tolerance: Tolerance) -> tuple[float, float]:
@@ -45,7 +61,9 @@ def allowed(dtype: DType, tolerance: Tolerance) -> tuple[float, float]:
     if not dtype.is_float:
         return 0.0, 0.0
     rounding = float(ml_dtypes.finfo(dtype.numpy).eps) if dtype.bits < 32 else 0.0
-    return max(tolerance.relative, 2 * rounding), max(tolerance.absolute, 2 * rounding if rounding < 0.1 else 0.0)
+    return max(tolerance.relative, 2 * rounding), max(
+        tolerance.absolute, 2 * rounding if rounding < 0.1 else 0.0
+    )
 
 
 def assert_close(got: np.ndarray, want: np.ndarray, tolerance: Tolerance) -> None:
@@ -130,8 +148,8 @@ def defects(kernel: Kernel) -> Iterator[str]:
         reduced = {dim.name for dim in stage.kind("reduce")}
         scanned = bool(stage.kind(SCAN))
         for dim in stage.dims:
-            if extents.setdefault(dim.name, dim) != dim:
-                yield f"{stage.name}: dim {dim.name} differs from an earlier stage's"
+            if extents.setdefault(dim.name, dim.extent) != dim.extent:
+                yield f"{stage.name}: dim {dim.name} has another extent in an earlier stage"
         for access in (*stage.reads, stage.write):
             buffer = known.get(access.buffer)
             if buffer is None:
@@ -139,6 +157,11 @@ def defects(kernel: Kernel) -> Iterator[str]:
                 continue
             if len(access.index) != len(buffer.shape):
                 yield f"{stage.name}: {len(access.index)} coordinates for '{buffer.name}'"
+            factors = [
+                factor for part in access.index if isinstance(part, Affine) for _, factor in part.terms
+            ]
+            if not all(isinstance(factor, int) for factor in factors):
+                yield f"{stage.name}: '{buffer.name}' has an index that is not affine: {factors}"
             if not set(access.dims) <= names:
                 yield f"{stage.name}: '{buffer.name}' is indexed by {set(access.dims) - names}, not dims of the stage"
         for access in stage.reads:
@@ -153,9 +176,8 @@ def defects(kernel: Kernel) -> Iterator[str]:
             yield f"{stage.name}: reduce dims occur in the write"
         if bool(reduced) != (stage.combine is not None):
             yield f"{stage.name}: combine is {stage.combine}, reduce dims are {sorted(reduced)}"
-        used = set(stage.write.dims)
-        for expr in walk(stage.body):
-            used |= set(expr.access.dims if isinstance(expr, Load) else expr.affine.dims if isinstance(expr, Index) else ())
+        used = set(stage.write.dims).union(*(access.dims for access in stage.reads))
+        used = used.union(*(expr.affine.dims for expr in walk(stage.body) if isinstance(expr, Index)))
         if used != names:
             yield f"{stage.name}: dims {sorted(names ^ used)} are declared or used, not both"
         if stage.body.dtype != known[stage.write.buffer].dtype:
@@ -205,6 +227,8 @@ def test_symbolic_types_and_stages_specialise_to_the_static_ones(op: Op, sample:
     kernel = op.kernel(node)
     if kernel is None:
         return
+    problems = list(defects(kernel))
+    assert not problems, "\n".join(problems)
     got = run_untiled(kernel, buffers(op, node, arrays))
     for n, want in enumerate(results):
         assert_close(got[f"y{n}"], want, op.tolerance)
