@@ -16,7 +16,7 @@ from .pattern import (
     Var,
     uniform,
 )
-from .rule import Rule, sample_graphs
+from .rule import Rule, example, sample_graphs
 
 __all__ = [
     "Absent",
@@ -33,6 +33,7 @@ __all__ = [
     "Splat",
     "Var",
     "apply",
+    "example",
     "sample_graphs",
     "uniform",
 ]

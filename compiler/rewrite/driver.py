@@ -9,6 +9,7 @@ from ..ir.compare import compatible
 from ..ir.graph import Graph, Node, Value
 from ..ir.location import at
 from .pattern import Match, roots
+from .renew import Renewal
 from .rule import Rule
 
 SWEEPS = 200
@@ -53,6 +54,7 @@ class _Sweep:
         self.hits: Counter[str] = Counter()
         self.uses: Counter[Value] = Counter()
         self.known: set[Node] = set()
+        self.renewal = Renewal()
 
     def run(self) -> Graph:
         readers = Counter({value: len(users) for value, users in self.graph.users.items()})
@@ -70,15 +72,13 @@ class _Sweep:
         return self.graph.replace([new[value] for value in self.graph.outputs])
 
     def rebuild(self, node: Node, new: Mapping[Value, Value]) -> Node:
-        operands = tuple(None if v is None else new[v] for v in node.operands)
+        operands = [None if v is None else new[v] for v in node.operands]
         regions = node.regions
         if regions:
             rewritten = [_region(region, self.index, self.sweeps) for region in regions]
             self.hits.update({n: c for _, hits in rewritten for n, c in hits.items()})
             regions = tuple(region for region, _ in rewritten)
-        if operands == node.operands and regions == node.regions:
-            return node
-        return Node(node.op, operands, node.attributes, node.types, regions, node.location)
+        return self.renewal.renew(node, operands, regions)
 
     def settle(self, node: Node) -> tuple[Value, ...]:
         """What stands for the node's results once no rule matches there any more."""

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..ir.graph import Graph, Node, Value, constant, graph_input
 from ..ir.types import DType, TensorType, dtype_of
 from ..ops.engine import Sample, get, sample_arrays
@@ -33,6 +35,25 @@ class Rule:
         for match in self.pattern.match(node.results[0], p.Match()):
             if self.guard is None or self.guard(**match.bindings):
                 yield match
+
+
+def example(build: Callable[..., Any], *operands: Any) -> Callable[[], Graph]:
+    """A sample written as code: `build` is called on inputs of the given types (texts), or constants for arrays."""
+
+    def make() -> Graph:
+        inputs, values = [], []
+        for n, operand in enumerate(operands):
+            if isinstance(operand, np.ndarray | np.generic):
+                values.append(constant(operand))
+                continue
+            (array,) = sample_arrays(Sample((operand,)))
+            values.append(graph_input(f"x{n}", TensorType(dtype_of(array.dtype), array.shape)))
+            inputs.append(values[-1])
+        built = build(*values)
+        outputs = built if isinstance(built, tuple) else (built,)
+        return Graph(inputs, outputs, [f"y{n}" for n in range(len(outputs))], "sample")
+
+    return make
 
 
 def sample_graphs(rule: Rule) -> Iterator[Graph]:
@@ -104,6 +125,8 @@ class _Instance:
             return None
         if isinstance(given, int | float):
             return constant(given, dtype)
+        if isinstance(given, np.generic):
+            return constant(given)
         (array,) = sample_arrays(Sample((given,)), seed=len(self.made))
         assert array is not None
         if is_constant:
