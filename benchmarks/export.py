@@ -6,6 +6,7 @@ input would let any compiler pass, so each file is checked for that with ONNX Ru
 
 import contextlib
 import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,26 +74,25 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
 def export(model: Model, file: Path, seed: int = 0) -> str:
     """Write the model to `file` and return a line about it; raises RuntimeError where the check fails."""
     torch.manual_seed(seed)
-    example = inputs(model.name, 0)
-    network = Positional(BUILDERS[model.name](), tuple(example), len(model.outputs)).eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), _quiet():
+        example = inputs(model.name, 0)
+        network = Positional(BUILDERS[model.name](), tuple(example), len(model.outputs)).eval()
         _randomise(network)
         _calibrate(network, model)
-        with _quiet():
-            program = torch.onnx.export(
-                network,
-                _tensors(example),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(example),
-                output_names=list(model.outputs),
-                optimize=False,
-            )
-            if program is None:
-                raise RuntimeError(f"{model.name}: torch.onnx.export returned no program")
-            _tidy(program.model)
-            program.save(file, external_data=False)
-    return _check(model, file, network)
+        program = torch.onnx.export(
+            network,
+            _tensors(example),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(example),
+            output_names=list(model.outputs),
+            optimize=False,
+        )
+        if program is None:
+            raise RuntimeError(f"{model.name}: torch.onnx.export returned no program")
+        _tidy(program.model)
+        program.save(file, external_data=False)
+        return _check(model, file, network)
 
 
 def _tidy(program: onnx_ir.Model) -> None:
@@ -157,8 +157,7 @@ def _check(model: Model, file: Path, network: nn.Module) -> str:
     """Compare with torch, and see that two inputs differ in each output by at least 100 tolerances."""
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     first, second = (session.run(None, inputs(model.name, seed)) for seed in (1, 2))
-    with torch.inference_mode():
-        wanted = [output.numpy() for output in network(*_tensors(inputs(model.name, 1)))]
+    wanted = [output.numpy() for output in network(*_tensors(inputs(model.name, 1)))]
     error, contrast = 0.0, np.inf
     for one, two, want in zip(first, second, wanted, strict=True):
         scale = float(np.abs(want).max())
@@ -178,7 +177,12 @@ def _check(model: Model, file: Path, network: nn.Module) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide the exporter's progress report and deprecation warnings."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+    """Hide the exporter's progress report, and warnings about parts of the frameworks that are not used here."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

@@ -15,7 +15,7 @@ def draw(document: dict[str, Any], file: Path) -> None:
     from matplotlib import pyplot
 
     counts = list(document["means"])
-    figure, panels = pyplot.subplots(len(counts), 1, figsize=(9, 3.4 * len(counts)), squeeze=False)
+    figure, panels = pyplot.subplots(len(counts), 1, figsize=(10, 3.4 * len(counts)), squeeze=False)
     width = 0.8 / len(ENGINES)
     for panel, threads in zip(panels[:, 0], counts, strict=True):
         for order, (name, engine) in enumerate(ENGINES.items()):
@@ -34,7 +34,7 @@ def draw(document: dict[str, Any], file: Path) -> None:
         panel.set_xticklabels([MODELS[result["name"]].title for result in document["models"]])
         panel.set_ylabel(f"time, {ENGINES[JUDGE].title} = 1")
         panel.set_title(f"threads: {threads} (bars: minima, lines: medians; lower is faster)")
-        panel.legend()
+    panels[0, 0].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.tight_layout()
     figure.savefig(file, dpi=120)
     pyplot.close(figure)

@@ -1,7 +1,7 @@
 """One model on all engines, in one process and on fixed cores: first the outputs compared, then alternating runs.
 
-In a round each engine has one turn: wait until the others' workers rest, one run that is not timed and
-brings its own weights and workers back, then the run that is. A probe of the cores stands between rounds.
+In a round each engine has one turn: wait until the others' workers rest, run untimed until its own weights
+and workers are back, then the run that is timed. A probe of the cores stands between rounds.
 """
 
 import os
@@ -20,6 +20,8 @@ from .summary import quietest
 ACCURACY_SEEDS = (1, 2)
 PADDING = 40
 """How many positions are masked in the padded case of a model with a mask."""
+WARM_SECONDS = 0.03
+"""How long an engine runs untimed: the scheduler may wake its workers on one core and takes a while to part them."""
 PATIENCE = 3
 """Rounds at most, as a multiple of those asked for, while the machine is slow."""
 
@@ -72,7 +74,10 @@ def _alternate(
     while opened and len(probes) < PATIENCE * runs:
         for engine, run in opened.items():
             settle()
+            warm = time.perf_counter() + WARM_SECONDS
             run(arrays)
+            while time.perf_counter() < warm:
+                run(arrays)
             start = time.perf_counter()
             run(arrays)
             seconds[engine].append(time.perf_counter() - start)
