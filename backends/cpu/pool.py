@@ -33,12 +33,15 @@ def cores() -> int:
     return max(1, min(available, share))
 
 
+_kept: list[Mapping] = []  # workers stay in this code for ever, whatever becomes of the pool
+
+
 class Pool:
     """Workers, and the memory through which they are told what to do. Use `shared`."""
 
     def __init__(self, code: Mapping, entries: tuple[int, ...], limit: int):
         """Room for `limit` threads, the caller's included; none is started. `entries` as `CodeFacts.pool` has them."""
-        self._code = code  # never unmapped: workers stay in it
+        _kept.append(code)
         run, self._worker, pause = (code.base + entry for entry in entries)
         # Releases the interpreter's lock while it runs, as all foreign calls of ctypes.CFUNCTYPE do.
         self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(
