@@ -5,6 +5,7 @@ Where the elements live is the reader's affair: a `Storage` gives dense boxes of
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ _REDUCE: dict[str, np.ufunc] = {
 }
 
 
-class Storage(Protocol):
+class Readable(Protocol):
     """Elements of a buffer, addressed by the buffer's own coordinates."""
 
     @property
@@ -42,13 +43,7 @@ class Storage(Protocol):
         """The elements of a box that lies inside the buffer."""
 
     def take(self, index: tuple[np.ndarray, ...]) -> np.ndarray:
-        """Single elements; the index arrays broadcast and lie inside the buffer."""
-
-    def put(self, index: tuple[np.ndarray, ...], values: np.ndarray) -> None:
-        """Store single elements; index and values have one shape."""
-
-    def store(self, low: tuple[int, ...], values: np.ndarray) -> None:
-        """Store a dense box."""
+        """Single elements; the index arrays have one shape and lie inside the buffer."""
 
 
 class Whole:
@@ -67,11 +62,8 @@ class Whole:
     def take(self, index: tuple[np.ndarray, ...]) -> np.ndarray:
         return self.array[index]
 
-    def put(self, index: tuple[np.ndarray, ...], values: np.ndarray) -> None:
-        self.array[index] = values
 
-    def store(self, low: tuple[int, ...], values: np.ndarray) -> None:
-        self.array[tuple(slice(a, a + n) for a, n in zip(low, values.shape))] = values
+Storages = Mapping[str, Readable]
 
 
 def accumulator(dtype: DType) -> DType:
@@ -102,7 +94,7 @@ def whole_box(stage: Stage) -> dict[str, tuple[int, int]]:
     return {dim.name: (0, int(dim.extent)) for dim in stage.dims}  # type: ignore[arg-type]
 
 
-def evaluate(stage: Stage, box: Box, storages: Mapping[str, Storage]) -> np.ndarray:
+def evaluate(stage: Stage, box: Box, storages: Storages) -> np.ndarray:
     """The stage's values on a box: one axis for each dim of the stage that is not reduced, in order of `dims`.
 
     Reductions give the partial result of this box, in the accumulator's dtype; big boxes are cut into chunks.
@@ -152,7 +144,7 @@ def _chunks(stage: Stage, box: Box) -> Iterator[dict[str, tuple[int, int]]]:
 
 
 def expression(
-    stage: Stage, box: Box, storages: Mapping[str, Storage], held: Mapping[str, np.ndarray] | None = None
+    stage: Stage, box: Box, storages: Storages, held: Mapping[str, np.ndarray] | None = None
 ) -> np.ndarray:
     """The stage's body on a box, one axis a dim, of extent 1 where the body does not depend on the dim."""
     return scalar_values(stage.body, tuple(dim.name for dim in stage.dims), box, storages, held or {})
@@ -162,7 +154,7 @@ def scalar_values(
     body: Expr,
     dims: tuple[str, ...],
     box: Box,
-    storages: Mapping[str, Storage],
+    storages: Storages,
     held: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """An expression on a box over `dims`; `held` gives the values of `Held` nodes by their name."""
@@ -203,9 +195,14 @@ def span(affine: Affine, box: Box) -> tuple[int, int]:
     return low, high
 
 
-def load(access: Access, dims: tuple[str, ...], box: Box, storages: Mapping[str, Storage]) -> np.ndarray:
-    """What an access reads on a box: one axis a dim, of extent 1 for dims that the access lacks."""
-    storage = storages[access.buffer]
+def load(
+    access: Access, dims: tuple[str, ...], box: Box, storages: Storages, source: Readable | None = None
+) -> np.ndarray:
+    """What an access reads on a box: one axis a dim, of extent 1 for dims that the access lacks.
+
+    `source`, if given, stands for the access's own buffer; what is looked up still comes from `storages`.
+    """
+    storage = source or storages[access.buffer]
     parts = [part for part in access.index if isinstance(part, Affine)]
     if len(parts) < len(access.index):
         index = [
@@ -231,7 +228,7 @@ def load(access: Access, dims: tuple[str, ...], box: Box, storages: Mapping[str,
     return as_strided(first, shape, strides, writeable=False)
 
 
-def _region(access: Access, storage: Storage, low: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:
+def _region(access: Access, storage: Readable, low: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:
     """A dense box of a buffer, `fill` where it reaches outside."""
     start = tuple(max(0, a) for a in low)
     stop = tuple(min(extent, a + n) for a, n, extent in zip(low, size, storage.shape))
@@ -247,7 +244,7 @@ def _region(access: Access, storage: Storage, low: tuple[int, ...], size: tuple[
     return region
 
 
-def _fill(access: Access, low: Any, size: Any, storage: Storage) -> Number:
+def _fill(access: Access, low: Any, size: Any, storage: Readable) -> Number:
     if access.fill is None:
         raise VerifyError(
             f"'{access.buffer}' of shape {list(storage.shape)} is read outside: {list(size)} elements from "
@@ -256,7 +253,7 @@ def _fill(access: Access, low: Any, size: Any, storage: Storage) -> Number:
     return access.fill
 
 
-def _gather(access: Access, storage: Storage, index: list[np.ndarray]) -> np.ndarray:
+def _gather(access: Access, storage: Readable, index: list[np.ndarray]) -> np.ndarray:
     index = list(np.broadcast_arrays(*index))
     valid = inside(index, storage.shape)
     if valid.all():
@@ -280,38 +277,40 @@ def inside(index: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     return valid
 
 
-def targets(
-    stage: Stage, box: Box, values: np.ndarray, storages: Mapping[str, Storage]
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Where the values of a box are written, as flat index arrays, and those values: what has no place is dropped."""
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a stage's values on a box go: a dense box of the target (`low`, axes `order`), or single elements."""
+
+    low: tuple[int, ...] | None
+    order: tuple[int, ...] = ()
+    index: tuple[np.ndarray, ...] = ()
+    mask: np.ndarray | None = None
+
+    def arrange(self, values: np.ndarray) -> np.ndarray:
+        """The values in the order of the target; those that are dropped are left out."""
+        return values.transpose(self.order) if self.mask is None else values[self.mask]
+
+
+def placement(stage: Stage, box: Box, storages: Storages) -> Placement:
+    """Where the values of a box are written. VerifyError where that is outside and the access has no fill."""
     kept = tuple(dim.name for dim in stage.dims if dim.kind != REDUCE)
-    storage = storages[stage.write.buffer]
+    extents = storages[stage.write.buffer].shape
+    names = [part.single if isinstance(part, Affine) else None for part in stage.write.index]
+    if None not in names and sorted(names) == sorted(kept):  # type: ignore[type-var]
+        low = tuple(box[name][0] for name in names)  # type: ignore[index]
+        if all(a + box[name][1] <= extent for a, name, extent in zip(low, names, extents)):  # type: ignore[index]
+            return Placement(low, tuple(kept.index(name) for name in names))  # type: ignore[arg-type]
+    shape = tuple(box[name][1] for name in kept)
     index = [
         coordinates(part, kept, box)
         if isinstance(part, Affine)
         else load(part.access, kept, box, storages).astype(np.int64)
         for part in stage.write.index
     ]
-    valid = np.broadcast_to(inside(index, storage.shape), values.shape)
-    if not valid.all() and stage.write.fill is None:
+    mask = np.broadcast_to(inside(index, extents), shape)
+    if not mask.all() and stage.write.fill is None:
         raise VerifyError(
-            f"stage {stage.name} writes '{stage.write.buffer}' of shape {list(storage.shape)} outside, "
+            f"stage {stage.name} writes '{stage.write.buffer}' of shape {list(extents)} outside, "
             "and the access does not say that such writes are dropped"
         )
-    flat = tuple(np.broadcast_to(part, values.shape)[valid] for part in index)
-    return flat, values[valid]
-
-
-def write(stage: Stage, box: Box, values: np.ndarray, storages: Mapping[str, Storage]) -> None:
-    """Store the values of a box where the stage writes them."""
-    kept = tuple(dim.name for dim in stage.dims if dim.kind != REDUCE)
-    storage = storages[stage.write.buffer]
-    names = [part.single if isinstance(part, Affine) else None for part in stage.write.index]
-    if None not in names and sorted(names) == sorted(kept):  # type: ignore[type-var]
-        low = tuple(box[name][0] for name in names)  # type: ignore[index]
-        high = [a + box[name][1] for a, name in zip(low, names)]  # type: ignore[index]
-        if all(b <= extent for b, extent in zip(high, storage.shape)):
-            storage.store(low, values.transpose([kept.index(name) for name in names]))  # type: ignore[arg-type]
-            return
-    index, flat = targets(stage, box, values, storages)
-    storage.put(index, flat)
+    return Placement(None, (), tuple(np.broadcast_to(part, shape)[mask] for part in index), mask)

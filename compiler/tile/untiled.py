@@ -13,7 +13,7 @@ from ..diagnostics import VerifyError
 from ..ir.dims import Dim as Extent
 from ..ir.dims import Expr as Symbolic
 from ..ir.dims import substitute
-from .evaluate import Whole, evaluate, whole_box, write
+from .evaluate import Whole, evaluate, placement, whole_box
 from .stage import CONSTANT, INPUT, SCAN, Kernel, Stage
 
 
@@ -91,6 +91,11 @@ def _run(stages: list[Stage], steps: dict[str, int], storages: Mapping[str, Whol
         box = whole_box(stage)
         box.update({name: (step, 1) for name, step in steps.items() if name in box})
         values = evaluate(stage, box, storages)
-        dtype = storages[stage.write.buffer].array.dtype
+        where = placement(stage, box, storages)
+        array = storages[stage.write.buffer].array
+        values = where.arrange(values)
         with np.errstate(all="ignore"):
-            write(stage, box, values.astype(dtype, copy=False), storages)
+            if where.low is None:
+                array[where.index] = values
+            else:
+                array[tuple(slice(a, a + n) for a, n in zip(where.low, values.shape))] = values
