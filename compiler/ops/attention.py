@@ -9,7 +9,7 @@ from ..tile.stage import apply, lift, select
 from ..tile.writer import Ref, Stages
 from .engine import Cost, Tolerance, case, op
 from .norm import finite, rescale
-from .rules import same_dtype, wide, widen
+from .rules import differ, same_dtype, wide, widen
 
 
 def _attention_type(
@@ -22,7 +22,8 @@ def _attention_type(
         )
     batch, heads, rows, depth = q.shape
     groups, columns = k.shape[1], k.shape[2]
-    if (k.shape[0], k.shape[3]) != (batch, depth) or v.shape[:3] != k.shape[:3]:
+    pairs = ((k.shape[0], batch), (k.shape[3], depth), *zip(v.shape[:3], k.shape[:3], strict=True))
+    if any(differ(a, b) for a, b in pairs):
         raise TypeRuleError(f"attention: q {q}, k {k} and v {v} do not fit each other")
     if heads != groups and not (
         isinstance(heads, int) and isinstance(groups, int) and groups and heads % groups == 0
@@ -33,7 +34,7 @@ def _attention_type(
         if mask.dtype not in (dtype, boolean):
             raise TypeRuleError(f"attention: the mask is {mask}, expected {dtype} or bool")
         if mask.rank > 4 or any(
-            a not in (1, b) for a, b in zip(mask.shape[::-1], scores[::-1], strict=False)
+            a != 1 and differ(a, b) for a, b in zip(mask.shape[::-1], scores[::-1], strict=False)
         ):
             raise TypeRuleError(
                 f"attention: the mask {mask} does not broadcast to [B, H, S, T] of {q} and {k}"

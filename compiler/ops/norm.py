@@ -1,14 +1,16 @@
 """Softmax and the normalisations. Sums of 16-bit floats are kept in f32; means are folded into the sums."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..diagnostics import TypeRuleError
 from ..ir.dims import product
-from ..ir.types import TensorType
+from ..ir.types import DType, TensorType, i64
 from ..tile.stage import Affine, Expr, Held, Load, Repair, apply, lift
 from ..tile.writer import Ref, Stages
 from .engine import Tolerance, case, op
-from .rules import per_element, wide, widen
+from .rules import differ, extent_value, per_element, wide, widen
 
 
 def _row_type(x: TensorType, *, axis: int) -> TensorType:
@@ -87,11 +89,24 @@ def _spread(variance: Expr, epsilon: float) -> Expr:
     return 1.0 / apply("sqrt", variance + epsilon)
 
 
-def _moments(s: Stages, element: Expr, rows: list[Affine], count: int, epsilon: float) -> tuple[Load, Load]:
-    """Mean and 1/sqrt(variance + epsilon) of `element` over the dims that `rows` lacks, `count` elements each."""
-    mean = s.total("sum", element * (1 / count), rows)
+def _share(s: Stages, x: Ref, axes: range, dtype: DType, elements: int = 1) -> Expr:
+    """1 / number of elements along `axes` (times `elements`), computed at run time where an extent is symbolic."""
+    count = product(x.shape[axis] for axis in axes) * elements
+    if isinstance(count, int):
+        return lift(1 / count, dtype)
+    total: Expr = lift(elements, i64)
+    for axis in axes:
+        total = total * extent_value(s, x, axis)
+    return s.value(1.0 / total.cast(dtype), ())
+
+
+def _moments(
+    s: Stages, element: Expr, rows: Sequence[Affine], share: Expr, epsilon: float
+) -> tuple[Load, Load]:
+    """Mean and 1/sqrt(variance + epsilon) of `element` over the dims that `rows` lacks, each of weight `share`."""
+    mean = s.total("sum", element * share, rows)
     centred = element - mean
-    variance = s.total("sum", centred * centred * (1 / count), rows)
+    variance = s.total("sum", centred * centred * share, rows)
     return mean, s.value(_spread(variance, epsilon), rows)
 
 
@@ -102,7 +117,7 @@ def _axes_type(x: TensorType, *operands: TensorType | None, axis: int, epsilon: 
     for operand in operands:
         if operand is not None and (
             operand.rank > len(inner)
-            or any(a not in (1, b) for a, b in zip(operand.shape[::-1], inner[::-1], strict=False))
+            or any(a != 1 and differ(a, b) for a, b in zip(operand.shape[::-1], inner[::-1], strict=False))
         ):
             raise TypeRuleError(f"{operand} does not broadcast to the normalised axes of {x} from {axis}")
     return x
@@ -110,21 +125,18 @@ def _axes_type(x: TensorType, *operands: TensorType | None, axis: int, epsilon: 
 
 def _layer_norm_stages(
     s: Stages, x: Ref, scale: Ref | None, bias: Ref | None, *, axis: int, epsilon: float
-) -> object:
-    count = product(x.shape[axis:])
-    if not isinstance(count, int):
-        return NotImplemented
+) -> None:
     dtype = wide(x.dtype)
     index = s.dims(*x.shape)
     element = x[index].cast(dtype)
-    mean, spread = _moments(s, element, list(index[:axis]), count, epsilon)
+    share = _share(s, x, range(axis, x.rank), dtype)
+    mean, spread = _moments(s, element, index[:axis], share, epsilon)
     out = (element - mean) * spread
     if scale is not None:
         out = out * scale.broadcast(index).cast(dtype)
     if bias is not None:
         out = out + bias.broadcast(index).cast(dtype)
     s.store(s.results[0][index], out)
-    return None
 
 
 @op(
@@ -149,18 +161,14 @@ def layer_norm(x, scale=None, bias=None, *, axis: int, epsilon: float):
     return (out if bias is None else out + bias).astype(x.dtype, copy=False)
 
 
-def _rms_norm_stages(s: Stages, x: Ref, scale: Ref | None, *, axis: int, epsilon: float) -> object:
-    count = product(x.shape[axis:])
-    if not isinstance(count, int):
-        return NotImplemented
+def _rms_norm_stages(s: Stages, x: Ref, scale: Ref | None, *, axis: int, epsilon: float) -> None:
     dtype = wide(x.dtype)
     index = s.dims(*x.shape)
     element = x[index].cast(dtype)
     rows = index[:axis]
-    power = s.total("sum", element * element * (1 / count), rows)
+    power = s.total("sum", element * element * _share(s, x, range(axis, x.rank), dtype), rows)
     out = element * s.value(_spread(power, epsilon), rows)
     s.store(s.results[0][index], out if scale is None else out * scale.broadcast(index).cast(dtype))
-    return None
 
 
 @op(
@@ -185,7 +193,7 @@ def _channel_type(x: TensorType, *operands: TensorType, groups: int = 1, **_: ob
     if not x.dtype.is_float or x.rank < 2:
         raise TypeRuleError(f"normalisation by channel needs floats [N, C, ...], got {x}")
     for operand in operands:
-        if operand.shape != (x.shape[1],):
+        if operand.rank != 1 or differ(operand.shape[0], x.shape[1]):
             raise TypeRuleError(f"expected one value per channel of {x}, got {operand}")
     if isinstance(x.shape[1], int) and x.shape[1] % groups:
         raise TypeRuleError(f"{groups} groups do not divide the channels of {x}")
@@ -228,17 +236,19 @@ def _group_norm_stages(
     s: Stages, x: Ref, scale: Ref, bias: Ref, *, epsilon: float, groups: int | None = None
 ) -> object:
     channels = x.shape[1]
-    count = product(x.shape[1:])
-    if not isinstance(channels, int) or not isinstance(count, int):
+    if groups is None:
+        groups, per_group = channels, 1
+    elif isinstance(channels, int):
+        per_group = channels // groups
+    else:
         return NotImplemented
-    groups = channels if groups is None else groups
-    per_group = channels // groups
     dtype = wide(x.dtype)
     n, g, *rest = s.dims(x.shape[0], groups, *x.shape[2:])
     (c,) = s.dims(per_group) if per_group > 1 else (Affine(),)
     channel = g * per_group + c
     element = x.at(n, channel, *rest).cast(dtype)
-    mean, spread = _moments(s, element, [n, g], count // groups, epsilon)
+    share = _share(s, x, range(2, x.rank), dtype, per_group)
+    mean, spread = _moments(s, element, [n, g], share, epsilon)
     out = (element - mean) * spread * scale[channel].cast(dtype) + bias[channel].cast(dtype)
     s.store(s.results[0].at(n, channel, *rest), out)
     return None

@@ -13,7 +13,7 @@ from ..ir.types import DType, TensorType, boolean, dtype_of, i64
 from ..tile.stage import Affine, Expr, apply, lift, select
 from ..tile.writer import Ref, Stages
 from .engine import Cost, Tolerance, case, op
-from .rules import wide, widen
+from .rules import extent_value, wide, widen
 from .window import Window, check_entries, padding_of
 
 
@@ -128,8 +128,8 @@ def max_pool_indices(
 
 def _divisor(
     s: Stages, x: Ref, positions: tuple[Affine, ...], *, kernel, strides, pads, dilations, include, overhang
-) -> Expr | int | None:
-    """How many elements count in the window at `positions`; None where that has no affine form.
+) -> Expr | int:
+    """How many elements count in the window at `positions`.
 
     Per axis: all of the window where no window reaches what does not count, else the length of an intersection.
     """
@@ -141,13 +141,13 @@ def _divisor(
         if not (overhang[n] if include else before or after or overhang[n]):
             constant *= kernel[n]
             continue
-        low, high = (-before, x.shape[2 + n] + after) if include else (0, x.shape[2 + n])
-        if not isinstance(high, int):
-            return None
+        size = x.shape[2 + n]
+        low, extra = (-before, after) if include else (0, 0)
+        high = lift(size + extra, i64) if isinstance(size, int) else extent_value(s, x, 2 + n) + extra
         start = position * strides[n] - before
         if dilations[n] == 1:
             first = apply("max", s.index(start), lift(low, i64))
-            last = apply("min", s.index(start + kernel[n]), lift(high, i64))
+            last = apply("min", s.index(start + kernel[n]), high)
             count = (last - first).cast(dtype)
         else:
             (tap,) = s.reduce(kernel[n])
@@ -158,9 +158,7 @@ def _divisor(
     return constant if divisor == lift(1, dtype) else divisor * constant
 
 
-def _avg_stages(
-    s: Stages, x: Ref, *, kernel, strides, pads, dilations, count_include_pad, overhang
-) -> object:
+def _avg_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, count_include_pad, overhang) -> None:
     y = s.results[0]
     overhang = overhang or (0,) * len(kernel)
     dtype = wide(x.dtype)
@@ -179,13 +177,10 @@ def _avg_stages(
     index = (*outer, *positions)
     window = Window(kernel, strides, dilations, padding_of(pads, overhang))
     element = window.read(s, x, outer, positions, taps).cast(dtype)
-    if divisor is None:
-        return NotImplemented
     if isinstance(divisor, int):
         s.store(y[index], element * (1 / divisor), "sum")
     else:
         s.store(y[index], s.total("sum", element, index) / divisor)
-    return None
 
 
 @op(
