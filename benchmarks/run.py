@@ -60,11 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n")[0])
-    some = {"nargs": "+", "metavar": "NAME"}
-    parser.add_argument("--models", default=list(models.MODELS), choices=models.MODELS, help="which", **some)
-    parser.add_argument(
-        "--peers", default=list(PEERS), choices=PEERS, help="engines to measure beside", **some
-    )
+    for flag, names in (("--models", tuple(models.MODELS)), ("--peers", PEERS)):
+        described = f"some of {', '.join(names)} (default: all)"
+        parser.add_argument(flag, default=names, choices=names, nargs="+", metavar="NAME", help=described)
     parser.add_argument("--threads", default=[1, 2], type=int, nargs="+", metavar="N", help="default: 1 2")
     parser.add_argument("--runs", default=30, type=int, help="quiet rounds for each model (default: 30)")
     parser.add_argument(
