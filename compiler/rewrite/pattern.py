@@ -92,12 +92,14 @@ class Var(Pattern):
 
 @dataclass(frozen=True, slots=True)
 class Maybe(Pattern):
-    """Any value, or an absent operand, then bound to None."""
+    """Any value (any constant, if so asked), or an absent operand, then bound to None."""
 
     name: str
+    constant: bool = False
 
     def match(self, value: Value | None, match: Match) -> Iterator[Match]:
-        return _one(match.bind(self.name, value))
+        fits = not self.constant or value is None or value.constant is not None
+        return _one(match.bind(self.name, value) if fits else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ class Renewal:
         self.dims: dict[str, Dim] = {}
 
     def renew(self, node: Node, operands: Sequence[Value | None], regions: Sequence[Graph]) -> Node:
-        """The node itself where nothing changed, else one like it; types are inferred anew if operands' types changed."""
+        """The node itself where nothing changed, else one like it, types inferred anew if operands' types changed."""
         if all(a is b for a, b in zip(operands, node.operands, strict=True)) and all(
             a is b for a, b in zip(regions, node.regions, strict=True)
         ):

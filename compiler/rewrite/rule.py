@@ -115,7 +115,8 @@ class _Instance:
                 return self.call(pattern)
             case p.Var(name) | p.Maybe(name) | p.Const(name) | p.Splat(name):
                 if name not in self.made:
-                    self.made[name] = self.leaf(name, isinstance(pattern, p.Const | p.Splat), dtype)
+                    fixed = isinstance(pattern, p.Const | p.Splat) or pattern == p.Maybe(name, True)
+                    self.made[name] = self.leaf(name, fixed, dtype)
                 return self.made[name]
         raise ValueError(f"no sample can be derived from {pattern}; give a function that makes a graph")
 
