@@ -141,9 +141,10 @@ def _calibrate(network: nn.Module, model: Model) -> None:
     def observe(norm: nn.BatchNorm2d, operands: tuple[torch.Tensor, ...]) -> None:
         variance, mean = torch.var_mean(operands[0], dim=(0, 2, 3))
         deviation = variance.sqrt()
-        assert norm.running_mean is not None and norm.running_var is not None  # these models track them
-        norm.running_mean.copy_(mean + 0.2 * deviation * torch.randn_like(mean))
-        norm.running_var.copy_((variance + 1e-3) * torch.empty_like(variance).uniform_(0.7, 1.4))
+        norm.get_buffer("running_mean").copy_(mean + 0.2 * deviation * torch.randn_like(mean))
+        norm.get_buffer("running_var").copy_(
+            (variance + 1e-3) * torch.empty_like(variance).uniform_(0.7, 1.4)
+        )
 
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if norms:
