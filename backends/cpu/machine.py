@@ -1,0 +1,76 @@
+"""What the emitter needs to know of the machine: triple, CPU name, features, vector lanes."""
+
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A CPU to emit for. `features` are LLVM feature names without sign; `lanes` counts f32 in a vector register."""
+
+    triple: str
+    cpu: str
+    features: frozenset[str]
+
+    @property
+    def lanes(self) -> int:
+        if "avx512f" in self.features:
+            return 16
+        return 8 if "avx2" in self.features else 4
+
+    @property
+    def registers(self) -> int:
+        """Number of vector registers."""
+        arm = self.triple.startswith(("aarch64", "arm64"))
+        return 32 if arm or "avx512f" in self.features else 16
+
+    @property
+    def feature_string(self) -> str:
+        """The features as LLVM's target machine takes them."""
+        return ",".join(f"+{name}" for name in sorted(self.features))
+
+
+_BASELINE = frozenset({"cx8", "fxsr", "mmx", "sse", "sse2", "x87", "64bit"})
+_AVX2 = _BASELINE | {
+    "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "cx16", "sahf", "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt",
+    "movbe", "xsave",
+}  # fmt: skip
+_AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "evex512"}
+LEVELS: dict[str, tuple[str, frozenset[str]]] = {
+    "x86-64": ("x86-64", _BASELINE),
+    "avx2": ("haswell", _AVX2),
+    "avx512": ("x86-64-v4", _AVX512),
+}
+"""Named feature levels that a build may be pinned to instead of the host's."""
+
+
+def host() -> Machine:
+    """The machine this process runs on.
+
+    Hypervisors report wrong CPU names, and LLVM's scheduling model follows the name: with Rocket Lake's, tiles that use
+    all 32 registers spill. So the name is derived from the features.
+    """
+    triple = llvm.get_default_triple()
+    if not triple.startswith("x86_64"):
+        return Machine(triple, llvm.get_host_cpu_name(), frozenset(_enabled(llvm.get_host_cpu_features())))
+    features = frozenset(_enabled(llvm.get_host_cpu_features()))
+    if {"amx-tile", "avx512fp16"} <= features:
+        cpu = "sapphirerapids"
+    elif "avx512f" in features:
+        cpu = "icelake-server" if "avx512vnni" in features else "skylake-avx512"
+    elif "avx2" in features:
+        cpu = "haswell"
+    else:
+        cpu = "x86-64"
+    return Machine(triple, cpu, features)
+
+
+def _enabled(features: dict[str, bool]) -> list[str]:
+    return [name for name, on in features.items() if on]
+
+
+def named(level: str) -> Machine:
+    """The host's architecture limited to a named feature level; KeyError lists nothing: see LEVELS."""
+    cpu, features = LEVELS[level]
+    return Machine(llvm.get_default_triple(), cpu, features)

@@ -1,0 +1,13 @@
+"""The CPU's chip file with the machine's own figures in it."""
+
+from importlib.resources import files
+
+from ...compiler.target.description import Target, read_target
+from .machine import Machine
+
+
+def describe(machine: Machine) -> Target:
+    """The target that the tiler sees for a machine."""
+    text = files(__package__).joinpath("cpu.toml").read_text()
+    vectors = {"lanes": machine.lanes, "registers": machine.registers}
+    return read_target(text, "cpu.toml", engine={"fma": vectors, "vec": vectors})

@@ -1,0 +1,194 @@
+"""The tiler's cost model: cycles of one core for a kernel under a schedule, in closed form, with its breakdown.
+
+Compute: turns of the register block (multiply-adds against issue slots, loads against load ports, the latency of one
+accumulation chain) plus what a block costs to start and store. Memory: for every cache the loops that fit in it are
+found, and what is fetched through them again and again is charged at the bandwidth of the next memory outwards.
+The figures are data of the target (calibrated, see docs/design); `explain --kernel` prints the breakdown.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product as cartesian
+from math import ceil, prod
+
+from ..ops.scalar import SCALARS
+from ..target.description import Engine, Target
+from .infer import Range, infer
+from .schedule import Loop, Place, Schedule, segments
+from .stage import LOCAL, PARALLEL, REDUCE, Apply, Expr, Kernel, Load, Stage, dim, walk
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Predicted cycles: the largest part plus a little of the others, which overlap imperfectly."""
+
+    compute: float
+    memory: Mapping[str, float]
+
+    @property
+    def cycles(self) -> float:
+        parts = [self.compute, *self.memory.values()]
+        return max(parts) + 0.1 * (sum(parts) - max(parts))
+
+
+def tile_sizes(extent: int, loops: list[Loop]) -> dict[int, int]:
+    """How often tiles of each size occur when `extent` is cut by nested loops over one dim."""
+    counts = {extent: 1}
+    for loop in loops:
+        inner: dict[int, int] = {}
+        for size, times in counts.items():
+            for cut in segments(size, loop.step, loop.unit):
+                inner[cut.size] = inner.get(cut.size, 0) + cut.count * times
+        counts = inner
+    return counts
+
+
+def scalar_cost(body: Expr) -> float:
+    """Machine operations of one evaluation of a body, loads not counted."""
+    total = 0.0
+    for expr in walk(body):
+        if isinstance(expr, Apply):
+            total += 1.0 if expr.op == "cast" else SCALARS[expr.op].cost
+    return total
+
+
+def turn_cycles(
+    stage: Stage, engine: Engine, sizes: Mapping[str, int], vector: str | None, contracts: bool
+) -> float:
+    """Cycles to evaluate the stage's body once for every element of a block of `sizes` (reduce dims: one turn)."""
+    rows = prod(size for name, size in sizes.items() if name != vector)
+    columns = ceil(sizes[vector] / engine.lanes) if vector in sizes else 1
+    operations = 1.0 if contracts else scalar_cost(stage.body) + (1 if stage.combine else 0)
+    loads = 0.0
+    for load in stage.loads:
+        along_rows = prod(size for name, size in sizes.items() if name != vector and name in load.access.dims)
+        along_columns = columns if vector in load.access.dims else 1
+        loads += along_rows * along_columns
+    if stage.combine is None:
+        loads += rows * columns
+    arithmetic = rows * columns * operations / engine.issue
+    chain = engine.latency if stage.combine else 0.0
+    return max(arithmetic, loads / engine.loads, chain)
+
+
+def estimate_nest(kernel: Kernel, schedule: Schedule, target: Target, contracts: object) -> Estimate:
+    """A kernel whose stages all run in one register block at the innermost depth."""
+    root = kernel.stages[0]
+    place = schedule.place(root.name)
+    engine = target.engines[place.engine]
+    vector = (place.bound("n") or (None,))[0]
+    compute = nest_compute(
+        kernel, engine, _cuts(kernel, schedule), vector, contracts is not None, _turns(root, place)
+    )
+    return Estimate(compute, memory_cycles(kernel, schedule, target))
+
+
+def _cuts(kernel: Kernel, schedule: Schedule) -> dict[str, dict[int, int]]:
+    """For every parallel dim of the kernel how often each innermost tile size occurs."""
+    return {
+        name: tile_sizes(int(d.extent), [loop for loop in schedule.loops if loop.dim == name])  # type: ignore[arg-type]
+        for name, d in kernel.dims.items()
+        if d.kind == PARALLEL
+    }
+
+
+def _turns(root: Stage, place: Place) -> int:
+    """Elements that one turn of the innermost reduce rib evaluates."""
+    ribs = [loop for loop in place.loops if root.dim(loop.dim).kind == REDUCE]
+    return ribs[-1].step if ribs else 1
+
+
+def nest_compute(
+    kernel: Kernel,
+    engine: Engine,
+    cuts: Mapping[str, Mapping[int, int]],
+    vector: str | None,
+    contracts: bool,
+    unroll: int,
+) -> float:
+    """Cycles of all register blocks of a nest."""
+    root = kernel.stages[0]
+    names = [name for name in cuts if any(d.name == name for d in root.dims)]
+    turns = prod(int(d.extent) for d in root.kind(REDUCE))  # type: ignore[arg-type]
+    reduced = vector is not None and vector not in cuts
+    if reduced:
+        turns = ceil(turns / engine.lanes)
+    total = 0.0
+    for combination in cartesian(*(cuts[name].items() for name in names)):
+        sizes = {name: size for name, (size, _) in zip(names, combination, strict=True)}
+        times = prod(count for _, count in combination)
+        cycles = turn_cycles(root, engine, sizes, None if reduced else vector, contracts) * turns
+        if root.combine is not None:
+            cycles += engine.turn_overhead * turns / unroll + engine.tile_overhead
+        blocks = prod(size for name, size in sizes.items() if name != vector)
+        columns = ceil(sizes[vector] / engine.lanes) if vector in sizes else 1
+        for stage in kernel.stages[1:]:
+            cycles += turn_cycles(stage, engine, sizes, None if reduced else vector, False)
+        cycles += blocks * columns  # the stores
+        total += cycles * times
+    return total
+
+
+def memory_cycles(kernel: Kernel, schedule: Schedule, target: Target) -> dict[str, float]:
+    """Cycles each memory spends feeding the next one inwards."""
+    names = [b.name for b in kernel.buffers if b.role != LOCAL]
+    widths = {b.name: b.dtype.bytes for b in kernel.buffers}
+    depths = len(schedule.loops)
+    boxes: list[dict[str, float]] = []
+    env: dict[str, Range] = {}
+    for depth in range(depths + 1):
+        found = infer(kernel, env)
+        boxes.append({n: float(prod(r.size for r in found.buffer(kernel, n))) * widths[n] for n in names})
+        if depth < depths:
+            loop = schedule.loops[depth]
+            outer = env.get(loop.dim)
+            size = min(loop.step, outer.size if outer else int(kernel.dims[loop.dim].extent))  # type: ignore[arg-type]
+            env[loop.dim] = Range(dim(f"L{depth}") + (outer.low if outer else 0), size)
+    trips = []
+    extents = {name: int(d.extent) for name, d in kernel.dims.items()}  # type: ignore[arg-type]
+    for loop in schedule.loops:
+        trips.append(-(-extents[loop.dim] // loop.step))
+        extents[loop.dim] = min(loop.step, extents[loop.dim])
+    moves = [{n: boxes[d + 1][n] < boxes[d][n] for n in names} for d in range(depths)]
+    caches = [m for m in target.memories.values() if m.managed == "cache" and not m.home]
+    outward = [*caches[1:], target.home]
+    out = {}
+    for cache, source in zip(caches, outward, strict=True):
+        capacity = cache.bytes * cache.usable
+        depth = next((d for d in range(depths + 1) if sum(boxes[d].values()) <= capacity), depths)
+        traffic = sum(boxes[depth][n] * _fetches(n, depth, trips, moves) for n in names)
+        out[source.name] = traffic / source.bandwidth
+    return out
+
+
+def _fetches(name: str, depth: int, trips: list[int], moves: list[dict[str, bool]]) -> int:
+    """How often a tile under `depth` loops is fetched: loops inside the last one that moves it are free."""
+    last = max((d for d in range(depth) if moves[d][name]), default=-1)
+    return prod(trips[: last + 1])
+
+
+def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimate:
+    """A kernel of several reductions: every stage has its own loops below the shared rows."""
+    spine = {loop.dim: loop.step for loop in schedule.loops}
+    runs = prod(-(-int(kernel.dims[name].extent) // step) for name, step in spine.items())  # type: ignore[arg-type]
+    total = 0.0
+    for stage in kernel.stages:
+        place = schedule.place(stage.name)
+        engine = target.engines[place.engine]
+        vector = (place.bound("n") or (None,))[0]
+        sizes, blocks, turns = {}, 1, 1
+        ribs = {loop.dim: loop.step for loop in place.loops}
+        for d in stage.dims:
+            extent = min(spine.get(d.name, int(d.extent)), int(d.extent))  # type: ignore[arg-type]
+            step = min(ribs.get(d.name, extent), extent)
+            if d.kind == REDUCE:
+                turns *= -(-extent // engine.lanes) if d.name == vector else extent
+            else:
+                sizes[d.name] = step
+                blocks *= -(-extent // step)
+        contracts = engine.does == "contract"
+        cycles = turn_cycles(stage, engine, sizes, vector, contracts) * turns + engine.tile_overhead
+        if stage.combine is not None and vector not in sizes and vector is not None:
+            cycles += 3 * prod(sizes.values())
+        total += cycles * blocks
+    return Estimate(total * runs, memory_cycles(kernel, schedule, target))
