@@ -3,7 +3,8 @@
 A `Program` is written by the pipeline, stored in the package as JSON, and read by the executor. It knows neither
 the compiler's graph nor any device's code: device programs carry their own facts in `meta`.
 
-All arrays that cross a slot are dense, row-major and start on a multiple of 64 bytes, inputs excepted (any address).
+All arrays that cross a slot are dense and row-major. Constants and arena start on a multiple of 64 bytes; inputs and
+outputs may lie at any address that suits their type (those that the executor allocates are aligned, a C caller's not).
 """
 
 import json

@@ -23,15 +23,17 @@ C_TYPES = {
     **{f"u{bits}": f"uint{bits}_t" for bits in (8, 16, 32, 64)},
 }
 _SIZES = {"double": 8, "float": 4}
-_KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long "
-    "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile "
-    "while main".split()  # noqa: SIM905
-)
+_KEYWORDS = frozenset({
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum",
+    "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return",
+    "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void",
+    "volatile", "while", "main",
+})  # fmt: skip
 # Names that every gcc and clang in use knows in __builtin_cpu_supports.
 _CHECKABLE = (
-    "sse3 ssse3 sse4.1 sse4.2 popcnt avx avx2 bmi bmi2 fma avx512f avx512cd avx512bw avx512dq avx512vl".split()  # noqa: SIM905
-)
+    "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "bmi", "bmi2", "fma", "avx512f",
+    "avx512cd", "avx512bw", "avx512dq", "avx512vl",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,7 @@ def main(unit: Unit) -> str:
     """A program that reads each input from a raw file and writes each output to one."""
     ports = parameters(unit)
     count = len(unit.program.inputs)
-    usage = " ".join(
-        f"{name}.{'in' if i < count else 'out'}" for i, (_, _, name) in enumerate(ports)
-    )
+    usage = " ".join(f"{name}.{'in' if i < count else 'out'}" for i, (_, _, name) in enumerate(ports))
     table = "".join(f'  {{"{name}", {_bytes(port)}u}}, /* {_type(port)} */\n' for port, _, name in ports)
     arguments = ", ".join(f"arrays[{i}]" for i in range(len(ports)))
     return f"""#include "{unit.name}.h"
@@ -228,7 +228,9 @@ class _Layout:
         self.constants = f"(void *){self.blobs[device.constants]}" if device.constants else "0"
         for slot in unit.program.slots:
             if slot.place == "constant":
-                expressions[slot.name] = f"(void *)({self.blobs[slot.entry or device.constants]} + {slot.offset})"
+                expressions[slot.name] = (
+                    f"(void *)({self.blobs[slot.entry or device.constants]} + {slot.offset})"
+                )
             elif slot.place == "arena":
                 expressions[slot.name] = f"{self.arena} + {slot.offset}"
         self.expressions = expressions

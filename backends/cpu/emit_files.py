@@ -5,6 +5,7 @@ Libraries and executables go through the C compiler on PATH; they hold the const
 
 import os
 import platform
+import re
 import secrets
 import shutil
 import subprocess
@@ -64,10 +65,8 @@ def write_library(model: NativeModel, path: str | os.PathLike[str]) -> tuple[Pat
     unit = _unit(model)
     exported = f"-Wl,--version-script={unit.name}.map"
     built = _build(model, unit, ["-shared", "-fPIC", exported], {f"{unit.name}.map": _VISIBLE % unit.name})
-    library = Path(path)
-    written = write_file(library, built)
-    library.chmod(0o777 & library.stat().st_mode | 0o111 & library.stat().st_mode >> 2)
-    return written, write_file(library.with_name(f"{unit.name}.h"), c_source.header(unit))
+    library = write_file(path, built)
+    return library, write_file(library.with_name(f"{unit.name}.h"), c_source.header(unit))
 
 
 def write_executable(model: NativeModel, path: str | os.PathLike[str]) -> Path:
@@ -120,7 +119,9 @@ def _refuse(name: str, program: Program) -> None:
     ports += [slot for slot in program.slots if slot.place in ("output", "host") and not problems]
     for port in ports:
         if port.dtype not in c_source.C_TYPES:
-            problems.append(Problem(name, f"'{port.name}' has type {port.dtype}, which C lacks", "use a .isth package"))
+            problems.append(
+                Problem(name, f"'{port.name}' has type {port.dtype}, which C lacks", "use a .isth package")
+            )
         elif port.shape is None or not all(isinstance(dim, int) for dim in port.shape):
             shape = "unknown rank" if port.shape is None else f"shape [{', '.join(map(str, port.shape))}]"
             problems.append(Problem(name, f"'{port.name}' has {shape}", _DYNAMIC_HINT))
@@ -140,16 +141,33 @@ def _build(model: NativeModel, unit: c_source.Unit, flags: list[str], files: dic
         for entry, file in unit.constants.items():
             (here / file).write_bytes(model.entries[entry].data)
         inputs = [file for file in sources if file.endswith(".c")]
-        command = [compiler, "-O2", "-std=gnu11", "-Wl,--build-id=none", *flags, *inputs, "code.o", "-o", "built"]
+        command = [
+            compiler,
+            "-O2",
+            "-std=gnu11",
+            "-Wl,--build-id=none",
+            *flags,
+            *inputs,
+            "code.o",
+            "-o",
+            "built",
+        ]
         done = subprocess.run(command, cwd=here, capture_output=True, text=True, errors="replace")
         if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or [done.stderr.strip()]
+            lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or [
+                done.stderr.strip()
+            ]
             raise CompileError(
                 f"{Path(compiler).name} failed: {lines[0]}",
                 location=model.name,
                 hint="use --emit object and link it yourself",
             )
         return (here / "built").read_bytes()
+
+
+def _first_error(text: str) -> str:
+    lines = text.strip().splitlines() or ["it says nothing"]
+    return next((line for line in lines if re.search(r"error:|undefined reference", line)), lines[0])
 
 
 def _compiler(triple: str, location: str) -> str:
