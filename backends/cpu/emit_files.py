@@ -154,11 +154,8 @@ def _build(model: NativeModel, unit: c_source.Unit, flags: list[str], files: dic
         ]
         done = subprocess.run(command, cwd=here, capture_output=True, text=True, errors="replace")
         if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or [
-                done.stderr.strip()
-            ]
             raise CompileError(
-                f"{Path(compiler).name} failed: {lines[0]}",
+                f"{Path(compiler).name} failed: {_first_error(done.stderr)}",
                 location=model.name,
                 hint="use --emit object and link it yourself",
             )
