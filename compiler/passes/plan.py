@@ -1,0 +1,169 @@
+"""What forming gives: steps over arrays. Steps are kernels over physical buffers or nodes run by their meaning.
+
+An array is one value as it lies in memory. Where arrays lie is decided by `memory`, how their axes are ordered by
+`layout`, what is computed together by `form`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Literal
+
+import numpy as np
+
+from ..ir.graph import Node, Value
+from ..ir.location import Location
+from ..ir.types import DType, TensorType, Type
+from ..tile.stage import Kernel
+
+ALIGNMENT = 64
+"""Arrays in the arena start on multiples of so many bytes: a cache line, and the widest vector."""
+
+Place = Literal["constant", "input", "output", "arena", "host"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a target likes; it never changes what is computed.
+
+    `channels_last`: the dim that a contraction does not share with its first operand (output channels) is innermost
+    in memory. `halo`: zeros are kept around arrays whose readers reach past the edges, so that they need no guards.
+    `inline_cost`: an elementwise body of less cost (see `ops.scalar`) is computed again by its only reader rather than
+    stored. `row_bytes`: rows up to so many bytes stay on chip between a reduction and what reads them back.
+    """
+
+    channels_last: bool = True
+    halo: bool = True
+    inline_cost: float = 4.0
+    row_bytes: int = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a tensor lies in memory: `order` names the logical axis at each physical position, outermost first.
+
+    `halo` is, for each logical axis, the number of zeros kept before and after its elements.
+    """
+
+    order: tuple[int, ...]
+    halo: tuple[tuple[int, int], ...]
+
+    @staticmethod
+    def plain(rank: int) -> "Layout":
+        """Row-major, nothing around it."""
+        return Layout(tuple(range(rank)), ((0, 0),) * rank)
+
+    @property
+    def has_halo(self) -> bool:
+        return any(map(any, self.halo))
+
+    @property
+    def is_plain(self) -> bool:
+        return not self.has_halo and self.order == tuple(range(len(self.order)))
+
+    def shape(self, logical: tuple[int, ...]) -> tuple[int, ...]:
+        """The physical shape, halo included."""
+        return tuple(logical[axis] + sum(self.halo[axis]) for axis in self.order)
+
+    def store(self, array: np.ndarray) -> np.ndarray:
+        """A logical array as it lies in memory."""
+        return np.ascontiguousarray(np.pad(array, self.halo).transpose(self.order))
+
+    def load(self, array: np.ndarray) -> np.ndarray:
+        """The logical array of a physical one (a view)."""
+        logical = array.transpose(np.argsort(self.order))
+        inside = (
+            slice(low, size - high) for (low, high), size in zip(self.halo, logical.shape, strict=True)
+        )
+        return logical[tuple(inside)]
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A value in memory. `offset` counts bytes in the arena; constants, inputs and outputs have places of their own.
+
+    The halo of an arena array is zero as long as the whole arena is zeroed when it is allocated. Arrays of place
+    "host" are allocated by whoever runs the program; only these may have a type that is no static tensor.
+    """
+
+    name: str
+    value: Value
+    layout: Layout
+    place: Place
+    offset: int = 0
+
+    @property
+    def type(self) -> Type:
+        """The logical type."""
+        return self.value.type
+
+    @property
+    def is_static(self) -> bool:
+        return isinstance(self.value.type, TensorType) and self.value.type.is_static
+
+    @property
+    def dtype(self) -> DType:
+        return self.value.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The physical shape, halo included; ValueError unless the type is static."""
+        return self.layout.shape(self.value.type.static_shape)
+
+    @property
+    def bytes(self) -> int:
+        return prod(self.shape) * self.dtype.bytes
+
+    @property
+    def content(self) -> np.ndarray:
+        """A constant's elements as they lie in memory."""
+        array = self.value.constant
+        assert array is not None, f"{self.name} is no constant"
+        return self.layout.store(array)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStep:
+    """Runs a kernel; `arrays` names the array behind each buffer that is not local.
+
+    A buffer holds all of its array's memory, row-major, but may see it under another shape (merged axes).
+    """
+
+    kernel: Kernel
+    arrays: Mapping[str, str]
+    nodes: tuple[Node, ...]
+
+    @property
+    def location(self) -> Location:
+        """The places of all nodes that the kernel computes."""
+        first, *others = (node.location for node in self.nodes)
+        return first.merge(*others)
+
+
+@dataclass(frozen=True, slots=True)
+class HostStep:
+    """Runs a node by its op's numpy meaning; `reason` says why. Its arrays are plain; None is an absent operand."""
+
+    node: Node
+    operands: tuple[str | None, ...]
+    results: tuple[str, ...]
+    reason: str = ""
+
+
+Step = KernelStep | HostStep
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in the order of their run; `inputs` and `outputs` name arrays in the graph's order.
+
+    An output may name any array, an input or a constant too: it is then copied when the run ends. `arrays` is in
+    order of first use, constants in order of execution.
+    """
+
+    steps: tuple[Step, ...]
+    arrays: Mapping[str, Array]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    arena_bytes: int = 0
+    hits: Mapping[str, int] = field(default_factory=dict)
