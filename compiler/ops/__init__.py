@@ -12,8 +12,12 @@ from . import (
     math,
     norm,
     pool,
+    quant,
+    random,
     reduce,
     resize,
+    rnn,
+    sequence,
     shape,
 )
 from .engine import REGISTRY, Op, get, op
@@ -31,7 +35,11 @@ __all__ = [
     "norm",
     "op",
     "pool",
+    "quant",
+    "random",
     "reduce",
     "resize",
+    "rnn",
+    "sequence",
     "shape",
 ]

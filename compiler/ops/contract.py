@@ -16,7 +16,7 @@ CONTRACTION = Tolerance(relative=2e-5, absolute=2e-5)
 """Sums of many products in another order than numpy's."""
 
 
-def _matmul_type(x: TensorType, y: TensorType) -> TensorType:
+def matmul_type(x: TensorType, y: TensorType) -> TensorType:
     dtype = same_dtype(x, y)
     if x.rank < 2 or y.rank < 2:
         raise TypeRuleError(
@@ -44,7 +44,7 @@ def _matmul_stages(s: Stages, x: Ref, y: Ref) -> None:
 
 @op(
     "nn.matmul",
-    infer=_matmul_type,
+    infer=matmul_type,
     stages=_matmul_stages,
     cost=_matmul_cost,
     tolerance=CONTRACTION,

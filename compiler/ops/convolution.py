@@ -11,7 +11,7 @@ import numpy as np
 from ..diagnostics import TypeRuleError
 from ..ir.dims import Dim, ceildiv, floordiv, product
 from ..ir.types import TensorType
-from ..tile.stage import Affine
+from ..tile.stage import Affine, Load, Number
 from ..tile.writer import Ref, Stages
 from .contract import CONTRACTION
 from .engine import Cost, case, op
@@ -19,7 +19,7 @@ from .rules import differ, same_dtype, wide, widen
 from .window import Window, check_entries, padded, padding_of
 
 
-def _conv_type(x: TensorType, w: TensorType, bias: TensorType | None, *, strides, pads, dilations, groups):
+def conv_type(x: TensorType, w: TensorType, bias: TensorType | None, *, strides, pads, dilations, groups):
     spatial = x.rank - 2
     if spatial < 1 or w.rank != x.rank:
         raise TypeRuleError(f"conv needs x [N, C, ...] and w [O, C/groups, ...] of one rank, got {x} and {w}")
@@ -38,12 +38,14 @@ def _conv_cost(
     return Cost(macs=results[0].elements * product(w.shape[1:]))
 
 
-def _conv_stages(s: Stages, x: Ref, w: Ref, bias: Ref | None, *, strides, pads, dilations, groups) -> Any:
+def conv_reads(
+    s: Stages, x: Ref, w: Ref, *, strides, pads, dilations, groups, fill: Number = 0
+) -> tuple[Load, Load, Load, list[Affine]] | None:
+    """What every convolution multiplies, x's element and w's, the element of the result that takes their sum, and its
+    dims; None for groups of channels that are not numbers. `fill` is what x holds in its padding."""
     if groups > 1 and not all(isinstance(extent, int) for extent in w.shape[:2]):
-        return NotImplemented  # a group's first channel is a number times the group's index
-    y = s.results[0]
-    dtype = wide(x.dtype)
-    batch, outer, *extents = y.shape
+        return None  # a group's first channel is a number times the group's index
+    batch, outer, *extents = s.results[0].shape
     per_group = w.shape[1]
     (b,) = s.dims(batch)
     if groups == 1:
@@ -57,20 +59,28 @@ def _conv_stages(s: Stages, x: Ref, w: Ref, bias: Ref | None, *, strides, pads, 
     (c,) = s.reduce(per_group)
     channel = g * per_group + c if groups > 1 else c
     window = Window(w.shape[2:], strides, dilations, padding_of(pads))
-    source = window.read(s, x, (b, channel), positions, taps)
-    element = source.cast(dtype) * w.at(output, c, *taps).cast(dtype)
-    target = y.at(b, output, *positions)
+    source = window.read(s, x, (b, channel), positions, taps, fill)
+    target = s.results[0].at(b, output, *positions)
+    return source, w.at(output, c, *taps), target, [b, *([g] if groups > 1 else []), o, *positions]
+
+
+def _conv_stages(s: Stages, x: Ref, w: Ref, bias: Ref | None, **attributes: Any) -> Any:
+    reads = conv_reads(s, x, w, **attributes)
+    if reads is None:
+        return NotImplemented
+    source, weight, target, axes = reads
+    dtype = wide(x.dtype)
+    element = source.cast(dtype) * weight.cast(dtype)
     if bias is None:
         s.store(target, element, "sum")
     else:
-        axes = [b, g, o, *positions] if groups > 1 else [b, o, *positions]
-        s.store(target, s.total("sum", element, axes) + bias[output].cast(dtype))
+        s.store(target, s.total("sum", element, axes) + bias.at(target.access.index[1]).cast(dtype))
     return None
 
 
 @op(
     "nn.conv",
-    infer=_conv_type,
+    infer=conv_type,
     stages=_conv_stages,
     cost=_conv_cost,
     tolerance=CONTRACTION,

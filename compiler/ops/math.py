@@ -335,7 +335,7 @@ def _bound(source: DType, target: DType, saturate: bool) -> float | None:
     return None
 
 
-def _cast_body(x: Expr, *, dtype: DType, saturate: bool) -> Expr:
+def cast_body(x: Expr, *, dtype: DType, saturate: bool) -> Expr:
     bound = _bound(x.dtype, dtype, saturate)
     if bound is not None:
         x = x.cast(x.dtype if x.dtype.is_float else f32)
@@ -346,7 +346,7 @@ def _cast_body(x: Expr, *, dtype: DType, saturate: bool) -> Expr:
 @op(
     "math.cast",
     infer=_cast_type,
-    stages=pointwise(_cast_body, widened=False),
+    stages=pointwise(cast_body, widened=False),
     samples=(
         case(("f32[4, 9]", -90, 90), dtype=i8),
         case(("f64[5]", 0, 200), dtype=u8),
