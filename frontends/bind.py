@@ -1,6 +1,10 @@
-"""What the user says about input shapes, put together with what the file says: dimensions with names are unified."""
+"""What the user says about inputs, put together with what the file says: dimensions with names are unified."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from ..compiler.diagnostics import ModelError, Problem
 from ..compiler.ir.dims import Dim, Expr, floordiv, substitute, symbol, symbols
@@ -8,57 +12,86 @@ from ..compiler.ir.types import OptionalType, SequenceType, TensorType, Type
 from .source import SourceInput, SourceModel
 
 
-def bind_shapes(
-    model: SourceModel, shapes: Mapping[str, Sequence[int | str | None]]
-) -> list[tuple[SourceInput, Type]]:
-    """Every input with its type after binding. Raises ModelError with all clashes and inputs without a rank."""
-    problems: list[Problem] = []
-    values: dict[str, Dim] = {}
+def bind_inputs(
+    model: SourceModel, shapes: Mapping[str, Sequence[int | str | None]], constants: Mapping[str, Any]
+) -> list[tuple[SourceInput, Type | np.ndarray]]:
+    """Every input with its type after binding, or with the array that it is fixed to.
+
+    Raises ModelError with all clashes, unknown names and inputs without a rank.
+    """
+    binding = _Binding(model.location)
     names = [entry.name for entry in model.graph.inputs]
-    for name in shapes:
-        if name not in names:
-            hint = f"its inputs are: {', '.join(names) or 'none'}"
-            problems.append(Problem(model.location, f"shapes= names '{name}', which is no input", hint))
+    for what, given in (("shapes", shapes), ("constants", constants)):
+        for name in given:
+            if name not in names:
+                hint = f"its inputs are: {', '.join(names) or 'none'}"
+                binding.problems.append(
+                    Problem(model.location, f"{what}= names '{name}', which is no input", hint)
+                )
+    arrays = {
+        entry.name: np.asarray(constants[entry.name], None if entry.dtype is None else entry.dtype.numpy)
+        for entry in model.graph.inputs
+        if entry.name in constants
+    }
     bound = []
     for entry in model.graph.inputs:
-        where = f"{model.location}:{entry.name}"
-        given = shapes.get(entry.name)
-        if entry.dtype is None:
-            problems.append(Problem(where, "the input has no dtype", "declare it in the model"))
-            continue
+        wish = arrays[entry.name].shape if entry.name in arrays else shapes.get(entry.name)
+        shape = binding.shape(entry, wish)
+        if shape is not None:
+            bound.append((entry, shape))
+    if binding.problems:
+        raise ModelError("", problems=binding.problems)
+    return [
+        (entry, arrays[entry.name] if entry.name in arrays else binding.type(entry, shape))
+        for entry, shape in bound
+    ]
+
+
+@dataclass(slots=True)
+class _Binding:
+    """Values of symbols so far, and what does not fit."""
+
+    location: str
+    values: dict[str, Dim] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def shape(self, entry: SourceInput, wish: Sequence[int | str | None] | None) -> tuple[Dim, ...] | None:
+        """The declared shape after unifying it with the wish; None after noting a problem."""
+        where = f"{self.location}:{entry.name}"
         shape = entry.shape
-        if shape is None and given is None:
-            hint = f"give its shape: shapes={{'{entry.name}': (...)}}"
-            problems.append(Problem(where, "the input has no shape, not even a rank", hint))
-            continue
-        if given is not None:
-            shape = (
-                shape if shape is not None else tuple(symbol(f"{entry.name}.{n}") for n in range(len(given)))
+        if entry.dtype is None:
+            problem = Problem(
+                where, "the input's type is unknown or missing", "declare it as a tensor in the model"
             )
-            if len(shape) != len(given):
-                listed = f"[{', '.join(map(str, shape))}]"
-                problems.append(
-                    Problem(where, f"shapes= gives rank {len(given)}, the model declares {listed}")
-                )
-                continue
-            for axis, (dim, wish) in enumerate(zip(shape, given, strict=True)):
-                if wish is None:
+        elif shape is None and wish is None:
+            hint = f"give its shape: shapes={{'{entry.name}': (...)}}"
+            problem = Problem(where, "the input has no shape, not even a rank", hint)
+        elif wish is None:
+            return shape
+        elif shape is None:
+            shape = tuple(symbol(f"{entry.name}.{n}") for n in range(len(wish)))
+            return self.shape(SourceInput(entry.name, entry.dtype, shape), wish)
+        elif len(shape) != len(wish):
+            listed = f"[{', '.join(map(str, shape))}]"
+            problem = Problem(where, f"got a shape of rank {len(wish)}, the model declares {listed}")
+        else:
+            for axis, (dim, want) in enumerate(zip(shape, wish, strict=True)):
+                if want is None:
                     continue
-                problem = _unify(dim, wish if isinstance(wish, int) else symbol(wish), values)
-                if problem:
-                    problems.append(Problem(where, f"shapes= gives {wish} for dimension {axis}, {problem}"))
-        bound.append((entry, shape))
-    if problems:
-        raise ModelError("", problems=problems)
-    resolved = []
-    for entry, shape in bound:
+                clash = _unify(dim, want if isinstance(want, int) else symbol(want), self.values)
+                if clash:
+                    self.problems.append(Problem(where, f"got {want} for dimension {axis}, {clash}"))
+            return shape
+        self.problems.append(problem)
+        return None
+
+    def type(self, entry: SourceInput, shape: tuple[Dim, ...]) -> Type:
+        """The input's type with all that is known of its dimensions."""
         assert entry.dtype is not None
-        dims = tuple(_settle(dim, values) for dim in shape)
-        type: Type = TensorType(entry.dtype, dims)
+        type: Type = TensorType(entry.dtype, tuple(_settle(dim, self.values) for dim in shape))
         for container in reversed(entry.containers):
             type = SequenceType(type) if container == "sequence" else OptionalType(type)
-        resolved.append((entry, type))
-    return resolved
+        return type
 
 
 def _settle(dim: Dim, values: Mapping[str, Dim]) -> Dim:
@@ -89,7 +122,7 @@ def _unify(dim: Dim, wish: Dim, values: dict[str, Dim]) -> str:
         if solution is not None:
             values[name] = solution
             return ""
-    return f"which '{now}' can't be made equal to"
+    return f"but '{now}' can't be that"
 
 
 def _solve(dim: Expr, name: str, wish: Dim) -> Dim | None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..compiler.diagnostics import (
     CompileError,
     IsthmusError,
@@ -22,7 +24,7 @@ from ..compiler.diagnostics import (
 from ..compiler.ir.graph import Graph, Node, Value, constant, graph_input
 from ..compiler.ir.location import Location, at
 from ..compiler.ir.types import Type
-from .bind import bind_shapes
+from .bind import bind_inputs
 from .fresh import rename_fresh
 from .known import known, memory, remember
 from .source import SourceGraph, SourceModel, SourceNode
@@ -38,6 +40,8 @@ class Converters(Protocol):
 
     def find(self, node: SourceNode) -> Converter | None:
         """The converter for exactly this op and version; None where the op is to be expanded.
+
+        A converter that returns NotImplemented for a form of its op leaves that to `expand` as well.
 
         Raises UnsupportedError with reason and way out.
         """
@@ -57,10 +61,14 @@ class Abandoned(Exception):
 
 @dataclass(slots=True)
 class Scope:
-    """Values by name; None marks one whose node could not be converted."""
+    """Values by name; None marks one whose node could not be converted.
+
+    `omitted` are inputs of a function that its caller leaves out: they are absent wherever the function reads them.
+    """
 
     values: dict[str, Value | None]
     outer: "Scope | None" = None
+    omitted: frozenset[str] = frozenset()
 
     def get(self, name: str) -> Value | None:
         scope: Scope | None = self
@@ -107,7 +115,7 @@ class Call:
         """Whether anybody may read the output of that index."""
         return index < len(self.node.outputs) and bool(self.node.outputs[index])
 
-    def inline(self, graph: SourceGraph, arguments: Sequence[Value]) -> list[Value]:
+    def inline(self, graph: SourceGraph, arguments: Sequence[Value]) -> list[Value | None]:
         """The outputs of a body that runs here, once."""
         values: dict[str, Value | None] = {
             entry.name: argument for entry, argument in zip(graph.inputs, arguments, strict=False)
@@ -119,9 +127,10 @@ class Call:
         found: dict[str, Value] = {}
         for name in dict.fromkeys(name for graph in graphs for name in graph.free()):
             value = self.scope.get(name)
-            if value is None:
+            if value is None and name not in self.scope.omitted:
                 raise Abandoned
-            found[name] = value
+            if value is not None:
+                found[name] = value
         return {name: value for name, value in found.items() if value.constant is None}
 
     def region(self, graph: SourceGraph, parameters: Sequence[Type], captures: Mapping[str, Value]) -> Graph:
@@ -144,7 +153,8 @@ class Call:
             values[name] = inputs[-1]
             remember(inputs[-1], known(value))
         outputs = self.driver.run(graph, Scope(values), self.depth + 1)
-        return Graph(inputs, outputs, graph.outputs, graph.name)
+        found = [value for value in outputs if value is not None]
+        return Graph(inputs, found, graph.outputs, graph.name)
 
 
 @dataclass(slots=True)
@@ -174,8 +184,11 @@ class Driver:
     problems: dict[Problem, None] = field(default_factory=dict)
     lacks: dict[tuple[str, int, str], Lack] = field(default_factory=dict)
 
-    def run(self, graph: SourceGraph, scope: Scope, depth: int) -> list[Value]:
-        """Convert the nodes of a graph in a scope; its outputs. Raises Abandoned after recording problems."""
+    def run(self, graph: SourceGraph, scope: Scope, depth: int) -> list[Value | None]:
+        """Convert the nodes of a graph in a scope; its outputs, None for those without a name.
+
+        Raises Abandoned after recording problems.
+        """
         if depth > DEEPEST:
             raise UnsupportedError(f"bodies are nested more than {DEEPEST} deep", hint="flatten the model")
         for name, load in graph.constants.items():
@@ -188,28 +201,23 @@ class Driver:
             with at(location), self.recording(node):
                 results = self.convert(node, scope, depth)
                 scope.values.update(zip(node.outputs, results, strict=False))
-        outputs = []
-        for name in graph.outputs:
-            value = scope.get(name)
-            if value is None:
-                raise Abandoned
-            outputs.append(value)
+        outputs = [scope.get(name) if name else None for name in graph.outputs]
+        if any(value is None and name for name, value in zip(graph.outputs, outputs, strict=True)):
+            raise Abandoned
         return outputs
 
     def convert(self, node: SourceNode, scope: Scope, depth: int) -> Sequence[Value | None]:
         """The results of one node, at least as many as it has outputs."""
         converter = None if node.body is not None else self.converters.find(node)
         operands = [scope.get(name) if name else None for name in node.inputs]
-        if any(value is None and name for name, value in zip(node.inputs, operands, strict=True)):
-            raise Abandoned
-        if converter is None:
-            graph = node.body() if node.body is not None else self.converters.expand(node, operands)
-            if len(operands) > len(graph.inputs):
-                raise ModelError(f"{node.op} takes {len(graph.inputs)} operands, got {len(operands)}")
-            absent = [None] * (len(graph.inputs) - len(operands))
-            values = dict(zip((entry.name for entry in graph.inputs), [*operands, *absent], strict=True))
-            return self.run(graph, Scope(values, None if node.body else scope), depth + 1)
-        results = bind(converter, node, operands, Call(self, node, scope, depth))
+        for name, value in zip(node.inputs, operands, strict=True):
+            if value is None and name and name not in scope.omitted:
+                raise Abandoned
+        results: Any = NotImplemented
+        if converter is not None:
+            results = bind(converter, node, operands, Call(self, node, scope, depth))
+        if results is NotImplemented:
+            results = self.expand(node, operands, scope, depth)
         results = results if isinstance(results, tuple | list) else (results,)
         for index, name in enumerate(node.outputs):
             if name and (index >= len(results) or results[index] is None):
@@ -217,6 +225,19 @@ class Driver:
                     f"its output {index} is not computed here", hint="remove what reads that output"
                 )
         return results
+
+    def expand(
+        self, node: SourceNode, operands: Sequence[Value | None], scope: Scope, depth: int
+    ) -> Sequence[Value | None]:
+        """The results of a node by the graph that defines it, the model's own or the framework's."""
+        graph = node.body() if node.body is not None else self.converters.expand(node, operands)
+        if len(operands) > len(graph.inputs):
+            raise ModelError(f"{node.op} takes {len(graph.inputs)} operands, got {len(operands)}")
+        absent = [None] * (len(graph.inputs) - len(operands))
+        names = [entry.name for entry in graph.inputs]
+        values = dict(zip(names, [*operands, *absent], strict=True))
+        omitted = frozenset(name for name, value in values.items() if value is None)
+        return self.run(graph, Scope(values, None if node.body else scope, omitted), depth + 1)
 
     @contextmanager
     def recording(self, node: SourceNode | None) -> Iterator[None]:
@@ -272,18 +293,27 @@ def bind(converter: Converter, node: SourceNode, operands: Sequence[Value | None
 
 
 def convert(
-    model: SourceModel, converters: Converters, shapes: Mapping[str, Sequence[int | str | None]]
+    model: SourceModel,
+    converters: Converters,
+    shapes: Mapping[str, Sequence[int | str | None]],
+    constants: Mapping[str, Any],
 ) -> Graph:
     """The IR graph of a framework's graph. Raises UnsupportedError or ModelError with every problem found."""
     driver = Driver(model.location, converters)
-    inputs = {
-        entry.name: graph_input(entry.name, type, Location(model.location, (entry.name,)))
-        for entry, type in bind_shapes(model, shapes)
-    }
-    outputs: list[Value] = []
+    bound = bind_inputs(model, shapes, constants)
+    values: dict[str, Value | None] = {}
+    for entry, given in bound:
+        location = Location(model.location, (entry.name,))
+        if isinstance(given, np.ndarray):
+            values[entry.name] = constant(given, location=location)
+        else:
+            values[entry.name] = graph_input(entry.name, given, location)
+    inputs = [value for value in values.values() if value is not None and value.constant is None]
+    outputs: list[Value | None] = []
     with memory(), driver.recording(None):
-        outputs = driver.run(model.graph, Scope(dict(inputs)), 0)
+        outputs = driver.run(model.graph, Scope(values), 0)
     failure = driver.failure()
     if failure is not None:
         raise failure
-    return rename_fresh(Graph(inputs.values(), outputs, model.graph.outputs, model.graph.name))
+    found = [value for value in outputs if value is not None]
+    return rename_fresh(Graph(inputs, found, model.graph.outputs, model.graph.name))

@@ -77,11 +77,17 @@ def load(source: Any, frontends: Sequence[Frontend]) -> tuple[Frontend, SourceMo
 Shape = Sequence[int | str | None]
 
 
-def read(source: Any, frontends: Sequence[Frontend], shapes: Mapping[str, Shape] | None = None) -> Graph:
+def read(
+    source: Any,
+    frontends: Sequence[Frontend],
+    shapes: Mapping[str, Shape] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Graph:
     """The graph of a model file or object.
 
     `shapes` binds dimensions of inputs, by input name: an int fixes a dimension, a string names it, None leaves it.
-    Raises ModelError (unreadable, inconsistent or unsafe) or UnsupportedError (all nodes that can't be converted).
+    `constants` fixes inputs to arrays; they are inputs no more. Raises ModelError (unreadable, inconsistent or unsafe)
+    or UnsupportedError (all nodes that can't be converted).
     """
     frontend, model = load(source, frontends)
-    return convert(model, frontend.converters, shapes or {})
+    return convert(model, frontend.converters, shapes or {}, constants or {})

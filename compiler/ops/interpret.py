@@ -7,6 +7,7 @@ import numpy as np
 
 from ..diagnostics import CompileError, Problem
 from ..ir.graph import Graph, Value
+from ..ir.types import TensorType
 from .engine import get
 
 
@@ -49,5 +50,10 @@ def evaluate(graph: Graph, inputs: Mapping[str, Any] | Sequence[Any]) -> dict[st
                 ),
             ],
         )
-    arguments = [np.asarray(inputs[name]) for name in graph.input_names]
+    arguments = [
+        np.asarray(inputs[value.node.attributes["name"]])
+        if isinstance(value.type, TensorType)
+        else inputs[value.node.attributes["name"]]
+        for value in graph.inputs
+    ]
     return dict(zip(graph.output_names, run_graph(graph, arguments), strict=True))

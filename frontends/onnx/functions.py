@@ -8,6 +8,7 @@ from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.graph import Value
 from ...compiler.ir.types import OptionalType, SequenceType, Type
 from ..source import SourceGraph, SourceNode
+from .opsets import NEWEST
 from .reader import Decoder, LocalFunction
 from .tensors import ONNX_DTYPE, TensorReader
 
@@ -44,8 +45,13 @@ def defining_graph(node: SourceNode, operands: Sequence[Value | None]) -> Source
             "the standard gives no definition for this form of it", hint="export with other ops"
         )
     decoder = Decoder(node.name, TensorReader(b"", None))
-    opsets = {"": node.version} | decoder.versions(function.opset_import)
-    given = {attribute.name: attribute for attribute in node.origin.attribute}
+    opsets = {"": min(defs.onnx_opset_version(), NEWEST) if node.domain else node.version} | decoder.versions(
+        function.opset_import
+    )
+    defaults = {
+        name: entry.default_value for name, entry in schema.attributes.items() if entry.default_value.type
+    }
+    given = defaults | {attribute.name: attribute for attribute in node.origin.attribute}
     graph = decoder.function(LocalFunction(function, opsets), given, node.name)
     if decoder.problems:
         raise UnsupportedError(f"its definition can't be read: {decoder.problems[0]}")

@@ -23,11 +23,9 @@ from ..source import Buffer, SourceGraph, SourceInput, SourceModel, SourceNode
 from .checks import check_names, in_order
 from .dimensions import named_dimension
 from .files import Folder, map_file
+from .opsets import NEWEST_IR
 from .tensors import DTYPE, TensorReader
 from .wire import cut
-
-NEWEST_IR = 14
-"""The newest file format (ir_version) that is known; opsets are checked node by node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ class Decoder:
         proto: GraphProto,
         versions: Mapping[str, int],
         outer: frozenset[str],
-        bindings: Mapping[str, AttributeProto | None] | None = None,
+        bindings: Mapping[str, AttributeProto] | None = None,
         prefix: str = "",
     ) -> SourceGraph:
         """A graph or body. `outer` are the names that bodies may use from outside."""
@@ -108,14 +106,11 @@ class Decoder:
         while (kind := type.WhichOneof("value")) in ("sequence_type", "optional_type"):
             containers.append(kind.removesuffix("_type"))
             type = getattr(type, kind).elem_type
-        if kind != "tensor_type":
-            what = kind.removesuffix("_type").replace("_", " ") if kind else "missing"
-            self.problem(proto.name, f"the input's type is {what}, expected a tensor")
-            return SourceInput(proto.name)
+        if kind != "tensor_type" or type.tensor_type.elem_type not in DTYPE:
+            return SourceInput(
+                proto.name
+            )  # inputs of bodies need no type; the model's own are checked when bound
         tensor = type.tensor_type
-        if tensor.elem_type not in DTYPE:
-            self.problem(proto.name, f"the input has element type {tensor.elem_type}, which is unknown")
-            return SourceInput(proto.name)
         shape: tuple[Dim, ...] | None = None
         if tensor.HasField("shape"):
             shape = tuple(self.dim(dim) for dim in tensor.shape.dim)
@@ -132,24 +127,18 @@ class Decoder:
         protos: Iterable[NodeProto],
         versions: Mapping[str, int],
         outer: frozenset[str],
-        bindings: Mapping[str, AttributeProto | None] | None,
+        bindings: Mapping[str, AttributeProto] | None,
         prefix: str,
     ) -> list[SourceNode]:
         nodes = []
         for index, proto in enumerate(protos):
             name = prefix + (proto.name or f"{proto.op_type}_{index}")
             domain = domain_of(proto.domain)
+            proto = _bound(proto, bindings)
             attributes = {}
             for attribute in proto.attribute:
-                if attribute.ref_attr_name:
-                    bound = (bindings or {}).get(attribute.ref_attr_name)
-                    if bound is None:
-                        continue  # not given by the caller: the op's own default holds
-                    value = bound
-                else:
-                    value = attribute
                 try:
-                    attributes[attribute.name] = self.attribute(value, versions, outer, bindings, prefix)
+                    attributes[attribute.name] = self.attribute(attribute, versions, outer, bindings, prefix)
                 except CompileError as error:
                     self.problem(name, f"attribute '{attribute.name}': {error.message}", error.hint)
             nodes.append(
@@ -179,7 +168,7 @@ class Decoder:
         proto: AttributeProto,
         versions: Mapping[str, int],
         outer: frozenset[str],
-        bindings: Mapping[str, AttributeProto | None] | None,
+        bindings: Mapping[str, AttributeProto] | None,
         prefix: str,
     ) -> Any:
         """The attribute's value: a number, text, array, body, type, or a tuple of them."""
@@ -211,18 +200,33 @@ class Decoder:
     ) -> SourceGraph:
         """A local function's body with its attributes bound, for a call from the node `name`."""
         proto = function.proto
-        bindings: dict[str, AttributeProto | None] = {key: given.get(key) for key in proto.attribute}
-        for attribute in proto.attribute_proto:
-            bindings[attribute.name] = given.get(attribute.name, attribute)
+        defaults = {attribute.name: attribute for attribute in proto.attribute_proto}
+        bindings = defaults | dict(given)
         inputs = tuple(map(SourceInput, proto.input))
         known = frozenset(proto.input) | {output for node in proto.node for output in node.output if output}
         nodes = self.nodes(proto.node, function.versions, known, bindings, f"{name}/")
-        outputs = tuple(proto.output)
-        problems = check_names(self.location, list(proto.input), nodes, outputs, frozenset())
+        defined = {*proto.input, *(name for node in proto.node for name in node.output)}
+        outputs = tuple(name if name in defined else "" for name in proto.output)
+        problems = check_names(self.location, list(proto.input), nodes, (), frozenset())
         nodes, cycle = in_order(self.location, nodes)
         if problems or cycle:
             raise ModelError("", problems=[*problems, *cycle])
         return SourceGraph(proto.name, inputs, outputs, tuple(nodes))
+
+
+def _bound(proto: NodeProto, bindings: Mapping[str, AttributeProto] | None) -> NodeProto:
+    """A function's node with the attributes that the function's caller decides; those it leaves out stay defaults."""
+    if not any(attribute.ref_attr_name for attribute in proto.attribute):
+        return proto
+    copy = NodeProto()
+    copy.CopyFrom(proto)
+    del copy.attribute[:]
+    for attribute in proto.attribute:
+        given = (bindings or {}).get(attribute.ref_attr_name) if attribute.ref_attr_name else attribute
+        if given is not None:
+            copy.attribute.add().CopyFrom(given)
+            copy.attribute[-1].name = attribute.name
+    return copy
 
 
 def domain_of(name: str) -> str:

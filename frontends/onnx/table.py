@@ -9,9 +9,7 @@ from ...compiler.ir.graph import Value
 from ..driver import Converter
 from ..source import SourceGraph, SourceNode
 from .functions import defining_graph, has_definition
-
-OLDEST, NEWEST = 7, 28
-"""Opsets of the standard domain that are read."""
+from .opsets import NEWEST, OLDEST
 
 
 class Form(NamedTuple):

@@ -325,7 +325,13 @@ def positions(x: Value, axis: int) -> Value:
 
 @converter("Trilu", since=14)
 def trilu(x, k=None, *, upper=1):
-    return shape.trilu(x, upper=bool(upper), k=0 if k is None else int(number(k, "k")))
+    diagonal = 0 if k is None else known(k)
+    if diagonal is not None:
+        return shape.trilu(x, upper=bool(upper), k=int(np.asarray(diagonal).reshape(())))
+    distance = math.sub(positions(x, x.type.rank - 1), positions(x, x.type.rank - 2))
+    k = shape.reshape(k, shape=())
+    kept = math.ge(distance, k) if upper else math.le(distance, k)
+    return math.where(kept, x, constant(np.zeros((), x.dtype.numpy)))
 
 
 @converter("DepthToSpace", since=11)
@@ -346,14 +352,18 @@ def depth_to_space_1(x, *, blocksize):
     return depth_to_space(x, blocksize=blocksize)
 
 
-@converter("SpaceToDepth")
-def space_to_depth(x, *, blocksize):
+@converter("SpaceToDepth", since=28)
+def space_to_depth(x, *, blocksize, mode="DCR"):
     n, c, h, w = x.shape
     b = blocksize
     cells = shape.reshape(x, shape=(n, c, h // b, b, w // b, b))
-    return shape.reshape(
-        shape.transpose(cells, perm=(0, 3, 5, 1, 2, 4)), shape=(n, c * b * b, h // b, w // b)
-    )
+    cells = shape.transpose(cells, perm=(0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4))
+    return shape.reshape(cells, shape=(n, c * b * b, h // b, w // b))
+
+
+@converter("SpaceToDepth")
+def space_to_depth_1(x, *, blocksize):
+    return space_to_depth(x, blocksize=blocksize)
 
 
 @converter("Dropout", since=12)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ....compiler.ir.graph import Value
+from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import u8
 from ...build import math, reduce, shape
 from ...known import ints, number
@@ -13,7 +13,7 @@ from ..table import converter, register
 def _log_sum_exp(x: Value, *, axes: tuple[int, ...], keepdims: bool) -> Value:
     """log(sum(exp(x))), shifted by the largest finite element so that exp does not overflow."""
     top = reduce.max(x, axes=axes, keepdims=True)
-    top = math.where(math.isinf(top), 0.0, top) if x.dtype.is_float else top
+    top = math.where(math.isinf(top), constant(0, top.dtype), top) if x.dtype.is_float else top
     total = math.log(reduce.sum(math.exp(math.sub(x, top)), axes=axes, keepdims=True))
     out = math.add(total, top)
     if keepdims:
@@ -52,12 +52,10 @@ _REDUCTIONS: dict[str, Callable[..., Value]] = {
 
 def _with_operand(op):
     def convert(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
-        if axes is not None and axes.shape == (0,):
-            axes = None
-        if axes is None and noop_with_empty_axes:
-            listed: tuple[int, ...] = ()
+        if axes is None or axes.shape == (0,):
+            listed = () if noop_with_empty_axes else range(x.type.rank)
         else:
-            listed = range(x.type.rank) if axes is None else ints(axes, "axes")
+            listed = ints(axes, "axes")
         return op(x, axes=axes_of(listed, x.type.rank), keepdims=bool(keepdims))
 
     return convert

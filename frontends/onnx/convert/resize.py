@@ -1,0 +1,202 @@
+"""Resize, its ancestor Upsample, and GridSample."""
+
+from fractions import Fraction
+
+from ....compiler.diagnostics import ModelError, UnsupportedError
+from ....compiler.ir.dims import Dim
+from ....compiler.ir.graph import Value
+from ...build import nn
+from ...known import ints, known
+from ...normalise import axes_of
+from ..table import converter
+
+
+@converter("Resize", since=18)
+def resize(
+    x,
+    roi=None,
+    scales=None,
+    sizes=None,
+    *,
+    antialias=0,
+    axes=None,
+    coordinate_transformation_mode="half_pixel",
+    cubic_coeff_a=-0.75,
+    exclude_outside=0,
+    extrapolation_value=0.0,
+    keep_aspect_ratio_policy="stretch",
+    mode="nearest",
+    nearest_mode="round_prefer_floor",
+):
+    rank = x.type.rank
+    chosen = axes_of(range(rank) if axes is None else axes, rank)
+    factors, extents = _numbers(scales, "scales"), _given(sizes) and ints(sizes, "sizes")
+    if bool(factors) == bool(extents):
+        raise ModelError("it needs either 'scales' or 'sizes', not both")
+    for name, given in (("scales", factors), ("sizes", extents)):
+        if given and len(given) != len(chosen):
+            raise ModelError(f"'{name}' has {len(given)} entries, expected {len(chosen)}")
+    shape: list[Dim] = list(x.shape)
+    used = [1.0] * rank
+    if factors:
+        for axis, factor in zip(chosen, factors, strict=True):
+            shape[axis], used[axis] = scaled_extent(x.shape[axis], factor), factor
+    elif keep_aspect_ratio_policy == "stretch":
+        for axis, extent in zip(chosen, extents, strict=True):
+            shape[axis] = extent
+        used = []
+    else:
+        now = [x.shape[axis] for axis in chosen]
+        if not all(isinstance(extent, int) for extent in now):
+            raise UnsupportedError(
+                "keeping the aspect ratio needs known extents", hint="fix them with shapes="
+            )
+        pick = min if keep_aspect_ratio_policy == "not_larger" else max
+        factor = pick(new / old for new, old in zip(extents, now, strict=True))
+        for axis, old in zip(chosen, now, strict=True):
+            shape[axis], used[axis] = int(old * factor + 0.5), factor
+    region: tuple[float, ...] = ()
+    if coordinate_transformation_mode == "tf_crop_and_resize":
+        region = _region(_numbers(roi, "roi"), chosen, rank)
+    return nn.resize(
+        x,
+        shape=tuple(shape),
+        scales=tuple(used),
+        mode=mode,
+        coordinates=coordinate_transformation_mode,
+        nearest=nearest_mode,
+        cubic_a=cubic_coeff_a,
+        exclude_outside=bool(exclude_outside),
+        antialias=bool(antialias) and mode != "nearest",
+        extrapolation=extrapolation_value,
+        roi=region,
+    )
+
+
+def _given(value: Value | None) -> bool:
+    """Whether an operand is there; before opset 13 an empty tensor stands for an absent one."""
+    return value is not None and value.shape != (0,)
+
+
+def _numbers(value: Value | None, name: str) -> tuple[float, ...]:
+    if not _given(value):
+        return ()
+    array = known(value)
+    if array is None or array.dtype == object:
+        raise UnsupportedError(
+            f"its operand '{name}' must be known when the model is compiled", hint="make it a constant"
+        )
+    return tuple(map(float, array.reshape(-1)))
+
+
+def scaled_extent(extent: Dim, factor: float) -> Dim:
+    """floor(extent * factor); of a symbolic extent where the factor is a plain fraction."""
+    if isinstance(extent, int):
+        return int(extent * factor)
+    ratio = Fraction(factor).limit_denominator(4096)
+    if float(ratio) != factor:
+        raise UnsupportedError(
+            f"its extent '{extent}' times {factor} is not known", hint="fix it with shapes="
+        )
+    return extent * ratio.numerator // ratio.denominator
+
+
+def _region(values: tuple[float, ...], axes: tuple[int, ...], rank: int) -> tuple[float, ...]:
+    """The roi of the chosen axes as one of all axes, starts then ends."""
+    if len(values) != 2 * len(axes):
+        raise ModelError(f"'roi' has {len(values)} entries, expected {2 * len(axes)}")
+    full = [0.0] * rank + [1.0] * rank
+    for n, axis in enumerate(axes):
+        full[axis], full[rank + axis] = values[n], values[len(axes) + n]
+    return tuple(full)
+
+
+@converter("Resize", since=11)
+def resize_11(
+    x,
+    roi,
+    scales=None,
+    sizes=None,
+    *,
+    coordinate_transformation_mode="half_pixel",
+    cubic_coeff_a=-0.75,
+    exclude_outside=0,
+    extrapolation_value=0.0,
+    mode="nearest",
+    nearest_mode="round_prefer_floor",
+):
+    return resize_13(
+        x,
+        roi,
+        scales if sizes is None else None,
+        sizes,
+        coordinate_transformation_mode=coordinate_transformation_mode,
+        cubic_coeff_a=cubic_coeff_a,
+        exclude_outside=exclude_outside,
+        extrapolation_value=extrapolation_value,
+        mode=mode,
+        nearest_mode=nearest_mode,
+    )
+
+
+@converter("Resize", since=13)
+def resize_13(
+    x,
+    roi=None,
+    scales=None,
+    sizes=None,
+    *,
+    coordinate_transformation_mode="half_pixel",
+    cubic_coeff_a=-0.75,
+    exclude_outside=0,
+    extrapolation_value=0.0,
+    mode="nearest",
+    nearest_mode="round_prefer_floor",
+):
+    return resize(
+        x,
+        roi,
+        scales,
+        sizes,
+        coordinate_transformation_mode=coordinate_transformation_mode,
+        cubic_coeff_a=cubic_coeff_a,
+        exclude_outside=exclude_outside,
+        extrapolation_value=extrapolation_value,
+        mode=mode,
+        nearest_mode=nearest_mode,
+    )
+
+
+@converter("Resize", since=10)
+def resize_10(x, scales, *, mode="nearest"):
+    return resize(
+        x, None, scales, coordinate_transformation_mode="asymmetric", mode=mode, nearest_mode="floor"
+    )
+
+
+@converter("Upsample", since=9, until=10)
+def upsample(x, scales, *, mode="nearest"):
+    return resize_10(x, scales, mode=mode)
+
+
+@converter("Upsample", since=7)
+def upsample_7(x, *, mode="nearest", scales):
+    return nn.resize(
+        x,
+        shape=tuple(scaled_extent(dim, factor) for dim, factor in zip(x.shape, scales, strict=True)),
+        scales=tuple(scales),
+        mode=mode,
+        coordinates="asymmetric",
+        nearest="floor",
+    )
+
+
+@converter("GridSample", since=20)
+def grid_sample(x, grid, *, align_corners=0, mode="linear", padding_mode="zeros"):
+    return nn.grid_sample(x, grid, mode=mode, padding=padding_mode, align_corners=bool(align_corners))
+
+
+@converter("GridSample", since=16)
+def grid_sample_16(x, grid, *, align_corners=0, mode="bilinear", padding_mode="zeros"):
+    mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
+    return grid_sample(x, grid, align_corners=align_corners, mode=mode, padding_mode=padding_mode)
