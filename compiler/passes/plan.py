@@ -72,9 +72,7 @@ class Layout:
     def load(self, array: np.ndarray) -> np.ndarray:
         """The logical array of a physical one (a view)."""
         logical = array.transpose(np.argsort(self.order))
-        inside = (
-            slice(low, size - high) for (low, high), size in zip(self.halo, logical.shape, strict=True)
-        )
+        inside = (slice(low, size - high) for (low, high), size in zip(self.halo, logical.shape, strict=True))
         return logical[tuple(inside)]
 
 

@@ -109,8 +109,9 @@ class _Instance:
                 return None
             case p.Number(number):
                 return constant(number, dtype)
-            case p.As(_, inner):
-                return self.value(inner, dtype)
+            case p.As(name, inner):
+                self.made[name] = self.value(inner, dtype)
+                return self.made[name]
             case p.Call():
                 return self.call(pattern)
             case p.Var(name) | p.Maybe(name) | p.Const(name) | p.Splat(name):
@@ -130,7 +131,7 @@ class _Instance:
             return constant(given)
         (array,) = sample_arrays(Sample((given,)), seed=len(self.made))
         assert array is not None
-        if is_constant:
+        if is_constant or isinstance(given, np.ndarray):
             return constant(array)
         value = graph_input(name, TensorType(dtype_of(array.dtype), array.shape))
         self.inputs.append(value)
@@ -138,13 +139,13 @@ class _Instance:
 
     def call(self, pattern: p.Call) -> Value:
         op = get(pattern.op)
-        # numbers take the dtype of the operands beside them
+        # numbers take the dtype of the last operand beside them, the first may be a condition
         operands: dict[int, Value | None] = {}
         late = [n for n, operand in enumerate(pattern.operands) if isinstance(operand, p.Number | p.Splat)]
         for n, operand in enumerate(pattern.operands):
             if n not in late:
                 operands[n] = self.value(operand, None)
-        dtype = next((v.dtype for v in operands.values() if v is not None), None)
+        dtype = next((v.dtype for v in reversed(operands.values()) if v is not None), None)
         for n in late:
             operands[n] = self.value(pattern.operands[n], dtype)
         attributes = {

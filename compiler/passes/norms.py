@@ -1,0 +1,101 @@
+"""Rules that see a normalisation, or softmax, in the reductions and arithmetic that exporters write for it."""
+
+from typing import Any
+
+from ..ir.graph import Value
+from ..ops import math, norm, reduce, shape
+from ..rewrite import AnyOf, As, Attr, Const, Maybe, Pattern, Rule, Splat, Var
+
+X = Var("x")
+AXES = Attr("axes")
+
+
+def _ends(x: Value, axes: tuple[int, ...], **_: Any) -> bool:
+    """Whether the axes are the last ones, as the norms of the IR have them, and the elements are floats."""
+    rank = x.type.rank
+    return x.dtype.is_float and bool(axes) and sorted(axes) == list(range(rank - len(axes), rank))
+
+
+def _over_spread(element: Pattern, again: Pattern) -> AnyOf:
+    """element / sqrt(mean(element**2) + eps), as a quotient or as a product with a reciprocal."""
+    power = math.add(reduce.mean(math.mul(again, again), axes=AXES, keepdims=True), Splat("eps"))
+    spread = math.sqrt(power)
+    return AnyOf(
+        (
+            math.div(element, spread),
+            math.mul(element, math.reciprocal(spread)),
+            math.mul(element, math.power(power, -0.5)),
+        )
+    )
+
+
+_CENTRED = math.sub(X, reduce.mean(X, axes=AXES, keepdims=True))
+_EXPONENTIAL = math.exp(math.sub(X, reduce.max_of(X, axes=AXES, keepdims=True)))
+_NORM = {"axes": (1,), "eps": 1e-3}
+
+
+def _inner(c: Value, x: Value, axis: int) -> Value | None:
+    """c without leading extents of 1, if it varies along the normalised axes only."""
+    lead = max(0, c.type.rank - (x.type.rank - axis))
+    if any(dim != 1 for dim in c.shape[:lead]):
+        return None
+    kept = c.shape[lead:]
+    if any(a not in (1, b) for a, b in zip(kept[::-1], x.shape[::-1])):
+        return None
+    return shape.reshape(c, shape=kept) if lead else c
+
+
+def _with_scale(op: Any, x: Value, c: Value, axis: int, epsilon: float) -> Value | None:
+    scale = _inner(c, x, axis)
+    return None if scale is None else op(x, scale, axis=axis, epsilon=epsilon)
+
+
+def _with_bias(x: Value, s: Value | None, c: Value, axis: int, epsilon: float) -> Value | None:
+    bias = _inner(c, x, axis)
+    return None if bias is None else norm.layer_norm(x, s, bias, axis=axis, epsilon=epsilon)
+
+
+_PLAIN = {"axis": Attr("axis"), "epsilon": Attr("epsilon")}
+_AFFINE = {"x": "f32[2, 3, 5]", "c": "f32[1, 1, 5]", "s": "f32[5]", "axis": 2, "epsilon": 1e-3}
+
+RULES = (
+    Rule(
+        "(x - mean) / sqrt(variance + eps) => layer_norm(x)",
+        _over_spread(As("d", _CENTRED), Var("d")),
+        lambda x, d, axes, eps: norm.layer_norm(x, axis=min(axes), epsilon=float(eps)),
+        guard=_ends,
+        samples=({"x": "f32[3, 7]", **_NORM},),
+    ),
+    Rule(
+        "x / sqrt(mean(x * x) + eps) => rms_norm(x)",
+        _over_spread(X, X),
+        lambda x, axes, eps: norm.rms_norm(x, axis=min(axes), epsilon=float(eps)),
+        guard=_ends,
+        samples=({"x": "f32[3, 7]", **_NORM},),
+    ),
+    Rule(
+        "layer_norm(x) * c => layer_norm(x, c)",
+        math.mul(norm.layer_norm(X, **_PLAIN), Const("c")),
+        lambda **bound: _with_scale(norm.layer_norm, **bound),
+        samples=(_AFFINE,),
+    ),
+    Rule(
+        "layer_norm(x, s) + c => layer_norm(x, s, c)",
+        math.add(norm.layer_norm(X, Maybe("s"), **_PLAIN), Const("c")),
+        _with_bias,
+        samples=(_AFFINE, {**_AFFINE, "s": None}),
+    ),
+    Rule(
+        "rms_norm(x) * c => rms_norm(x, c)",
+        math.mul(norm.rms_norm(X, **_PLAIN), Const("c")),
+        lambda **bound: _with_scale(norm.rms_norm, **bound),
+        samples=(_AFFINE,),
+    ),
+    Rule(
+        "exp(x - max) / sum => softmax(x)",
+        math.div(As("e", _EXPONENTIAL), reduce.sum_of(Var("e"), axes=AXES, keepdims=True)),
+        lambda x, e, axes: norm.softmax(x, axis=axes[0]),
+        guard=lambda x, axes, **_: len(axes) == 1,
+        samples=({"x": "f32[3, 7]", "axes": (1,)},),
+    ),
+)
