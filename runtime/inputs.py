@@ -67,30 +67,33 @@ def bind(program: Program, inputs: Inputs) -> tuple[dict[str, Any], dict[str, in
 
 def _by_name(ports: Sequence[Port], inputs: Inputs, problems: list[Problem]) -> Mapping[str, Any]:
     names = [port.name for port in ports]
-    listing = ", ".join(_spell(port) for port in ports) or "none"
     if not isinstance(inputs, Mapping):
         if isinstance(inputs, np.ndarray | str | bytes) or not isinstance(inputs, Sequence):
             raise InputError(
                 f"got {type(inputs).__name__}, expected a dict of arrays or a list of them",
                 location="inputs",
-                hint=f"the model takes: {listing}",
+                hint=_listing(ports),
             )
         if len(inputs) != len(names):
             raise InputError(
                 f"got {len(inputs)} arrays, expected {len(names)}",
                 location="inputs",
-                hint=f"the model takes: {listing}",
+                hint=_listing(ports),
             )
         return dict(zip(names, inputs, strict=True))
     missing = [name for name in names if name not in inputs]
     for name in missing:
-        problems.append(Problem(f"input '{name}'", "is missing", f"the model takes: {listing}"))
+        problems.append(Problem(f"input '{name}'", "is missing", _listing(ports)))
     for name in inputs:
         if name not in names:
             near = get_close_matches(str(name), missing, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"the model takes: {listing}"
+            hint = f"did you mean '{near[0]}'?" if near else _listing(ports)
             problems.append(Problem(f"input '{name}'", "the model has no such input", hint))
     return inputs
+
+
+def _listing(ports: Sequence[Port]) -> str:
+    return f"the model takes: {', '.join(_spell(port) for port in ports) or 'nothing'}"
 
 
 def _fits(shape: tuple[int, ...], port: Port, symbols: tuple[str, ...]) -> bool:

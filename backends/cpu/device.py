@@ -62,14 +62,15 @@ class CpuContext:
         self._code = code
         facts = code.facts
         self.arena = memory.zeros(facts.arena)
-        self._counters = memory.zeros(_WORD * max(1, facts.counters))
+        self._counters = memory.zeros(_WORD * facts.counters)
         self._barrier = memory.zeros(abi.BARRIER_BYTES)
-        self._fields = memory.zeros(abi.CONTEXT_BYTES).view(np.int64)
-        self._buffers = np.zeros(abi.FIRST_EXTERNAL_BUFFER, np.int64)
+        self._block = memory.zeros(abi.CONTEXT_BYTES)
+        self._address = memory.address(self._block)
+        self._fields = (ctypes.c_int64 * (abi.CONTEXT_BYTES // _WORD)).from_address(self._address)
+        self._bases = memory.address(code.constants), memory.address(self.arena)
         self._set(abi.COUNTERS, memory.address(self._counters))
         self._set(abi.BARRIER, memory.address(self._barrier))
         self._set(abi.YIELD, native.function_address("sched_yield"))
-        self._address = memory.address(self._fields)
 
     def run(self, call: Call) -> None:
         """Call a segment on up to `call.threads` threads; alone when another run has the workers."""
@@ -80,13 +81,14 @@ class CpuContext:
                 location="cpu",
                 hint="recompile the model",
             )
-        self._fill_table(call.buffers)
-        symbols = np.array(call.symbols, np.int64)
-        self._set(abi.SYMBOLS, memory.address(symbols))
-        self._counters.fill(0)
+        table = _words(*self._bases, *map(memory.address, call.buffers))
+        symbols = _words(*call.symbols)
         labels = facts.steps[call.entry] if call.timed and call.entry < len(facts.steps) else ()
-        clock = np.zeros(len(labels) + 1, np.int64)
-        self._set(abi.CLOCK, memory.address(clock) if labels else 0)
+        clock = _words(*[0] * (len(labels) + 1))
+        self._set(abi.BUFFERS, ctypes.addressof(table))
+        self._set(abi.SYMBOLS, ctypes.addressof(symbols))
+        self._set(abi.CLOCK, ctypes.addressof(clock) if labels else 0)
+        self._counters.fill(0)
         begin = time.perf_counter()
         address = self._code.mapping.base + facts.entries[call.entry]
         if (
@@ -97,29 +99,24 @@ class CpuContext:
             self._set(abi.THREADS, 1)
             self._code.segments[call.entry](self._address, 0)
         if labels:
-            call.steps.extend(_intervals(labels, clock, time.perf_counter() - begin))
+            call.steps.extend(_intervals(labels, list(clock), time.perf_counter() - begin))
 
     def _shared(self) -> pool.Pool:
         return pool.shared(self._code.mapping, self._code.facts.pool)
-
-    def _fill_table(self, buffers: Sequence[np.ndarray]) -> None:
-        size = abi.FIRST_EXTERNAL_BUFFER + len(buffers)
-        if self._buffers.size < size:
-            self._buffers = np.zeros(size, np.int64)
-        self._buffers[abi.CONSTANTS_BUFFER] = memory.address(self._code.constants)
-        self._buffers[abi.ARENA_BUFFER] = memory.address(self.arena)
-        for position, buffer in enumerate(buffers, abi.FIRST_EXTERNAL_BUFFER):
-            self._buffers[position] = memory.address(buffer)
-        self._set(abi.BUFFERS, memory.address(self._buffers))
 
     def _set(self, field: int, value: int) -> None:
         self._fields[field // _WORD] = value
 
 
-def _intervals(labels: Sequence[str], clock: np.ndarray, seconds: float) -> list[tuple[str, float, float]]:
+def _words(*values: int) -> "ctypes.Array[ctypes.c_int64]":
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+def _intervals(labels: Sequence[str], clock: Sequence[int], seconds: float) -> list[tuple[str, float, float]]:
     """Label, start and end of each step. The counter's frequency is unknown: its last reading is the call's end."""
-    times = (clock - clock[0]) * (seconds / max(1, int(clock[-1] - clock[0])))
-    return [(label, float(times[i]), float(times[i + 1])) for i, label in enumerate(labels)]
+    scale = seconds / max(1, clock[-1] - clock[0])
+    times = [(ticks - clock[0]) * scale for ticks in clock]
+    return [(label, times[i], times[i + 1]) for i, label in enumerate(labels)]
 
 
 def device() -> CpuDevice:
