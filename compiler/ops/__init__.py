@@ -8,7 +8,9 @@ from . import (
     attention,
     contract,
     convolution,
+    dynamic,
     gather,
+    grid_sample,
     math,
     norm,
     pool,
@@ -23,14 +25,16 @@ from . import (
 from .engine import REGISTRY, Op, get, op
 
 __all__ = [
-    "REGISTRY",
     "Op",
+    "REGISTRY",
     "activation",
     "attention",
     "contract",
     "convolution",
+    "dynamic",
     "gather",
     "get",
+    "grid_sample",
     "math",
     "norm",
     "op",
