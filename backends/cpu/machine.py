@@ -1,8 +1,11 @@
 """What the emitter needs to know of the machine: triple, CPU name, features, vector lanes."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import llvmlite.binding as llvm
+
+from ...compiler.diagnostics import CompileError
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class Machine:
         """Number of vector registers."""
         arm = self.triple.startswith(("aarch64", "arm64"))
         return 32 if arm or "avx512f" in self.features else 16
+
+    @property
+    def converts_f16(self) -> bool:
+        """Whether f16 converts to f32 and back in hardware."""
+        return bool(self.features & {"f16c", "avx512f"}) or self.triple.startswith(("aarch64", "arm64"))
 
     @property
     def feature_string(self) -> str:
@@ -70,7 +78,22 @@ def _enabled(features: dict[str, bool]) -> list[str]:
     return [name for name, on in features.items() if on]
 
 
-def named(level: str) -> Machine:
-    """The host's architecture limited to a named feature level; KeyError lists nothing: see LEVELS."""
+@lru_cache(maxsize=8)
+def select(level: str | None, triple: str | None) -> Machine:
+    """The host, or its architecture limited to a named level, or the generic CPU of another triple."""
+    if triple is not None:
+        return Machine(triple, "generic" if not triple.startswith("x86_64") else "x86-64", _generic(triple))
+    if level in (None, "host"):
+        return host()
+    if level not in LEVELS:
+        raise CompileError(f"unknown CPU level '{level}'", hint=f"choose one of: host, {', '.join(LEVELS)}")
     cpu, features = LEVELS[level]
     return Machine(llvm.get_default_triple(), cpu, features)
+
+
+def _generic(triple: str) -> frozenset[str]:
+    return (
+        _BASELINE
+        if triple.startswith("x86_64")
+        else frozenset({"neon"} if triple.startswith("aarch64") else ())
+    )

@@ -59,6 +59,22 @@ def round_to_bf16(value: float) -> int:
     return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
 
 
+def has_registers(dtype: DType) -> bool:
+    """Whether values of a dtype have a machine type."""
+    return dtype.name in _LLVM
+
+
+def has_code(op: str, dtype: DType) -> bool:
+    """Whether a scalar operation has code for operands of `dtype` (for where: of the chosen values)."""
+    if op in ("cast", "where", "not", *_LOGIC):
+        return True
+    if dtype in (f16, bf16):
+        dtype = f32
+    if dtype.is_float:
+        return op in _FLOAT or hasattr(Scalars, f"_{op}_{dtype}")
+    return op in _INTEGER and dtype != boolean or op in ("eq", "ne", "bit_and", "bit_or", "bit_xor")
+
+
 _EXP32 = (0.5, 0.16666573286056519, 0.04166686162352562, 0.008363739587366581, 0.0013901529600843787)
 _ERF32 = (
     (1.1283791065216064, 0.19058461487293243, 0.052767906337976456, 0.0037721095141023397, 0.0002848257136065513,
@@ -88,6 +104,11 @@ _ROUNDING = {
     "abs": "fabs",
 }
 _LOGIC = {"and": "and", "or": "or", "xor": "xor"}
+_FLOAT = {*_SIMPLE_FLOAT, *_COMPARE, *_ROUNDING, "max", "min", "neg", "isnan", "isinf", "sign"}
+_INTEGER = {
+    *_SIMPLE_INT, *_COMPARE, "max", "min", "neg", "bit_not", "abs", "sign", "div", "mod", "fmod", "shift_left",
+    "shift_right", "floor", "ceil", "round", "trunc",
+}  # fmt: skip
 
 
 class Scalars:

@@ -1,57 +1,61 @@
-"""One node as text and back as a function: how a package carries the steps that run by their reference meaning.
-
-The runtime imports this module, by name, only for programs that have such steps.
-"""
+"""Nodes as text and back, for package steps that run by their op's reference meaning."""
 
 import base64
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..diagnostics import CompileError
 from ..ir.graph import Graph, Node, Tensor, graph_input
-from ..ir.text import Text, parse_graph, print_graph
-from ..ir.types import DTYPES
+from ..ir.text import parse_graph, print_graph
+from .engine import get
 from .interpret import run_graph
 
 
 def encode(node: Node) -> str:
-    """A node with its attributes, regions and constants, less its operands: what `HostStep.attributes` holds."""
-    inputs = [None if v is None else graph_input(f"x{i}", v.type) for i, v in enumerate(node.operands)]
-    alone = node.with_operands(inputs)
-    names = [f"y{i}" for i in range(len(alone.results))]
-    printed = print_graph(Graph([v for v in inputs if v is not None], alone.results, names), locations=False)
-    tensors = {name: _pack(tensor.array, tensor.type.dtype.name) for name, tensor in printed.tensors.items()}
-    return json.dumps({"text": printed.text, "tensors": tensors}, sort_keys=True)
+    """One node, regions included, as text: a graph whose inputs are the node's operands."""
+    inputs = [None if v is None else graph_input(f"x{n}", v.type) for n, v in enumerate(node.operands)]
+    copy = node.with_operands(inputs)
+    names = [f"y{n}" for n in range(len(copy.results))]
+    text = print_graph(
+        Graph([v for v in inputs if v is not None], copy.results, names, "step"), locations=False
+    )
+    tensors = {name: _encode_array(tensor.array) for name, tensor in text.tensors.items()}
+    return json.dumps({"graph": text.text, "tensors": tensors}, sort_keys=True)
 
 
 def prepare(op: str, attributes: str) -> Callable[..., tuple[Any, ...]]:
-    """The function of all operands (None for absent ones) that `encode` described; returns a tuple of results.
-
-    Raises CompileError when the text describes another op or none, which a package of another version may do.
-    """
+    """The meaning of the node that `encode` wrote, over arrays (None for an absent operand)."""
     record = json.loads(attributes)
-    tensors = {name: Tensor(_unpack(*packed)) for name, packed in record["tensors"].items()}
-    graph = parse_graph(Text(record["text"], tensors))
-    found = [node.op for node in graph.nodes if node.op not in ("input", "constant")]
-    if op != "constant" and found != [op]:
-        raise CompileError(
-            f"expected one {op}, got {', '.join(found) or 'nothing'}",
-            location=op,
-            hint="recompile the model with this version",
-        )
+    tensors = {name: Tensor(_decode_array(data)) for name, data in record["tensors"].items()}
+    graph = parse_graph(record["graph"], tensors)
+    node = next(node for node in graph.nodes if node.op == op)
+    regions = [_callable(region) for region in node.regions]
 
     def meaning(*operands: Any) -> tuple[Any, ...]:
-        return tuple(run_graph(graph, [operand for operand in operands if operand is not None]))
+        return get(op).evaluate(*operands, regions=regions, **node.attributes)
 
     return meaning
 
 
-def _pack(array: np.ndarray, dtype: str) -> tuple[str, tuple[int, ...], str]:
-    return dtype, array.shape, base64.b64encode(array.tobytes()).decode()
+def _callable(region: Graph) -> Callable[..., list[Any]]:
+    return lambda *arguments: run_graph(region, arguments)
 
 
-def _unpack(dtype: str, shape: list[int], data: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(data), DTYPES[dtype].numpy).reshape(shape)
+def _encode_array(array: np.ndarray) -> str:
+    if array.dtype == object:
+        return "json:" + json.dumps([list(array.shape), array.reshape(-1).tolist()])
+    raw = io.BytesIO()
+    np.save(raw, array.view(np.uint8) if array.dtype.kind == "V" else array, allow_pickle=False)
+    return f"{array.dtype.name}:" + base64.b64encode(raw.getvalue()).decode()
+
+
+def _decode_array(text: str) -> np.ndarray:
+    kind, _, data = text.partition(":")
+    if kind == "json":
+        shape, items = json.loads(data)
+        return np.array(items, object).reshape(shape)
+    array = np.load(io.BytesIO(base64.b64decode(data)), allow_pickle=False)
+    return array if array.dtype.name == kind else array.view(np.dtype(kind))

@@ -1,1 +1,1 @@
-"""Targets as data: the schema of a chip file, constraints and the backend protocol."""
+"""How a chip is described to the compiler: its data (`description`) and its protocol (`backend`)."""

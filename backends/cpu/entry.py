@@ -1,0 +1,90 @@
+"""The entry of a segment: all its kernels in one native function that every thread runs (SPMD).
+
+Threads take a step's chunks from a counter; a barrier stands between steps. See `abi.py` for the context.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import abi
+from .pool_ir import barrier_ir, machine_of, pool_ir
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call of a kernel function: its arguments as (buffer table index, byte offset), chunks and counter."""
+
+    function: str
+    arguments: tuple[tuple[int, int], ...]
+    chunks: int
+    counter: int
+
+
+def entry_text(name: str, steps: Sequence[Step]) -> str:
+    """The IR of one segment function."""
+    lines = [
+        f"%buffers.at = getelementptr i8, ptr %context, i64 {abi.BUFFERS}",
+        "%buffers = load ptr, ptr %buffers.at, align 8",
+        f"%counters.at = getelementptr i8, ptr %context, i64 {abi.COUNTERS}",
+        "%counters = load ptr, ptr %counters.at, align 8",
+        f"%clock.at = getelementptr i8, ptr %context, i64 {abi.CLOCK}",
+        "%clock = load ptr, ptr %clock.at, align 8",
+        "%first = icmp eq i64 %thread, 0",
+        "%clocked = icmp ne ptr %clock, null",
+        "%ticks = and i1 %first, %clocked",
+    ]
+    tables = sorted({index for step in steps for index, _ in step.arguments})
+    for index in tables:
+        lines.append(f"%t{index}.at = getelementptr i8, ptr %buffers, i64 {8 * index}")
+        lines.append(f"%t{index} = load ptr, ptr %t{index}.at, align 8")
+    lines += _tick(0, "start")
+    for n, step in enumerate(steps):
+        lines += _step(n, step)
+        lines += _tick(n + 1, f"tick{n}")
+    body = "\n  ".join(lines)
+    return f"define hidden void @{name}(ptr %context, i64 %thread) #0 {{\nentry:\n  {body}\n  ret void\n}}\n"
+
+
+def _step(n: int, step: Step) -> list[str]:
+    pointers = []
+    lines = []
+    for k, (index, offset) in enumerate(step.arguments):
+        if offset:
+            lines.append(f"%s{n}.{k} = getelementptr i8, ptr %t{index}, i64 {offset}")
+            pointers.append(f"ptr %s{n}.{k}")
+        else:
+            pointers.append(f"ptr %t{index}")
+    arguments = ", ".join([*pointers, f"i64 %c{n}"])
+    return [
+        *lines,
+        f"%k{n} = getelementptr i8, ptr %counters, i64 {8 * step.counter}",
+        f"br label %take{n}",
+        f"take{n}:",
+        f"%c{n} = atomicrmw add ptr %k{n}, i64 1 monotonic",
+        f"%more{n} = icmp ult i64 %c{n}, {step.chunks}",
+        f"br i1 %more{n}, label %run{n}, label %done{n}",
+        f"run{n}:",
+        f"call void @{step.function}({arguments})",
+        f"br label %take{n}",
+        f"done{n}:",
+        "call void @isthmus_barrier(ptr %context)",
+    ]
+
+
+def _tick(cell: int, label: str) -> list[str]:
+    """Thread 0 notes its cycle counter, if a profile is taken."""
+    return [
+        f"br i1 %ticks, label %{label}.on, label %{label}.off",
+        f"{label}.on:",
+        f"%{label}.now = call i64 @llvm.readcyclecounter()",
+        f"%{label}.cell = getelementptr i8, ptr %clock, i64 {8 * cell}",
+        f"store i64 %{label}.now, ptr %{label}.cell, align 8",
+        f"br label %{label}.off",
+        f"{label}.off:",
+    ]
+
+
+def support_text(triple: str) -> str:
+    """Barrier and thread pool for the module, and what entries declare."""
+    machine = machine_of(triple)
+    return barrier_ir(machine) + pool_ir(machine) + "declare i64 @llvm.readcyclecounter()\n"

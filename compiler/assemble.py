@@ -1,0 +1,159 @@
+"""A plan and a device's code as the runtime's program: slots, steps, ports, and the constants of the host."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from ..runtime.program import DeviceProgram, HostStep, Port, Program, Segment, Slot
+from .ir.types import TensorType
+from .ops import host
+from .passes.plan import Array, KernelStep, Plan
+from .passes.plan import HostStep as PlannedHostStep
+from .target.backend import Arena, Call, Compiled, Constant, External, Placed
+from .tile.stage import OUTPUT
+
+Names = tuple[tuple[str, ...], tuple[str, ...]]
+"""Input names and output names."""
+
+_HOST_CONSTANTS = "host/constants.bin"
+_ALIGNMENT = 64
+
+
+def segments(plan: Plan) -> list[list[KernelStep]]:
+    """Runs of kernel steps between host steps."""
+    runs: list[list[KernelStep]] = []
+    fresh = True
+    for step in plan.steps:
+        if isinstance(step, KernelStep):
+            if fresh:
+                runs.append([])
+            runs[-1].append(step)
+        fresh = not isinstance(step, KernelStep)
+    return runs
+
+
+def call(step: KernelStep, plan: Plan) -> Call:
+    """A kernel step with every buffer placed."""
+    operands = {buffer: _placed(plan.arrays[name]) for buffer, name in step.arrays.items()}
+    return Call(step.kernel, operands, step.location, str(step.location) or step.kernel.name)
+
+
+def _placed(array: Array) -> Placed:
+    if array.place == "constant":
+        return Constant(array.content, (array.value.node.attributes["value"], array.layout))
+    return Arena(array.offset) if array.place == "arena" else External(array.name)
+
+
+def program(plan: Plan, device: str, compiled: Compiled, names: Names) -> tuple[Program, dict[str, Any]]:
+    """The program and the package entries that it names: code, the device's constants, the host's."""
+    entries: dict[str, Any] = {
+        f"{device}/code.bin": compiled.code,
+        f"{device}/constants.bin": compiled.constants,
+    }
+    on_host = {n for step in plan.steps if isinstance(step, PlannedHostStep) for n in step.operands if n}
+    constants = _HostConstants()
+    slots = tuple(
+        _slot(array, device, constants)
+        for array in plan.arrays.values()
+        if array.place != "constant" or array.name in on_host or array.name in plan.outputs
+    )
+    ports = (
+        tuple(_port(port, plan.arrays[name]) for port, name in zip(names[0], plan.inputs, strict=True)),
+        tuple(_port(port, plan.arrays[name]) for port, name in zip(names[1], plan.outputs, strict=True)),
+    )
+    facts = (DeviceProgram(device, f"{device}/code.bin", f"{device}/constants.bin", compiled.meta),)
+    return Program(slots, _steps(plan, device), facts, *ports), entries | constants.entries()
+
+
+def _dims(array: Array) -> tuple[int | str, ...] | None:
+    if not isinstance(array.type, TensorType):
+        return None
+    return tuple(d if isinstance(d, int) else str(d) for d in array.type.shape)
+
+
+def _dtype(array: Array) -> str:
+    return str(array.type.dtype) if isinstance(array.type, TensorType) else str(array.type)
+
+
+def _port(name: str, array: Array) -> Port:
+    return Port(name, array.name, _dtype(array), _dims(array))
+
+
+def _slot(array: Array, device: str, constants: "_HostConstants") -> Slot:
+    shape = array.shape if array.place == "arena" else _dims(array)
+    if array.place == "constant":
+        entry, offset = constants.add(array)
+        return Slot(array.name, _dtype(array), shape, "constant", offset, "", entry)
+    if array.place == "arena":
+        return Slot(array.name, _dtype(array), shape, "arena", array.offset, device)
+    return Slot(array.name, _dtype(array), shape, array.place)
+
+
+def _steps(plan: Plan, device: str) -> tuple[Segment | HostStep, ...]:
+    steps: list[Segment | HostStep] = []
+    runs = iter(enumerate(segments(plan)))
+    inside = False
+    for step in plan.steps:
+        if isinstance(step, KernelStep):
+            if not inside:
+                number, run = next(runs)
+                steps.append(_segment(run, plan, device, number))
+            inside = True
+            continue
+        inside = False
+        operands = tuple(name or "" for name in step.operands)
+        where = str(step.node.location)
+        steps.append(
+            HostStep(
+                step.node.op, host.encode(step.node), operands, step.results, where, step.node.location.names
+            )
+        )
+    return tuple(steps)
+
+
+def _segment(run: list[KernelStep], plan: Plan, device: str, number: int) -> Segment:
+    """Externals in the order of first use over the kernels' buffers, as the backend numbers them."""
+    externals: dict[str, None] = {}
+    written: dict[str, None] = {}
+    for step in run:
+        outputs = {buffer.name for buffer in step.kernel.role(OUTPUT)}
+        for buffer in step.kernel.buffers:
+            name = step.arrays.get(buffer.name)
+            if name is None or plan.arrays[name].place in ("constant", "arena"):
+                continue
+            externals.setdefault(name)
+            if buffer.name in outputs:
+                written.setdefault(name)
+    sources = dict.fromkeys(name for step in run for name in step.location.names)
+    return Segment(
+        device, number, tuple(externals), tuple(written), f"{device} segment {number}", tuple(sources)
+    )
+
+
+class _HostConstants:
+    """Constants that host steps and outputs read: one blob, and an entry of its own for every tensor of strings."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self._texts: dict[str, bytes] = {}
+        self._size = 0
+
+    def add(self, array: Array) -> tuple[str, int]:
+        """Entry and byte offset of a constant."""
+        content = array.value.constant
+        assert content is not None
+        if content.dtype == object:
+            entry = f"host/{array.name}.json"
+            self._texts[entry] = json.dumps(content.reshape(-1).tolist()).encode()
+            return entry, 0
+        offset = self._size
+        raw = np.ascontiguousarray(content).reshape(-1).view(np.uint8)
+        padding = -raw.size % _ALIGNMENT
+        self._parts += [raw, np.zeros(padding, np.uint8)]
+        self._size += raw.size + padding
+        return _HOST_CONSTANTS, offset
+
+    def entries(self) -> dict[str, Any]:
+        """What the package must hold."""
+        return {**self._texts, **({_HOST_CONSTANTS: np.concatenate(self._parts)} if self._parts else {})}

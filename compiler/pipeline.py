@@ -1,0 +1,123 @@
+"""The whole of compile(), read top to bottom: graph passes, kernels and memory, the backend's code, the package."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..runtime.artefact import Artefact
+from ..runtime.manifest import Manifest
+from . import assemble, stored_graph
+from .diagnostics import Problem, UnsupportedError
+from .ir.graph import Graph, Node
+from .passes import PASSES
+from .passes.form import form
+from .passes.plan import HostStep, Plan, Preferences
+from .target.backend import Backend, Compiled, KernelReport, KernelsRefused
+
+_ATTEMPTS = 4  # each one sends what was refused to the host
+
+Observer = Callable[[str, Graph, Mapping[str, int]], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile. `device` holds the backend's own options; `strip` leaves the source constants out."""
+
+    strip: bool = False
+    preferences: Preferences = field(default_factory=Preferences)
+    device: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A package in memory, and what led to it."""
+
+    artefact: Artefact
+    graph: Graph
+    plan: Plan
+    compiled: Compiled
+    hits: Mapping[str, Mapping[str, int]]
+
+    @property
+    def reports(self) -> tuple[KernelReport, ...]:
+        """One report a kernel call, in order of execution."""
+        return self.compiled.reports
+
+
+def optimise(graph: Graph, observe: Observer | None = None) -> tuple[Graph, dict[str, Mapping[str, int]]]:
+    """All graph passes in order; `observe(pass name, graph, rule hits)` is called after each."""
+    hits: dict[str, Mapping[str, int]] = {}
+    for step in PASSES:
+        result = step.run(graph)
+        graph = result.graph
+        hits[step.name] = Counter(hits.get(step.name, {})) + Counter(result.hits)
+        if observe is not None:
+            observe(step.name, graph, result.hits)
+    return graph, hits
+
+
+def build(
+    graph: Graph,
+    backend: Backend,
+    options: Options = Options(),
+    *,
+    tool_version: str,
+    model: str = "",
+    model_sha256: str = "",
+    observe: Observer | None = None,
+) -> Built:
+    """Compile a graph with static shapes for one backend; UnsupportedError names what can't be compiled."""
+    graph, hits = optimise(graph, observe)
+    plan, compiled = _form_and_compile(graph, backend, options)
+    program, entries = assemble.program(plan, backend.name, compiled, (graph.input_names, graph.output_names))
+    source = stored_graph.to_entries(graph)
+    entries |= stored_graph.without_constants(source) if options.strip else source
+    manifest = Manifest(
+        tool_version=tool_version,
+        model=model,
+        model_sha256=model_sha256,
+        target=backend.name,
+        options={
+            "strip": options.strip,
+            "preferences": asdict(options.preferences),
+            **_plain(options.device),
+        },
+        passes=tuple(step.name for step in PASSES),
+        features={backend.name: list(compiled.features)},
+        fallbacks=tuple(_fallback(step) for step in plan.steps if isinstance(step, HostStep)),
+    )
+    return Built(Artefact(manifest, program, entries), graph, plan, compiled, hits)
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+
+def _fallback(step: HostStep) -> str:
+    return f"{step.node.location or step.node.op}: {step.node.op}: {step.reason}"
+
+
+def _form_and_compile(graph: Graph, backend: Backend, options: Options) -> tuple[Plan, Compiled]:
+    """Kernels that the backend refuses after fusion run unfused by their meaning: form again without their nodes."""
+    refused: dict[Node, str] = {}
+
+    def refusals(node: Node) -> list[str]:
+        return [refused[node]] if node in refused else backend.refusals(node, options.device)
+
+    for _ in range(_ATTEMPTS):
+        plan = form(graph, refusals, options.preferences)
+        segments = assemble.segments(plan)
+        calls = [[assemble.call(step, plan) for step in segment] for segment in segments]
+        try:
+            return plan, backend.compile(calls, plan.arena_bytes, options.device)
+        except KernelsRefused as problem:
+            steps = [step for segment in segments for step in segment]
+            for number, reason in problem.reasons.items():
+                refused.update(dict.fromkeys(steps[number].nodes, reason))
+    raise UnsupportedError(
+        "",
+        problems=[
+            Problem(str(n.location), f"{n.op}: {why}", "report this model") for n, why in refused.items()
+        ],
+    )

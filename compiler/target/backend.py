@@ -1,0 +1,113 @@
+"""The backend protocol, whole: what a chip's folder provides. No optional hooks.
+
+A backend is asked which nodes it can run (`refusals`), which rewrites turn ops into ones that it runs (`rules`), how it
+is described to the tiler (`target`), and to compile kernels whose operands have been placed (`compile`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Union
+
+import numpy as np
+
+from ..ir.graph import Node
+from ..ir.location import Location
+from ..rewrite import Rule
+from ..tile.schedule import Schedule
+from ..tile.stage import Kernel
+from .description import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A constant operand, physical axes in the kernel's order. `key` is equal for equal arrays."""
+
+    array: np.ndarray
+    key: object
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """An operand in the device's working memory, at a byte offset."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """An operand that the caller provides: an input, an output, or an array of a host step."""
+
+    slot: str
+
+
+Placed = Union[Constant, Arena, External]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kernel with every buffer (locals left out) placed."""
+
+    kernel: Kernel
+    operands: Mapping[str, Placed]
+    location: Location
+    name: str
+
+
+@dataclass(frozen=True)
+class KernelReport:
+    """What `explain` tells of a kernel: where it came from, its schedule, and the cost that was predicted."""
+
+    name: str
+    location: Location
+    schedule: Schedule
+    cycles: float
+    breakdown: Mapping[str, float]
+    kernel: Kernel
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A device's program: code and constants as bytes, its own facts for the package, a report for each call.
+
+    `listings` are further texts by name ("llvm", "asm", ...) made on demand, and `object` code if the device has such.
+    """
+
+    code: bytes
+    constants: np.ndarray
+    meta: dict[str, Any]
+    features: tuple[str, ...]
+    reports: tuple[KernelReport, ...]
+    object: bytes = b""
+    listings: Mapping[str, str] = field(default_factory=dict)
+
+
+class KernelsRefused(Exception):
+    """Raised by `Backend.compile`: kernels that turned out to be beyond it, by position over all segments, and why."""
+
+    def __init__(self, reasons: Mapping[int, str]):
+        super().__init__(f"{len(reasons)} kernels refused")
+        self.reasons = dict(reasons)
+
+
+class Backend(Protocol):
+    """A kind of chip."""
+
+    name: str
+
+    def target(self, options: Mapping[str, Any]) -> Target:
+        """The chip as the tiler sees it; CompileError for options it does not know."""
+        ...
+
+    def rules(self) -> Sequence[Rule]:
+        """Rewrites that turn ops into ones that the chip runs."""
+        ...
+
+    def refusals(self, node: Node, options: Mapping[str, Any]) -> list[str]:
+        """The constraints that fail for a node, as sentences; empty when the chip runs it."""
+        ...
+
+    def compile(self, segments: Sequence[Sequence[Call]], arena: int, options: Mapping[str, Any]) -> Compiled:
+        """Code for runs of kernels: each segment becomes one entry, called with its external arrays in first-use order.
+
+        KernelsRefused names what can't be compiled, all at once."""
+        ...
