@@ -10,7 +10,7 @@ import numpy as np
 
 from ..ir.graph import Value, constant
 from ..ir.types import DType
-from ..ops import activation, math
+from ..ops import activation, math, shape
 from ..rewrite import AnyOf, As, Attr, Const, Number, Rule, Splat, Var, uniform
 
 X, Y, ANY = Var("x"), Var("y"), "f32[3, 5]"
@@ -133,6 +133,12 @@ RULES = (
         lambda x: x,
         shared=True,
         samples=({"x": "bool[7]"},),
+    ),
+    Rule(
+        "x and true => x, spread out",
+        As("y", AnyOf((math.logical_and(X, Number(True)), math.logical_or(X, Number(False))))),
+        lambda x, y: shape.expand(x, shape=y.shape),
+        samples=({"x": "bool[3, 5]"},),
     ),
     Rule(
         "max(x, 0) => relu(x)",

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..ir.dims import Dim
 from ..ir.graph import Value, constant
+from ..ir.types import boolean
 from ..ops import attention as op
 from ..ops import contract, math, norm, shape
-from ..rewrite import AnyOf, As, Attr, Const, Maybe, Number, Pattern, Rule, Splat, Var
+from ..rewrite import AnyOf, As, Attr, Const, Maybe, Number, Pattern, Rule, Splat, Var, uniform
 
 ABSORBS = -1e30
 """A fill at most this low swallows any score that is added to it, in f32 and wider."""
@@ -136,8 +137,13 @@ def _causal_offset(mask: Value) -> int | None:
     plane = array.reshape(array.shape[-2:])
     offset = int(np.count_nonzero(plane[0] == 0)) - 1 if len(plane) else -1
     seen = np.tri(*plane.shape, offset, dtype=bool)
-    says_so = offset >= 0 and bool((plane[seen] == 0).all() and (plane[~seen] <= ABSORBS).all())
-    return offset if says_so else None
+    says_so = bool((plane[seen] == 0).all() and (plane[~seen] <= ABSORBS).all())
+    return offset if says_so and offset >= 0 else None
+
+
+def _masks_nothing(mask: Value) -> bool:
+    number = uniform(mask)
+    return number is not None and bool(number == (mask.dtype == boolean))
 
 
 def _is_plane(q: Value, k: Value, mask: Value) -> bool:
@@ -190,6 +196,37 @@ RULES = (
         _grouped,
         guard=_repeats_heads,
         samples=(_HEADS, {**_HEADS, "mask": None}),
+    ),
+    Rule(
+        "attention with a mask that masks nothing => attention",
+        op.attention(Var("q"), Var("k"), Var("v"), Const("mask"), **{name: Attr(name) for name in _OPTIONS}),
+        lambda q, k, v, mask, **options: op.attention(q, k, v, **options),
+        guard=lambda mask, **_: _masks_nothing(mask),
+        samples=(
+            {**_HEADS, "k": "f32[2, 3, 7, 5]", "v": "f32[2, 3, 7, 4]", "mask": np.zeros((4, 7), np.float32)},
+            {**_HEADS, "k": "f32[2, 3, 7, 5]", "v": "f32[2, 3, 7, 4]", "mask": np.ones(7, bool)},
+        ),
+    ),
+    Rule(
+        "attention with an expanded mask => attention with the mask",
+        op.attention(
+            Var("q"),
+            Var("k"),
+            Var("v"),
+            shape.expand(Var("mask")),
+            **{name: Attr(name) for name in _OPTIONS},
+        ),
+        lambda q, k, v, mask, **options: op.attention(q, k, v, mask, **options),
+        shared=True,
+        samples=(
+            {
+                **_HEADS,
+                "k": "f32[2, 3, 7, 5]",
+                "v": "f32[2, 3, 7, 4]",
+                "mask": "f32[1, 7]",
+                "shape.expand.shape": (4, 7),
+            },
+        ),
     ),
     Rule(
         "attention with a triangular mask => causal attention",

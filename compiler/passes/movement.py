@@ -4,9 +4,11 @@ from math import prod
 
 import numpy as np
 
+from ..diagnostics import TypeRuleError
 from ..ir.dims import Dim
 from ..ir.graph import Node, Value, constant
-from ..ops import contract, gather, math, reduce, shape
+from ..ir.types import f16
+from ..ops import REGISTRY, contract, gather, get, math, reduce, shape
 from ..rewrite import AnyOf, As, Attr, Const, Maybe, Operation, Rule, Var, example, uniform
 from .algebra import keeps_type
 
@@ -112,6 +114,27 @@ def _gathered_slice(x: Value, i: Value, axis: int) -> Value | None:
     return reshape(part, shape=(*x.shape[:axis], *i.shape, *x.shape[axis + 1 :]))
 
 
+def _not_expanded(y: Value) -> Value | None:
+    """The elementwise op on what its operands were before they were expanded."""
+    node = y.node
+    narrow = [
+        v.node.operands[0] if v is not None and v.node.op == "shape.expand" else v for v in node.operands
+    ]
+    if all(a is b for a, b in zip(narrow, node.operands, strict=True)):
+        return None
+    try:
+        result = get(node.op).build(narrow, node.attributes).result
+        if result.type == y.type:
+            return result
+        pairs = zip(narrow, node.operands, strict=True)
+        if any(a is b and a is not None and uniform(a) is None for a, b in pairs):
+            return None  # the operation would still be done on all elements
+        narrow = [a if a is None or uniform(a) is None else constant(uniform(a)) for a in narrow]
+        return expand(get(node.op).build(narrow, node.attributes).result, shape=y.shape)
+    except TypeRuleError:
+        return None  # some ops broadcast one operand only
+
+
 reshape, transpose, expand = shape.reshape, shape.transpose, shape.expand
 STARTS, SIZES, STEPS = Attr("starts"), Attr("sizes"), Attr("steps")
 
@@ -157,6 +180,21 @@ RULES = (
         lambda x, y: expand(x, shape=y.shape),
         shared=True,
         samples=({"x": "f32[3, 1]", "shape.expand.shape": (2, 3, 4)},),
+    ),
+    Rule(
+        "f(expand(x)) => expand(f(x)), or f(x) where f broadcasts",
+        AnyOf(tuple(Operation(name, "y") for name in sorted(REGISTRY) if name.startswith("math."))),
+        _not_expanded,
+        samples=(
+            example(lambda x: math.cast(expand(x, shape=(3, 4)), dtype=f16), "f32[3, 1]"),
+            example(
+                lambda c, a, b: math.where(expand(c, shape=(3, 4)), a, b),
+                "bool[1, 4]",
+                np.float32(0),
+                np.full((1, 1), -3e38, np.float32),
+            ),
+            example(lambda x, y: math.add(expand(x, shape=(3, 4)), y), "f32[1, 4]", "f32[3, 1]"),
+        ),
     ),
     Rule(
         "reshape(x w) => reshape(x) w",

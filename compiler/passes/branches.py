@@ -1,0 +1,54 @@
+"""Control flow that constants decide: the branch that is taken stands in place of the choice."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ..ir.graph import Graph, Node, Value
+from ..rewrite.renew import Renewal
+from .base import PassResult
+
+
+@dataclass(frozen=True, slots=True)
+class InlineBranches:
+    """Replaces `control.if` on a constant condition by the nodes of the branch taken."""
+
+    @property
+    def name(self) -> str:
+        return "inline-branches"
+
+    def run(self, graph: Graph) -> PassResult:
+        hits: Counter[str] = Counter()
+        return PassResult(_run(graph, hits), hits)
+
+
+def _run(graph: Graph, hits: Counter[str]) -> Graph:
+    if not any(node.regions for node in graph.nodes):
+        return graph
+    new: dict[Value, Value] = {}
+    renewal = Renewal()
+    for old in graph.nodes:
+        operands = [None if v is None else new[v] for v in old.operands]
+        node = renewal.renew(old, operands, [_run(region, hits) for region in old.regions])
+        results: tuple[Value, ...] = node.results
+        if node.op == "control.if" and node.operands[0] is not None and node.operands[0].constant is not None:
+            results = _inlined(node, bool(node.operands[0].constant.reshape(-1)[0]))
+            hits["if(constant) => branch"] += 1
+        new.update(zip(old.results, results, strict=True))
+    if all(new[value] is value for value in graph.outputs):
+        return graph
+    return graph.replace([new[value] for value in graph.outputs])
+
+
+def _inlined(node: Node, condition: bool) -> tuple[Value, ...]:
+    region = node.regions[0 if condition else 1]
+    renewal = Renewal()
+    new: dict[Value, Value] = {}
+    for inner, outer in zip(region.inputs, node.operands[1:], strict=True):
+        assert outer is not None
+        new[inner] = outer
+    for old in region.nodes:
+        if old.op == "input":
+            continue
+        renewed = renewal.renew(old, [None if v is None else new[v] for v in old.operands], old.regions)
+        new.update(zip(old.results, renewed.results, strict=True))
+    return tuple(new[value] for value in region.outputs)

@@ -1,0 +1,35 @@
+"""Passes that give each other work, repeated until none finds anything."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ..diagnostics import VerifyError
+from ..ir.graph import Graph
+from .base import Pass, PassResult
+
+
+@dataclass(frozen=True, slots=True)
+class Simplify:
+    """Runs its passes in turn until a whole round leaves the graph as it was; VerifyError after `rounds`."""
+
+    passes: tuple[Pass, ...]
+    rounds: int = 20
+
+    @property
+    def name(self) -> str:
+        return "simplify"
+
+    def run(self, graph: Graph) -> PassResult:
+        total: Counter[str] = Counter()
+        for _ in range(self.rounds):
+            hits: Counter[str] = Counter()
+            for step in self.passes:
+                result = step.run(graph)
+                graph = result.graph
+                hits.update(result.hits)
+            total += hits
+            if not hits:
+                return PassResult(graph, total)
+        raise VerifyError(
+            f"passes do not come to rest after {self.rounds} rounds; still at work: {', '.join(sorted(hits))}"
+        )
