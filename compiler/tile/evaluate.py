@@ -161,7 +161,7 @@ def scalar_values(
     values: dict[int, np.ndarray] = {}
     for node in walk(body):
         if isinstance(node, Load):
-            value = load(node.access, dims, box, storages)
+            value = load(node.access, dims, box, storages).astype(node.dtype.numpy, copy=False)
         elif isinstance(node, Const):
             value = np.full((1,) * len(dims), node.value, node.dtype.numpy)
         elif isinstance(node, Index):
