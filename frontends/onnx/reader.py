@@ -14,7 +14,6 @@ from onnx import (
     ModelProto,
     NodeProto,
     TypeProto,
-    ValueInfoProto,
 )
 
 from ...compiler.diagnostics import CompileError, ModelError, Problem
@@ -89,7 +88,9 @@ class Decoder:
             constants[tensor.name] = self.tensors.lazy(tensor)
         for sparse in proto.sparse_initializer:
             constants[sparse.values.name] = lambda sparse=sparse: self.tensors.dense(sparse)
-        inputs = [self.input(entry) for entry in proto.input if entry.name not in constants]
+        inputs = [
+            declared_input(entry.name, entry.type) for entry in proto.input if entry.name not in constants
+        ]
         known = outer | set(constants) | {entry.name for entry in inputs}
         known |= {name for node in proto.node for name in node.output if name}
         nodes = self.nodes(proto.node, versions, known, bindings, prefix)
@@ -99,28 +100,6 @@ class Decoder:
         nodes, cycle = in_order(self.location, nodes)
         self.problems += cycle
         return SourceGraph(proto.name or "graph", tuple(inputs), outputs, tuple(nodes), constants)
-
-    def input(self, proto: ValueInfoProto) -> SourceInput:
-        containers: list[str] = []
-        type: TypeProto = proto.type
-        while (kind := type.WhichOneof("value")) in ("sequence_type", "optional_type"):
-            containers.append(kind.removesuffix("_type"))
-            type = getattr(type, kind).elem_type
-        if kind != "tensor_type" or type.tensor_type.elem_type not in DTYPE:
-            return SourceInput(
-                proto.name
-            )  # inputs of bodies need no type; the model's own are checked when bound
-        tensor = type.tensor_type
-        shape: tuple[Dim, ...] | None = None
-        if tensor.HasField("shape"):
-            shape = tuple(self.dim(dim) for dim in tensor.shape.dim)
-        return SourceInput(proto.name, DTYPE[tensor.elem_type], shape, tuple(containers))
-
-    def dim(self, proto: Any) -> Dim:
-        kind = proto.WhichOneof("value")
-        if kind == "dim_value" and proto.dim_value >= 0:
-            return int(proto.dim_value)
-        return named_dimension(proto.dim_param) if kind == "dim_param" and proto.dim_param else fresh()
 
     def nodes(
         self,
@@ -227,6 +206,26 @@ def _bound(proto: NodeProto, bindings: Mapping[str, AttributeProto] | None) -> N
             copy.attribute.add().CopyFrom(given)
             copy.attribute[-1].name = attribute.name
     return copy
+
+
+def declared_input(name: str, type: TypeProto) -> SourceInput:
+    """An input as declared. Bodies need no types, so what is missing or unknown is no error here."""
+    containers: list[str] = []
+    while (kind := type.WhichOneof("value")) in ("sequence_type", "optional_type"):
+        containers.append(kind.removesuffix("_type"))
+        type = getattr(type, kind).elem_type
+    if kind != "tensor_type" or type.tensor_type.elem_type not in DTYPE:
+        return SourceInput(name)
+    tensor = type.tensor_type
+    shape = tuple(map(_dim, tensor.shape.dim)) if tensor.HasField("shape") else None
+    return SourceInput(name, DTYPE[tensor.elem_type], shape, tuple(containers))
+
+
+def _dim(proto: Any) -> Dim:
+    kind = proto.WhichOneof("value")
+    if kind == "dim_value" and proto.dim_value >= 0:
+        return int(proto.dim_value)
+    return named_dimension(proto.dim_param) if kind == "dim_param" and proto.dim_param else fresh()
 
 
 def domain_of(name: str) -> str:

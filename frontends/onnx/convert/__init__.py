@@ -1,17 +1,37 @@
 """Converters by family. A converter's signature is its op's schema; importing this package fills the table."""
 
 from ..table import TABLE
-from . import arithmetic, attention, gather, layout, linear, norm, pool, reductions, resize
+from . import (
+    arithmetic,
+    attention,
+    chance,
+    control,
+    gather,
+    layout,
+    linear,
+    norm,
+    pool,
+    quantised,
+    recurrent,
+    reductions,
+    resize,
+    sequences,
+)
 
 __all__ = [
     "TABLE",
     "arithmetic",
     "attention",
+    "chance",
+    "control",
     "gather",
     "layout",
     "linear",
     "norm",
     "pool",
+    "quantised",
+    "recurrent",
     "reductions",
     "resize",
+    "sequences",
 ]

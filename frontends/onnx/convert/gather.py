@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from ....compiler.ir.graph import constant
+from ....compiler.ir.dims import Dim
+from ....compiler.ir.graph import Value, constant
 from ...build import shape
+from ...known import dims
 from ...normalise import axis_of
 from ..table import converter
 
@@ -55,8 +57,16 @@ def scatter_nd_11(x, indices, updates):
 
 @converter("TopK", since=11)
 def topk(x, k, *, axis=-1, largest=1, sorted=1):
+    size = first_dim(k)
     k = shape.reshape(k, shape=()) if k.type.rank else k
-    return shape.topk(x, k, axis=axis_of(axis, x.type.rank), largest=bool(largest), sorted=bool(sorted))
+    axis = axis_of(axis, x.type.rank)
+    return shape.topk(x, k, axis=axis, largest=bool(largest), sorted=bool(sorted), size=size)
+
+
+def first_dim(count: Value) -> Dim | None:
+    """The extent that an operand of one element states, if that is known."""
+    found = dims(count)
+    return found[0] if found else None
 
 
 @converter("TopK", since=10)
@@ -72,8 +82,9 @@ def topk_1(x, *, axis=-1, k):
 @converter("OneHot", since=9)
 def one_hot(indices, depth, values, *, axis=-1):
     axis = axis_of(axis, indices.type.rank + 1)
+    size = first_dim(depth)
     depth = shape.reshape(depth, shape=()) if depth.type.rank else depth
-    return shape.onehot(indices, depth, values, axis=axis)
+    return shape.onehot(indices, depth, values, axis=axis, size=size)
 
 
 @converter("ReverseSequence", since=10)

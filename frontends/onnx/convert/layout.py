@@ -3,12 +3,12 @@
 import numpy as np
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
-from ....compiler.ir.dims import Dim, product
+from ....compiler.ir.dims import Dim, ceildiv, product
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DTYPES, i64
 from ....compiler.ops.rules import broadcast_shapes
 from ...build import math, reduce, shape
-from ...known import dims, ints, known, number
+from ...known import dims, ints, known, never_negative, number
 from ...normalise import axes_of, axis_of, reshape_target, slice_extent
 from ..table import converter
 from ..tensors import dtype_of
@@ -304,7 +304,18 @@ def pad_2(x, *, mode="constant", pads, value=0.0):
 
 @converter("Range", since=11)
 def range_of(start, limit, delta):
-    return shape.range(*(shape.reshape(v, shape=()) if v.type.rank else v for v in (start, limit, delta)))
+    bounds = [shape.reshape(v, shape=()) if v.type.rank else v for v in (start, limit, delta)]
+    return shape.range(*bounds, size=_range_size(*map(dims, bounds)))
+
+
+def _range_size(start, limit, delta) -> Dim | None:
+    """How many integers a range has, where that is known; with symbols, where it can't be less than none."""
+    if not (start and limit and delta and isinstance(delta[0], int) and delta[0]):
+        return None
+    span = (limit[0] - start[0]) * (1 if delta[0] > 0 else -1)
+    if isinstance(span, int):
+        return max(0, ceildiv(span, abs(delta[0])))
+    return ceildiv(span, abs(delta[0])) if never_negative(span) else None
 
 
 @converter("EyeLike", since=9)
@@ -319,7 +330,9 @@ def positions(x: Value, axis: int) -> Value:
     extent = shape.slice(shape.of(x), starts=(axis,), sizes=(1,), steps=(1,))
     if isinstance(x.shape[axis], int):
         extent = constant(np.array([x.shape[axis]], np.int64))
-    line = shape.range(constant(0, i64), shape.reshape(extent, shape=()), constant(1, i64))
+    line = shape.range(
+        constant(0, i64), shape.reshape(extent, shape=()), constant(1, i64), size=x.shape[axis]
+    )
     return shape.reshape(line, shape=tuple(x.shape[axis] if n == axis else 1 for n in range(x.type.rank)))
 
 
