@@ -1,0 +1,107 @@
+"""A model as read: its graph, the meaning that numpy gives it, and how to read it again for other shapes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from isthmus import registry
+from isthmus.compiler.diagnostics import UnsupportedError
+from isthmus.compiler.ir.dims import symbols
+from isthmus.compiler.ir.graph import Graph
+from isthmus.compiler.ir.text import print_graph
+from isthmus.compiler.ir.types import TensorType
+from isthmus.compiler.ops.interpret import evaluate
+from isthmus.frontends.driver import convert
+from isthmus.frontends.registry import Shape, load
+
+Shapes = Mapping[str, Shape]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph and where it comes from.
+
+    `location` is what errors and packages call it (a file's name without its folder). `rebind` reads the source again
+    with shapes bound; None for graphs without a source.
+    """
+
+    graph: Graph
+    location: str = ""
+    digest: Callable[[], str] = field(default=lambda: "", repr=False)
+    rebind: Callable[[Shapes], Graph] | None = field(default=None, repr=False)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Type of each input by name, in order."""
+        return {name: value.type for name, value in zip(self.graph.input_names, self.graph.inputs)}
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """Type of each output by name, in order."""
+        return {name: value.type for name, value in zip(self.graph.output_names, self.graph.outputs)}
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the dimensions that the shapes of a run's inputs decide, sorted."""
+        types = [type for type in self.inputs.values() if isinstance(type, TensorType)]
+        return tuple(sorted({name for type in types for dim in type.shape for name in symbols(dim)}))
+
+    @property
+    def text(self) -> str:
+        """The graph's text form; large constants are named, not listed."""
+        return str(print_graph(self.graph))
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the files or message that the model was read from, as hex; "" without a source."""
+        return self.digest()
+
+    def evaluate(self, inputs: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
+        """Outputs by name as the ops' numpy meanings give them; no compiler is involved, and no speed either.
+
+        Args:
+            inputs: arrays by input name, or a list in input order.
+
+        Raises:
+            IsthmusError: names that are missing or unknown, arrays that an op's meaning can't take.
+        """
+        return evaluate(self.graph, inputs)
+
+    def bound(self, shapes: Shapes | None) -> "Model":
+        """The model with dimensions of its inputs fixed; see `read`."""
+        if not shapes:
+            return self
+        if self.rebind is None:
+            raise UnsupportedError(
+                "a graph without its source can't be bound to other shapes",
+                location=self.location or self.graph.name,
+                hint="give shapes= where the model is read",
+            )
+        return Model(self.rebind(shapes), self.location, self.digest, self.rebind)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def read(source: Any, shapes: Shapes | None = None, constants: Mapping[str, Any] | None = None) -> Model:
+    """The model in a file or in a framework's object.
+
+    Args:
+        source: a path, an object of a framework that a frontend reads, a graph of the IR, or a Model.
+        shapes: dimensions by input name: an int fixes one, a string names it, None leaves it.
+        constants: arrays by input name; these inputs become constants.
+
+    Raises:
+        IsthmusError: everything in the model that is unreadable, inconsistent, unsafe or not supported, at once.
+    """
+    if isinstance(source, Model):
+        return source.bound(shapes)
+    if isinstance(source, Graph):
+        return Model(source, source.name).bound(shapes)
+    frontend, found = load(source, registry.frontends())
+
+    def rebind(more: Shapes) -> Graph:
+        return convert(found, frontend.converters, {**(shapes or {}), **more}, constants or {})
+
+    return Model(rebind({}), found.location, found.digest, rebind)

@@ -1,0 +1,89 @@
+"""Packages as users hold them: loaded from a file or fresh from `compile`. Nothing here needs the compiler to run one."""
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from isthmus import registry
+from isthmus.runtime.artefact import Artefact
+from isthmus.runtime.executor import check_threads
+from isthmus.runtime.inputs import Inputs
+from isthmus.runtime.manifest import Manifest
+from isthmus.runtime.package import LoadedPackage
+from isthmus.runtime.profile import Profile
+from isthmus.runtime.program import Port
+
+if TYPE_CHECKING:
+    from isthmus.model import Model
+
+
+class Package:
+    """A compiled model with fixed shapes. Runs may overlap in any number of threads."""
+
+    def __init__(self, artefact: Artefact, threads: int | None = None, model: "Model | None" = None):
+        """`threads` is the default of `run`, None for all cores; `model` the compiled graph, where it is at hand."""
+        self.artefact = artefact
+        self.threads = check_threads(threads)
+        self._model = model
+
+    @cached_property
+    def loaded(self) -> LoadedPackage:
+        """The package with its code on the devices; made at the first run, or by `load`.
+
+        Raises:
+            DeviceError: this machine lacks what the code needs, as after a build for another one.
+        """
+        names = tuple(device.name for device in self.artefact.program.devices)
+        return LoadedPackage(self.artefact, registry.devices(names), self.threads)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the package was made from, for what and by what."""
+        return self.artefact.manifest
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """Name, dtype and shape of each input, in order."""
+        return self.artefact.program.inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """Name, dtype and shape of each output, in order."""
+        return self.artefact.program.outputs
+
+    def run(self, inputs: Inputs, threads: int | None = None) -> dict[str, Any]:
+        """Outputs by name, arrays that belong to the caller; see `runtime.Executable.run` for the errors.
+
+        Args:
+            inputs: arrays by input name, or a list in input order.
+            threads: for this run, at least 1; by default what the package was loaded with.
+        """
+        return self.loaded.run(inputs, threads)
+
+    def profile(self, inputs: Inputs, threads: int | None = None) -> Profile:
+        """A run with its times: `.outputs`, `.seconds`, `.cycles`, `.steps`, `.save_trace(path)`."""
+        return self.loaded.profile(inputs, threads)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the package; the file appears whole or not at all."""
+        self.artefact.save(path)
+
+    def verify(self) -> None:
+        """Compare every entry with its SHA-256; PackageError names those that differ."""
+        self.artefact.verify()
+
+
+def load(path: str | os.PathLike[str], threads: int | None = None) -> Package:
+    """Map an `.isth` file and load its code. It is native code: load only what you would execute.
+
+    Args:
+        path: the file.
+        threads: default of `run`; None means as many as the machine gives.
+
+    Raises:
+        PackageError, VersionError: no file, no package, a damaged one, one of a newer format.
+        DeviceError: this machine lacks what the code needs.
+    """
+    package = Package(Artefact.open(path), threads)
+    _ = package.loaded  # what is wrong is told here, not at the first run
+    return package
