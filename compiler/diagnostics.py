@@ -1,48 +1,24 @@
 """What isthmus says when something can't be done: one class tree, location first, a way out last.
 
-Every error is one line per problem; several problems are collected and raised together. The runtime, which must not
-import the compiler, has a tree of the same shape in `runtime/errors.py`.
+Every error is one line per problem; several problems are collected and raised together. The root of the tree is the
+runtime's (`runtime/errors.py`), which must not import the compiler.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from ..runtime.errors import IsthmusError, Problem
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: where (`model.onnx:Conv_3`), what was got and expected, and the way out."""
-
-    location: str
-    message: str
-    hint: str = ""
-
-    def __str__(self) -> str:
-        text = f"{self.location}: {self.message}" if self.location else self.message
-        return f"{text}; {self.hint}" if self.hint else text
-
-
-class IsthmusError(Exception):
-    """Base of all errors that a user may see; holds one or more problems."""
-
-    def __init__(self, message: str, *, location: str = "", hint: str = "", problems: Iterable[Problem] = ()):
-        self.problems: tuple[Problem, ...] = tuple(problems) or (Problem(location, message, hint),)
-        super().__init__(message)
-
-    @property
-    def location(self) -> str:
-        return self.problems[0].location
-
-    @property
-    def message(self) -> str:
-        return self.problems[0].message
-
-    @property
-    def hint(self) -> str:
-        return self.problems[0].hint
-
-    def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
+__all__ = [
+    "CompileError",
+    "IsthmusError",
+    "ModelError",
+    "Problem",
+    "TypeRuleError",
+    "UnsupportedError",
+    "VerifyError",
+    "located",
+]
 
 
 class CompileError(IsthmusError):

@@ -1,5 +1,5 @@
-"""What the runtime says when something can't be done: the same shape as `compiler/diagnostics.py`, which a package
-that runs must not import: location first, then what was got and expected, then the way out; one line a problem.
+"""What isthmus says when something can't be done: location first, then what was got and expected, then the way out; one
+line a problem. `IsthmusError` is the root of all errors; `compiler/diagnostics.py` adds the compiler's.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ class Problem:
 
 
 class IsthmusError(Exception):
-    """Base of the errors that running a package may raise; holds one or more problems."""
+    """Base of all errors that a user may see; holds one or more problems."""
 
     def __init__(self, message: str, *, location: str = "", hint: str = "", problems: Iterable[Problem] = ()):
         self.problems: tuple[Problem, ...] = tuple(problems) or (Problem(location, message, hint),)
