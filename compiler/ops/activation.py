@@ -28,6 +28,8 @@ _OPERANDS = (
     EXTREME,
 )
 
+_UNCHANGED = same_type()
+
 
 def _activation(
     name: str,
@@ -36,6 +38,7 @@ def _activation(
     attributes: Sequence[dict[str, Any]] = ({},),
     kinds: Sequence[str] = FLOATS,
     more: tuple[Sample, ...] = (),
+    infer: Callable[..., TensorType] = _UNCHANGED,
 ) -> Callable[[Callable[..., Any]], Op]:
     """Declares an activation of one operand; the samples take each of `attributes` in turn."""
     samples = [case(x, **attributes[n % len(attributes)]) for n, x in enumerate(_OPERANDS)]
@@ -47,7 +50,7 @@ def _activation(
 
         return op(
             f"math.{name}",
-            infer=only(kinds, same_type()),
+            infer=only(kinds, infer),
             stages=pointwise(body),
             cost=per_element(cost),
             samples=(*samples, *more),
@@ -146,7 +149,13 @@ def _gelu(x: Expr, *, approximate: str) -> Expr:
     return 0.5 * x * (1 + _apply("erf", x * math.sqrt(0.5)))
 
 
-@_activation("gelu", _gelu, 20, [{}, {"approximate": "tanh"}])
+def _gelu_type(x: TensorType, *, approximate: str) -> TensorType:
+    if approximate not in ("none", "tanh"):
+        raise TypeRuleError(f"'approximate' is {approximate!r}, expected 'none' or 'tanh'")
+    return x
+
+
+@_activation("gelu", _gelu, 20, [{}, {"approximate": "tanh"}], infer=_gelu_type)
 def gelu(x, *, approximate: str = "none"):
     """x times the normal distribution's cumulative function: by erf, or ("tanh") by Hendrycks and Gimpel's formula."""
     if approximate == "tanh":

@@ -140,7 +140,8 @@ class Op:
         return Node(self.name, operands, bound, results, regions)
 
     def _lift(self, operands: Sequence[Any]) -> list[Value | None]:
-        dtype = next((v.dtype for v in operands if isinstance(v, Value)), None)
+        types = (v.type for v in operands if isinstance(v, Value))
+        dtype = next((type.dtype for type in types if isinstance(type, TensorType)), None)
         return [
             v
             if v is None or isinstance(v, Value)

@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 
 from ..diagnostics import CompileError, Problem
+from ..ir.dims import Expr, substitute, symbols
 from ..ir.graph import Graph, Value
 from ..ir.types import TensorType
 from .engine import get
 
 
-def run_graph(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
-    """Outputs of `graph` for arguments in input order."""
+def run_graph(graph: Graph, arguments: Sequence[Any], extents: Mapping[str, int] | None = None) -> list[Any]:
+    """Outputs of `graph` for arguments in input order; `extents` holds what is known of its symbols beforehand."""
     values: dict[Value, Any] = dict(zip(graph.inputs, arguments, strict=True))
+    known = dict(extents or {})
+    for value in graph.inputs:
+        _learn(value, values[value], known)
     for node in graph.nodes:
         if node.op == "input":
             continue
@@ -21,16 +25,32 @@ def run_graph(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
             values[node.result] = node.attributes["value"].array
             continue
         operands = [None if v is None else values[v] for v in node.operands]
-        regions = [_callable(region) for region in node.regions]
-        for result, value in zip(
-            node.results, get(node.op).evaluate(*operands, regions=regions, **node.attributes), strict=True
-        ):
+        regions = [_callable(region, known) for region in node.regions]
+        attributes = {name: _specialised(value, known) for name, value in node.attributes.items()}
+        results = get(node.op).evaluate(*operands, regions=regions, **attributes)
+        for result, value in zip(node.results, results, strict=True):
             values[result] = value
+            _learn(result, value, known)
     return [values[output] for output in graph.outputs]
 
 
-def _callable(region: Graph) -> Any:
-    return lambda *arguments: run_graph(region, arguments)
+def _callable(region: Graph, known: dict[str, int]) -> Any:
+    return lambda *arguments: run_graph(region, arguments, known)
+
+
+def _learn(value: Value, array: Any, known: dict[str, int]) -> None:
+    """Take the extents of symbols from an array's shape; a loop's symbols change from one turn to the next."""
+    if isinstance(value.type, TensorType):
+        for dim, extent in zip(value.type.shape, np.shape(array)):
+            if isinstance(dim, Expr) and symbols(dim) == {str(dim)}:
+                known[str(dim)] = extent
+
+
+def _specialised(attribute: Any, known: Mapping[str, int]) -> Any:
+    """An attribute with the symbols in it replaced by their extents."""
+    if isinstance(attribute, tuple):
+        return tuple(_specialised(item, known) for item in attribute)
+    return substitute(attribute, known) if isinstance(attribute, Expr) else attribute
 
 
 def evaluate(graph: Graph, inputs: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:

@@ -238,6 +238,12 @@ def concat(*xs, axis: int):
 MODES = ("constant", "reflect", "edge", "wrap")
 
 
+def check_pad_mode(mode: str) -> None:
+    """Refuses what is no way of padding."""
+    if mode not in MODES:
+        raise TypeRuleError(f"'mode' is {mode!r}, expected one of {', '.join(MODES)}")
+
+
 def _pad_type(
     x: TensorType, value: TensorType | None = None, *, pads: tuple[int, ...], mode: str
 ) -> TensorType:
@@ -245,8 +251,7 @@ def _pad_type(
         raise TypeRuleError(
             f"'pads' has {len(pads)} entries, expected {2 * x.rank}: all begins, then all ends"
         )
-    if mode not in MODES:
-        raise TypeRuleError(f"'mode' is {mode!r}, expected one of {', '.join(MODES)}")
+    check_pad_mode(mode)
     if value is not None and value != TensorType(x.dtype, ()):
         raise TypeRuleError(f"the padding value is {value}, expected {TensorType(x.dtype, ())}")
     shape = tuple(dim + pads[n] + pads[n + x.rank] for n, dim in enumerate(x.shape))
