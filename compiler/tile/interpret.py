@@ -29,7 +29,7 @@ def run_tiled(kernel: Kernel, schedule: Schedule, arrays: Mapping[str, np.ndarra
     run = _Run(specialise(kernel, arrays), schedule, arrays)
     run.block(run.tree)
     run.advance(None)
-    return {buffer.name: run.live[buffer.name][0].cells.values for buffer in run.kernel.role(OUTPUT)}
+    return {buffer.name: run.home[buffer.name].cells.values for buffer in run.kernel.role(OUTPUT)}
 
 
 def tiles_of(low: int, size: int, loop: Loop) -> Iterator[tuple[int, int]]:
@@ -65,7 +65,8 @@ class _Run:
         self.inferred: dict[tuple[int, ...], Boxes] = {}
         self.tiles: list[tuple[int, int]] = []
         # memory
-        self.live = {buffer.name: self._home(buffer.name, arrays) for buffer in kernel.buffers}
+        self.home = {b.name: self._home(b.name, arrays) for b in kernel.buffers if b.role != LOCAL}
+        self.live = {b.name: [self.home[b.name]] if b.name in self.home else [] for b in kernel.buffers}
         self.slots: dict[Hold, list[Slot]] = {
             hold: [Slot() for _ in range(hold.slots)] for hold in schedule.holds
         }
@@ -79,17 +80,15 @@ class _Run:
         self.events: list[tuple[int, int, int, Callable[[], None]]] = []
         self.sequence = 0
 
-    def _home(self, name: str, arrays: Mapping[str, np.ndarray]) -> list[Tile]:
-        """The stack of a buffer's live tiles: at first the whole buffer where callers see it, nothing for a local."""
+    def _home(self, name: str, arrays: Mapping[str, np.ndarray]) -> Tile:
+        """The whole buffer where callers see it."""
         buffer = self.buffers[name]
-        if buffer.role == LOCAL:
-            return []
         shape: Ints = buffer.shape  # type: ignore[assignment]
         cells = Cells(shape, buffer.dtype.numpy)
         given = buffer.role in (INPUT, CONSTANT)
         cells.values[...] = arrays[name] if given else np.zeros((), cells.values.dtype)
         cells.valid[...] = given
-        return [Tile(name, shape, (0,) * len(shape), shape, cells)]
+        return Tile(name, shape, (0,) * len(shape), shape, cells)
 
     # time
 
@@ -179,7 +178,7 @@ class _Run:
         low, size = self.buffer_box(name)
         buffer = self.buffers[name]
         dtype = (accumulator(buffer.dtype) if name in self.partial else buffer.dtype).numpy
-        parent = self.live[name][-1] if self.live[name] else None
+        parent = self.innermost(name) if node.load or node.store else None
         slot: Slot | None = None
         new = low
         tile: Tile
@@ -207,13 +206,13 @@ class _Run:
                 values = np.full(size, identity(node.initialise, accumulator(buffer.dtype)))
                 tile.store(low, values, np.ones(size, bool))
             elif node.load:
-                source = parent or self.innermost(name)
-                tile.store(new, source.box(new, extent), source.valid_box(new, extent))
+                assert parent is not None
+                tile.store(new, parent.box(new, extent), parent.valid_box(new, extent))
 
         def end() -> None:
-            target = parent or self.innermost(name)
-            self.deliver(target, tile.valid_box(low, size))
-            target.store(low, tile.box(low, size), tile.valid_box(low, size))
+            assert parent is not None
+            self.deliver(parent, tile.valid_box(low, size))
+            parent.store(low, tile.box(low, size), tile.valid_box(low, size))
 
         self.emit(min(lags), begin)
         self.live[name].append(tile)
@@ -224,11 +223,7 @@ class _Run:
 
     def deliver(self, target: Tile, valid: np.ndarray) -> None:
         """Refuse to give callers what was never computed."""
-        if (
-            target is self.live[target.name][0]
-            and self.buffers[target.name].role == OUTPUT
-            and not valid.all()
-        ):
+        if target is self.home.get(target.name) and not valid.all():
             raise VerifyError(f"output '{target.name}' is given elements that were never computed")
 
     # work
