@@ -177,7 +177,7 @@ class Op:
             value = _normalise(attributes.get(spec.name, spec.default))
             if not _matches(value, spec.annotation):
                 raise TypeRuleError(
-                    f"{self.name}: attribute '{spec.name}' is {value!r}, expected {_spell(spec.annotation)}"
+                    f"{self.name}: attribute '{spec.name}' is {value!r}, expected {spell(spec.annotation)}"
                 )
             bound[spec.name] = float(value) if spec.annotation is float and isinstance(value, int) else value
         return bound
@@ -292,7 +292,7 @@ def _matches(value: Any, annotation: Any) -> bool:
     return isinstance(value, annotation)
 
 
-def _spell(annotation: Any) -> str:
+def spell(annotation: Any) -> str:
     if annotation in (Expr, DType, Tensor):
         return annotation.__name__.lower()
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

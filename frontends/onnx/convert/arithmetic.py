@@ -89,9 +89,13 @@ def clip(x, low=None, high=None):
     return math.clip(x, low, high)
 
 
+_FLOAT_MAX = 3.4028234663852886e38
+
+
 @converter("Clip")
-def clip_6(x, *, min=None, max=None):
-    return math.clip(x, min, max)
+def clip_6(x, *, max=_FLOAT_MAX, min=-_FLOAT_MAX):
+    """The defaults bound nothing."""
+    return math.clip(x, None if min == -_FLOAT_MAX else min, None if max == _FLOAT_MAX else max)
 
 
 @converter("Sum", "Max", "Min", "Mean")
@@ -122,7 +126,7 @@ def where(condition, x, y):
     return math.where(condition, x, y)
 
 
-@converter("Cast", since=19)
+@converter("Cast", since=24)
 def cast(x, *, to, saturate=1, round_mode="up"):
     if round_mode != "up" and to == ONNX_DTYPE.get("f8e8m0"):
         raise UnsupportedError(f"round_mode '{round_mode}' is not supported", hint="use 'up'")
@@ -130,14 +134,24 @@ def cast(x, *, to, saturate=1, round_mode="up"):
     return x if x.dtype == dtype else math.cast(x, dtype=dtype, saturate=bool(saturate))
 
 
+@converter("Cast", since=19)
+def cast_19(x, *, saturate=1, to):
+    return cast(x, to=to, saturate=saturate)
+
+
 @converter("Cast")
 def cast_6(x, *, to):
     return cast(x, to=to)
 
 
-@converter("CastLike", since=19)
+@converter("CastLike", since=24)
 def cast_like(x, like, *, saturate=1, round_mode="up"):
     return cast(x, to=ONNX_DTYPE[like.dtype.name], saturate=saturate, round_mode=round_mode)
+
+
+@converter("CastLike", since=19)
+def cast_like_19(x, like, *, saturate=1):
+    return cast_like(x, like, saturate=saturate)
 
 
 @converter("CastLike", since=15)

@@ -155,8 +155,8 @@ def scan(
     )
 
 
-@converter("Scan")
-def scan_8(*operands, body, num_scan_inputs, directions=None):
+@converter("Scan", since=8)
+def scan_8(lengths=None, *operands, body, directions=None, num_scan_inputs):
     raise UnsupportedError(
         "its form with a batch axis (opset 8) is not supported", hint="export with opset 9 or newer"
     )

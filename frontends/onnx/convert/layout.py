@@ -303,7 +303,13 @@ def pad_2(x, *, mode="constant", pads, value=0.0):
 
 
 @converter("Range", since=11)
-def range_of(start, limit, delta):
+def range_of_11(start, limit, delta):
+    return range_of(start, limit, delta)
+
+
+@converter("Range", since=27)
+def range_of(start, limit, delta, *, stash_type=1):
+    """`stash_type` is the precision that half floats are counted in; the IR's op counts in f32 or wider."""
     bounds = [shape.reshape(v, shape=()) if v.type.rank else v for v in (start, limit, delta)]
     return shape.range(*bounds, size=_range_size(*map(dims, bounds)))
 

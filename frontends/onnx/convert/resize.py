@@ -115,7 +115,7 @@ def _region(values: tuple[float, ...], axes: tuple[int, ...], rank: int) -> tupl
 def resize_11(
     x,
     roi,
-    scales=None,
+    scales,
     sizes=None,
     *,
     coordinate_transformation_mode="half_pixel",
@@ -128,7 +128,7 @@ def resize_11(
     return resize_13(
         x,
         roi,
-        scales if sizes is None else None,
+        scales,
         sizes,
         coordinate_transformation_mode=coordinate_transformation_mode,
         cubic_coeff_a=cubic_coeff_a,

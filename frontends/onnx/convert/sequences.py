@@ -1,5 +1,7 @@
 """Sequences and optional values."""
 
+from onnx import TensorProto
+
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import OptionalType, SequenceType, TensorType, Type
@@ -15,9 +17,11 @@ def construct(*xs):
 
 
 @converter("SequenceEmpty", since=11)
-def empty(*, dtype=1):
+def empty(*, dtype=None):
     """The elements' rank is not stated: whatever puts the first element in decides it, see `insert`."""
-    return sequence.empty(element=TensorType(dtype_of(dtype, "its attribute 'dtype'"), ()))
+    return sequence.empty(
+        element=TensorType(dtype_of(dtype or TensorProto.FLOAT, "its attribute 'dtype'"), ())
+    )
 
 
 def is_empty(value: Value) -> bool:
@@ -85,6 +89,11 @@ def get(x):
     return optional.get(x) if isinstance(x.type, OptionalType) else x
 
 
-@converter("OptionalHasElement", since=15)
+@converter("OptionalHasElement", since=18)
 def has(x=None):
     return optional.has(x) if x is not None and isinstance(x.type, OptionalType) else constant(x is not None)
+
+
+@converter("OptionalHasElement", since=15)
+def has_15(x):
+    return has(x)
