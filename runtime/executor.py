@@ -176,14 +176,14 @@ class _Run:
     ):
         self.executable, self.values, self.symbols = executable, values, symbols
         self.contexts, self.threads, self.timing = contexts, threads, timing
-        self.symbol_values = [symbols.get(name, 0) for name in executable.program.symbols]
         self.given = {id(value) for value in values.values()}
         self.owned: set[str] = set()  # slots whose array was allocated for this run and is shared with nobody
 
     def segment(self, step: Segment) -> None:
         """Call a device's code."""
         buffers = [self._buffer(name, name in step.writes) for name in step.buffers]
-        call = Call(step.entry, buffers, self.symbol_values, self.threads, timed=self.timing is not None)
+        symbols = [self.symbols.get(name, 0) for name in self.executable.program.symbols]
+        call = Call(step.entry, buffers, symbols, self.threads, timed=self.timing is not None)
         begin = time.perf_counter()
         self.contexts[step.device].run(call)
         if self.timing is not None:
@@ -193,7 +193,7 @@ class _Run:
         """Run an op by its reference meaning."""
         begin = time.perf_counter()
         operands = [self._operand(name) if name else None for name in step.operands]
-        results = host.call(meaning, step, operands)
+        results = host.call(meaning, step, operands, self.symbols)
         for name, value in zip(step.results, results, strict=True):
             if not name:
                 continue

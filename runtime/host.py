@@ -1,7 +1,7 @@
 """Steps that run on the host by an op's reference meaning. The ops are imported only when a program has such steps."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ from . import dims, dtypes
 from .errors import ExecutionError, IsthmusError
 from .program import HostStep, Slot
 
-# Arrays, None for an absent operand, lists for sequences; always a tuple of results
-Meaning = Callable[..., tuple[Any, ...]]
+# (operands, extents of the program's symbols) -> results; operands are arrays, None where absent, lists for sequences
+Meaning = Callable[[Sequence[Any], Mapping[str, int]], Sequence[Any]]
 # (op name, attributes as the program's text) -> the op with its attributes bound
 Resolver = Callable[[str, str], Meaning]
 
@@ -30,11 +30,13 @@ def reference(op: str, attributes: str) -> Meaning:
     return resolve(op, attributes)
 
 
-def call(meaning: Meaning, step: HostStep, operands: Sequence[Any]) -> tuple[Any, ...]:
+def call(
+    meaning: Meaning, step: HostStep, operands: Sequence[Any], symbols: Mapping[str, int]
+) -> Sequence[Any]:
     """The step's results; ExecutionError with its location when the meaning fails or their number is wrong."""
     where = step.name or step.op
     try:
-        results = meaning(*operands)
+        results = meaning(operands, symbols)
     except IsthmusError:
         raise
     except Exception as error:  # an op's meaning is any numpy code: what it raises depends on the data
@@ -53,25 +55,35 @@ def call(meaning: Meaning, step: HostStep, operands: Sequence[Any]) -> tuple[Any
 
 
 def conform(value: Any, slot: Slot, symbols: dict[str, int], where: str) -> Any:
-    """A result as a dense array of the slot's type; ExecutionError when dtype or shape differ."""
+    """A result as a dense array of the slot's type; ExecutionError when dtype or shape differ.
+
+    An extent that only the data decide is new to `symbols`, and bound there to what came out.
+    """
     if not dtypes.is_tensor(slot.dtype):
         return value
     array = np.asarray(value, order="C")
-    expected: list[Any] = []
-    for dim in slot.shape or ():
-        try:
-            expected.append(dims.evaluate(dim, symbols))
-        except KeyError:  # a data-dependent extent: whatever came out is right
-            expected.append(None)
     fits = slot.shape is None or (
-        array.ndim == len(expected)
-        and all(want in (None, got) for want, got in zip(expected, array.shape, strict=True))
+        array.ndim == len(slot.shape)
+        and all(
+            _extent(dim, extent, symbols) == extent
+            for dim, extent in zip(slot.shape, array.shape, strict=True)
+        )
     )
     if not dtypes.matches(array, slot.dtype) or not fits:
-        shape = "" if slot.shape is None else list(slot.shape)
+        shape = "" if slot.shape is None else f"[{', '.join(map(str, slot.shape))}]"
         raise ExecutionError(
             f"result '{slot.name}' is {array.dtype}{list(array.shape)}, expected {slot.dtype}{shape}",
             location=where,
             hint="recompile the model with this version",
         )
     return array
+
+
+def _extent(dim: dims.Dim, found: int, symbols: dict[str, int]) -> int:
+    """What the array must have on an axis: what it has, where nothing is known."""
+    try:
+        return dims.evaluate(dim, symbols)
+    except KeyError:
+        if isinstance(dim, str) and dim.isidentifier():
+            symbols[dim] = found
+        return found

@@ -3,14 +3,14 @@
 import base64
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..diagnostics import CompileError
 from ..ir.graph import Graph, Node, Tensor, graph_input
 from ..ir.text import parse_graph, print_graph
-from .engine import get
 from .interpret import run_graph
 
 
@@ -26,22 +26,27 @@ def encode(node: Node) -> str:
     return json.dumps({"graph": text.text, "tensors": tensors}, sort_keys=True)
 
 
-def prepare(op: str, attributes: str) -> Callable[..., tuple[Any, ...]]:
-    """The meaning of the node that `encode` wrote, over arrays (None for an absent operand)."""
+def prepare(op: str, attributes: str) -> Callable[[Sequence[Any], Mapping[str, int]], Sequence[Any]]:
+    """The meaning of the node that `encode` wrote: its results for operands (None for an absent one) and the extents of
+    the program's symbols.
+
+    Raises CompileError when the text describes another op, as a package of another version may.
+    """
     record = json.loads(attributes)
     tensors = {name: Tensor(_decode_array(data)) for name, data in record["tensors"].items()}
     graph = parse_graph(record["graph"], tensors)
-    node = next(node for node in graph.nodes if node.op == op)
-    regions = [_callable(region) for region in node.regions]
+    found = [node.op for node in graph.nodes if node.op != "input"]
+    if found != [op]:
+        raise CompileError(
+            f"expected one {op}, got {', '.join(found) or 'nothing'}",
+            location=op,
+            hint="recompile the model with this version",
+        )
 
-    def meaning(*operands: Any) -> tuple[Any, ...]:
-        return get(op).evaluate(*operands, regions=regions, **node.attributes)
+    def meaning(operands: Sequence[Any], symbols: Mapping[str, int]) -> Sequence[Any]:
+        return run_graph(graph, [operand for operand in operands if operand is not None], symbols)
 
     return meaning
-
-
-def _callable(region: Graph) -> Callable[..., list[Any]]:
-    return lambda *arguments: run_graph(region, arguments)
 
 
 def _encode_array(array: np.ndarray) -> str:

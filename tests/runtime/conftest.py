@@ -1,6 +1,6 @@
 """A device made of Python functions, so that the runtime is tested without any code generator."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,12 @@ def scale(buffers: list[np.ndarray], arena: np.ndarray, constants: np.ndarray, c
         call.steps.append(("multiply", 0.0, 1e-6))
 
 
-def negate(op: str, attributes: str) -> Callable[..., tuple[Any, ...]]:
+def fill(buffers: list[np.ndarray], arena: np.ndarray, constants: np.ndarray, call: Call) -> None:
+    """z = the first symbol's extent."""
+    buffers[0][...] = call.symbols[0]
+
+
+def negate(op: str, attributes: str) -> Callable[[Sequence[Any], Mapping[str, int]], tuple[Any, ...]]:
     """Resolver of a few ops that stand for the compiler's."""
     meanings: dict[str, Callable[..., tuple[Any, ...]]] = {
         "test.negate": lambda x: (-x,),
@@ -76,8 +81,12 @@ def negate(op: str, attributes: str) -> Callable[..., tuple[Any, ...]]:
         "test.fail": lambda x: (x[99],),
         "test.two": lambda x: (x, x),
         "test.power": lambda x: (x ** int(attributes),),
+        "test.extent": lambda symbols: (np.int64(symbols[attributes]),),
     }
-    return meanings[op]
+    meaning = meanings[op]
+    if op == "test.extent":
+        return lambda operands, symbols: meaning(symbols)
+    return lambda operands, symbols: meaning(*operands)
 
 
 @pytest.fixture
@@ -87,7 +96,7 @@ def resolve():
 
 @pytest.fixture
 def toy():
-    return Toy([scale])
+    return Toy([scale, fill])
 
 
 @pytest.fixture

@@ -147,13 +147,24 @@ def test_symbols_size_the_arrays(make_program, make_artefact, toy, resolve):
         assert np.array_equal(package.run([np.ones(n, np.float32)])["y"], np.arange(1, n + 1))
 
 
-def test_data_dependent_shapes(run):
+def test_data_dependent_extents_are_known_to_later_steps(run):
     outputs = run(
-        slots=(Slot("n", "i64", ("found",), "host"),),
-        steps=(HostStep("test.nonzero", "", ("x",), ("n",)),),
-        outputs=(Port("n", "n", "i64", ("found",)),),
+        slots=(
+            Slot("n", "i64", ("found",), "host"),
+            Slot("z", "f32", ("2*found",), "host"),
+            Slot("e", "i64", (), "host"),
+        ),
+        steps=(
+            HostStep("test.nonzero", "", ("x",), ("n",)),
+            HostStep("test.extent", "found", (), ("e",)),
+            Segment("toy", 1, ("z",), ("z",)),
+        ),
+        outputs=(Port("n", "n", "i64", ("found",)), Port("z", "z", "f32", None), Port("e", "e", "i64", ())),
+        symbols=("found",),
     )
     assert outputs["n"].tolist() == [0, 1, 3, 4, 5]
+    assert outputs["z"].tolist() == [5.0] * 10
+    assert outputs["e"] == 5
 
 
 def test_unknown_extents_can_not_be_allocated(run):

@@ -106,6 +106,10 @@ def test_expressions_are_compared():
     ]
 
 
+def test_expressions_of_unknown_symbols_are_not_compared():
+    bind(program(("a", "f32", ("2*N",)), symbols=("N",)), [np.zeros(7, np.float32)])
+
+
 def test_strings_sequences_and_extended_types():
     import ml_dtypes
 

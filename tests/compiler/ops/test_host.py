@@ -18,21 +18,29 @@ def test_absent_operands_and_attributes():
     x = graph_input("x", TensorType(f32, (2, 3)))
     node = REGISTRY["math.clip"].build([x, None, constant(np.float32(1))], {})
     meaning = host.prepare("math.clip", host.encode(node))
-    (result,) = meaning(X, None, np.float32(1))
+    (result,) = meaning([X, None, np.float32(1)], {})
     assert np.array_equal(result, np.minimum(X, 1))
 
 
 def test_the_same_value_twice():
     x = graph_input("x", TensorType(f32, (2, 3)))
     meaning = host.prepare("math.add", host.encode(REGISTRY["math.add"].build([x, x], {})))
-    assert np.array_equal(meaning(X, X)[0], 2 * X)
-    assert np.array_equal(meaning(X, -X)[0], 0 * X)
+    assert np.array_equal(meaning([X, X], {})[0], 2 * X)
+    assert np.array_equal(meaning([X, -X], {})[0], 0 * X)
+
+
+def test_symbols_of_the_program_reach_the_attributes():
+    n = symbol("N")
+    x = graph_input("x", TensorType(f32, (2, 3)))
+    node = REGISTRY["shape.expand"].build([x], {"shape": (n, 2, 3)})
+    (result,) = host.prepare("shape.expand", host.encode(node))([X], {"N": 4})
+    assert np.array_equal(result, np.broadcast_to(X, (4, 2, 3)))
 
 
 def test_large_constant_attributes():
     values = np.arange(100, dtype=np.float32)
     node = Node("constant", (), {"value": Tensor(values)}, (TensorType(f32, (100,)),))
-    assert np.array_equal(host.prepare("constant", host.encode(node))()[0], values)
+    assert np.array_equal(host.prepare("constant", host.encode(node))([], {})[0], values)
 
 
 def test_equal_nodes_give_equal_text():
@@ -67,7 +75,7 @@ def test_samples(op, sample):
     given = [value for value in node.operands if value is not None]
     graph = Graph(given, node.results, [str(i) for i in range(len(node.results))])
     expected = run_graph(graph, [array for array in arrays if array is not None])
-    got = host.prepare(op.name, host.encode(node))(*arrays)
+    got = host.prepare(op.name, host.encode(node))(arrays, {})
     assert len(got) == len(expected)
     drawn_afresh = node.attributes.get("seed", 0) is None
     for a, b in zip(got, expected, strict=True):
