@@ -85,8 +85,8 @@ class Block:
         self.write_dtype = dtype
         self.total_dtype = f32 if dtype in (f16, bf16) else dtype
         self.reduces = tuple(d.name for d in stage.kind(REDUCE))
-        bound = place.bound("n")
-        self.vector = bound[0] if bound else None
+        names = {d.name for d in stage.dims}
+        self.vector = next((name for name in place.bound("n") if name in names), None)
         self.merged: dict[str, tuple[str, int]] = {}
         self.columns = 1  # vectors a row of accumulators, and their lanes
         self.lanes = 0
@@ -360,13 +360,14 @@ class Block:
     def _gathered(
         self, storage: Storage, access: Access, point: Point, ranges: Mapping[str, Range]
     ) -> list[tuple[Register, int]]:
-        """Coordinates that come from an index tensor, as (value, stride)."""
+        """Coordinates that come from an index tensor, as (value, stride); lanes of them if they vary along the vector."""
         out = []
         for stride, part in zip(storage.strides, access.index, strict=True):
             if isinstance(part, Lookup):
                 dtype = self.e.storage[part.access.buffer].dtype
                 value = self.value(Load(part.access, dtype), point, ranges)
-                out.append((self.s.cast(value, dtype, i64, 0), stride))
+                lanes = self._lanes(ranges) if value.type.startswith("<") else 0
+                out.append((self.s.cast(value, dtype, i64, lanes), stride))
         return out
 
     def _mask(self, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register | None:
@@ -387,27 +388,35 @@ class Block:
         return reach.low.const < 0 or reach.low.const + reach.size > extent
 
     def _guards(
-        self, access: Access, point: Point, ranges: Mapping[str, Range], lanes: int
+        self,
+        access: Access,
+        point: Point,
+        ranges: Mapping[str, Range],
+        lanes: int,
+        coordinates: Sequence[tuple[Register, int]] = (),
     ) -> Register | None:
-        """The condition (i1, or lanes of i1) that an access with a fill is inside its buffer; None if it always is."""
+        """The condition (i1, or lanes of i1) that an access with a fill is inside its buffer; None if it always is.
+
+        `coordinates` are the values of its lookups, in order.
+        """
         condition: Register | None = None
+        gathered = iter(coordinates)
         for axis, part in enumerate(access.index):
-            if not isinstance(part, Affine) or not self._may_leave(access, axis, ranges):
+            if isinstance(part, Lookup):
+                value = next(gathered)[0]
+            elif not self._may_leave(access, axis, ranges):
                 continue
-            varies = lanes and self.vector in part.dims
-            value = self._index(part, point, ranges, lanes if varies else 0)
-            limit = self.s.constant(self.e.extent(access.buffer, axis), i64, lanes if varies else 0)
-            flag = vector_type("i1", lanes if varies else 0)
-            inside = self.b.pure(flag, f"icmp ult {value.type} {{0}}, {{1}}", [value, limit])
+            else:
+                value = self._index(part, point, ranges, lanes if lanes and self.vector in part.dims else 0)
+            wide = lanes if value.type.startswith("<") else 0
+            limit = self.s.constant(self.e.extent(access.buffer, axis), i64, wide)
+            inside = self.b.pure(vector_type("i1", wide), f"icmp ult {value.type} {{0}}, {{1}}", [value, limit])
             if condition is None:
                 condition = inside
             else:
-                both = (condition, inside)
-                if len({c.type for c in both}) > 1:
-                    condition, inside = (self._spread(c, lanes) for c in both)
-                condition = self.b.pure(
-                    condition.type, f"and {condition.type} {{0}}, {{1}}", [condition, inside]
-                )
+                if condition.type != inside.type:
+                    condition, inside = self._spread(condition, lanes), self._spread(inside, lanes)
+                condition = self.b.pure(condition.type, f"and {condition.type} {{0}}, {{1}}", [condition, inside])
         return condition
 
     def _load(self, expr: Load, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
@@ -415,29 +424,28 @@ class Block:
         storage = self.e.storage[access.buffer]
         if storage.registers is not None:
             return storage.registers[_register_key(access, point)]
-        guard = self._guards(access, point, ranges, lanes) if access.fill is not None else None
         linear = storage.linear(access.index)
-        offset = self._offset(linear, point, ranges)
         by_lane = any(isinstance(p, Lookup) and self.vector in p.access.dims for p in access.index)
         stride = linear.coefficient(self.vector) if self.vector is not None else 0
         if lanes and (stride != 1 or by_lane):
             return self._gather(expr, point, ranges, lanes)
-        extra = self._gathered(storage, access, point, ranges)
-        pointer = self._address(storage, offset, extra)
+        coordinates = self._gathered(storage, access, point, ranges)
+        if not lanes:
+            return self._load_one(expr, point, ranges, coordinates)
+        guard = self._guards(access, point, ranges, lanes, coordinates) if access.fill is not None else None
+        pointer = self._address(storage, self._offset(linear, point, ranges), coordinates)
         mask = None if storage.padded else self._mask(point, ranges, lanes)
         if guard is None:
             return self._load_at(pointer, storage.dtype, lanes, mask, None)
         fill = self.s.constant(access.fill, storage.dtype, lanes)  # type: ignore[arg-type]
-        if lanes and guard.type.startswith("<"):
+        if guard.type.startswith("<"):
             if mask is not None:
                 guard = self.b.pure(guard.type, f"and {guard.type} {{0}}, {{1}}", [guard, mask])
             return self._load_at(pointer, storage.dtype, lanes, guard, fill)
         assert storage.base is not None
         safe = self.b.pure("ptr", "select i1 {0}, ptr {1}, ptr {2}", [guard, pointer, storage.base])
         value = self._load_at(safe, storage.dtype, lanes, mask, None)
-        return self.b.pure(
-            value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill]
-        )
+        return self.b.pure(value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill])
 
     def _load_at(
         self, pointer: Register, dtype: DType, lanes: int, mask: Register | None, fill: Register | None
@@ -465,17 +473,39 @@ class Block:
     def _gather(self, expr: Load, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
         """Lane by lane, for strides other than 1 and gathered coordinates."""
         assert self.vector is not None
+        storage = self.e.storage[expr.access.buffer]
         element = element_type(expr.dtype)
         type = vector_type(element, lanes)
         total = Register("zeroinitializer", type)
+        coordinates = self._gathered(storage, expr.access, point, ranges)
         left = min(lanes, ranges[self.vector].size - point[self.vector])
         for lane in range(left):
             at = {**point, self.vector: point[self.vector] + lane}
-            value = self._load(expr, at, ranges, 0)
-            total = self.b.here(
-                type, f"insertelement {type} {total.text}, {element} {value.text}, i64 {lane}"
-            )
+            value = self._load_one(expr, at, ranges, [(self._lane(c, lane), stride) for c, stride in coordinates])
+            total = self.b.here(type, f"insertelement {type} {total.text}, {element} {value.text}, i64 {lane}")
         return total
+
+    def _lane(self, value: Register, lane: int) -> Register:
+        if not value.type.startswith("<"):
+            return value
+        element = value.type.split(" x ")[1][:-1]
+        return self.b.here(element, f"extractelement {value.type} {value.text}, i64 {lane}")
+
+    def _load_one(
+        self, expr: Load, point: Point, ranges: Mapping[str, Range], coordinates: list[tuple[Register, int]]
+    ) -> Register:
+        """One element; outside the buffer its fill."""
+        access = expr.access
+        storage = self.e.storage[access.buffer]
+        guard = self._guards(access, point, ranges, 0, coordinates) if access.fill is not None else None
+        pointer = self._address(storage, self._offset(storage.linear(access.index), point, ranges), coordinates)
+        if guard is None:
+            return self._load_at(pointer, storage.dtype, 0, None, None)
+        assert storage.base is not None
+        safe = self.b.pure("ptr", "select i1 {0}, ptr {1}, ptr {2}", [guard, pointer, storage.base])
+        value = self._load_at(safe, storage.dtype, 0, None, None)
+        fill = self.s.constant(access.fill, storage.dtype, 0)  # type: ignore[arg-type]
+        return self.b.pure(value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill])
 
     def _store(self, value: Register, dtype: DType, point: Point, ranges: Mapping[str, Range]) -> None:
         """Write one row's vector (or scalar), converted to the buffer's dtype."""

@@ -117,6 +117,7 @@ class Scalars:
     def __init__(self, builder: Builder, features: frozenset[str]):
         self.b = builder
         self.features = features
+        self.rounds = bool(features & {"sse4.1", "neon", "fp-armv8"})  # else rounding would call a library
 
     # --- building blocks -------------------------------------------------------------------------------------
 
@@ -193,6 +194,8 @@ class Scalars:
         if op in _COMPARE:
             kind = "une" if op == "ne" else f"o{_COMPARE[op]}"
             return self._op(f"fcmp {kind} {{t}} {{0}}, {{1}}", *operands, type=vector_type("i1", lanes))
+        if op in ("floor", "ceil", "round", "trunc") and not self.rounds:
+            return self._round_by_magic(op, operands[0], source, lanes)
         if op in _ROUNDING:
             return self._call(_ROUNDING[op], operands[0])
         if op in ("max", "min"):
@@ -214,6 +217,25 @@ class Scalars:
         if method is None:
             raise UnsupportedError(f"no machine code for '{op}' on {source}")
         return method(*operands, lanes)
+
+    def _round_by_magic(self, op: str, x: Register, dtype: DType, lanes: int) -> Register:
+        """Rounding without an instruction for it: adding 2^23 (2^52) leaves no fraction; larger values have none."""
+        flag = vector_type("i1", lanes)
+        magic = self.constant(2.0 ** (52 if dtype.bits == 64 else 23), dtype, lanes)
+        zero, one = self.constant(0.0, dtype, lanes), self.constant(1.0, dtype, lanes)
+        size = self._call("fabs", x)
+        nearest = self._op("fsub {t} {0}, {1}", self._op("fadd {t} {0}, {1}", size, magic), magic)
+        if op == "trunc":
+            above = self._op("fcmp ogt {t} {0}, {1}", nearest, size, type=flag)
+            nearest = self._op("fsub {t} {0}, {1}", nearest, self.select(above, one, zero))
+        signed = self._call("copysign", nearest, x)
+        if op in ("floor", "ceil"):
+            passed = self._op(f"fcmp {'ogt' if op == 'floor' else 'olt'} {{t}} {{0}}, {{1}}", signed, x, type=flag)
+            verb = "fsub" if op == "floor" else "fadd"
+            signed = self._op(f"{verb} {{t}} {{0}}, {{1}}", signed, self.select(passed, one, zero))
+            signed = self._call("copysign", signed, x)
+        small = self._op("fcmp olt {t} {0}, {1}", size, magic, type=flag)
+        return self.select(small, signed, x)
 
     def _extreme(self, op: str, x: Register, y: Register, lanes: int) -> Register:
         """NaN-propagating max or min: the machine's instruction plus a test of the first operand, unless it is literal."""
@@ -401,13 +423,14 @@ class Scalars:
             )
         return y
 
-    def _odd_rational(
-        self, x: Register, bound: float, form: tuple[tuple[float, ...], ...], lanes: int
-    ) -> Register:
-        x = self._clamp(x, -bound, bound, lanes)
+    def _odd_rational(self, x: Register, bound: float, form: tuple[tuple[float, ...], ...], lanes: int) -> Register:
+        """x * P(x^2) / Q(x^2) below `bound`, exactly 1 with the sign of x from there on; NaN stays."""
         square = self._op("fmul {t} {0}, {1}", x, x)
         above = self._op("fmul {t} {0}, {1}", x, self._polynomial(square, form[0], f32, lanes))
-        return self._op("fdiv {t} {0}, {1}", above, self._polynomial(square, form[1], f32, lanes))
+        y = self._op("fdiv {t} {0}, {1}", above, self._polynomial(square, form[1], f32, lanes))
+        size = self._call("fabs", x)
+        inside = self._op("fcmp ult {t} {0}, {1}", size, self.constant(bound, f32, lanes), type=vector_type("i1", lanes))
+        return self.select(inside, y, self._call("copysign", self.constant(1.0, f32, lanes), x))
 
     def _erf_f32(self, x: Register, lanes: int) -> Register:
         return self._odd_rational(x, 3.925, _ERF32, lanes)
