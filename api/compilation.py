@@ -64,7 +64,8 @@ def build_model(
     options: Mapping[str, Any] | None = None,
     observe: Observer | None = None,
 ) -> Built:
-    """What the pipeline makes of a model whose shapes are all known, reports included."""
+    """What the pipeline makes of a model whose shapes are all known, reports included; see `compile` for the rest."""
+    model.require_bound()
     with located(model.location):
         return build(
             model.graph,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.ir.types import TensorType
 from isthmus.model import Model
 from isthmus.package import Package
@@ -76,13 +75,7 @@ class DynamicPackage:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Refused: a file holds code for fixed shapes. `specialised(inputs).save(path)` saves one of them."""
-        opened = ", ".join(f"'{port.name}' [{', '.join(map(str, port.shape or ()))}]" for port in self.inputs)
-        raise UnsupportedError(
-            f"a package file holds code for fixed shapes, and the model leaves {', '.join(self.model.symbols)} open"
-            f" in {opened}",
-            location=self.model.location or str(path),
-            hint="give shapes= (--shapes NAME=...) for its inputs",
-        )
+        self.model.require_bound()
 
 
 def _ports(types: Mapping[str, Any]) -> tuple[Port, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from isthmus import registry
 from isthmus.compiler.diagnostics import UnsupportedError
-from isthmus.compiler.ir.dims import symbols
+from isthmus.compiler.ir.dims import Dim, substitute, symbols
 from isthmus.compiler.ir.graph import Graph
 from isthmus.compiler.ir.text import print_graph
 from isthmus.compiler.ir.types import TensorType
@@ -79,6 +79,22 @@ class Model:
                 hint="give shapes= where the model is read",
             )
         return Model(self.rebind(shapes), self.location, self.digest, self.rebind)
+
+    def require_bound(self) -> None:
+        """UnsupportedError, with shapes that would do, where the shapes of a run's inputs decide dimensions."""
+        if not self.symbols:
+            return
+        opened = {name: type for name, type in self.inputs.items() if isinstance(type, TensorType) and not type.is_static}
+        listed = ", ".join(f"'{name}' {type}" for name, type in opened.items())
+        examples = []
+        for name, type in opened.items():
+            ones: dict[str, Dim] = dict.fromkeys(self.symbols, 1)
+            examples.append(f"{name}={','.join(str(substitute(dim, ones)) for dim in type.shape)}")
+        raise UnsupportedError(
+            f"code is made for fixed shapes, and {', '.join(self.symbols)} is open in {listed}",
+            location=self.location or self.graph.name,
+            hint=f"give shapes=, such as --shapes {' --shapes '.join(examples)}",
+        )
 
     def __str__(self) -> str:
         return self.text

@@ -51,6 +51,21 @@ class Package:
         """Name, dtype and shape of each output, in order."""
         return self.artefact.program.outputs
 
+    @cached_property
+    def graph(self) -> "Model":
+        """The graph as compiled, which the package must equal; read from the package where it was loaded from a file.
+
+        Raises:
+            CompileError: the package was stripped of its constants.
+        """
+        if self._model is not None:
+            return self._model
+        from isthmus.compiler import stored_graph
+        from isthmus.model import Model
+
+        artefact = self.artefact
+        return Model(stored_graph.from_entries(artefact.entry, artefact.names, artefact.location), artefact.location)
+
     def run(self, inputs: Inputs, threads: int | None = None) -> dict[str, Any]:
         """Outputs by name, arrays that belong to the caller; see `runtime.Executable.run` for the errors.
 

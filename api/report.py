@@ -1,0 +1,86 @@
+"""`check`: everything that stands between a model and a target, found without generating code."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from isthmus.compiler.diagnostics import IsthmusError, Problem
+from isthmus.compiler.passes.form import form
+from isthmus.compiler.passes.plan import HostStep, Preferences
+from isthmus.compiler.pipeline import optimise
+from isthmus.model import Model, Shapes, read
+from isthmus.targets import find_backend
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found. `problems` stop a compilation; `fallbacks` are nodes that would run by their reference meaning,
+    slowly but rightly, each with the reason; `open` names dimensions that are known at run time only."""
+
+    model: str
+    target: str
+    problems: tuple[Problem, ...] = ()
+    fallbacks: tuple[Problem, ...] = ()
+    open: tuple[str, ...] = ()
+    nodes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the model compiles."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {"ok": self.ok, **asdict(self)}
+
+    def __str__(self) -> str:
+        if not self.ok:
+            count = len(self.problems)
+            head = f"{self.model} does not compile for {self.target}: {count} problem{'s' * (count > 1)}"
+            return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
+        lines = [f"{self.model} compiles for {self.target}: {self.nodes} nodes"]
+        if self.open:
+            lines.append(
+                f"  {', '.join(self.open)} known at run time only: compiled then for each new shape; bind with shapes="
+            )
+        if self.fallbacks:
+            lines.append(f"  {len(self.fallbacks)} of them run by their reference meaning, slowly:")
+        return "\n".join([*lines, *(f"    {problem}" for problem in self.fallbacks)])
+
+
+def check(
+    source: Any, target: str = "cpu", *, shapes: Shapes | None = None, options: Mapping[str, Any] | None = None
+) -> Report:
+    """Every problem of a model for a target, at once.
+
+    Args:
+        source: what `read` takes.
+        target: a registered target's name.
+        shapes: dimensions of inputs by name; see `read`.
+        options: the target's own options; see `compile`.
+    """
+    problems: list[Problem] = []
+    name, fallbacks, model = str(getattr(source, "location", source)), (), None
+    try:
+        backend = find_backend(target)
+    except IsthmusError as error:
+        problems += error.problems
+    try:
+        model = read(source, shapes)
+        name = model.location
+        if not problems and not model.symbols:
+            fallbacks = _fallbacks(model, backend, options or {})
+    except IsthmusError as error:
+        problems += error.problems
+    nodes = 0 if model is None else sum(node.op not in ("input", "constant") for node in model.graph.nodes)
+    return Report(name, str(target), tuple(problems), fallbacks, () if model is None else model.symbols, nodes)
+
+
+def _fallbacks(model: Model, backend: Any, options: Mapping[str, Any]) -> tuple[Problem, ...]:
+    graph, _ = optimise(model.graph)
+    plan = form(graph, lambda node: backend.refusals(node, options), Preferences())
+    return tuple(
+        Problem(str(step.node.location), f"{step.node.op}: {step.reason}")
+        for step in plan.steps
+        if isinstance(step, HostStep)
+    )
