@@ -11,7 +11,7 @@ from .ops import host
 from .passes.plan import Array, KernelStep, Plan
 from .passes.plan import HostStep as PlannedHostStep
 from .target.backend import Arena, Call, Compiled, Constant, External, Placed
-from .tile.stage import OUTPUT
+from .tile.stage import OUTPUT, Buffer
 
 Names = tuple[tuple[str, ...], tuple[str, ...]]
 """Input names and output names."""
@@ -35,13 +35,14 @@ def segments(plan: Plan) -> list[list[KernelStep]]:
 
 def call(step: KernelStep, plan: Plan) -> Call:
     """A kernel step with every buffer placed."""
-    operands = {buffer: _placed(plan.arrays[name]) for buffer, name in step.arrays.items()}
+    operands = {name: _placed(plan.arrays[array], step.kernel.buffer(name)) for name, array in step.arrays.items()}
     return Call(step.kernel, operands, step.location, str(step.location) or step.kernel.name)
 
 
-def _placed(array: Array) -> Placed:
+def _placed(array: Array, buffer: Buffer) -> Placed:
     if array.place == "constant":
-        return Constant(array.content, (array.value.node.attributes["value"], array.layout))
+        content = array.content.reshape(buffer.shape)  # type: ignore[arg-type]
+        return Constant(content, (array.value.node.attributes["value"], array.layout))
     return Arena(array.offset) if array.place == "arena" else External(array.name)
 
 

@@ -10,7 +10,7 @@ from ..runtime.manifest import Manifest
 from . import assemble, stored_graph
 from .diagnostics import Problem, UnsupportedError
 from .ir.graph import Graph, Node
-from .passes import PASSES
+from .passes import GRAPH_PASSES
 from .passes.form import form
 from .passes.plan import HostStep, Plan, Preferences
 from .target.backend import Backend, Compiled, KernelReport, KernelsRefused
@@ -48,7 +48,7 @@ class Built:
 def optimise(graph: Graph, observe: Observer | None = None) -> tuple[Graph, dict[str, Mapping[str, int]]]:
     """All graph passes in order; `observe(pass name, graph, rule hits)` is called after each."""
     hits: dict[str, Mapping[str, int]] = {}
-    for step in PASSES:
+    for step in GRAPH_PASSES:
         result = step.run(graph)
         graph = result.graph
         hits[step.name] = Counter(hits.get(step.name, {})) + Counter(result.hits)
@@ -69,7 +69,7 @@ def build(
 ) -> Built:
     """Compile a graph with static shapes for one backend; UnsupportedError names what can't be compiled."""
     graph, hits = optimise(graph, observe)
-    plan, compiled = _form_and_compile(graph, backend, options)
+    plan, compiled, refused = _form_and_compile(graph, backend, options)
     program, entries = assemble.program(plan, backend.name, compiled, (graph.input_names, graph.output_names))
     source = stored_graph.to_entries(graph)
     entries |= stored_graph.without_constants(source) if options.strip else source
@@ -83,9 +83,9 @@ def build(
             "preferences": asdict(options.preferences),
             **_plain(options.device),
         },
-        passes=tuple(step.name for step in PASSES),
+        passes=tuple(step.name for step in GRAPH_PASSES),
         features={backend.name: list(compiled.features)},
-        fallbacks=tuple(_fallback(step) for step in plan.steps if isinstance(step, HostStep)),
+        fallbacks=tuple(_fallback(step, refused) for step in plan.steps if isinstance(step, HostStep)),
     )
     return Built(Artefact(manifest, program, entries), graph, plan, compiled, hits)
 
@@ -94,23 +94,26 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
 
-def _fallback(step: HostStep) -> str:
-    return f"{step.node.location or step.node.op}: {step.node.op}: {step.reason}"
+def _fallback(step: HostStep, reasons: Mapping[Node, str]) -> str:
+    why = reasons.get(step.node) or step.reason
+    return f"{step.node.location or step.node.op}: {step.node.op}: {why}"
 
 
-def _form_and_compile(graph: Graph, backend: Backend, options: Options) -> tuple[Plan, Compiled]:
+def _form_and_compile(graph: Graph, backend: Backend, options: Options) -> tuple[Plan, Compiled, dict[Node, str]]:
     """Kernels that the backend refuses after fusion run unfused by their meaning: form again without their nodes."""
     refused: dict[Node, str] = {}
 
-    def refusals(node: Node) -> list[str]:
-        return [refused[node]] if node in refused else backend.refusals(node, options.device)
+    def supports(node: Node) -> bool:
+        if node not in refused and (reasons := backend.refusals(node, options.device)):
+            refused[node] = "; ".join(reasons)
+        return node not in refused
 
     for _ in range(_ATTEMPTS):
-        plan = form(graph, refusals, options.preferences)
+        plan = form(graph, supports, options.preferences)
         segments = assemble.segments(plan)
         calls = [[assemble.call(step, plan) for step in segment] for segment in segments]
         try:
-            return plan, backend.compile(calls, plan.arena_bytes, options.device)
+            return plan, backend.compile(calls, plan.arena_bytes, options.device), refused
         except KernelsRefused as problem:
             steps = [step for segment in segments for step in segment]
             for number, reason in problem.reasons.items():
