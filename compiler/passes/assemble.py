@@ -1,0 +1,114 @@
+"""From formed entries to a plan: kernels over memory, arrays, lifetimes, and where everything lies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
+
+from ..ir.graph import Graph, Value
+from ..ir.types import TensorType
+from .draft import Draft, Drafting
+from .layout import Layouts, choose
+from .memory import Block, arrange
+from .physical import Placed, physical
+from .plan import Array, HostStep, KernelStep, Layout, Place, Plan, Preferences, Step
+
+
+def assemble(
+    graph: Graph,
+    names: Mapping[Value, str],
+    entries: Sequence[Draft | HostStep],
+    drafting: Drafting,
+    preferences: Preferences,
+    hits: Mapping[str, int],
+) -> Plan:
+    """The plan of a graph whose entries are formed."""
+    values = {name: value for value, name in names.items()}
+    outputs = tuple(names[value] for value in graph.outputs)
+    chosen = choose(entries, values, outputs, drafting, preferences)
+    steps: list[Step] = []
+    for entry in chosen.entries:
+        if isinstance(entry, HostStep):
+            steps.append(entry)
+        elif entry.writes()[0] not in chosen.roots:
+            steps.append(_kernel_step(entry, chosen))
+    arrays = _places(graph, names, steps, outputs, chosen)
+    arrays, size = _arena(arrays, steps, outputs, chosen)
+    inputs = tuple(names[value] for value in graph.inputs)
+    return Plan(tuple(steps), arrays, inputs, outputs, size, dict(hits))
+
+
+def _kernel_step(draft: Draft, chosen: Layouts) -> KernelStep:
+    placed = {
+        name: Placed(
+            chosen.layouts[name],
+            chosen.values[name].type.static_shape,
+            chosen.values[name].dtype,
+            chosen.values[name].constant is not None,
+        )
+        for name in (*draft.reads(), *draft.writes())
+    }
+    kernel, behind = physical(draft, placed)
+    ops = dict.fromkeys(node.op.rpartition(".")[2] for node in draft.nodes)
+    kernel = replace(kernel, name="+".join(list(ops)[:6]))
+    return KernelStep(kernel, {b: chosen.roots.get(n, n) for b, n in behind.items()}, draft.nodes)
+
+
+def _used(step: Step) -> tuple[list[str], list[str]]:
+    """The arrays that a step reads and those that it writes."""
+    if isinstance(step, HostStep):
+        return [name for name in step.operands if name is not None], list(step.results)
+    written = {buffer.name for buffer in step.kernel.role("output")}
+    reads = [array for buffer, array in step.arrays.items() if buffer not in written]
+    return reads, [array for buffer, array in step.arrays.items() if buffer in written]
+
+
+def _places(
+    graph: Graph, names: Mapping[Value, str], steps: Sequence[Step], outputs: Sequence[str], chosen: Layouts
+) -> dict[str, Array]:
+    """All arrays, those of the arena without their offsets."""
+    inputs = {names[value] for value in graph.inputs}
+    hosted = {name for step in steps if isinstance(step, HostStep) for name in step.results}
+    used = dict.fromkeys(names[value] for value in graph.inputs)
+    for step in steps:
+        reads, writes = _used(step)
+        used.update(dict.fromkeys([*reads, *writes]))
+    used.update(dict.fromkeys(outputs))
+    arrays = {}
+    for name in used:
+        value = chosen.values[name]
+        place: Place = "arena"
+        if value.constant is not None:
+            place = "constant"
+        elif name in inputs:
+            place = "input"
+        elif name in hosted:
+            place = "host"
+        elif name in outputs:
+            place = "output"
+        layout = chosen.layouts.get(name, Layout((), ()))
+        arrays[name] = Array(name, value, layout, place)
+    return arrays
+
+
+def _arena(
+    arrays: dict[str, Array], steps: Sequence[Step], outputs: Sequence[str], chosen: Layouts
+) -> tuple[dict[str, Array], int]:
+    """The arrays with offsets, and the size of the arena."""
+    lives: dict[str, tuple[int, int]] = {}
+    for n, step in enumerate(steps):
+        for group in _used(step):
+            for name in group:
+                root = chosen.roots.get(name, name)
+                lives[root] = (lives.get(root, (n, n))[0], n)
+    blocks = []
+    for name, (first, last) in lives.items():
+        array = arrays[name]
+        if array.place == "arena":
+            key = (array.shape, array.layout, array.dtype) if array.layout.has_halo else None
+            blocks.append(Block(name, array.bytes, first, last, key))
+    offsets, size = arrange(blocks)
+    placed = {}
+    for name, array in arrays.items():
+        root = chosen.roots.get(name, name)
+        placed[name] = replace(array, offset=offsets[root]) if root in offsets else array
+    return placed, size
