@@ -1,6 +1,7 @@
 """The reference interpreter: runs a graph node by node through the ops' numpy meanings."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from ..diagnostics import CompileError, Problem
 from ..ir.dims import Expr, substitute, symbols
 from ..ir.graph import Graph, Value
-from ..ir.types import TensorType
+from ..ir.types import TensorType, Type
 from .engine import get
 
 
@@ -25,7 +26,7 @@ def run_graph(graph: Graph, arguments: Sequence[Any], extents: Mapping[str, int]
             values[node.result] = node.attributes["value"].array
             continue
         operands = [None if v is None else values[v] for v in node.operands]
-        regions = [_callable(region, known) for region in node.regions]
+        regions = [Body(region, known) for region in node.regions]
         attributes = {name: _specialised(value, known) for name, value in node.attributes.items()}
         results = get(node.op).evaluate(*operands, regions=regions, **attributes)
         for result, value in zip(node.results, results, strict=True):
@@ -34,8 +35,19 @@ def run_graph(graph: Graph, arguments: Sequence[Any], extents: Mapping[str, int]
     return [values[output] for output in graph.outputs]
 
 
-def _callable(region: Graph, known: dict[str, int]) -> Any:
-    return lambda *arguments: run_graph(region, arguments, known)
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A region as an op's meaning calls it, and the types of its results; `extents` are those of outer symbols."""
+
+    region: Graph
+    extents: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def types(self) -> tuple[Type, ...]:
+        return tuple(value.type for value in self.region.outputs)
+
+    def __call__(self, *arguments: Any) -> list[Any]:
+        return run_graph(self.region, arguments, self.extents)
 
 
 def _learn(value: Value, array: Any, known: dict[str, int]) -> None:
