@@ -157,11 +157,15 @@ class _Builder(lark.Transformer):
     # attributes
 
     def attributes(self, children: list[Any]) -> dict[str, Any]:
-        return dict(_present(children))
+        found: dict[str, Any] = {}
+        for name, value in _present(children):
+            if name in found:
+                _refuse(name, f"attribute '{name}' is given twice")
+            found[str(name)] = None if value is _ABSENT else value
+        return found
 
-    def attribute(self, children: list[Any]) -> tuple[str, Any]:
-        # an attribute's value None stands as itself here: `none` is the only way to write it
-        return str(children[0]), None if children[1] is _ABSENT else children[1]
+    def attribute(self, children: list[Any]) -> tuple[Any, Any]:
+        return children[0], children[1]
 
     def group(self, children: list[Any]) -> tuple[Any, ...]:
         return tuple(None if child is _ABSENT else child for child in _present(children))

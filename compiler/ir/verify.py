@@ -45,7 +45,7 @@ def _graph_problems(graph: Graph, lookup: Lookup, where: str) -> Iterator[Proble
         for message in _node_problems(node, inputs, lookup):
             yield Problem(str(node.location) or f"{where}:{node.op}", message)
         for number, region in enumerate(node.regions):
-            yield from _graph_problems(region, lookup, f"{node.location or where}:{node.op}.{number}")
+            yield from _graph_problems(region, lookup, f"{str(node.location) or where}:{node.op}.{number}")
 
 
 def _node_problems(node: Node, inputs: set[Value], lookup: Lookup) -> Iterator[str]:
