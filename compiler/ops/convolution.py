@@ -4,14 +4,14 @@ Floats narrower than f32 are multiplied and summed in f32, and rounded once.
 """
 
 from math import gcd
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..diagnostics import TypeRuleError
 from ..ir.dims import Dim, ceildiv, floordiv, product
 from ..ir.types import TensorType
-from ..tile.stage import Affine, Load, Number
+from ..tile.stage import Affine, Load
 from ..tile.writer import Ref, Stages
 from .contract import CONTRACTION
 from .engine import Cost, case, op
@@ -38,43 +38,54 @@ def _conv_cost(
     return Cost(macs=results[0].elements * product(w.shape[1:]))
 
 
-def conv_reads(
-    s: Stages, x: Ref, w: Ref, *, strides, pads, dilations, groups, fill: Number = 0
-) -> tuple[Load, Load, Load, list[Affine]] | None:
-    """What every convolution multiplies, x's element and w's, the element of the result that takes their sum, and its
-    dims; None for groups of channels that are not numbers. `fill` is what x holds in its padding."""
-    if groups > 1 and not all(isinstance(extent, int) for extent in w.shape[:2]):
-        return None  # a group's first channel is a number times the group's index
+class Products(NamedTuple):
+    """What a convolution multiplies and sums: an element of x and of w, its place in the result, and the dims of that.
+
+    `output` is the index of the output channel.
+    """
+
+    source: Load
+    weight: Load
+    target: Load
+    output: Affine
+    dims: list[Affine]
+
+
+def conv_products(
+    s: Stages, x: Ref, w: Ref, *, strides, pads, dilations, groups, fill: float = 0
+) -> Products | None:
+    """New dims for a convolution; None for groups of channels that are not numbers. `fill` is what x is padded with."""
     batch, outer, *extents = s.results[0].shape
     per_group = w.shape[1]
     (b,) = s.dims(batch)
     if groups == 1:
         (o,) = s.dims(outer)
-        g, output = Affine(), o
-    else:
+        group, output, first = [], o, Affine()
+    elif isinstance(outer, int) and isinstance(per_group, int):
         g, o = s.dims(groups, outer // groups)
-        output = g * (outer // groups) + o
+        group, output, first = [g], g * (outer // groups) + o, g * per_group
+    else:
+        return None
     positions = s.dims(*extents)
     taps = s.reduce(*w.shape[2:])
     (c,) = s.reduce(per_group)
-    channel = g * per_group + c if groups > 1 else c
     window = Window(w.shape[2:], strides, dilations, padding_of(pads))
-    source = window.read(s, x, (b, channel), positions, taps, fill)
+    source = window.read(s, x, (b, first + c), positions, taps, fill)
     target = s.results[0].at(b, output, *positions)
-    return source, w.at(output, c, *taps), target, [b, *([g] if groups > 1 else []), o, *positions]
+    return Products(source, w.at(output, c, *taps), target, output, [b, *group, o, *positions])
 
 
 def _conv_stages(s: Stages, x: Ref, w: Ref, bias: Ref | None, **attributes: Any) -> Any:
-    reads = conv_reads(s, x, w, **attributes)
-    if reads is None:
+    products = conv_products(s, x, w, **attributes)
+    if products is None:
         return NotImplemented
-    source, weight, target, axes = reads
     dtype = wide(x.dtype)
-    element = source.cast(dtype) * weight.cast(dtype)
+    element = products.source.cast(dtype) * products.weight.cast(dtype)
     if bias is None:
-        s.store(target, element, "sum")
+        s.store(products.target, element, "sum")
     else:
-        s.store(target, s.total("sum", element, axes) + bias.at(target.access.index[1]).cast(dtype))
+        total = s.total("sum", element, products.dims)
+        s.store(products.target, total + bias[products.output].cast(dtype))
     return None
 
 

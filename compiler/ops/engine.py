@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..diagnostics import TypeRuleError, located
-from ..ir.dims import Dim, Expr
+from ..ir.dims import Dim
 from ..ir.graph import Attribute, Graph, Node, Tensor, Value, constant
 from ..ir.location import here
 from ..ir.types import DType, TensorType, Type
@@ -293,9 +293,17 @@ def _matches(value: Any, annotation: Any) -> bool:
 
 
 def spell(annotation: Any) -> str:
-    if annotation in (Expr, DType, Tensor):
+    """An attribute's type as users read it: `tuple[int, ...]`, `dim`, `dtype`."""
+    if annotation in (DType, Tensor):
         return annotation.__name__.lower()
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+    if annotation is Ellipsis or annotation is type(None):
+        return "..." if annotation is Ellipsis else "None"
+    options = [spell(option) for option in typing.get_args(annotation)]
+    if typing.get_origin(annotation) is tuple:
+        return f"tuple[{', '.join(options)}]"
+    if "Expr" in options:  # a Dim: an int or an expression over symbols
+        options = ["dim", *(option for option in options if option not in ("int", "Expr"))]
+    return " | ".join(options) or getattr(annotation, "__name__", str(annotation))
 
 
 def parse_type(text: str) -> TensorType:

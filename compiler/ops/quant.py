@@ -13,7 +13,7 @@ from ..ir.types import DTYPES, DType, TensorType, bf16, dtype_of, f16, f32, i8, 
 from ..tile.stage import Affine, Const, Expr, apply, lift, select
 from ..tile.writer import Ref, Stages
 from .contract import matmul_type
-from .convolution import conv, conv_reads, conv_type
+from .convolution import conv, conv_products, conv_type
 from .engine import Cost, Tolerance, case, op
 from .math import cast, cast_body
 from .rules import check_axis, differ, only, wide, widen
@@ -388,12 +388,12 @@ def _conv_stages(s: Stages, x: Ref, w: Ref, x_zero: Ref | None, w_zero: Ref | No
         shifted = s.local(x.shape, i32)
         s.store(shifted[index], _shifted(x[index], x_zero))
         x, x_zero = shifted, None
-    reads = conv_reads(s, x, w, fill=fill, **attributes)
-    if reads is None:
+    products = conv_products(s, x, w, fill=fill, **attributes)
+    if products is None:
         return NotImplemented
-    source, weight, target, _ = reads
-    output = target.access.index[1:2] if w_zero is not None and w_zero.rank else ()
-    s.store(target, _shifted(source, x_zero) * _shifted(weight, w_zero, *output), "sum")  # type: ignore[arg-type]
+    output = (products.output,) if w_zero is not None and w_zero.rank else ()
+    left, right = _shifted(products.source, x_zero), _shifted(products.weight, w_zero, *output)
+    s.store(products.target, left * right, "sum")
     return None
 
 

@@ -8,7 +8,7 @@ from ..diagnostics import TypeRuleError
 from ..ir.dims import Dim
 from ..ir.types import DType, TensorType, f16, f32, f64, i32, i64
 from .engine import case, op
-from .rules import only, widen
+from .rules import numbers, only, widen
 
 
 def _filled_type(*, shape: tuple[Dim, ...], dtype: DType, **_: Any) -> TensorType:
@@ -27,7 +27,7 @@ def uniform(
     *, shape: tuple[Dim, ...], dtype: DType, low: float = 0.0, high: float = 1.0, seed: int | None = None
 ):
     """Independent values, uniform between low and high."""
-    return np.asarray(np.random.default_rng(seed).uniform(low, high, shape)).astype(dtype.numpy)
+    return np.asarray(np.random.default_rng(seed).uniform(low, high, numbers(shape))).astype(dtype.numpy)
 
 
 @op(
@@ -45,7 +45,7 @@ def normal(
     seed: int | None = None,
 ):
     """Independent values, normal with the mean and standard deviation given."""
-    return np.asarray(np.random.default_rng(seed).normal(mean, deviation, shape)).astype(dtype.numpy)
+    return np.asarray(np.random.default_rng(seed).normal(mean, deviation, numbers(shape))).astype(dtype.numpy)
 
 
 def _bernoulli_type(p: TensorType, *, dtype: DType, seed: int | None) -> TensorType:

@@ -1,14 +1,15 @@
 """Reductions over axes, positions of extremes, and cumulative sums and products."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..diagnostics import TypeRuleError
-from ..ir.dims import Dim, product
+from ..ir.dims import Dim
 from ..ir.types import TensorType, boolean, dtype_of, i64
-from ..tile.stage import Affine, Const, Expr, apply, lift, select
+from ..tile.stage import Affine, apply, lift, select
 from ..tile.writer import Ref, Stages
 from .engine import Cost, Op, Sample, Tolerance, case, op
 from .math import EXTREME
@@ -135,9 +136,9 @@ def min_of(x, *, axes: tuple[int, ...], keepdims: bool = True):
 def _mean_stages(s: Stages, x: Ref, *, axes: tuple[int, ...], keepdims: bool) -> None:
     index, kept = axis_index(s, x, axes)
     target = s.results[0][spread(kept, x.rank, axes, keepdims)]
-    total = s.total("sum", x[index].cast(wide(x.dtype)), kept) if axes else x[index].cast(wide(x.dtype))
-    known = product(x.shape[axis] for axis in axes if isinstance(x.shape[axis], int))
-    count: Expr = Const(known, total.dtype)
+    element = x[index].cast(i64 if x.dtype.is_integer else wide(x.dtype))
+    total = s.total("sum", element, kept) if axes else element
+    count = lift(prod(extent for axis in axes if isinstance(extent := x.shape[axis], int)), total.dtype)
     for axis in axes:
         if not isinstance(x.shape[axis], int):
             count = count * extent_value(s, x, axis).cast(total.dtype)
@@ -158,12 +159,13 @@ def _mean_stages(s: Stages, x: Ref, *, axes: tuple[int, ...], keepdims: bool) ->
         case("bf16[5, 9]", axes=(0, 1), keepdims=False),
         case("f32[3]", axes=()),
         case("i32[3, 5]", axes=(1,)),
+        case("u8[300]", axes=(0,)),
         case(EXTREME[1:3], axes=(0,)),
     ),
 )
 def mean(x, *, axes: tuple[int, ...], keepdims: bool = True):
-    """The sum over the axes divided by how many values it has; integers truncate towards zero."""
-    wider = widen(x)
+    """The sum over the axes divided by how many values it has; integers are summed in i64, the mean truncated."""
+    wider = x.astype(np.int64) if x.dtype.kind in "iu" else widen(x)
     total = np.sum(wider, axis=axes, keepdims=keepdims, dtype=wider.dtype)
     count = int(np.prod([x.shape[axis] for axis in axes]))
     return np.asarray(SCALARS["div"].numpy(total, total.dtype.type(count))).astype(x.dtype)
@@ -181,7 +183,7 @@ def _position(name: str, combine: str) -> Callable[[Callable[..., Any]], Op]:
 
     def stages(s: Stages, x: Ref, *, axis: int, keepdims: bool, select_last: bool) -> None:
         index, kept = axis_index(s, x, (axis,))
-        value = x[index]
+        value = x[index].cast(wide(x.dtype))
         found = value.equals(s.total(combine, value, kept))
         if x.dtype.is_float:
             found = apply("or", found, apply("isnan", value, dtype=boolean))
@@ -242,12 +244,12 @@ def _cumulative(name: str, combine: str, neutral: int) -> Callable[[Callable[...
         index = [s.dims(dim)[0] for dim in x.shape]
         step = s.scan(extent)
         back = 1 if reverse else -1
-        index[axis] = extent - 1 - step if reverse else step
+        index[axis] = extent - 1 - step if reverse and isinstance(extent, int) else step
         earlier = [*index[:axis], index[axis] + back, *index[axis + 1 :]]
         y = s.results[0]
-        before = y.at(*earlier, fill=neutral)
+        before = y.at(*earlier, fill=neutral).cast(wide(x.dtype))
         value = x.at(*(earlier if exclusive else index), fill=neutral if exclusive else None)
-        s.store(y[tuple(index)], apply(combine, before, value))
+        s.store(y[tuple(index)], apply(combine, before, value.cast(wide(x.dtype))))
         return None
 
     return op(

@@ -144,6 +144,14 @@ def pointwise(body: Callable[..., Expr], widened: bool = True) -> Callable[..., 
     return stages
 
 
+def numbers(dims: Sequence[Dim]) -> tuple[int, ...]:
+    """Dimensions as ints, for a numpy meaning: ValueError if the interpreter has not bound a symbol."""
+    for dim in dims:
+        if not isinstance(dim, int):
+            raise ValueError(f"the dimension {dim} is not known")
+    return tuple(dims)  # type: ignore[arg-type]
+
+
 def extent_value(s: Stages, ref: Ref, axis: int) -> Expr:
     """An extent as an i64 value; a symbolic one, which no expression can name, as its last index plus 1."""
     extent = ref.shape[axis]

@@ -128,7 +128,7 @@ def _erase_type(sequence: SequenceType, position: TensorType | None = None) -> S
 @op("sequence.erase", infer=_erase_type, samples=(case(_PAIR), case(_PAIR, np.int64(0))))
 def erase(sequence, position=None):
     """The sequence without the element at a position, or without the last."""
-    place = _place(np.int64(-1) if position is None else position, len(sequence))
+    place = _place(np.array(-1) if position is None else position, len(sequence))
     return [x for n, x in enumerate(sequence) if n != place]
 
 

@@ -14,7 +14,7 @@ from ..ir.types import TensorType, boolean, i64
 from ..tile.stage import Affine, Expr, Load, apply, lift, select
 from ..tile.writer import Ref, Stages
 from .engine import Cost, case, op
-from .rules import broadcast_shapes, check_axis, extent_value, same_dtype
+from .rules import broadcast_shapes, check_axis, extent_value, numbers, same_dtype
 
 
 def free(results: tuple[TensorType, ...], *_: Any, **__: Any) -> Cost:
@@ -70,12 +70,12 @@ def _reshape_stages(s: Stages, x: Ref, *, shape: tuple[Dim, ...]) -> Any:
         return NotImplemented
     parts, *groups = refined
     index = s.dims(*reversed(parts))[::-1]
-    coordinates = []
-    for group in groups:
-        coordinates.append([join([index[n] for n in axis], [parts[n] for n in axis]) for axis in group])
-        if None in coordinates[-1]:
-            return NotImplemented
-    s.store(y.at(*coordinates[1]), x.at(*coordinates[0]))
+    source, target = (
+        [join([index[n] for n in axis], [parts[n] for n in axis]) for axis in g] for g in groups
+    )
+    if None in source or None in target:
+        return NotImplemented
+    s.store(y.at(*target), x.at(*source))  # type: ignore[arg-type]
     return None
 
 
@@ -107,7 +107,7 @@ def join(index: Sequence[Affine], extents: Sequence[Dim]) -> Affine | None:
 )
 def reshape(x, *, shape: tuple[Dim, ...]):
     """The elements of x in row-major order under another shape."""
-    return np.reshape(x, shape)
+    return np.reshape(x, numbers(shape))
 
 
 def _transpose_type(x: TensorType, *, perm: tuple[int, ...]) -> TensorType:
@@ -160,10 +160,11 @@ def _slice_type(
 def _slice_stages(
     s: Stages, x: Ref, *, starts: tuple[Dim, ...], sizes: tuple[Dim, ...], steps: tuple[int, ...]
 ) -> Any:
-    if not all(isinstance(start, int) for start in starts):
+    offsets = [start for start in starts if isinstance(start, int)]
+    if len(offsets) < len(starts):
         return NotImplemented
     index = s.dims(*sizes)
-    s.store(s.results[0][index], x.at(*(i * step + start for i, start, step in zip(index, starts, steps))))
+    s.store(s.results[0][index], x.at(*(i * step + offset for i, offset, step in zip(index, offsets, steps))))
     return None
 
 
@@ -182,7 +183,8 @@ def _slice_stages(
 )
 def slice_of(x, *, starts: tuple[Dim, ...], sizes: tuple[Dim, ...], steps: tuple[int, ...]):
     """Every step-th element from `starts`, `sizes` of them: y[i] = x[start + i * step] on each axis."""
-    index = [start + np.arange(size) * step for start, size, step in zip(starts, sizes, steps)]
+    bounds = zip(numbers(starts), numbers(sizes), steps)
+    index = [start + np.arange(size) * step for start, size, step in bounds]
     return x[np.ix_(*index)] if index else x
 
 
@@ -208,12 +210,15 @@ def _concat_type(*xs: TensorType, axis: int) -> TensorType:
 def _concat_stages(s: Stages, *xs: Ref, axis: int) -> Any:
     y, offset = s.results[0], 0
     for x in xs:
-        if not isinstance(offset, int):
-            return NotImplemented
         if x.shape[axis] != 0:
             index = s.dims(*x.shape)
-            s.store(y.at(*(part + offset if n == axis else part for n, part in enumerate(index))), x[index])
-        offset = offset + x.shape[axis]
+            place = list(index)
+            place[axis] = place[axis] + offset
+            s.store(y.at(*place), x[index])
+        extent = x.shape[axis]
+        if not isinstance(extent, int):
+            return None if x is xs[-1] else NotImplemented  # nothing may follow what has no known end
+        offset += extent
     return None
 
 
@@ -363,7 +368,7 @@ def _expand_stages(s: Stages, x: Ref, *, shape: tuple[Dim, ...]) -> None:
 )
 def expand(x, *, shape: tuple[Dim, ...]):
     """x repeated by numpy broadcasting with `shape`; an axis of x stays where `shape` has 1."""
-    return np.broadcast_to(x, np.broadcast_shapes(x.shape, shape))
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, numbers(shape)))
 
 
 def _tile_type(x: TensorType, *, repeats: tuple[int, ...]) -> TensorType:
@@ -373,13 +378,15 @@ def _tile_type(x: TensorType, *, repeats: tuple[int, ...]) -> TensorType:
 
 
 def _tile_stages(s: Stages, x: Ref, *, repeats: tuple[int, ...]) -> Any:
-    if any(count > 1 and not isinstance(dim, int) for dim, count in zip(x.shape, repeats)):
-        return NotImplemented
     index = s.dims(*x.shape)
-    target = [
-        i if count == 1 else s.dims(count)[0] * dim + i
-        for i, dim, count in zip(index, x.shape, repeats)  # type: ignore[operator]
-    ]
+    target = list(index)
+    for axis, (extent, count) in enumerate(zip(x.shape, repeats)):
+        if count == 1:
+            continue
+        if not isinstance(extent, int):
+            return NotImplemented
+        (turn,) = s.dims(count)
+        target[axis] = turn * extent + index[axis]
     s.store(s.results[0].at(*target), x[index])
     return None
 
