@@ -33,7 +33,9 @@ def _run(graph: Graph, hits: Counter[str]) -> Graph:
         if node.op == "control.if" and node.operands[0] is not None and node.operands[0].constant is not None:
             results = _inlined(node, bool(node.operands[0].constant.reshape(-1)[0]))
             hits["if(constant) => branch"] += 1
-        new.update(zip(old.results, results, strict=True))
+        for before, after in zip(old.results, results, strict=True):
+            new[before] = after
+            renewal.learn(before.type, after.type)
     if all(new[value] is value for value in graph.outputs):
         return graph
     return graph.replace([new[value] for value in graph.outputs])

@@ -48,7 +48,9 @@ class Fold:
             results = self.fold(node)
             if results != node.results:
                 hits[f"fold {node.op}"] += 1
-            new.update(zip(old.results, results, strict=True))
+            for before, after in zip(old.results, results, strict=True):
+                new[before] = after
+                renewal.learn(before.type, after.type)
         if all(new[value] is value for value in graph.outputs):
             return graph
         return graph.replace([new[value] for value in graph.outputs])

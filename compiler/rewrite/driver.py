@@ -66,6 +66,7 @@ class _Sweep:
             results = self.settle(node)
             for before, after in zip(old.results, results, strict=True):
                 new[before] = after
+                self.renewal.learn(before.type, after.type)
                 self.uses[after] += readers[before]
         if all(new[value] is value for value in self.graph.outputs):
             return self.graph
