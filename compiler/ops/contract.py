@@ -158,9 +158,10 @@ def _einsum_stages(s: Stages, *operands: Ref, equation: str) -> None:
         case("f64[4, 5]", "f64[5, 3]", "f64[3, 2]", equation="ij,jk,kl->li"),
         case("f32[5, 5, 3]", equation="iik->k"),
         case("i32[4, 3]", equation="ij->ji"),
+        case("f32[4, 3]", "f32[3, 2]", equation="ij, jk ->"),
     ),
 )
 def einsum(*operands, equation: str):
     """Einstein summation in numpy's notation; axes of extent 1 broadcast, a label used twice takes a diagonal."""
     out = np.einsum(equation.replace(" ", ""), *map(widen, operands), optimize=len(operands) > 1)
-    return np.ascontiguousarray(out).astype(operands[0].dtype, copy=False)
+    return np.asarray(out).astype(operands[0].dtype, copy=False)
