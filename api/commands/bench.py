@@ -1,0 +1,54 @@
+"""The verb bench: how long a model takes, from arrays in memory to arrays in memory."""
+
+from typing import Any
+
+import click
+
+from isthmus.commands import options
+from isthmus.commands.options import Settings, common
+
+
+@click.command()
+@click.argument("file")
+@options.target
+@options.shapes
+@click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Measured runs.")
+@click.option("--input", "inputs", type=click.Path(), multiple=True, help="As for `run`; by default random arrays.")
+@options.threads
+@options.backend_options
+@common
+def bench(
+    settings: Settings,
+    file: str,
+    target: str,
+    shapes: Any,
+    runs: int,
+    inputs: Any,
+    threads: int | None,
+    options: Any,
+) -> None:
+    """Measure FILE, a model or a package, after two runs that are not counted."""
+    import time
+
+    from isthmus.arrays import load_arrays, random_arrays
+    from isthmus.display import is_package
+    from isthmus.measurement import measure
+    from isthmus.package import load
+    from isthmus.progress import progress
+
+    begin = time.perf_counter()
+    if is_package(file):
+        package = load(file, threads)
+    else:
+        from isthmus.compilation import compile
+        from isthmus.model import read
+
+        model = read(file, shapes)
+        model.require_bound()
+        package = compile(model, target, threads=threads, options=options)
+    ready = time.perf_counter() - begin
+    arrays = load_arrays(inputs, package.inputs) if inputs else random_arrays(package.inputs)
+    with progress("running", runs, not (settings.quiet or settings.json)) as advance:
+        times = measure(lambda: package.run(arrays), runs, advance)
+    record = {"file": file, "threads": threads, "runs": runs, "ready_seconds": ready, **times.to_json()}
+    settings.show(record, f"{file}: {times}; ready after {ready:.2f} s")

@@ -1,0 +1,127 @@
+"""Verbs on models: check, compile, explain, show."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from isthmus.commands import options
+from isthmus.commands.options import Settings, common
+from isthmus.progress import observer, progress
+
+EMITTED = ("package", "ir", "llvm", "asm", "object", "library", "executable")
+
+
+@click.command()
+@click.argument("model")
+@options.target
+@options.shapes
+@options.backend_options
+@common
+def check(settings: Settings, model: str, target: str, shapes: Any, options: Any) -> int:
+    """Tell everything in MODEL that stands against compiling it, by node, with a way out."""
+    from isthmus.report import check as find_problems
+
+    with progress(f"checking {Path(model).name}", 1, not (settings.quiet or settings.json)):
+        report = find_problems(model, target, shapes=shapes, options=options)
+    settings.show(report.to_json(), report)
+    return 0 if report.ok else 1
+
+
+@click.command()
+@click.argument("model")
+@options.target
+@click.option("-o", "--output", required=True, type=click.Path(), help="The file to write.")
+@click.option(
+    "--emit",
+    type=click.Choice(EMITTED),
+    default="package",
+    show_default=True,
+    help="What to write: a package, the graph after all passes, LLVM IR, assembly, an object file, or through the C "
+    "compiler on PATH a library with its header or an executable.",
+)
+@options.shapes
+@click.option("--precision", default="f32", show_default=True, help="What to compute in.")
+@click.option("--strip", is_flag=True, help="Leave the graph's constants out; the package gets smaller.")
+@options.backend_options
+@common
+def compile(
+    settings: Settings,
+    model: str,
+    target: str,
+    output: str,
+    emit: str,
+    shapes: Any,
+    precision: str,
+    strip: bool,
+    options: Any,
+) -> None:
+    """Compile MODEL and write the result to a file, a package by default."""
+    import time
+
+    from isthmus.compilation import build_model
+    from isthmus.compiler.pipeline import PASSES
+    from isthmus.emission import write
+    from isthmus.model import read
+    from isthmus.targets import check_precision, find_backend
+
+    check_precision(precision, None)
+    find_backend(target)
+    begin = time.perf_counter()
+    with progress(f"compiling {Path(model).name}", len(PASSES) + 2, not (settings.quiet or settings.json)) as advance:
+        bound = read(model, shapes)
+        advance("read")
+        listed = {**options, "listings": (emit,)} if emit in ("llvm", "asm") else options
+        built = build_model(bound, target, strip=strip, options=listed, observe=observer(advance))
+        advance("write")
+        written = write(built, emit, output)
+    seconds = time.perf_counter() - begin
+    record = {
+        "files": [str(path) for path in written],
+        "bytes": sum(path.stat().st_size for path in written),
+        "seconds": seconds,
+        "kernels": len(built.reports),
+        "fallbacks": list(built.artefact.manifest.fallbacks),
+    }
+    lines = [f"{', '.join(record['files'])}: {record['bytes']:,} bytes, {record['kernels']} kernels, {seconds:.2f} s"]
+    if record["fallbacks"]:
+        lines.append(f"{len(record['fallbacks'])} nodes run by their reference meaning, slowly:")
+        lines += [f"  {fallback}" for fallback in record["fallbacks"]]
+    settings.show(record, "\n".join(lines))
+
+
+@click.command()
+@click.argument("model")
+@options.target
+@click.option("--kernel", help="Only the step of that number or name, with its kernel, schedule and cost.")
+@options.shapes
+@options.backend_options
+@common
+def explain(settings: Settings, model: str, target: str, kernel: str | None, shapes: Any, options: Any) -> None:
+    """Tell where every node of MODEL runs: kernels, schedules, predicted cost, and what falls back and why."""
+    from isthmus.explanation import explain as find_out
+
+    with progress(f"compiling {Path(model).name}", 1, not (settings.quiet or settings.json)):
+        explanation = find_out(model, target, shapes=shapes, kernel=kernel, options=options)
+    settings.show(explanation.to_json(), explanation)
+
+
+@click.command()
+@click.argument("file")
+@click.option("--after", metavar="PASS", help="The graph of a model after this pass; `kernels` shows them all.")
+@options.target
+@options.shapes
+@common
+def show(settings: Settings, file: str, after: str | None, target: str, shapes: Any) -> None:
+    """Print the graph of a model or package as text."""
+    from isthmus import display
+
+    if display.is_package(file):
+        if after is not None:
+            raise click.UsageError("--after is for models; a package holds the graph after all passes")
+        record, text = display.package(file)
+    elif after is None:
+        record, text = display.model(file, shapes)
+    else:
+        record, text = display.after(file, shapes, after, target)
+    settings.show(record, text.rstrip())

@@ -1,0 +1,100 @@
+"""What the verbs share: settings, options, and how results are printed."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass
+class Settings:
+    """How to talk: JSON for machines, no progress, tracebacks."""
+
+    json: bool = False
+    quiet: bool = False
+    debug: bool = False
+
+    def show(self, record: Any, text: object) -> None:
+        """Print a result: the record as JSON, or the text for people."""
+        click.echo(json.dumps(record, indent=1) if self.json else str(text))
+
+
+class ShapeType(click.ParamType):
+    """NAME=1,3,?,S as (name, (1, 3, None, "S"))."""
+
+    name = "NAME=D,D,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[int | str | None, ...]]:
+        name, equals, dims = str(value).rpartition("=")
+        if not equals or not name:
+            self.fail(f"'{value}' names no input; write NAME=1,3,224,224", param, ctx)
+        return name, tuple(_dim(dim.strip()) for dim in dims.split(",") if dim.strip())
+
+
+class PairType(click.ParamType):
+    """NAME=VALUE as a pair."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        name, equals, text = str(value).partition("=")
+        if not equals or not name:
+            self.fail(f"'{value}' has no '='", param, ctx)
+        return name, text
+
+
+def _dim(text: str) -> int | str | None:
+    if text == "?":
+        return None
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def common(function: Function) -> Function:
+    """--json, --quiet and --debug; the verb gets the Settings as its first argument."""
+    texts = {
+        "json": "Print the result, or the errors, as JSON.",
+        "quiet": "Show no progress.",
+        "debug": "Show tracebacks.",
+    }
+    for name, text in reversed(texts.items()):
+        option = click.option(
+            f"--{name}", is_flag=True, is_eager=True, expose_value=False, callback=_set, help=text
+        )
+        function = option(function)
+    return click.pass_obj(function)
+
+
+def _set(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        setattr(context.find_root().obj, str(parameter.name), True)
+
+
+target = click.option("--target", default="cpu", show_default=True, help="What to compile for; see `isthmus targets`.")
+shapes = click.option(
+    "--shapes",
+    type=ShapeType(),
+    multiple=True,
+    callback=lambda _context, _parameter, value: dict(value),
+    help="Fix an input's shape; ? leaves a dimension as it is. Once for each input.",
+)
+backend_options = click.option(
+    "--option",
+    "options",
+    type=PairType(),
+    multiple=True,
+    callback=lambda _context, _parameter, value: dict(value),
+    help="An option of the target itself, such as level=avx2 or triple=aarch64-linux-gnu for the cpu.",
+)
+threads = click.option("--threads", type=click.IntRange(1), help="Threads to run on; by default all cores.")
+inputs = click.option(
+    "--input",
+    "inputs",
+    type=click.Path(),
+    multiple=True,
+    required=True,
+    help="An .npz file with an array for each input, or NAME=FILE.npy. May be given several times.",
+)
