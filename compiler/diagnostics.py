@@ -40,6 +40,8 @@ class UnsupportedError(CompileError):
 class VerifyError(CompileError):
     """An internal invariant does not hold; a defect of isthmus or of an out-of-tree extension."""
 
+    defect = True
+
 
 @contextmanager
 def located(location: str) -> Iterator[None]:

@@ -20,7 +20,12 @@ class Problem:
 
 
 class IsthmusError(Exception):
-    """Base of all errors that a user may see; holds one or more problems."""
+    """Base of all errors that a user may see; holds one or more problems.
+
+    `defect` marks errors that no input should cause: the fault is isthmus's own, or a plug-in's.
+    """
+
+    defect = False
 
     def __init__(self, message: str, *, location: str = "", hint: str = "", problems: Iterable[Problem] = ()):
         self.problems: tuple[Problem, ...] = tuple(problems) or (Problem(location, message, hint),)
