@@ -24,16 +24,16 @@ def assemble(
     """The plan of a graph whose entries are formed."""
     values = {name: value for value, name in names.items()}
     outputs = tuple(names[value] for value in graph.outputs)
-    chosen = choose(entries, values, outputs, drafting, preferences)
+    inputs = tuple(names[value] for value in graph.inputs)
+    chosen = choose(entries, values, inputs, outputs, drafting, preferences)
     steps: list[Step] = []
     for entry in chosen.entries:
         if isinstance(entry, HostStep):
             steps.append(entry)
-        elif entry.writes()[0] not in chosen.roots:
+        else:
             steps.append(_kernel_step(entry, chosen))
-    arrays = _places(graph, names, steps, outputs, chosen)
-    arrays, size = _arena(arrays, steps, outputs, chosen)
-    inputs = tuple(names[value] for value in graph.inputs)
+    arrays = _places(inputs, steps, outputs, chosen)
+    arrays, size = _arena(arrays, steps, chosen)
     return Plan(tuple(steps), arrays, inputs, outputs, size, dict(hits))
 
 
@@ -63,12 +63,11 @@ def _used(step: Step) -> tuple[list[str], list[str]]:
 
 
 def _places(
-    graph: Graph, names: Mapping[Value, str], steps: Sequence[Step], outputs: Sequence[str], chosen: Layouts
+    inputs: Sequence[str], steps: Sequence[Step], outputs: Sequence[str], chosen: Layouts
 ) -> dict[str, Array]:
     """All arrays, those of the arena without their offsets."""
-    inputs = {names[value] for value in graph.inputs}
     hosted = {name for step in steps if isinstance(step, HostStep) for name in step.results}
-    used = dict.fromkeys(names[value] for value in graph.inputs)
+    used = dict.fromkeys(inputs)
     for step in steps:
         reads, writes = _used(step)
         used.update(dict.fromkeys([*reads, *writes]))
@@ -91,7 +90,7 @@ def _places(
 
 
 def _arena(
-    arrays: dict[str, Array], steps: Sequence[Step], outputs: Sequence[str], chosen: Layouts
+    arrays: dict[str, Array], steps: Sequence[Step], chosen: Layouts
 ) -> tuple[dict[str, Array], int]:
     """The arrays with offsets, and the size of the arena."""
     lives: dict[str, tuple[int, int]] = {}

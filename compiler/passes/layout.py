@@ -1,33 +1,418 @@
-"""In which order the axes of each value lie in memory, which values get a halo, and which are only other views."""
+"""In which order the axes of each value lie in memory, which views are aliases, which values get a halo.
 
-from collections.abc import Mapping, Sequence
+Decided on access maps only. The innermost axis of a contraction's result is the one that its second operand, weights
+where there are any, brings along (channels last); all else follows the largest tensor that it is computed from.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
-from ..ir.graph import Value
-from .draft import Draft, Drafting
+from ..ir.graph import Node, Value
+from ..tile.stage import REDUCE, Access, Affine, Dim, Load, Lookup, Stage, dim, rewrite
+from .draft import Draft, Drafting, digits, factors, rename, view_source
+from .halo import halos
 from .plan import HostStep, Layout, Preferences
+
+Entry = Draft | HostStep
 
 
 @dataclass(frozen=True)
 class Layouts:
-    """Entries, copies at borders among them; the layout of each value in memory; what a view is a view of.
+    """Entries, copies at borders among them; the layout of each value in memory; what shares a value's memory.
 
-    `values` names also those that exist only because a value lies in memory twice.
+    `values` names also those that exist only because a value lies in memory twice. `roots` gives, for a value that has
+    no memory of its own, the one whose memory it is.
     """
 
-    entries: tuple[Draft | HostStep, ...]
+    entries: tuple[Entry, ...]
     values: Mapping[str, Value]
     layouts: Mapping[str, Layout]
     roots: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose(
-    entries: Sequence[Draft | HostStep],
+    entries: Iterable[Entry],
     values: Mapping[str, Value],
+    inputs: Sequence[str],
     outputs: Sequence[str],
     drafting: Drafting,
     preferences: Preferences,
 ) -> Layouts:
     """Layouts for all values that entries read or write."""
-    layouts = {name: Layout.plain(value.type.rank) for name, value in values.items()}
-    return Layouts(tuple(entries), values, layouts)
+    choice = _Choice(entries, values, inputs, outputs, drafting, preferences)
+    choice.orders()
+    choice.constants()
+    if preferences.halo:
+        choice.halo()
+    return Layouts(tuple(choice.entries), choice.values, choice.layouts, choice.resolved())
+
+
+class _Choice:
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        values: Mapping[str, Value],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        drafting: Drafting,
+        preferences: Preferences,
+    ):
+        self.entries: list[Entry] = list(entries)
+        self.values = dict(values)
+        self.drafting = drafting
+        self.preferences = preferences
+        self.inputs = set(inputs)
+        self.outputs = set(outputs)
+        self.layouts: dict[str, Layout] = {}
+        self.roots: dict[str, str] = {}
+        # what the caller or numpy sees is row-major
+        self.hosted = {n for e in self.entries if isinstance(e, HostStep) for n in e.results}
+        self.seen = {n for e in self.entries if isinstance(e, HostStep) for n in e.operands if n is not None}
+        for name in (*self.inputs, *self.hosted, *self.outputs, *self.seen):
+            if self._is_static(name):
+                self.layouts[name] = Layout.plain(self.values[name].type.rank)
+
+    def _is_static(self, name: str) -> bool:
+        type = self.values[name].type
+        return getattr(type, "is_static", False)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.values[name].type.static_shape
+
+    def _is_constant(self, name: str) -> bool:
+        return name in self.values and self.values[name].constant is not None
+
+    # --- orders ----------------------------------------------------------------------------------------------
+
+    def orders(self) -> None:
+        """Fix the order of every written value, producers first; views become aliases where they can."""
+        readers: dict[str, list[Draft]] = {}
+        for entry in self.entries:
+            if isinstance(entry, Draft):
+                for name in entry.reads():
+                    readers.setdefault(name, []).append(entry)
+        done: list[Entry] = []
+        renamed: dict[str, str] = {}
+        for entry in self.entries:
+            if isinstance(entry, HostStep):
+                done.append(entry)
+                continue
+            entry = with_buffers(entry, {old: new for old, new in renamed.items() if old in entry.reads()})
+            if self._alias(entry):
+                continue
+            copies: list[Draft] = []
+            for name in entry.writes():
+                order = self._order(entry, name, readers.get(name, []))
+                if name not in self.layouts:
+                    self.layouts[name] = _plain_halo(order)
+                elif self._needs_border(entry, name):
+                    inner = renamed[name] = self._twin(name)
+                    self.layouts[inner] = _plain_halo(order)
+                    entry = with_buffers(entry, {name: inner})
+                    copies.append(self._copy(inner, name, self.values[inner].node))
+            done += [entry, *copies]
+        self.entries = done
+
+    def _twin(self, name: str) -> str:
+        """A further value for the same elements."""
+        twin = self.drafting.fresh(f"{name}_")
+        value = self.values[name]
+        self.values[twin] = Node("copy", (value,), {}, (value.type,), location=value.node.location).result
+        return twin
+
+    def _copy(self, source: str, target: str, node: Node) -> Draft:
+        """A draft that moves all elements from one value to another of the same shape."""
+        shape, value = self.shape(target), self.values[target]
+        dims = [Dim(self.drafting.fresh("d"), extent) for extent in shape]
+        index = tuple(dim(each.name) if each.extent != 1 else Affine() for each in dims)
+        stage = Stage(
+            self.drafting.fresh("s"),
+            tuple(each for each in dims if each.extent != 1),
+            Load(Access(source, index), value.dtype),
+            Access(target, index),
+        )
+        return Draft((stage,), {}, (node,))
+
+    def _needs_border(self, draft: Draft, name: str) -> bool:
+        """Whether a contraction would write its result across the memory of one that must be row-major."""
+        found = self._innermost(draft, name)
+        if found is None:
+            return False
+        after = self.shape(name)[found[1] + 1 :]
+        return prod(after) > 1
+
+    def _innermost(self, draft: Draft, name: str) -> tuple[str, int] | None:
+        """The dim of a written value along which a contraction is best stored, and its axis."""
+        if not self.preferences.channels_last:
+            return None
+        write = next(stage.write for stage in draft.stages if stage.write.buffer == name)
+        axes = {
+            part_name: n
+            for n, part in enumerate(write.index)
+            if isinstance(part, Affine)
+            for part_name, c in part.terms
+            if c == 1
+        }
+        stages = [stage for stage in draft.stages if factors(stage)]
+        for stage in sorted(stages, key=lambda s: -prod(d.extent for d in s.dims)):  # type: ignore[misc]
+            own = [d for d in self._own_dims(stage) if d in axes]
+            if own:
+                best = max(own, key=lambda d: axes[d])
+                return best, axes[best]
+        return None
+
+    def _own_dims(self, stage: Stage) -> list[str]:
+        """The dims of a contraction's result that only its second operand has; that is the constant one, if any."""
+        found = factors(stage)
+        assert found is not None
+        sides = [set(load.access.dims) for load in found]
+        kept = [each.name for each in stage.dims if each.kind != REDUCE]
+        own = [[name for name in kept if name in sides[n] and name not in sides[1 - n]] for n in (0, 1)]
+        for n in (1, 0):
+            if own[n] and self._is_constant(found[n].access.buffer):
+                return own[n]
+        return [*own[0], *own[1]]
+
+    def _order(self, draft: Draft, name: str, readers: Sequence[Draft]) -> tuple[int, ...]:
+        """The axes of a written value, outermost first."""
+        found = self._innermost(draft, name)
+        rank = len(self.shape(name))
+        if found is None:
+            return self._following(draft, name)
+        _, last = found
+        axes = [n for n in range(rank) if n != last]
+        inner = self._reduced_by(name, readers)
+        axes.sort(key=lambda n: n in inner)
+        return (*axes, last)
+
+    def _reduced_by(self, name: str, readers: Sequence[Draft]) -> set[int]:
+        """The axes of a value that contractions sum over as a whole: they lie best side by side."""
+        for reader in readers:
+            for stage in reader.stages:
+                if not factors(stage):
+                    continue
+                reduced = {each.name for each in stage.dims if each.kind == REDUCE}
+                for access in stage.reads:
+                    if access.buffer == name:
+                        return {
+                            n
+                            for n, part in enumerate(access.index)
+                            if isinstance(part, Affine) and part.dims and set(part.dims) <= reduced
+                        }
+        return set()
+
+    def _following(self, draft: Draft, name: str) -> tuple[int, ...]:
+        """The order in which the axes of a written value step through the largest tensor that it comes from."""
+        rank = len(self.shape(name))
+        bases: list[tuple[tuple[bool, int], Stage, Access]] = []
+        for stage in draft.stages:
+            if stage.write.buffer != name:
+                continue
+            dims = {each.name for each in stage.dims}
+            for other in draft.stages:
+                for access in other.reads:
+                    if access.buffer in draft.locals or not dims & set(access.dims):
+                        continue
+                    size = prod(self.shape(access.buffer))
+                    bases.append(((not self._is_constant(access.buffer), size), stage, access))
+        if not bases:
+            return tuple(range(rank))
+        _, stage, base = max(bases, key=lambda entry: entry[0])
+        steps = self.steps(base)
+        strides = {}
+        for n, part in enumerate(stage.write.index):
+            known = [steps[d] for d in part.dims if d in steps] if isinstance(part, Affine) else []
+            if known:
+                strides[n] = min(known)
+        order = sorted(strides, key=lambda n: (-strides[n], n))
+        for n in range(rank):
+            if n not in strides:
+                order.insert(order.index(n - 1) + 1 if n - 1 in order else 0, n)
+        return tuple(order)
+
+    def steps(self, access: Access) -> dict[str, int]:
+        """How many elements of memory each dim of an access steps over."""
+        shape = self.shape(access.buffer)
+        layout = self.layouts.get(access.buffer, Layout.plain(len(shape)))
+        found: dict[str, int] = {}
+        stride = 1
+        for axis in reversed(layout.order):
+            part = access.index[axis]
+            if isinstance(part, Affine):
+                for name, c in part.terms:
+                    found[name] = found.get(name, 0) + abs(c) * stride
+            stride *= shape[axis]
+        return found
+
+    # --- aliases ---------------------------------------------------------------------------------------------
+
+    def _alias(self, draft: Draft) -> bool:
+        """Make the result of a view another name of its source's memory, if it has the same elements in a row."""
+        source = view_source(draft)
+        if source is None or self._is_constant(source):
+            return False
+        (target,) = draft.writes()
+        root = self.root(source)
+        movable = root not in self.inputs | self.hosted | self.outputs
+        if target in self.outputs | self.seen and not movable:
+            return False
+        order = self._seen_as(draft.stages[0], source, target)
+        if order is None:
+            return False
+        if target in self.layouts and not _same(order, self.layouts[target].order, self.shape(target)):
+            return False
+        self.layouts.setdefault(target, _plain_halo(order))
+        if target in self.outputs:
+            self.roots[root] = target
+        else:
+            self.roots[target] = root
+        return True
+
+    def _seen_as(self, stage: Stage, source: str, target: str) -> tuple[int, ...] | None:
+        """The order of the target's axes under which it is the source's memory; None if there is none."""
+        body = stage.body
+        assert isinstance(body, Load)
+        extents = {each.name: each.extent for each in stage.dims}
+        shape = self.shape(target)
+        if body.access.fill is not None or any(p.const for p in body.access.index):  # type: ignore[union-attr]
+            return None
+        if prod(shape) != prod(self.shape(source)) or any(c < 0 for p in body.access.index for _, c in p.terms):  # type: ignore[union-attr]
+            return None
+        steps = self.steps(body.access)
+        strides: dict[int, int] = {}
+        for axis, (part, extent) in enumerate(zip(stage.write.index, shape, strict=True)):
+            found = digits(part, extents, extent)  # type: ignore[arg-type]
+            if found is None:
+                return None
+            inner = 1
+            for name, size in reversed(found):
+                step = steps.get(name, 0)
+                if step % inner or strides.setdefault(axis, step // inner) != step // inner:
+                    return None
+                inner *= size
+        ordered = sorted(strides, key=lambda n: -strides[n])
+        expected = 1
+        for n in reversed(ordered):
+            if strides[n] != expected:
+                return None
+            expected *= shape[n]
+        for n in range(len(shape)):
+            if n not in strides:
+                ordered.insert(ordered.index(n - 1) + 1 if n - 1 in ordered else 0, n)
+        return tuple(ordered)
+
+    def root(self, name: str) -> str:
+        """The value whose memory a value lies in."""
+        while name in self.roots:
+            name = self.roots[name]
+        return name
+
+    def resolved(self) -> dict[str, str]:
+        return {name: self.root(name) for name in self.roots}
+
+    # --- constants -------------------------------------------------------------------------------------------
+
+    def constants(self) -> None:
+        """Each reader gets its constants in the order in which it steps through them."""
+        names: dict[tuple[str, tuple[int, ...]], str] = {}
+        for place, entry in enumerate(self.entries):
+            if isinstance(entry, HostStep):
+                continue
+            renamed = {}
+            for name in entry.reads():
+                if not self._is_constant(name):
+                    continue
+                order = self._constant_order(entry, name)
+                if name not in self.layouts:
+                    self.layouts[name] = _plain_halo(order)
+                    names[name, order] = name
+                if _same(order, self.layouts[name].order, self.shape(name)):
+                    continue
+                if (name, order) not in names:
+                    twin = names[name, order] = self.drafting.fresh(f"{name}_")
+                    self.values[twin] = self.values[name]
+                    self.layouts[twin] = _plain_halo(order)
+                renamed[name] = names[name, order]
+            if renamed:
+                self.entries[place] = with_buffers(entry, renamed)
+
+    def _constant_order(self, draft: Draft, name: str) -> tuple[int, ...]:
+        """Axes that are looked up or kept first, as in the result; then reduced ones, as in the other operand."""
+        result = draft.writes()[-1]
+        write = next(stage.write for stage in draft.stages if stage.write.buffer == result)
+        stage, access = next(
+            (stage, access) for stage in draft.stages for access in stage.reads if access.buffer == name
+        )
+        innermost = self._innermost(draft, result)
+        reduced = {each.name for each in stage.dims if each.kind == REDUCE}
+        others = [a for a in stage.reads if a.buffer != name and a.buffer in self.values]
+        steps = self.steps(max(others, key=lambda a: prod(self.shape(a.buffer)))) if others else {}
+        written = self.steps(write)
+
+        def key(axis: int) -> tuple[int, int, int]:
+            part = access.index[axis]
+            if isinstance(part, Lookup) or not part.terms:
+                return (0, 0, axis)
+            dims = set(part.dims)
+            if innermost is not None and innermost[0] in dims:
+                return (3, 0, axis)
+            if dims & reduced:
+                return (2, -min(steps.get(d, 0) for d in dims), axis)
+            return (1, -min(written.get(d, 0) for d in dims), axis)
+
+        return tuple(sorted(range(len(access.index)), key=key))
+
+    # --- halo ------------------------------------------------------------------------------------------------
+
+    def halo(self) -> None:
+        """Values that are read past their edges as zeros get zeros around them; inputs are copied for that."""
+        shared = {*self.roots, *self.roots.values()}
+        fixed = self.inputs | self.hosted | self.outputs | self.seen
+        drafts = [entry for entry in self.entries if isinstance(entry, Draft)]
+        wanted = halos(drafts, {name: self.shape(name) for name in self.values if self._is_static(name)})
+        copies: list[Entry] = []
+        for name, halo in wanted.items():
+            if name in self.inputs and name not in self.outputs | self.seen and name not in shared:
+                twin = self._twin(name)
+                self.layouts[twin] = Layout(self.layouts[name].order, halo)
+                copies.append(self._copy(name, twin, self.values[twin].node))
+                self.entries = [
+                    with_buffers(entry, {name: twin}) if isinstance(entry, Draft) else entry
+                    for entry in self.entries
+                ]
+            elif name not in fixed | shared and not self._is_constant(name):
+                self.layouts[name] = Layout(self.layouts[name].order, halo)
+        self.entries = [*copies, *self.entries]
+
+
+def with_buffers(draft: Draft, names: Mapping[str, str]) -> Draft:
+    """The draft reading and writing other values."""
+    if not names:
+        return draft
+
+    def change(expr: object) -> Load | None:
+        return Load(rename(expr.access, names), expr.dtype) if isinstance(expr, Load) else None
+
+    stages = tuple(
+        Stage(
+            stage.name,
+            stage.dims,
+            rewrite(stage.body, change),
+            rename(stage.write, names),
+            stage.combine,
+            stage.repair,
+            stage.location,
+        )
+        for stage in draft.stages
+    )
+    return Draft(stages, draft.locals, draft.nodes)
+
+
+def _plain_halo(order: Sequence[int]) -> Layout:
+    return Layout(tuple(order), ((0, 0),) * len(order))
+
+
+def _same(a: Sequence[int], b: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether two orders put all elements in the same places."""
+    return [n for n in a if shape[n] != 1] == [n for n in b if shape[n] != 1]

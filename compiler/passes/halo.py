@@ -1,0 +1,50 @@
+"""Which values are read past their edges as zeros, and how far."""
+
+from collections.abc import Iterable, Mapping
+from math import prod
+
+from ..tile.stage import Affine, Load, walk
+from .draft import Draft, domain, reach
+
+GROWTH = 2.0
+"""A halo may make a value at most so many times larger."""
+
+REUSE = 4
+"""A halo pays for a value whose elements are read so many times."""
+
+Halo = tuple[tuple[int, int], ...]
+
+
+def halos(drafts: Iterable[Draft], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Halo]:
+    """The halo that would serve all guarded readers of each value, where zeros serve them and a halo pays."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    refused: set[str] = set()
+    reads: dict[str, int] = {}
+    for draft in drafts:
+        for stage in draft.stages:
+            if stage.write.fill is not None:
+                refused.add(stage.write.buffer)
+            extents = {each.name: each.extent for each in stage.dims}
+            for load in (node for node in walk(stage.body) if isinstance(node, Load)):
+                access = load.access
+                refused.update(inner.buffer for inner in access.accesses() if inner is not access)
+                if access.fill is None or access.buffer not in shapes:
+                    continue
+                if access.fill != 0 or not all(isinstance(part, Affine) for part in access.index):
+                    refused.add(access.buffer)
+                    continue
+                reads[access.buffer] = reads.get(access.buffer, 0) + domain(stage)
+                shape = shapes[access.buffer]
+                wanted = found.setdefault(access.buffer, [(0, 0)] * len(shape))
+                for axis, (part, extent) in enumerate(zip(access.index, shape, strict=True)):
+                    low, high = reach(part, extents)  # type: ignore[arg-type]
+                    before, after = wanted[axis]
+                    wanted[axis] = (max(before, -low), max(after, high - extent + 1))
+    out = {}
+    for name, halo in found.items():
+        grown = prod(extent + sum(around) for extent, around in zip(shapes[name], halo, strict=True))
+        size = prod(shapes[name])
+        pays = reads[name] >= REUSE * size and any(map(any, halo))
+        if name not in refused and pays and grown <= GROWTH * size:
+            out[name] = tuple(halo)
+    return out
