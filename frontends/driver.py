@@ -6,7 +6,7 @@ defines by others, and collects every problem of the whole model before it raise
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -34,6 +34,9 @@ Converter = Callable[..., Any]
 DEEPEST = 64
 """Bodies and function expansions inside one another that are followed."""
 
+SPARE = 30_000
+"""Nodes that may be converted beyond ten for each of the model's: what the framework defines by others multiplies."""
+
 
 class Converters(Protocol):
     """A frontend's converter table."""
@@ -57,6 +60,10 @@ class Converters(Protocol):
 
 class Abandoned(Exception):
     """A node can't be converted because of a problem that is recorded already."""
+
+
+class Stopped(Exception):
+    """The conversion as a whole is given up; the problem is recorded."""
 
 
 @dataclass(slots=True)
@@ -181,8 +188,10 @@ class Driver:
 
     location: str
     converters: Converters
+    most: int
     problems: dict[Problem, None] = field(default_factory=dict)
     lacks: dict[tuple[str, int, str], Lack] = field(default_factory=dict)
+    converted: int = 0
 
     def run(self, graph: SourceGraph, scope: Scope, depth: int) -> list[Value | None]:
         """Convert the nodes of a graph in a scope; its outputs, None for those without a name.
@@ -192,7 +201,7 @@ class Driver:
         if depth > DEEPEST:
             raise UnsupportedError(f"bodies are nested more than {DEEPEST} deep", hint="flatten the model")
         for name, load in graph.constants.items():
-            with self.recording(None):
+            with self.recording(None, name):
                 scope.values[name] = None
                 scope.values[name] = constant(load(), location=Location(self.location, (name,)))
         for node in graph.nodes:
@@ -208,6 +217,12 @@ class Driver:
 
     def convert(self, node: SourceNode, scope: Scope, depth: int) -> Sequence[Value | None]:
         """The results of one node, at least as many as it has outputs."""
+        self.converted += 1
+        if self.converted > self.most:
+            message = f"it expands to more than {self.most} nodes"
+            problem = Problem(self.location, message, "simplify its bodies")
+            self.problems[problem] = None
+            raise Stopped
         converter = None if node.body is not None else self.converters.find(node)
         operands = [scope.get(name) if name else None for name in node.inputs]
         for name, value in zip(node.inputs, operands, strict=True):
@@ -240,10 +255,11 @@ class Driver:
         return self.run(graph, Scope(values, None if node.body else scope, omitted), depth + 1)
 
     @contextmanager
-    def recording(self, node: SourceNode | None) -> Iterator[None]:
-        """Note problems raised inside, and go on."""
+    def recording(self, node: SourceNode | None, name: str = "") -> Iterator[None]:
+        """Note problems raised inside, and go on; they are a node's, or of something else with a name."""
+        name = node.name if node is not None else name
         try:
-            with located(str(Location(self.location, (node.name,) if node else ()))):
+            with located(str(Location(self.location, (name,) if name else ()))):
                 yield
         except Abandoned:
             pass
@@ -288,8 +304,27 @@ def bind(converter: Converter, node: SourceNode, operands: Sequence[Value | None
     for name, default in expected.attributes.items():
         if default is inspect.Parameter.empty and name not in node.attributes:
             raise ModelError(f"{node.op} needs attribute '{name}'")
+        _check_kind(name, node.attributes.get(name), default)
     extra = {"call": call} if expected.wants_call else {}
-    return converter(*operands, **node.attributes, **extra)
+    try:
+        return converter(*operands, **node.attributes, **extra)
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        # Converters state what an op means and leave it to Python to notice a rank or a value that makes no sense.
+        types = ", ".join("nothing" if operand is None else str(operand.type) for operand in operands)
+        raise ModelError(
+            f"{node.op} does not fit its operands ({types}) or attributes: {error or type(error).__name__}",
+            hint="check the node against the op's definition",
+        ) from error
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+    """The value of an attribute must be of its default's kind, where there is one to compare with."""
+    kinds = {int: (int, "an integer"), float: (int | float, "a number"), str: (str, "a string")}
+    if value is None or type(default) not in kinds:
+        return
+    kind, expected = kinds[type(default)]
+    if not isinstance(value, kind):
+        raise ModelError(f"attribute '{name}' is {value!r:.60}, expected {expected}")
 
 
 def convert(
@@ -299,7 +334,7 @@ def convert(
     constants: Mapping[str, Any],
 ) -> Graph:
     """The IR graph of a framework's graph. Raises UnsupportedError or ModelError with every problem found."""
-    driver = Driver(model.location, converters)
+    driver = Driver(model.location, converters, 10 * model.size + SPARE)
     bound = bind_inputs(model, shapes, constants)
     values: dict[str, Value | None] = {}
     for entry, given in bound:
@@ -310,7 +345,7 @@ def convert(
             values[entry.name] = graph_input(entry.name, given, location)
     inputs = [value for value in values.values() if value is not None and value.constant is None]
     outputs: list[Value | None] = []
-    with memory(), driver.recording(None):
+    with memory(), suppress(Stopped), driver.recording(None):
         outputs = driver.run(model.graph, Scope(values), 0)
     failure = driver.failure()
     if failure is not None:

@@ -82,10 +82,14 @@ class SourceGraph:
 
 @dataclass(frozen=True, slots=True)
 class SourceModel:
-    """A model as read: what errors call it, its graph, and the bytes that it consists of."""
+    """A model as read: what errors call it, its graph, and the bytes that it consists of.
+
+    `size` counts its nodes, those of bodies and of the functions that it defines at each call included.
+    """
 
     location: str
     graph: SourceGraph
+    size: int
     content: Callable[[], Iterable[Buffer]]
 
     def digest(self) -> str:

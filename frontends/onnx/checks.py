@@ -64,9 +64,11 @@ def in_order(location: str, nodes: list[SourceNode]) -> tuple[list[SourceNode], 
     while True:
         before = min(index for index in needs[path[-1]] if waiting[index])
         if before in path:
-            ring = [nodes[index].name for index in reversed(path[path.index(before) :])]
-            shown = " -> ".join((*ring, ring[0]) if len(ring) < 8 else (*ring[:6], "...", ring[0]))
+            ring = path[path.index(before) :][::-1]
+            first = ring.index(min(ring))
+            names = [nodes[index].name for index in (*ring[first:], *ring[: first + 1])]
+            shown = " -> ".join(names if len(names) < 9 else (*names[:6], "...", names[-1]))
             return nodes, [
-                Problem(f"{location}:{ring[0]}", f"nodes form a cycle: {shown}", "a graph must have none")
+                Problem(f"{location}:{names[0]}", f"nodes form a cycle: {shown}", "a graph must have none")
             ]
         path.append(before)

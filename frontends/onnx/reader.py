@@ -1,5 +1,6 @@
 """ONNX files and `ModelProto` objects to source graphs: decoding and the checks that need no meaning of the ops."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,12 @@ from .opsets import NEWEST_IR
 from .tensors import DTYPE, TensorReader
 from .wire import cut
 
+MOST = 1_000_000
+"""Nodes that a model may have once its own functions are expanded: a tiny file can ask for any number."""
+
+Key = tuple[str, str, str]
+"""A local function's domain, name and overload."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalFunction:
@@ -35,7 +42,7 @@ class LocalFunction:
     versions: Mapping[str, int]
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> Key:
         return domain_of(self.proto.domain), self.proto.name, self.proto.overload
 
 
@@ -45,8 +52,9 @@ class Decoder:
 
     location: str
     tensors: TensorReader
-    functions: dict[tuple[str, str, str], LocalFunction] = field(default_factory=dict)
+    functions: dict[Key, LocalFunction] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    sizes: dict[Key, int] = field(default_factory=dict)
 
     def model(self, proto: ModelProto) -> SourceGraph:
         if proto.ir_version > NEWEST_IR:
@@ -64,7 +72,45 @@ class Decoder:
                 self.function(entry, {}, entry.proto.name)
             except CompileError as error:
                 self.problems += error.problems
+        for ring in self.recursion():
+            self.problem(ring[0], f"functions call each other in a circle: {' -> '.join(ring)}")
+        if not self.problems and self.size(proto.graph.node) > MOST:
+            self.problem("", f"its functions expand to more than {MOST} nodes", "simplify them")
+        if self.problems:
+            raise ModelError("", problems=self.problems)
         return self.graph(proto.graph, versions, frozenset())
+
+    def recursion(self) -> list[list[str]]:
+        """Circles of local functions, one for each that a walk along the calls comes back to."""
+        calls = {
+            key: sorted(_calls(entry.proto.node).keys() & self.functions.keys())
+            for key, entry in self.functions.items()
+        }
+        rings: list[list[str]] = []
+        done: set[Key] = set()
+        for start in calls:
+            path, pending = [start], [list(calls[start])]
+            while path:
+                if not pending[-1]:
+                    done.add(path.pop())
+                    pending.pop()
+                    continue
+                callee = pending[-1].pop()
+                if callee in path:
+                    rings.append([name for _, name, _ in (*path[path.index(callee) :], callee)])
+                elif callee not in done:
+                    path.append(callee)
+                    pending.append(list(calls[callee]))
+        return rings
+
+    def size(self, nodes: Iterable[NodeProto]) -> int:
+        """Nodes that conversion meets, counted without expanding anything; functions must not be recursive."""
+        total = 0
+        for key, count in _calls(nodes).items():
+            if key in self.functions and key not in self.sizes:
+                self.sizes[key] = self.size(self.functions[key].proto.node)
+            total += count * (1 + self.sizes.get(key, 0))
+        return total
 
     def versions(self, imports: Iterable[Any]) -> dict[str, int]:
         return {domain_of(entry.domain): entry.version for entry in imports}
@@ -228,6 +274,19 @@ def _dim(proto: Any) -> Dim:
     return named_dimension(proto.dim_param) if kind == "dim_param" and proto.dim_param else fresh()
 
 
+def _calls(nodes: Iterable[NodeProto]) -> Counter[Key]:
+    """How often nodes, bodies included, use which op: domain, name and overload."""
+    found: Counter[Key] = Counter()
+    for node in nodes:
+        found[domain_of(node.domain), node.op_type, node.overload] += 1
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                found += _calls(attribute.g.node)
+            for graph in attribute.graphs:
+                found += _calls(graph.node)
+    return found
+
+
 def domain_of(name: str) -> str:
     """The domain as this frontend spells it: "" for the standard one."""
     return "" if name == "ai.onnx" else name
@@ -284,4 +343,4 @@ def _decode(
     graph = decoder.model(proto)
     if decoder.problems:
         raise ModelError("", problems=dict.fromkeys(decoder.problems))
-    return SourceModel(location, graph, content)
+    return SourceModel(location, graph, decoder.size(proto.graph.node), content)
