@@ -28,6 +28,7 @@ from ..ir.types import (
     u8,
 )
 from ..tile.stage import Expr, apply, lift, select
+from ..tile.writer import Ref, Stages
 from .engine import Op, Sample, case, op
 from .rules import (
     NUMBERS,
@@ -343,10 +344,28 @@ def cast_body(x: Expr, *, dtype: DType, saturate: bool) -> Expr:
     return x.cast(dtype)
 
 
+_SCALE = DTYPES["f8e8m0"]
+
+
+def _cast_stages(s: Stages, x: Ref, *, dtype: DType, saturate: bool) -> Any:
+    if dtype == _SCALE:
+        return NotImplemented
+    return pointwise(cast_body, widened=False)(s, x, dtype=dtype, saturate=saturate)
+
+
+def _power_of_two(x: np.ndarray, saturate: bool) -> np.ndarray:
+    """The power of two at or above x, as block scales are rounded; NaN where there is none and for negative x."""
+    fraction, exponent = np.frexp(x.astype(np.float64))
+    exponent = np.where(x == 0, -128, np.where(np.isposinf(x), 128, exponent - (fraction == 0.5)))
+    bits = np.clip(exponent, -127, 127) + 127
+    valid = (x >= 0) & (saturate | (np.abs(exponent) < 128))
+    return np.where(valid, bits, 255).astype(np.uint8).view(_SCALE.numpy)
+
+
 @op(
     "math.cast",
     infer=_cast_type,
-    stages=pointwise(cast_body, widened=False),
+    stages=_cast_stages,
     samples=(
         case(("f32[4, 9]", -90, 90), dtype=i8),
         case(("f64[5]", 0, 200), dtype=u8),
@@ -359,18 +378,25 @@ def cast_body(x: Expr, *, dtype: DType, saturate: bool) -> Expr:
         case(EXTREME, dtype=boolean),
         case(np.array([np.nan, np.inf, -np.inf, 1e6, -3.1], np.float32), dtype=DTYPES["f8e4m3fn"]),
         case(np.array([np.nan, np.inf, -1e6, 0.3], np.float32), dtype=DTYPES["f8e5m2"], saturate=False),
+        case(("f32[3, 2]", 0, 9), dtype=_SCALE),
         case("f32[5]", dtype=string),
         case(np.array(["1.5", "-INF", "NaN", "2"], object), dtype=f64),
     ),
 )
 def cast(x, *, dtype: DType, saturate: bool = True):
-    """x as another dtype: floats truncate to integers, not 0 is True, floats of 8 bits and less saturate if asked."""
+    """x as another dtype: floats truncate to integers, not 0 is True, floats of 8 bits and less saturate if asked.
+
+    A scale (f8e8m0) is rounded up to a power of two, all other floats to the nearest. What an integer dtype can't hold
+    is undefined.
+    """
     if dtype == string:
         return np.array([str(value) for value in x.ravel()], object).reshape(x.shape)
     if x.dtype == object:
         x = x.astype(
             np.int64 if dtype.is_integer else np.complex128 if dtype.kind == "complex" else np.float64
         )
+    if dtype == _SCALE and x.dtype != dtype.numpy:
+        return _power_of_two(x, saturate)
     bound = _bound(dtype_of(x.dtype), dtype, saturate)
     if bound is not None:
         x = np.clip(x.astype(np.result_type(x.dtype, np.float32)), -bound, bound)
