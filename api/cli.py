@@ -92,7 +92,7 @@ def _problems(error: BaseException) -> tuple[list[dict[str, str]], int]:
     report = "a defect of isthmus: run again with --debug and report it"
     if isinstance(error, click.UsageError):
         verb = error.ctx.command_path if error.ctx is not None else "isthmus"
-        return [_record("", error.format_message(), f"see {verb} --help")], USER_ERROR
+        return [_record("", error.format_message().rstrip("."), f"see {verb} --help")], USER_ERROR
     if isinstance(error, click.ClickException):
         return [_record("", error.format_message())], USER_ERROR
     if isinstance(error, MemoryError):

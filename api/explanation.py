@@ -9,7 +9,7 @@ from isthmus.compiler.diagnostics import CompileError
 from isthmus.compiler.passes.plan import HostStep
 from isthmus.compiler.pipeline import Built
 from isthmus.compiler.tile.text import print_kernel, print_schedule
-from isthmus.model import Shapes, read
+from isthmus.model import Model, Shapes, read
 from isthmus.targets import find_backend
 
 
@@ -102,19 +102,25 @@ def explain(
     Raises:
         IsthmusError: everything that can't be read or compiled; no step of that name.
     """
-    backend = find_backend(target)
+    find_backend(target)
     model = read(source, shapes)
-    built = build_model(model, target, options=options)
-    found = Explanation(
+    found = explain_built(build_model(model, target, options=options), model, target, options)
+    return found if kernel is None else _chosen(found, kernel)
+
+
+def explain_built(
+    built: Built, model: Model, target: str, options: Mapping[str, Any] | None = None
+) -> Explanation:
+    """What there is to tell of a model that has been compiled."""
+    return Explanation(
         model.location or model.graph.name,
         target,
-        backend.target(options or {}).clock_mhz,
+        find_backend(target).target(options or {}).clock_mhz,
         _steps(built, target),
         len(built.compiled.code),
         int(built.compiled.constants.nbytes),
         built.plan.arena_bytes,
     )
-    return found if kernel is None else _chosen(found, kernel)
 
 
 def _steps(built: Built, device: str) -> tuple[Step, ...]:

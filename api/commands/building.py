@@ -60,7 +60,7 @@ def compile(
     import time
 
     from isthmus.compilation import build_model
-    from isthmus.compiler.pipeline import PASSES
+    from isthmus.compiler.passes import GRAPH_PASSES
     from isthmus.emission import write
     from isthmus.model import read
     from isthmus.targets import check_precision, find_backend
@@ -68,7 +68,7 @@ def compile(
     check_precision(precision, None)
     find_backend(target)
     begin = time.perf_counter()
-    with progress(f"compiling {Path(model).name}", len(PASSES) + 2, not (settings.quiet or settings.json)) as advance:
+    with progress(f"compiling {Path(model).name}", len(GRAPH_PASSES) + 2, not (settings.quiet or settings.json)) as advance:
         bound = read(model, shapes)
         advance("read")
         listed = {**options, "listings": (emit,)} if emit in ("llvm", "asm") else options
