@@ -1,0 +1,506 @@
+"""Whether a schedule of a kernel is legal: one small function a rule, with the sentence that a user reads.
+
+Rules look at access maps and places only. Each rule is needed: `tests/compiler/tile/test_mutations.py` holds a schedule
+for each that only this rule refuses, and that goes wrong when it is run nevertheless.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ..diagnostics import Problem, VerifyError
+from ..target.description import Target
+from .schedule import PARALLEL_LOOP, SERIAL, Loop, Place, Schedule
+from .spine import largest_tile, slide
+from .stage import LOCAL, OUTPUT, REDUCE, SCAN, Affine, Kernel, Stage
+from .view import View, within
+
+Found = Iterator[tuple[str, str]]
+"""What is wrong, and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition that every legal schedule satisfies: `sentence` says it, `find` yields where it is broken."""
+
+    name: str
+    sentence: str
+    find: Callable[[View], Found]
+
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(sentence: str) -> Callable[[Callable[[View], Found]], Callable[[View], Found]]:
+    """Register a rule under its function's name."""
+
+    def register(find: Callable[[View], Found]) -> Callable[[View], Found]:
+        RULES[find.__name__] = Rule(find.__name__, sentence, find)
+        return find
+
+    return register
+
+
+def check(
+    kernel: Kernel,
+    schedule: Schedule,
+    target: Target | None = None,
+    *,
+    without: Iterable[str] = (),
+) -> list[Problem]:
+    """Everything that is illegal about a schedule of a well-formed kernel; [] for a legal one.
+
+    Memories are checked when a target is given. `without` names rules that are not asked, for tests of the rules.
+    """
+    view = View(kernel, schedule, target)
+    problems = [_problem(kernel, "names_and_numbers", *found) for found in names_and_numbers(view)]
+    if problems:
+        return problems
+    skipped = set(without)
+    for entry in RULES.values():
+        if entry.name in skipped:
+            continue
+        problems += [_problem(kernel, entry.name, *found) for found in entry.find(view)]
+        if problems and entry.name == "boxes_follow":
+            return problems  # the other rules look at boxes
+    return problems
+
+
+def require_legal(kernel: Kernel, schedule: Schedule, target: Target | None = None) -> None:
+    """VerifyError with everything that is illegal about a schedule."""
+    problems = check(kernel, schedule, target)
+    if problems:
+        raise VerifyError(f"kernel {kernel.name}: illegal schedule", problems=problems)
+
+
+def _problem(kernel: Kernel, name: str, message: str, hint: str) -> Problem:
+    return Problem(f"kernel {kernel.name}, rule {name}", message, hint)
+
+
+def names_and_numbers(view: View) -> Found:
+    """Names resolve, depths and sizes are possible; asked before all rules, which rely on it."""
+    schedule, depth = view.schedule, len(view.schedule.loops)
+    stages = {stage.name: stage for stage in view.kernel.stages}
+    placed = [place.stage for place in schedule.places]
+    for name in stages:
+        if placed.count(name) != 1:
+            yield f"stage '{name}' has {placed.count(name)} places", "place every stage once"
+    for name in placed:
+        if name not in stages:
+            yield f"there is no stage '{name}'", "place the kernel's stages"
+    for loop in schedule.loops:
+        if loop.dim not in view.extents:
+            yield f"no stage has the dim '{loop.dim}' of a spine loop", "loop over dims of the kernel"
+        yield from _loop_is_possible(loop, (SERIAL, PARALLEL_LOOP))
+    seen = set()
+    for hold in schedule.holds:
+        where = f"the hold of '{hold.buffer}' at depth {hold.at}"
+        if hold.buffer not in view.buffers or not view.writers(hold.buffer) + view.readers(hold.buffer):
+            yield f"no stage touches '{hold.buffer}', which is held", "hold buffers of the kernel"
+            continue
+        rank = len(view.buffers[hold.buffer].shape)
+        if not 0 <= hold.at <= depth or (hold.buffer, hold.at) in seen:
+            yield (
+                f"{where} is the second there, or beyond the {depth} spine loops",
+                "hold a buffer once a depth",
+            )
+        if hold.slots < 1:
+            yield f"{where} has {hold.slots} slots", "one slot is the least"
+        if hold.layout is not None and sorted(hold.layout) != list(range(rank)):
+            yield f"{where} has layout {hold.layout}", f"order the axes 0 to {rank - 1}"
+        seen.add((hold.buffer, hold.at))
+    for place in schedule.places:
+        if place.stage in stages:
+            yield from _place_is_possible(stages[place.stage], place, depth)
+
+
+def _loop_is_possible(loop: Loop, kinds: tuple[str, ...]) -> Found:
+    if loop.kind not in kinds:
+        yield f"the loop over '{loop.dim}' is {loop.kind}", f"it may be {' or '.join(kinds)}"
+    if loop.step < 1 or not 1 <= loop.unit <= loop.step:
+        yield (
+            f"the loop over '{loop.dim}' has step {loop.step} and unit {loop.unit}",
+            "a step is positive, a unit at most a step",
+        )
+
+
+def _place_is_possible(stage: Stage, place: Place, depth: int) -> Found:
+    where = f"the place of stage '{stage.name}'"
+    kinds = {dim.name: dim.kind for dim in stage.dims}
+    if not 0 <= place.at <= depth:
+        yield f"{where} is at depth {place.at}", f"the spine has {depth} loops"
+    if place.lag < 0:
+        yield f"{where} has lag {place.lag}", "a stage can't run before its time"
+    reduced = False
+    for rib in place.loops:
+        if kinds.get(rib.dim, SCAN) == SCAN:
+            yield f"{where} has a rib over '{rib.dim}'", "ribs go over the stage's parallel and reduce dims"
+        elif kinds[rib.dim] != REDUCE and reduced:
+            yield f"{where} has the parallel rib '{rib.dim}' inside a reduce rib", "parallel ribs come first"
+        reduced = reduced or kinds.get(rib.dim) == REDUCE
+        yield from _loop_is_possible(rib, (SERIAL,))
+    bound = [name for _, names in place.bind for name in names]
+    if len(set(bound)) < len(bound) or not set(bound) <= set(kinds):
+        yield f"{where} binds {bound}", "bind dims of the stage, each once"
+
+
+@rule("what each loop needs of a buffer is one box, whose size does not change from tile to tile")
+def boxes_follow(view: View) -> Found:
+    for depth in range(len(view.schedule.loops) + 1):
+        try:
+            boxes = view.boxes(depth)
+            for hold in view.schedule.holds:
+                if hold.at == depth:
+                    boxes.buffer(view.kernel, hold.buffer)
+        except VerifyError as error:
+            yield f"under {depth} loops: {error}", "place or hold further out, or loop over other dims"
+            return
+
+
+@rule("a scan is stepped one by one, in order, by a spine loop around all stages that take part in it")
+def scans_are_stepped(view: View) -> Found:
+    for stage in view.kernel.stages:
+        for dim in stage.kind(SCAN):
+            loops = [n for n, loop in enumerate(view.schedule.loops) if loop.dim == dim.name]
+            if not loops or loops[-1] >= view.at(stage) or view.sizes[loops[-1]] != 1:
+                yield (
+                    f"stage '{stage.name}' is not under a loop over '{dim.name}' of step 1",
+                    "step scans in the spine",
+                )
+            elif any(view.schedule.loops[n].kind != SERIAL for n in loops):
+                yield f"the loop over '{dim.name}' is parallel", "a step needs the one before"
+
+
+@rule("what a scan carries from step to step is held outside its loop, and written whole within each step")
+def scans_carry_on(view: View) -> Found:
+    for (reader, writer), scan in view.carried.items():
+        loops = [n for n, loop in enumerate(view.schedule.loops) if loop.dim == scan]
+        if not loops:
+            continue
+        stages = {stage.name: stage for stage in view.kernel.stages}
+        target = stages[writer].write
+        for hold in view.holds(target.buffer):
+            if hold.at > loops[0]:
+                yield (
+                    f"'{target.buffer}' is carried along '{scan}', but held at depth {hold.at} inside its loop",
+                    f"hold it at depth {loops[0]} or further out",
+                )
+        boxes = view.boxes(loops[-1] + 1)
+        for access in stages[reader].reads:
+            if access.buffer != target.buffer:
+                continue
+            for read, written in zip(access.index, target.index):
+                if not isinstance(read, Affine) or not isinstance(written, Affine) or scan in written.dims:
+                    continue
+                if not within(view.range(boxes, reader, read), view.range(boxes, writer, written)):
+                    yield (
+                        f"stage '{reader}' reads more of '{target.buffer}' than one step of '{scan}' writes",
+                        "put the loops that cut it inside the scan",
+                    )
+
+
+@rule("a local is held; its writers are placed inside all its holds, its readers inside the outermost one")
+def locals_are_held(view: View) -> Found:
+    for name, buffer in view.buffers.items():
+        holds = view.holds(name)
+        if buffer.role == LOCAL and not holds:
+            yield f"the local '{name}' is not held", "hold it outside the stages that use it"
+        for stage in view.writers(name) if holds else ():
+            if view.at(stage) < holds[-1].at:
+                yield (
+                    f"stage '{stage.name}' writes '{name}' at depth {view.at(stage)}, "
+                    f"outside its hold at depth {holds[-1].at}",
+                    "place the stage deeper or hold further out",
+                )
+        for stage in view.readers(name) if holds and buffer.role == LOCAL else ():
+            if view.at(stage) < holds[0].at:
+                yield (
+                    f"stage '{stage.name}' reads '{name}' at depth {view.at(stage)}, "
+                    f"outside its hold at depth {holds[0].at}",
+                    "place the stage deeper or hold further out",
+                )
+
+
+@rule("the tile of an output is written whole while it is held, for all of it is stored")
+def outputs_are_stored_whole(view: View) -> Found:
+    for hold in view.schedule.holds:
+        if view.buffers[hold.buffer].role != OUTPUT:
+            continue
+        boxes = view.boxes(hold.at)
+        stored = _product(r.size for r in view.hold_box(hold))
+        written = 0
+        for stage in view.writers(hold.buffer):
+            ranges = boxes.stages[stage.name]
+            written += _product(ranges[dim.name].size for dim in stage.dims if dim.kind != REDUCE)
+        if stored != written:
+            yield (
+                f"the tile of '{hold.buffer}' at depth {hold.at} has {stored} elements, {written} are written",
+                "hold it where its writers fill a box, or not at all",
+            )
+
+
+def _product(sizes: Iterable[object]) -> int:
+    total = 1
+    for size in sizes:
+        total = total * size  # type: ignore[operator]
+    return total
+
+
+@rule("an accumulator begins outside every spine loop that it is reduced over")
+def accumulators_outlive_their_loops(view: View) -> Found:
+    for stage in view.partial:
+        name = stage.write.buffer
+        first = view.reducing(stage)[0]
+        if not view.holds(name) or view.begins(name) > first:
+            where = f"is held at depth {view.begins(name)}" if view.holds(name) else "is not held"
+            yield (
+                f"'{name}' {where}, but '{view.schedule.loops[first].dim}' at depth {first} reduces it",
+                f"hold it at depth {first} or further out",
+            )
+
+
+@rule("between an accumulator's hold and its stage every element is reached once for each reduced one")
+def sums_count_once(view: View) -> Found:
+    for stage in view.partial:
+        reducing = set(view.reducing(stage))
+        for loop in range(view.begins(stage.write.buffer), view.at(stage)):
+            dim = view.schedule.loops[loop].dim
+            if loop in reducing:
+                if not view.stays(stage, loop):
+                    yield (
+                        f"the loop over '{dim}' reduces '{stage.write.buffer}' and moves it at the same time",
+                        "rename one of the dims",
+                    )
+            elif not view.moves_apart(stage, loop):
+                yield (
+                    f"the loop over '{dim}' makes stage '{stage.name}' add to '{stage.write.buffer}' "
+                    "more than once",
+                    "hold the accumulator inside that loop or place the stage outside it",
+                )
+
+
+@rule(
+    "a partly reduced buffer is read after its loops, or by stages whose results are repaired when it changes"
+)
+def partial_results_are_repaired(view: View) -> Found:
+    for stage in view.partial:
+        reducing = view.reducing(stage)
+        for reader, buffer, writer in view.dependences:
+            if writer is not stage or view.at(reader) <= reducing[0]:
+                continue
+            if view.at(reader) <= reducing[-1] or not _is_repaired(view, stage, reader):
+                yield (
+                    f"stage '{reader.name}' reads '{buffer}' before it is reduced over "
+                    f"'{view.schedule.loops[reducing[0]].dim}'",
+                    f"place it at depth {reducing[0]} or further out",
+                )
+
+
+def _is_repaired(view: View, source: Stage, stage: Stage) -> bool:
+    """Whether what a stage makes of a partial result is scaled when that changes, here or where it is summed."""
+    outer, last = set(view.reducing(source)), view.reducing(source)[-1]
+    own = view.reducing(stage)
+    if view.at(stage) <= last:
+        return False
+    if stage.repair is not None and stage.repair.of == source.write.buffer:
+        return outer <= set(own) and own[0] >= view.begins(source.write.buffer)
+    target = stage.write.buffer
+    if view.buffers[target].role != LOCAL or (own and own[0] <= last):
+        return False
+    return all(_is_repaired(view, source, r) for r, _, writer in view.dependences if writer is stage)
+
+
+@rule("a stage that waits for the loop below it is read by none inside that loop")
+def nothing_is_read_early(view: View) -> Found:
+    for reader, buffer, writer in view.dependences:
+        if view.late[writer.name] and view.at(reader) > view.at(writer):
+            yield (
+                f"stage '{reader.name}' at depth {view.at(reader)} reads '{buffer}', which stage "
+                f"'{writer.name}' writes after the loop at depth {view.at(writer)}",
+                "place the reader further out or the writer deeper",
+            )
+
+
+@rule("an output that is read back is read where it has been written")
+def outputs_are_written_before_read(view: View) -> Found:
+    for reader, buffer, writer in view.dependences:
+        if view.buffers[buffer].role != OUTPUT:
+            continue
+        boxes = view.boxes(view.at(reader))
+        for access in reader.reads:
+            if access.buffer == buffer and not any(
+                all(
+                    isinstance(a, Affine)
+                    and isinstance(b, Affine)
+                    and within(view.range(boxes, reader.name, a), view.range(boxes, other.name, b))
+                    for a, b in zip(access.index, other.write.index)
+                )
+                for other in view.writers(buffer)
+            ):
+                yield (
+                    f"stage '{reader.name}' reads elements of the output '{buffer}' that stage '{writer.name}' "
+                    "has not written then",
+                    "place it outside the loops that cut the output",
+                )
+
+
+@rule("parallel tiles write different elements of what they share")
+def parallel_tiles_are_apart(view: View) -> Found:
+    for loop, entry in enumerate(view.schedule.loops):
+        if entry.kind != PARALLEL_LOOP:
+            continue
+        for stage in view.kernel.stages:
+            name = stage.write.buffer
+            if view.at(stage) <= loop or not view.is_shared(name, loop):
+                continue
+            copied = any(hold.at > loop for hold in view.holds(name))
+            if not view.moves_apart(stage, loop) or (copied and not view.tiles_apart(name, loop)):
+                yield (
+                    f"parallel tiles of '{entry.dim}' write the same elements of '{name}'",
+                    "make the loop serial, or hold the buffer inside it",
+                )
+
+
+@rule(
+    "a ring slides forward, by the innermost loop that moves it, under complete results and no parallel loop"
+)
+def rings_slide(view: View) -> Found:
+    for hold in view.schedule.holds:
+        if hold.roll is None:
+            continue
+        role = view.buffers[hold.buffer].role
+        if role == OUTPUT or (role == LOCAL and len(view.holds(hold.buffer)) > 1):
+            yield f"'{hold.buffer}' is an output, or held twice, and can't roll", "hold it without roll"
+        if any(stage in view.partial for stage in view.writers(hold.buffer)):
+            yield f"'{hold.buffer}' is reduced by the spine and can't roll", "hold it without roll"
+        try:
+            depth = slide(view.kernel, view.schedule, hold).depth
+        except VerifyError as error:
+            yield str(error), "hold it without roll, or order the loops otherwise"
+            continue
+        if any(loop.kind == PARALLEL_LOOP for loop in view.schedule.loops[depth : hold.at]):
+            yield f"'{hold.buffer}' rolls under a parallel loop", "make the loop serial"
+
+
+@rule("no stage runs before what it reads, nor so late that its operands' slots are taken again")
+def lags_fit_slots(view: View) -> Found:
+    for reader, buffer, writer in view.dependences:
+        if view.lag(reader) < view.lag(writer):
+            yield (
+                f"stage '{reader.name}' with lag {view.lag(reader)} reads '{buffer}', which stage "
+                f"'{writer.name}' writes with lag {view.lag(writer)}",
+                "lags grow along dependences",
+            )
+    for stage in view.kernel.stages:
+        for buffer in dict.fromkeys(access.buffer for access in stage.reads):
+            hold = view.hold_for(stage, buffer)
+            first = min((view.lag(writer) for writer in view.writers(buffer)), default=0)
+            if hold is not None and hold.slots < 1 + view.lag(stage) - first:
+                yield (
+                    f"'{buffer}' has {hold.slots} slots at depth {hold.at}, but stage '{stage.name}' reads it "
+                    f"{view.lag(stage) - first} iterations after it is begun",
+                    f"give it {1 + view.lag(stage) - first} slots",
+                )
+
+
+@rule("what changes in place is read with the lag of its writer")
+def changing_buffers_are_read_at_once(view: View) -> Found:
+    stages = {stage.name: stage for stage in view.kernel.stages}
+    for (reader, writer), scan in view.carried.items():
+        if view.lag(stages[reader]) != view.lag(stages[writer]):
+            yield (
+                f"stages '{reader}' and '{writer}' take the steps of '{scan}' with different lags",
+                "give them one lag",
+            )
+    for source in view.partial:
+        last = view.reducing(source)[-1]
+        changing = {source.write.buffer}
+        for reader, buffer, writer in view.dependences:
+            if buffer not in changing or view.at(reader) <= last:
+                continue
+            if view.begins(buffer) <= last and view.lag(reader) != view.lag(writer):
+                yield (
+                    f"stage '{reader.name}' reads '{buffer}' with lag {view.lag(reader)}, but its writer "
+                    f"'{writer.name}' with lag {view.lag(writer)} has changed it by then",
+                    "give them one lag, or hold the buffer inside the loop",
+                )
+            if reader.repair is None or reader.repair.of != source.write.buffer:
+                changing.add(reader.write.buffer)
+
+
+@rule("a register file can't be indexed: its writers and readers stand together, bound alike, in one block")
+def registers_are_not_indexed(view: View) -> Found:
+    if view.target is None:
+        return
+    for hold in view.schedule.holds:
+        memory = view.target.memories.get(hold.memory)
+        if memory is None or memory.managed != "explicit" or not memory.private:
+            continue
+        users = [s for s in view.writers(hold.buffer) + view.readers(hold.buffer) if view.at(s) >= hold.at]
+        shapes = {(view.at(stage), _binding(view, stage, hold.buffer)) for stage in users}
+        if len(shapes) > 1:
+            listed = ", ".join(f"'{stage.name}'" for stage in users)
+            yield (
+                f"stages {listed} use '{hold.buffer}' in {hold.memory} in different ways",
+                "hold it in a cache",
+            )
+        for stage in users:
+            ribs = [r.dim for r in view.places[stage.name].loops if stage.dim(r.dim).kind != REDUCE]
+            if ribs:
+                yield (
+                    f"stage '{stage.name}' loops over '{ribs[0]}', while '{hold.buffer}' is in {hold.memory}",
+                    "move the loop into the spine",
+                )
+
+
+def _binding(view: View, stage: Stage, buffer: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """How the dims that index a buffer are bound in a stage."""
+    dims = {n for a in (*stage.reads, stage.write) if a.buffer == buffer for n in a.dims}
+    bound = ((role, tuple(n for n in names if n in dims)) for role, names in view.places[stage.name].bind)
+    return tuple(sorted((role, names) for role, names in bound if names))
+
+
+@rule("blocks and tiles have static sizes: symbolic extents are cut by the spine")
+def sizes_are_static(view: View) -> Found:
+    for stage in view.kernel.stages:
+        ranges = view.boxes(view.at(stage)).stages[stage.name]
+        for dim in stage.dims:
+            size = ranges[dim.name].size
+            for rib in view.places[stage.name].loops:
+                if rib.dim == dim.name:
+                    size = largest_tile(size, rib)
+            if not isinstance(size, int):
+                yield f"the block of stage '{stage.name}' has {size} elements of '{dim.name}'", "loop over it"
+    for hold in view.schedule.holds:
+        for axis, range_ in enumerate(view.hold_box(hold)):
+            if not isinstance(range_.size, int):
+                yield (
+                    f"the tile of '{hold.buffer}' has {range_.size} elements along axis {axis}",
+                    "hold it deeper",
+                )
+
+
+@rule("the tiles that live at one time fit into their memories")
+def tiles_fit(view: View) -> Found:
+    if view.target is None:
+        return
+    need: dict[str, int] = {}
+    for hold in view.schedule.holds:
+        memory = view.target.memories.get(hold.memory)
+        if memory is None:
+            yield f"'{hold.buffer}' is held in '{hold.memory}'", f"{view.target.name} has no such memory"
+            continue
+        sizes = [range_.size for range_ in view.hold_box(hold)]
+        if hold.roll is not None and all(isinstance(size, int) for size in sizes):
+            sliding = slide(view.kernel, view.schedule, hold)
+            sizes[sliding.axis] = min(sliding.rows, view.buffers[hold.buffer].shape[sliding.axis])  # type: ignore[type-var]
+            slots = 1
+        else:
+            slots = hold.slots
+        if all(isinstance(size, int) for size in sizes) and not memory.home:
+            bytes_ = _product(sizes) * view.buffers[hold.buffer].dtype.bytes * slots
+            need[hold.memory] = need.get(hold.memory, 0) + bytes_
+    for name, bytes_ in need.items():
+        memory = view.target.memories[name]
+        room = int(memory.bytes * (memory.usable if memory.managed == "cache" else 1))
+        if bytes_ > room:
+            yield f"{bytes_} bytes are held in {name}, which has room for {room}", "take smaller tiles"

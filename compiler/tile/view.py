@@ -1,0 +1,173 @@
+"""A kernel under a schedule, with the questions that legality rules ask of it: boxes, partial sums, who shares what."""
+
+from functools import cached_property
+from typing import Any
+
+from ..target.description import Target
+from .infer import Boxes, Range, affine_range, infer
+from .lower import completes_inside, waits
+from .schedule import Hold, Place, Schedule
+from .spine import clip, largest_tiles, loop_ranges, variable
+from .stage import LOCAL, REDUCE, SCAN, Affine, Kernel, Stage
+from .verify import carried_axis
+
+
+class View:
+    """Depths count spine loops; a loop's index is its depth. Stages and buffers are named."""
+
+    def __init__(self, kernel: Kernel, schedule: Schedule, target: Target | None = None):
+        self.kernel = kernel
+        self.schedule = schedule
+        self.target = target
+        self.extents = {name: dim.extent for name, dim in kernel.dims.items()}
+        self.buffers = {buffer.name: buffer for buffer in kernel.buffers}
+        self.places: dict[str, Place] = {place.stage: place for place in schedule.places}
+        self._boxes: dict[tuple[int, int | None], Boxes] = {}
+        self._writers: dict[str, tuple[Stage, ...]] = {b.name: kernel.writers(b.name) for b in kernel.buffers}
+        self._readers: dict[str, tuple[Stage, ...]] = {b.name: kernel.readers(b.name) for b in kernel.buffers}
+        self._holds = {b.name: schedule.holds_of(b.name) for b in kernel.buffers}
+
+    def at(self, stage: Stage) -> int:
+        return self.places[stage.name].at
+
+    def lag(self, stage: Stage) -> int:
+        return self.places[stage.name].lag
+
+    def writers(self, buffer: str) -> tuple[Stage, ...]:
+        return self._writers[buffer]
+
+    def readers(self, buffer: str) -> tuple[Stage, ...]:
+        return self._readers[buffer]
+
+    def holds(self, buffer: str) -> tuple[Hold, ...]:
+        """Outermost first."""
+        return self._holds[buffer]
+
+    def begins(self, buffer: str) -> int:
+        """The depth at which a buffer's contents begin anew; 0 for one that is not held."""
+        holds = self.holds(buffer)
+        return holds[0].at if holds else 0
+
+    def is_shared(self, buffer: str, loop: int) -> bool:
+        """Whether the tiles of a spine loop work on one instance of a buffer."""
+        return self.buffers[buffer].role != LOCAL or self.begins(buffer) <= loop
+
+    def hold_for(self, stage: Stage, buffer: str) -> Hold | None:
+        """The hold through which a stage reaches a buffer; None when it goes to the buffer's home."""
+        inside = [hold for hold in self.holds(buffer) if hold.at <= self.at(stage)]
+        return inside[-1] if inside else None
+
+    @cached_property
+    def sizes(self) -> tuple[Any, ...]:
+        return largest_tiles(self.kernel, self.schedule)
+
+    @cached_property
+    def late(self) -> dict[str, bool]:
+        """Whether a stage runs after the loop below its place."""
+        return waits(self.kernel, self.schedule)
+
+    def reducing(self, stage: Stage) -> list[int]:
+        """The spine loops above a stage that cut its reduction."""
+        reduced = {dim.name for dim in stage.kind(REDUCE)}
+        return [n for n, loop in enumerate(self.schedule.loops[: self.at(stage)]) if loop.dim in reduced]
+
+    @cached_property
+    def partial(self) -> tuple[Stage, ...]:
+        """Stages whose reduction is cut by the spine."""
+        return tuple(stage for stage in self.kernel.stages if not completes_inside(self.schedule, stage))
+
+    @cached_property
+    def carried(self) -> dict[tuple[str, str], str]:
+        """(reader, writer) -> scan dim, where a stage reads what a later one wrote at an earlier step."""
+        found = {}
+        order = {stage.name: n for n, stage in enumerate(self.kernel.stages)}
+        for stage in self.kernel.stages:
+            for access in stage.reads:
+                for writer in self.writers(access.buffer):
+                    for dim in writer.kind(SCAN) if order[writer.name] >= order[stage.name] else ():
+                        if carried_axis(access, writer, dim.name) is not None:
+                            found[stage.name, writer.name] = dim.name
+        return found
+
+    @cached_property
+    def dependences(self) -> tuple[tuple[Stage, str, Stage], ...]:
+        """(reader, buffer, writer) for everything that a stage reads of this step."""
+        return tuple(
+            (stage, buffer, writer)
+            for stage in self.kernel.stages
+            for buffer in dict.fromkeys(access.buffer for access in stage.reads)
+            for writer in self.writers(buffer)
+            if (stage.name, writer.name) not in self.carried
+        )
+
+    def boxes(self, depth: int, single: int | None = None) -> Boxes:
+        """What `infer` says under the first `depth` loops, tiles as large as they get; loop `single` by one element."""
+        key = (depth, single)
+        if key not in self._boxes:
+            sizes = list(self.sizes[:depth])
+            if single is not None:
+                sizes[single] = 1
+            ranges = loop_ranges(self.extents, self.schedule.loops[:depth], sizes)
+            self._boxes[key] = infer(self.kernel, ranges)
+        return self._boxes[key]
+
+    def range(self, boxes: Boxes, stage: str, affine: Affine) -> Range:
+        """The values of a coordinate of a stage inside its box."""
+        return affine_range(affine, boxes.stages[stage])
+
+    def hold_box(self, hold: Hold) -> tuple[Range, ...]:
+        """The largest tile of a hold, clipped where that is certain."""
+        box = self.boxes(hold.at).buffer(self.kernel, hold.buffer)
+        return tuple(clipped(r, extent) for r, extent in zip(box, self.buffers[hold.buffer].shape))
+
+    def is_single(self, loop: int) -> bool:
+        """Whether a spine loop never has more than one tile."""
+        outer = [n for n in range(loop) if self.schedule.loops[n].dim == self.schedule.loops[loop].dim]
+        around = self.sizes[outer[-1]] if outer else self.extents[self.schedule.loops[loop].dim]
+        return bool(around == self.sizes[loop])
+
+    def moves_apart(self, stage: Stage, loop: int) -> bool:
+        """Whether different tiles of a spine loop give the stage different elements to write, none of them twice."""
+        if self.is_single(loop):
+            return True
+        ranges = self.boxes(loop + 1, single=loop).stages[stage.name]
+        return any(self._apart(ranges[dim.name], loop) for dim in stage.dims if dim.kind != REDUCE)
+
+    def tiles_apart(self, buffer: str, loop: int) -> bool:
+        """Whether different tiles of a spine loop touch different elements of a buffer."""
+        if self.is_single(loop):
+            return True
+        return any(
+            self._apart(r, loop) for r in self.boxes(loop + 1, single=loop).buffer(self.kernel, buffer)
+        )
+
+    @staticmethod
+    def _apart(range_: Range, loop: int) -> bool:
+        step = abs(range_.low.coefficient(variable(loop)))
+        return step > 0 and isinstance(range_.size, int) and range_.size <= step
+
+    def stays(self, stage: Stage, loop: int) -> bool:
+        """Whether a spine loop leaves in place what the stage writes."""
+        ranges = self.boxes(loop + 1).stages[stage.name]
+        return not any(
+            ranges[dim.name].low.coefficient(variable(loop)) for dim in stage.dims if dim.kind != REDUCE
+        )
+
+
+def clipped(range_: Range, extent: Any) -> Range:
+    """The range cut to 0 .. extent - 1 where its low end is a number, and to the extent where it moves."""
+    if not isinstance(range_.size, int) or not isinstance(extent, int):
+        return range_
+    if range_.low.terms:
+        return Range(range_.low, min(range_.size, extent))
+    low, size = clip(range_.low.const, range_.size, extent)
+    return Range(range_.low - range_.low.const + low, size)
+
+
+def within(inner: Range, outer: Range) -> bool:
+    """Whether a range lies inside another one for certain."""
+    ahead = inner.low - outer.low
+    if ahead.terms or ahead.const < 0:
+        return False
+    left = outer.size - inner.size - ahead.const
+    return isinstance(left, int) and left >= 0
