@@ -4,12 +4,13 @@ A resample reads taps through a constant table of positions, weighted by a const
 sees it as a window whose place is known. Coordinates follow ONNX's Resize (version 19).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import Any
 
 import numpy as np
 
-from ..diagnostics import TypeRuleError, UnsupportedError
+from ..diagnostics import TypeRuleError
 from ..ir.dims import Dim
 from ..ir.graph import Value, constant
 from ..ir.types import TensorType, dtype_of, f32, i64
@@ -262,14 +263,10 @@ def resize(
     return data.astype(x.dtype, copy=False)
 
 
-def resampled(x: Value, attributes: dict) -> Value:
-    """`nn.resize` of x as a chain of `nn.resample`; UnsupportedError where an extent is symbolic."""
-    shape = attributes["shape"]
-    if not (x.type.is_static and all(isinstance(extent, int) for extent in shape)):
-        raise UnsupportedError(
-            f"resize from {x.type} to [{', '.join(map(str, shape))}] needs known extents",
-            hint="bind the symbols with shapes=",
-        )
+def resampled(x: Value, attributes: Mapping[str, Any]) -> Value | None:
+    """`nn.resize` of x as a chain of `nn.resample`; None where an extent is symbolic, for there is no table then."""
+    if not (x.type.is_static and all(isinstance(extent, int) for extent in attributes["shape"])):
+        return None
     dtype = x.dtype
     exact = attributes["mode"] == "nearest"
     data = x if exact or (wide(dtype) == dtype and dtype.is_float) else get("math.cast")(x, dtype=f32)

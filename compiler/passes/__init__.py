@@ -7,6 +7,7 @@ from .affine import FOLD_AFFINE
 from .base import Pass, PassResult, Rewrite
 from .branches import InlineBranches
 from .canonicalise import CANONICALISE
+from .expand import EXPAND
 from .fold import Fold
 from .recognise import RECOGNISE
 from .share import Share
@@ -18,12 +19,14 @@ from .simplify import Simplify
 #   the same twice (layer_norm's x - mean).
 # - `recognise` comes before `fold-affine`: the scale and offset of a decomposed norm or the scale of attention must not
 #   have vanished into the weights next to them.
-# - `simplify` again cleans up after both: transposes that attention no longer needs meet and cancel.
+# - `expand` follows, for what it writes is nothing that the others look for.
+# - `simplify` again cleans up after all three: transposes that attention no longer needs meet and cancel.
 SIMPLIFY = Simplify((InlineBranches(), Fold(), CANONICALISE, Share()))
-GRAPH_PASSES: tuple[Pass, ...] = (SIMPLIFY, RECOGNISE, FOLD_AFFINE, SIMPLIFY)
+GRAPH_PASSES: tuple[Pass, ...] = (SIMPLIFY, RECOGNISE, FOLD_AFFINE, EXPAND, SIMPLIFY)
 
 __all__ = [
     "CANONICALISE",
+    "EXPAND",
     "FOLD_AFFINE",
     "GRAPH_PASSES",
     "RECOGNISE",

@@ -10,10 +10,10 @@ from isthmus.compiler.ir import Graph, TensorType
 from isthmus.compiler.ir.verify import verify
 from isthmus.compiler.ops import get
 from isthmus.compiler.ops.interpret import run_graph
-from isthmus.compiler.passes import CANONICALISE, FOLD_AFFINE, RECOGNISE
+from isthmus.compiler.passes import CANONICALISE, EXPAND, FOLD_AFFINE, RECOGNISE
 from isthmus.compiler.rewrite import Rule, apply, sample_graphs
 
-TABLES = (CANONICALISE, RECOGNISE, FOLD_AFFINE)
+TABLES = (CANONICALISE, RECOGNISE, FOLD_AFFINE, EXPAND)
 RULES = [pytest.param(rule, id=rule.name) for table in TABLES for rule in table.rules]
 
 
