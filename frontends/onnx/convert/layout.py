@@ -5,13 +5,15 @@ import numpy as np
 from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import Dim, ceildiv, product
 from ....compiler.ir.graph import Value, constant
-from ....compiler.ir.types import DTYPES, i64
+from ....compiler.ir.types import DTYPES
 from ....compiler.ops.rules import broadcast_shapes
 from ...build import math, reduce, shape
-from ...known import dims, ints, known, never_negative, number
+from ...known import dims, ints, known, never_negative
 from ...normalise import axes_of, axis_of, reshape_target, slice_extent
 from ..table import converter
 from ..tensors import dtype_of
+from . import runtime_axes
+from .extents import positions, rank_of
 
 
 @converter("Identity")
@@ -68,13 +70,6 @@ def constant_of_shape(extents, *, value=None):
     return shape.expand_dynamic(filler, extents, rank=rank_of(extents, "input"))
 
 
-def rank_of(vector: Value, name: str) -> int:
-    """The number of elements of a vector of extents, which decides a result's rank."""
-    if vector.type.rank != 1 or not isinstance(vector.shape[0], int):
-        raise UnsupportedError(f"its operand '{name}' is {vector.type}: the rank of the result is not known")
-    return vector.shape[0]
-
-
 @converter("Shape", since=15)
 def shape_of(x, *, start=0, end=None):
     rank = x.type.rank
@@ -125,6 +120,8 @@ def transpose(x, *, perm=None):
 
 @converter("Squeeze", since=13)
 def squeeze(x, axes=None):
+    if axes is not None and dims(axes) is None:
+        return runtime_axes.squeezed(x, axes)
     if axes is None:
         if not all(isinstance(dim, int) for dim in x.shape):
             raise UnsupportedError(f"which axes of {x.type} have extent 1 is not known", hint="give 'axes'")
@@ -147,6 +144,8 @@ def squeeze_1(x, *, axes=None):
 
 @converter("Unsqueeze", since=13)
 def unsqueeze(x, axes):
+    if dims(axes) is None:
+        return runtime_axes.unsqueezed(x, axes)
     return unsqueeze_1(x, axes=ints(axes, "axes"))
 
 
@@ -331,17 +330,6 @@ def eye_like(x, *, dtype=None, k=0):
     return math.cast(math.eq(rows, positions(x, 1)), dtype=kind)
 
 
-def positions(x: Value, axis: int) -> Value:
-    """The index along one axis, i64 with extent 1 in all other axes."""
-    extent = shape.slice(shape.of(x), starts=(axis,), sizes=(1,), steps=(1,))
-    if isinstance(x.shape[axis], int):
-        extent = constant(np.array([x.shape[axis]], np.int64))
-    line = shape.range(
-        constant(0, i64), shape.reshape(extent, shape=()), constant(1, i64), size=x.shape[axis]
-    )
-    return shape.reshape(line, shape=tuple(x.shape[axis] if n == axis else 1 for n in range(x.type.rank)))
-
-
 @converter("Trilu", since=14)
 def trilu(x, k=None, *, upper=1):
     diagonal = 0 if k is None else known(k)
@@ -383,29 +371,6 @@ def space_to_depth(x, *, blocksize, mode="DCR"):
 @converter("SpaceToDepth")
 def space_to_depth_1(x, *, blocksize):
     return space_to_depth(x, blocksize=blocksize)
-
-
-@converter("Dropout", since=12)
-def dropout(x, ratio=None, training=None, *, seed=None, call):
-    if training is not None:
-        on = known(training)
-        if on is None or on.any():
-            rate = 0.5 if ratio is None else number(ratio, "ratio")
-            if rate:
-                raise UnsupportedError(
-                    "dropout in training mode is not supported", hint="export for inference"
-                )
-    return (x, everywhere(x)) if call.wants(1) else x
-
-
-def everywhere(x: Value) -> Value:
-    """A mask of x's shape that is True throughout."""
-    return shape.expand(constant(np.array(True)), shape=x.shape)
-
-
-@converter("Dropout", since=7)
-def dropout_7(x, *, ratio=0.5, call):
-    return (x, everywhere(x)) if call.wants(1) else x
 
 
 @converter("NonZero", since=9)

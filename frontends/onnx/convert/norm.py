@@ -1,13 +1,17 @@
-"""Normalisations and softmax."""
+"""Normalisations, softmax and dropout."""
+
+import numpy as np
 
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.dims import product
-from ....compiler.ir.graph import Value
-from ...build import math, nn, reduce, shape
+from ....compiler.ir.graph import Value, constant
+from ....compiler.ir.types import f32
+from ...build import math, nn, random, reduce, shape
+from ...known import known
 from ...normalise import axis_of
 from ..table import converter
 from ..tensors import dtype_of
-from .layout import positions
+from .extents import everywhere, positions
 
 
 @converter("BatchNormalization", since=14)
@@ -157,3 +161,28 @@ def flattened(op):
 
 for _name, _op in {"Softmax": softmax, "LogSoftmax": log_softmax, "Hardmax": hardmax}.items():
     converter(_name)(flattened(_op))
+
+
+@converter("Dropout", since=12)
+def dropout(x, ratio=None, training=None, *, seed=None, call):
+    """Nothing happens in inference; a training mode that is set or comes at run time draws a mask."""
+    on = known(training) if training is not None else np.array(False)
+    if on is not None and not on.any():
+        return (x, everywhere(x)) if call.wants(1) else x
+    rate = (
+        constant(np.float32(0.5)) if ratio is None else shape.reshape(math.cast(ratio, dtype=f32), shape=())
+    )
+    drawn = random.uniform(shape=x.shape, dtype=f32, seed=None if seed is None else int(seed))
+    kept = math.ge(drawn, rate)
+    factor = math.div(constant(np.float32(1)), math.sub(constant(np.float32(1)), rate))
+    if on is None:
+        switch = shape.reshape(training, shape=())
+        kept = math.logical_or(kept, math.logical_not(switch))
+        factor = math.where(switch, factor, constant(np.float32(1)))
+    scaled = math.mul(x, math.cast(factor, dtype=x.dtype))
+    return math.where(kept, scaled, constant(0, x.dtype)), kept
+
+
+@converter("Dropout", since=7)
+def dropout_7(x, *, ratio=0.5, call):
+    return (x, everywhere(x)) if call.wants(1) else x

@@ -1,51 +1,65 @@
 """Reductions. Axes moved from an attribute to an operand at opset 13 (ReduceSum) and 18 (the others)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import u8
 from ...build import math, reduce, shape
-from ...known import ints, number
+from ...known import dims, ints
 from ...normalise import axes_of, axis_of
-from ..table import converter, register
+from ..table import register
+from . import runtime_axes
 
 
-def _log_sum_exp(x: Value, *, axes: tuple[int, ...], keepdims: bool) -> Value:
-    """log(sum(exp(x))), shifted by the largest finite element so that exp does not overflow."""
-    top = reduce.max(x, axes=axes, keepdims=True)
+@dataclass(frozen=True, slots=True)
+class Along:
+    """The axes of a reduction, known or (a vector) not, and whether they stay with extent 1."""
+
+    axes: tuple[int, ...] | Value
+    keepdims: bool
+
+    def __call__(self, core: Callable[..., Value], x: Value) -> Value:
+        if isinstance(self.axes, tuple):
+            return core(x, axes=self.axes, keepdims=self.keepdims)
+        return runtime_axes.reduced(core, x, self.axes, self.keepdims)
+
+    def dropped(self, x: Value) -> Value:
+        """A value that kept its axes, without them if they are not to stay."""
+        if self.keepdims:
+            return x
+        if isinstance(self.axes, tuple):
+            extents = tuple(dim for axis, dim in enumerate(x.shape) if axis not in self.axes)
+            return shape.reshape(x, shape=extents)
+        return runtime_axes.squeezed(x, self.axes)
+
+
+def _log_sum_exp(x: Value, along: Along) -> Value:
+    """log(sum(exp(x))), shifted by the greatest element so that exp does not overflow."""
+    keeping = Along(along.axes, True)
+    top = keeping(reduce.max, x)
     top = math.where(math.isinf(top), constant(0, top.dtype), top) if x.dtype.is_float else top
-    total = math.log(reduce.sum(math.exp(math.sub(x, top)), axes=axes, keepdims=True))
-    out = math.add(total, top)
-    if keepdims:
-        return out
-    return shape.reshape(out, shape=tuple(dim for axis, dim in enumerate(out.shape) if axis not in axes))
+    total = math.log(keeping(reduce.sum, math.exp(math.sub(x, top))))
+    return along.dropped(math.add(total, top))
 
 
-def _max(x: Value, **form) -> Value:
-    return _through_integers(reduce.max, x, **form)
-
-
-def _min(x: Value, **form) -> Value:
-    return _through_integers(reduce.min, x, **form)
-
-
-def _through_integers(op, x: Value, **form) -> Value:
-    """A reduction of bools by way of u8, which orders them as False < True."""
+def _ordered(core: Callable[..., Value], x: Value, along: Along) -> Value:
+    """The greatest or least element; of bools by way of u8, which orders them as False < True."""
     if x.dtype.kind != "bool":
-        return op(x, **form)
-    return math.cast(op(math.cast(x, dtype=u8), **form), dtype=x.dtype)
+        return along(core, x)
+    return math.cast(along(core, math.cast(x, dtype=u8)), dtype=x.dtype)
 
 
-_REDUCTIONS: dict[str, Callable[..., Value]] = {
-    "ReduceSum": lambda x, **form: reduce.sum(x, **form),
-    "ReduceMean": lambda x, **form: reduce.mean(x, **form),
-    "ReduceProd": lambda x, **form: reduce.prod(x, **form),
-    "ReduceMax": _max,
-    "ReduceMin": _min,
-    "ReduceL1": lambda x, **form: reduce.sum(math.abs(x), **form),
-    "ReduceL2": lambda x, **form: math.sqrt(reduce.sum(math.mul(x, x), **form)),
-    "ReduceSumSquare": lambda x, **form: reduce.sum(math.mul(x, x), **form),
-    "ReduceLogSum": lambda x, **form: math.log(reduce.sum(x, **form)),
+_REDUCTIONS: dict[str, Callable[[Value, Along], Value]] = {
+    "ReduceSum": lambda x, along: along(reduce.sum, x),
+    "ReduceMean": lambda x, along: along(reduce.mean, x),
+    "ReduceProd": lambda x, along: along(reduce.prod, x),
+    "ReduceMax": lambda x, along: _ordered(reduce.max, x, along),
+    "ReduceMin": lambda x, along: _ordered(reduce.min, x, along),
+    "ReduceL1": lambda x, along: along(reduce.sum, math.abs(x)),
+    "ReduceL2": lambda x, along: math.sqrt(along(reduce.sum, math.mul(x, x))),
+    "ReduceSumSquare": lambda x, along: along(reduce.sum, math.mul(x, x)),
+    "ReduceLogSum": lambda x, along: math.log(along(reduce.sum, x)),
     "ReduceLogSumExp": _log_sum_exp,
 }
 
@@ -53,10 +67,12 @@ _REDUCTIONS: dict[str, Callable[..., Value]] = {
 def _with_operand(op):
     def convert(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
         if axes is None or axes.shape == (0,):
-            listed = () if noop_with_empty_axes else range(x.type.rank)
+            listed = () if noop_with_empty_axes else tuple(range(x.type.rank))
+        elif dims(axes) is None:
+            listed = axes
         else:
-            listed = ints(axes, "axes")
-        return op(x, axes=axes_of(listed, x.type.rank), keepdims=bool(keepdims))
+            listed = axes_of(ints(axes, "axes"), x.type.rank)
+        return op(x, Along(listed, bool(keepdims)))
 
     return convert
 
@@ -64,7 +80,7 @@ def _with_operand(op):
 def _with_attribute(op):
     def convert(x, *, axes=None, keepdims=1):
         listed = range(x.type.rank) if axes is None else axes
-        return op(x, axes=axes_of(listed, x.type.rank), keepdims=bool(keepdims))
+        return op(x, Along(axes_of(listed, x.type.rank), bool(keepdims)))
 
     return convert
 
@@ -97,13 +113,16 @@ for _name, _op in {
     register(_name, _position_1(_op))
 
 
-@converter("CumSum", since=11)
-def cumulative_sum(x, axis, *, exclusive=0, reverse=0):
-    axis = axis_of(int(number(axis, "axis")), x.type.rank)
-    return reduce.cumsum(x, axis=axis, exclusive=bool(exclusive), reverse=bool(reverse))
+def _cumulative(op):
+    def convert(x, axis, *, exclusive=0, reverse=0):
+        form = {"exclusive": bool(exclusive), "reverse": bool(reverse)}
+        listed = dims(axis)
+        if listed is None:
+            return runtime_axes.selected(lambda n: op(x, axis=n, **form), axis, x.type.rank)
+        return op(x, axis=axis_of(ints(axis, "axis")[0], x.type.rank), **form)
+
+    return convert
 
 
-@converter("CumProd", since=26)
-def cumulative_product(x, axis, *, exclusive=0, reverse=0):
-    axis = axis_of(int(number(axis, "axis")), x.type.rank)
-    return reduce.cumprod(x, axis=axis, exclusive=bool(exclusive), reverse=bool(reverse))
+register("CumSum", _cumulative(lambda x, **form: reduce.cumsum(x, **form)), since=11)
+register("CumProd", _cumulative(lambda x, **form: reduce.cumprod(x, **form)), since=26)
