@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..diagnostics import TypeRuleError
+from ..diagnostics import TypeRuleError, UnsupportedError
 from ..ir.dims import Dim, fresh, symbols
 from ..ir.graph import Graph
 from ..ir.types import OptionalType, SequenceType, TensorType, Type, boolean, i64
@@ -48,9 +48,11 @@ def _merge(what: str, types: Sequence[Type], known: set[str]) -> Type:
     ):
         return first.__class__(_merge(what, [type.element for type in types], known))  # type: ignore[union-attr]
     tensors = [type for type in types if isinstance(type, TensorType)]
-    if len(tensors) < len(types) or len({(type.dtype, type.rank) for type in tensors}) > 1:
-        listed = " or ".join(map(str, types))
-        raise TypeRuleError(f"{what} is {listed}", hint="its dtype and rank must be known beforehand")
+    listed = " or ".join(map(str, types))
+    if len(tensors) < len(types) or len({type.dtype for type in tensors}) > 1:
+        raise TypeRuleError(f"{what} is {listed}", hint="give it one type")
+    if len({type.rank for type in tensors}) > 1:
+        raise UnsupportedError(f"{what} is {listed}", hint="its rank must be known beforehand")
 
     def extent(dims: Sequence[Dim]) -> Dim:
         agreed = all(dim == dims[0] for dim in dims) and symbols(dims[0]) <= known
