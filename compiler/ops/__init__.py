@@ -26,8 +26,8 @@ from . import (
 from .engine import REGISTRY, Op, get, op
 
 __all__ = [
-    "Op",
     "REGISTRY",
+    "Op",
     "activation",
     "attention",
     "contract",
