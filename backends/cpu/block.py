@@ -428,6 +428,9 @@ class Block:
         by_lane = any(isinstance(p, Lookup) and self.vector in p.access.dims for p in access.index)
         stride = linear.coefficient(self.vector) if self.vector is not None else 0
         if lanes and (stride != 1 or by_lane):
+            rows = None if by_lane or access.fill is not None else self._transposable(linear, point, ranges, lanes)
+            if rows is not None:
+                return self._transposed(expr, rows, point, ranges, lanes)
             return self._gather(expr, point, ranges, lanes)
         coordinates = self._gathered(storage, access, point, ranges)
         if not lanes:
@@ -469,6 +472,51 @@ class Block:
         flag = vector_type("i1", lanes)
         zero = Register("zeroinitializer" if lanes else "0", type)
         return self.b.here(flag, f"icmp ne {type} {value.text}, {zero.text}")
+
+    def _transposable(self, linear: Affine, point: Point, ranges: Mapping[str, Range], lanes: int) -> str | None:
+        """A row dim along which the operand is contiguous, if the block holds a whole square of it here."""
+        assert self.vector is not None
+        if point[self.vector] + lanes > ranges[self.vector].size:
+            return None
+        for d in self.stage.dims:
+            whole = ranges[d.name].size >= point.get(d.name, 0) // lanes * lanes + lanes
+            if d.name != self.vector and d.kind != REDUCE and linear.coefficient(d.name) == 1 and whole:
+                return d.name
+        return None
+
+    def _transposed(self, expr: Load, rows: str, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
+        """A square of the operand is loaded along its contiguous dim and transposed in registers, for all its rows."""
+        assert self.vector is not None
+        storage = self.e.storage[expr.access.buffer]
+        linear = storage.linear(expr.access.index)
+        first = point[rows] // lanes * lanes
+        square = []
+        for lane in range(lanes):
+            at = {**point, rows: first, self.vector: point[self.vector] + lane}
+            pointer = self._address(storage, self._offset(linear, at, ranges))
+            square.append(self._load_at(pointer, storage.dtype, lanes, None, None))
+        distance = 1
+        while distance < lanes:
+            for n in range(lanes):
+                if not n & distance:
+                    square[n], square[n + distance] = self._exchange(square[n], square[n + distance], distance, lanes)
+            distance *= 2
+        dims = sorted(self._dims(expr))
+        for row, value in enumerate(square):
+            at = {**point, rows: first + row}
+            self._cache[(expr, tuple((name, at.get(name, 0)) for name in dims))] = value
+        return square[point[rows] - first]
+
+    def _exchange(self, x: Register, y: Register, distance: int, lanes: int) -> tuple[Register, Register]:
+        """One step of a transposition: the blocks of `distance` lanes off the diagonal change places."""
+        low = [n if not n & distance else lanes + n - distance for n in range(lanes)]
+        high = [n + distance if not n & distance else lanes + n for n in range(lanes)]
+        mask = [", ".join(f"i32 {n}" for n in order) for order in (low, high)]
+        text = "shufflevector {t} {{0}}, {t} {{1}}, <{n} x i32> <{m}>"
+        first, second = (
+            self.b.pure(x.type, text.format(t=x.type, n=lanes, m=order), [x, y]) for order in mask
+        )
+        return first, second
 
     def _gather(self, expr: Load, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
         """Lane by lane, for strides other than 1 and gathered coordinates."""

@@ -142,7 +142,9 @@ class KernelEmitter:
                 low = dim(name) + (cut.start - before * cut.size)
                 if cut.count == 1:
                     low = Affine((), cut.start)
+                self._open_loop(name, cut, depth)
                 self._nodes(node.body, {**env, loop.dim: Range(low, cut.size)})
+                self._open.pop()
 
             if index == len(cuts) - 1:
                 run()

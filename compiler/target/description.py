@@ -14,7 +14,8 @@ from ..diagnostics import CompileError
 
 @dataclass(frozen=True)
 class Memory:
-    """`usable` is the share of a cache that a tile may count on; `bandwidth` is towards the engines, bytes per cycle."""
+    """`usable` is the share of a cache that a tile may count on; `bandwidth` is towards the engines, bytes per cycle.
+    `run_overhead`: bytes of bandwidth that starting a contiguous run costs."""
 
     name: str
     bytes: int = 0
@@ -24,6 +25,7 @@ class Memory:
     usable: float = 1.0
     line: int = 64
     bandwidth: float = 8.0
+    run_overhead: float = 0.0
 
 
 @dataclass(frozen=True)

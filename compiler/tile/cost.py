@@ -14,8 +14,8 @@ from math import ceil, prod
 from ..ops.scalar import SCALARS
 from ..target.description import Engine, Target
 from .infer import Range, infer
-from .schedule import Loop, Place, Schedule, segments
-from .stage import LOCAL, PARALLEL, REDUCE, Apply, Expr, Kernel, Load, Stage, dim, walk
+from .schedule import PARALLEL_LOOP, Loop, Place, Schedule, segments
+from .stage import LOCAL, PARALLEL, REDUCE, Affine, Apply, Buffer, Expr, Kernel, Stage, dim, walk
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Estimate:
     @property
     def cycles(self) -> float:
         parts = [self.compute, *self.memory.values()]
-        return max(parts) + 0.1 * (sum(parts) - max(parts))
+        return max(parts) + 0.15 * (sum(parts) - max(parts))
 
 
 def tile_sizes(extent: int, loops: list[Loop]) -> dict[int, int]:
@@ -80,7 +80,8 @@ def estimate_nest(kernel: Kernel, schedule: Schedule, target: Target, contracts:
     compute = nest_compute(
         kernel, engine, _cuts(kernel, schedule), vector, contracts is not None, _turns(root, place)
     )
-    return Estimate(compute, memory_cycles(kernel, schedule, target))
+    chunks = prod(t for t, loop in zip(_trips(kernel, schedule), schedule.loops, strict=True) if loop.kind == PARALLEL_LOOP)
+    return Estimate(compute + chunks * engine.tile_overhead, memory_cycles(kernel, schedule, target))
 
 
 def _cuts(kernel: Kernel, schedule: Schedule) -> dict[str, dict[int, int]]:
@@ -130,35 +131,65 @@ def nest_compute(
 
 
 def memory_cycles(kernel: Kernel, schedule: Schedule, target: Target) -> dict[str, float]:
-    """Cycles each memory spends feeding the next one inwards."""
-    names = [b.name for b in kernel.buffers if b.role != LOCAL]
-    widths = {b.name: b.dtype.bytes for b in kernel.buffers}
+    """Cycles each memory spends feeding the next one inwards.
+
+    A cache keeps the tiles under the first loops at which everything fits in it (double-buffered tiles twice); tiles
+    that never fit are fetched again by every inner loop. Short runs of contiguous bytes waste bandwidth at home.
+    """
+    touched = {access.buffer for stage in kernel.stages for access in (*stage.reads, stage.write)}
+    buffers = [b for b in kernel.buffers if b.role != LOCAL and b.name in touched]
     depths = len(schedule.loops)
-    boxes: list[dict[str, float]] = []
+    boxes = [_box_sizes(kernel, buffers, schedule.loops[:depth]) for depth in range(depths + 1)]
+    sizes = [{b.name: float(prod(box[b.name]) * b.dtype.bytes) for b in buffers} for box in boxes]
+    trips = _trips(kernel, schedule)
+    moves = [{b.name: sizes[d + 1][b.name] < sizes[d][b.name] for b in buffers} for d in range(depths)]
+    slots = {hold.buffer: hold.slots for hold in schedule.holds}
+    packed = {hold.buffer for hold in schedule.holds if hold.layout is not None}
+    caches = [m for m in target.memories.values() if m.managed == "cache" and not m.home]
+    out = {}
+    for cache, source in zip(caches, [*caches[1:], target.home], strict=True):
+        capacity = cache.bytes * cache.usable
+        needed = [{n: size * slots.get(n, 1) for n, size in at.items()} for at in sizes]
+        depth = next((d for d in range(depths + 1) if sum(needed[d].values()) <= capacity), depths)
+        traffic = 0.0
+        for buffer in buffers:
+            again = needed[depth][buffer.name] > capacity
+            fetches = prod(trips) if again else _fetches(buffer.name, depth, trips, moves)
+            waste = 1.0
+            if source.home and buffer.name not in packed:
+                waste += source.run_overhead / _run_bytes(buffer, boxes[depth][buffer.name])
+            traffic += sizes[depth][buffer.name] * fetches * waste
+        out[source.name] = traffic / source.bandwidth
+    return out
+
+
+def _box_sizes(kernel: Kernel, buffers: list[Buffer], loops: tuple[Loop, ...]) -> dict[str, tuple[int, ...]]:
+    """The part of each buffer that is touched inside the given loops, in elements along each axis."""
     env: dict[str, Range] = {}
-    for depth in range(depths + 1):
-        found = infer(kernel, env)
-        boxes.append({n: float(prod(r.size for r in found.buffer(kernel, n))) * widths[n] for n in names})
-        if depth < depths:
-            loop = schedule.loops[depth]
-            outer = env.get(loop.dim)
-            size = min(loop.step, outer.size if outer else int(kernel.dims[loop.dim].extent))  # type: ignore[arg-type]
-            env[loop.dim] = Range(dim(f"L{depth}") + (outer.low if outer else 0), size)
-    trips = []
+    for depth, loop in enumerate(loops):
+        outer = env.get(loop.dim, Range(Affine(), int(kernel.dims[loop.dim].extent)))  # type: ignore[arg-type]
+        env[loop.dim] = Range(outer.low + dim(f"L{depth}"), min(loop.step, outer.size))
+    found = infer(kernel, env)
+    return {b.name: tuple(r.size for r in found.buffer(kernel, b.name)) for b in buffers}
+
+
+def _trips(kernel: Kernel, schedule: Schedule) -> list[int]:
     extents = {name: int(d.extent) for name, d in kernel.dims.items()}  # type: ignore[arg-type]
+    trips = []
     for loop in schedule.loops:
         trips.append(-(-extents[loop.dim] // loop.step))
         extents[loop.dim] = min(loop.step, extents[loop.dim])
-    moves = [{n: boxes[d + 1][n] < boxes[d][n] for n in names} for d in range(depths)]
-    caches = [m for m in target.memories.values() if m.managed == "cache" and not m.home]
-    outward = [*caches[1:], target.home]
-    out = {}
-    for cache, source in zip(caches, outward, strict=True):
-        capacity = cache.bytes * cache.usable
-        depth = next((d for d in range(depths + 1) if sum(boxes[d].values()) <= capacity), depths)
-        traffic = sum(boxes[depth][n] * _fetches(n, depth, trips, moves) for n in names)
-        out[source.name] = traffic / source.bandwidth
-    return out
+    return trips
+
+
+def _run_bytes(buffer: Buffer, box: tuple[int, ...]) -> int:
+    """Contiguous bytes of a box in a row-major buffer."""
+    run = buffer.dtype.bytes
+    for size, extent in zip(reversed(box), reversed(buffer.shape), strict=True):
+        run *= size
+        if size != extent:
+            break
+    return run
 
 
 def _fetches(name: str, depth: int, trips: list[int], moves: list[dict[str, bool]]) -> int:

@@ -172,7 +172,16 @@ class _Nest:
             return [d for d in reversed(others) if d in self.contraction.m][:2]
         if self.root.combine is not None and others:
             return [others[-1]]
-        return []
+        return [d for d in others if self._transposes(d)][:1]
+
+    def _transposes(self, dim: str) -> bool:
+        """Whether some operand is contiguous along `dim` and not along the vector dim: squares are transposed."""
+        assert self.vector is not None
+        return any(
+            strides(self.kernel, access, dim) == 1 and strides(self.kernel, access, self.vector) > 1
+            for stage in self.kernel.stages
+            for access in stage.reads
+        )
 
     def _widths(self) -> list[int]:
         """Candidate numbers of vectors in a block."""
@@ -182,7 +191,8 @@ class _Nest:
         if self.vector not in self.parallel:
             return [min(4, vectors)]
         if self.contraction is None:
-            return sorted({min(w, vectors) for w in ((1, 2, 4) if self.root.combine else (4,))})
+            wide = (1, 2, 4) if self.root.combine is not None else (1, 4)
+            return sorted({min(w, vectors) for w in wide})
         return sorted({min(w, vectors) for w in (1, 2, 3, 4, 8)})
 
     def _row_tiles(self, rows: list[str], width: int) -> list[dict[str, int]]:
@@ -192,6 +202,8 @@ class _Nest:
         most = max(1, (self.engine.registers - 1 - width) // width)
         inner, *outer = rows
         extent = self.extents[inner]
+        if self.root.combine is None:
+            return [{inner: min(extent, self.engine.lanes)}]
         sizes = {min(extent, size) for size in (1, 2, 4, 6, 7, 8, 9, 12, 13, 14, 16, 24, 28) if size <= most}
         if extent <= most:
             sizes.add(extent)
@@ -362,7 +374,11 @@ class _Rows:
         common = frozenset.intersection(*shared)
         final = kernel.stages[-1]
         order = [d for part in final.write.index for d in getattr(part, "dims", ())]
-        self.spine = [d for d in dict.fromkeys(order) if d in common]
+        shared_columns = set(common)  # dims of operands that are copied under them come first: copied once
+        for stage in kernel.stages:
+            found = contraction(stage, self._columns(stage))
+            shared_columns &= set(found.columns_operand.dims) if found is not None else shared_columns
+        self.spine = sorted((d for d in dict.fromkeys(order) if d in common), key=lambda d: d not in shared_columns)
         self.lanes = target.engine("elementwise").lanes
 
     def choices(self) -> Iterator[Choice]:
