@@ -1,5 +1,7 @@
 """Algebraic rules on elementwise ops. Only such as give the same bits: NaN, infinities and the sign of zero are kept.
 
+(The one exception is max and min of 0.0 and -0.0, for which no op defines the sign.)
+
 So `x - x` and `x * 0` stay (NaN), `x + 0.0` stays for floats (-0.0), and `x / c` becomes a product only where 1 / c is
 exact. Float multiplications are not regrouped here; `normalise` does that for the weights of contractions.
 """
