@@ -7,6 +7,7 @@ names; their meaning is in `compiler/ops/scalar.py`. The notation follows linalg
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Union
 
 from ..ir.dims import Dim as Extent
@@ -329,12 +330,12 @@ class Stage:
     repair: Repair | None = None
     location: Location = NOWHERE
 
-    @property
+    @cached_property
     def loads(self) -> tuple[Load, ...]:
         """Distinct loads of the body, in order of first use."""
         return tuple(dict.fromkeys(node for node in walk(self.body) if isinstance(node, Load)))
 
-    @property
+    @cached_property
     def reads(self) -> tuple[Access, ...]:
         """Distinct accesses that the stage reads, those inside lookups first."""
         return tuple(dict.fromkeys(inner for load in self.loads for inner in load.access.accesses()))
