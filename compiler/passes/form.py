@@ -175,9 +175,12 @@ class Forming:
         sources = [(value, self._single(value)) for value in consumer.reads()]
         found = [(value, source) for value, source in sources if source is not None]
         found.sort(key=lambda pair: (_contracts(self.slots[pair[1]]), pair[1]), reverse=True)
+        pieces = sum(stage.write.buffer not in consumer.locals for stage in consumer.stages)
         for value, source in found:
             producer = self.draft(source)
             assert producer is not None
+            if pieces > 1 and _contracts(producer):
+                continue  # a result in several pieces (concat) has no one loop nest around it
             # a contraction keeps its dims: splitting the innermost one leaves nothing to vectorise
             is_view = view_source(consumer) is not None
             new = self.fusion.absorb(producer, consumer, value, not (is_view and _contracts(producer)))
