@@ -48,8 +48,18 @@ def _load(path: str) -> np.ndarray | dict[str, np.ndarray]:
             loaded = np.load(file, allow_pickle=False)
             return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except OSError as error:
-        raise InputError(f"can't be read: {error.strerror or error}", location=path, hint="check the path") from None
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, SyntaxError) as error:
+        raise InputError(
+            f"can't be read: {error.strerror or error}", location=path, hint="check the path"
+        ) from None
+    except (
+        ValueError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        SyntaxError,
+    ) as error:
         raise InputError(
             f"is no .npz or .npy file that can be read ({error})",
             location=path,
@@ -113,12 +123,20 @@ def random_arrays(ports: Sequence[Port], seed: int = 0) -> dict[str, np.ndarray]
     random = np.random.default_rng(seed)
     arrays = {}
     for port in ports:
-        if port.shape is None or not all(isinstance(dim, int) for dim in port.shape) or port.dtype == "string":
+        if (
+            port.shape is None
+            or not all(isinstance(dim, int) for dim in port.shape)
+            or port.dtype == "string"
+        ):
             raise InputError(
-                f"no random value is known for {port.dtype}", location=f"input '{port.name}'", hint="give --input"
+                f"no random value is known for {port.dtype}",
+                location=f"input '{port.name}'",
+                hint="give --input",
             )
         dtype = numpy_dtype(port.dtype)
         shape = tuple(int(dim) for dim in port.shape)
         is_float = dtype.kind in "fcV" and port.dtype[0] in "fbc" and port.dtype != "bool"
-        arrays[port.name] = (random.standard_normal(shape) if is_float else random.integers(0, 2, shape)).astype(dtype)
+        arrays[port.name] = (
+            random.standard_normal(shape) if is_float else random.integers(0, 2, shape)
+        ).astype(dtype)
     return arrays

@@ -45,7 +45,9 @@ def disassemble(file: str, device: str | None = None) -> Listing:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["it says nothing"]
-        raise DeviceError(f"objdump failed: {lines[0]}", location=artefact.location, hint="is binutils complete?")
+        raise DeviceError(
+            f"objdump failed: {lines[0]}", location=artefact.location, hint="is binutils complete?"
+        )
     meta = program.meta
     labels = {offset: f"segment_{number}" for number, offset in enumerate(meta["entries"])}
     labels |= {offset: f"pool_{number}" for number, offset in enumerate(meta["pool"])}
@@ -60,7 +62,9 @@ def _chosen(artefact: Artefact, device: str | None) -> DeviceProgram:
     if device not in programs:
         wanted = "no --device given" if device is None else f"no code for '{device}'"
         raise DeviceError(
-            wanted, location=artefact.location, hint=f"the package has code for: {', '.join(programs) or 'none'}"
+            wanted,
+            location=artefact.location,
+            hint=f"the package has code for: {', '.join(programs) or 'none'}",
         )
     return programs[device]
 

@@ -1,4 +1,4 @@
-"""`explain`: where every node of a model runs, in which kernel, by which schedule, and what that is predicted to cost."""
+"""`explain`: where every node of a model runs, in which kernel, by which schedule, and at what predicted cost."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -58,15 +58,23 @@ class Explanation:
         lines = [
             f"{self.model} for {self.target}: {len(self.steps) - len(hosted)} kernels,"
             f" {len(hosted)} steps by reference meaning",
-            f"code {_bytes(self.code_bytes)}, constants {_bytes(self.constant_bytes)}, arena {_bytes(self.arena_bytes)};"
-            f" predicted {total:,.0f} cycles, {total / self.clock_mhz / 1000:.3f} ms on one core at {self.clock_mhz:.0f} MHz",
+            f"predicted: {total:,.0f} cycles, {total / self.clock_mhz / 1000:.3f} ms on one core"
+            f" at {self.clock_mhz:.0f} MHz",
+            f"code {_bytes(self.code_bytes)}, constants {_bytes(self.constant_bytes)},"
+            f" arena {_bytes(self.arena_bytes)}",
             "",
             f"{'#':>4}  {'on':<5} {'cycles':>12} {'share':>6}  computes",
         ]
         for step in self.steps:
-            cost = f"{step.cycles:>12,.0f} {step.cycles / (total or 1):>6.1%}" if step.schedule else f"{'-':>12} {'-':>6}"
+            cost = (
+                f"{step.cycles:>12,.0f} {step.cycles / (total or 1):>6.1%}"
+                if step.schedule
+                else f"{'-':>12} {'-':>6}"
+            )
             reason = f"  ({step.reason})" if step.reason else ""
-            lines.append(f"{step.number:>4}  {step.device:<5} {cost}  {', '.join(step.sources) or step.name}{reason}")
+            lines.append(
+                f"{step.number:>4}  {step.device:<5} {cost}  {', '.join(step.sources) or step.name}{reason}"
+            )
         return lines
 
     def _details(self) -> list[str]:

@@ -29,14 +29,23 @@ class Times:
 
     def to_json(self) -> dict[str, Any]:
         """Seconds as JSON values."""
-        return {"minimum": self.minimum, "median": self.median, "mean": self.mean, "seconds": list(self.seconds)}
+        return {
+            "minimum": self.minimum,
+            "median": self.median,
+            "mean": self.mean,
+            "seconds": list(self.seconds),
+        }
 
     def __str__(self) -> str:
-        figures = f"min {self.minimum * 1e3:.3f}, median {self.median * 1e3:.3f}, mean {self.mean * 1e3:.3f} ms"
+        figures = (
+            f"min {self.minimum * 1e3:.3f}, median {self.median * 1e3:.3f}, mean {self.mean * 1e3:.3f} ms"
+        )
         return f"{figures} over {len(self.seconds)} runs"
 
 
-def measure(run: Callable[[], object], runs: int, advance: Callable[[str], None] = lambda done: None) -> Times:
+def measure(
+    run: Callable[[], object], runs: int, advance: Callable[[str], None] = lambda done: None
+) -> Times:
     """Times of `runs` calls, after `WARM_UP` that are not counted."""
     for _ in range(WARM_UP):
         run()

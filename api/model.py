@@ -84,7 +84,11 @@ class Model:
         """UnsupportedError, with shapes that would do, where the shapes of a run's inputs decide dimensions."""
         if not self.symbols:
             return
-        opened = {name: type for name, type in self.inputs.items() if isinstance(type, TensorType) and not type.is_static}
+        opened = {
+            name: type
+            for name, type in self.inputs.items()
+            if isinstance(type, TensorType) and not type.is_static
+        }
         listed = ", ".join(f"'{name}' {type}" for name, type in opened.items())
         examples = []
         for name, type in opened.items():

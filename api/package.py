@@ -1,4 +1,4 @@
-"""Packages as users hold them: loaded from a file or fresh from `compile`. Nothing here needs the compiler to run one."""
+"""Packages as users hold them, loaded from a file or fresh from `compile`. Running one needs no compiler."""
 
 import os
 from functools import cached_property
@@ -64,7 +64,9 @@ class Package:
         from isthmus.model import Model
 
         artefact = self.artefact
-        return Model(stored_graph.from_entries(artefact.entry, artefact.names, artefact.location), artefact.location)
+        return Model(
+            stored_graph.from_entries(artefact.entry, artefact.names, artefact.location), artefact.location
+        )
 
     def run(self, inputs: Inputs, threads: int | None = None) -> dict[str, Any]:
         """Outputs by name, arrays that belong to the caller; see `runtime.Executable.run` for the errors.

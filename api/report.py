@@ -14,8 +14,8 @@ from isthmus.targets import find_backend
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found. `problems` stop a compilation; `fallbacks` are nodes that would run by their reference meaning,
-    slowly but rightly, each with the reason; `open` names dimensions that are known at run time only."""
+    """What `check` found. `problems` stop a compilation; `fallbacks` are nodes that would run by their reference
+    meaning, slowly but rightly, each with the reason; `open` names dimensions that are known at run time only."""
 
     model: str
     target: str
@@ -49,7 +49,11 @@ class Report:
 
 
 def check(
-    source: Any, target: str = "cpu", *, shapes: Shapes | None = None, options: Mapping[str, Any] | None = None
+    source: Any,
+    target: str = "cpu",
+    *,
+    shapes: Shapes | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Report:
     """Every problem of a model for a target, at once.
 
@@ -60,7 +64,9 @@ def check(
         options: the target's own options; see `compile`.
     """
     problems: list[Problem] = []
-    name, fallbacks, model = str(getattr(source, "location", source)), (), None
+    name = str(getattr(source, "location", source))
+    model: Model | None = None
+    fallbacks: tuple[Problem, ...] = ()
     try:
         backend = find_backend(target)
     except IsthmusError as error:
@@ -73,7 +79,9 @@ def check(
     except IsthmusError as error:
         problems += error.problems
     nodes = 0 if model is None else sum(node.op not in ("input", "constant") for node in model.graph.nodes)
-    return Report(name, str(target), tuple(problems), fallbacks, () if model is None else model.symbols, nodes)
+    return Report(
+        name, str(target), tuple(problems), fallbacks, () if model is None else model.symbols, nodes
+    )
 
 
 def _fallbacks(model: Model, backend: Any, options: Mapping[str, Any]) -> tuple[Problem, ...]:

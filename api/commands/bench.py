@@ -8,12 +8,14 @@ from isthmus.commands import options
 from isthmus.commands.options import Settings, common
 
 
-@click.command()
+@click.command(short_help="Measure how long a model or package takes.")
 @click.argument("file")
 @options.target
 @options.shapes
 @click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Measured runs.")
-@click.option("--input", "inputs", type=click.Path(), multiple=True, help="As for `run`; by default random arrays.")
+@click.option(
+    "--input", "inputs", type=click.Path(), multiple=True, help="As for `run`; by default random arrays."
+)
 @options.threads
 @options.backend_options
 @common
@@ -38,7 +40,7 @@ def bench(
 
     begin = time.perf_counter()
     if is_package(file):
-        package = load(file, threads)
+        package: Any = load(file, threads)
     else:
         from isthmus.compilation import compile
         from isthmus.model import read

@@ -12,7 +12,7 @@ from isthmus.progress import observer, progress
 EMITTED = ("package", "ir", "llvm", "asm", "object", "library", "executable")
 
 
-@click.command()
+@click.command(short_help="Tell what stands against compiling a model.")
 @click.argument("model")
 @options.target
 @options.shapes
@@ -28,7 +28,7 @@ def check(settings: Settings, model: str, target: str, shapes: Any, options: Any
     return 0 if report.ok else 1
 
 
-@click.command()
+@click.command(short_help="Compile a model into a package or other files.")
 @click.argument("model")
 @options.target
 @click.option("-o", "--output", required=True, type=click.Path(), help="The file to write.")
@@ -68,7 +68,9 @@ def compile(
     check_precision(precision, None)
     find_backend(target)
     begin = time.perf_counter()
-    with progress(f"compiling {Path(model).name}", len(GRAPH_PASSES) + 2, not (settings.quiet or settings.json)) as advance:
+    with progress(
+        f"compiling {Path(model).name}", len(GRAPH_PASSES) + 2, not (settings.quiet or settings.json)
+    ) as advance:
         bound = read(model, shapes)
         advance("read")
         listed = {**options, "listings": (emit,)} if emit in ("llvm", "asm") else options
@@ -76,28 +78,32 @@ def compile(
         advance("write")
         written = write(built, emit, output)
     seconds = time.perf_counter() - begin
-    record = {
+    record: dict[str, Any] = {
         "files": [str(path) for path in written],
         "bytes": sum(path.stat().st_size for path in written),
         "seconds": seconds,
         "kernels": len(built.reports),
         "fallbacks": list(built.artefact.manifest.fallbacks),
     }
-    lines = [f"{', '.join(record['files'])}: {record['bytes']:,} bytes, {record['kernels']} kernels, {seconds:.2f} s"]
+    lines = [
+        f"{', '.join(record['files'])}: {record['bytes']:,} bytes, {record['kernels']} kernels, {seconds:.2f} s"
+    ]
     if record["fallbacks"]:
         lines.append(f"{len(record['fallbacks'])} nodes run by their reference meaning, slowly:")
         lines += [f"  {fallback}" for fallback in record["fallbacks"]]
     settings.show(record, "\n".join(lines))
 
 
-@click.command()
+@click.command(short_help="Tell where every node runs, and at what cost.")
 @click.argument("model")
 @options.target
 @click.option("--kernel", help="Only the step of that number or name, with its kernel, schedule and cost.")
 @options.shapes
 @options.backend_options
 @common
-def explain(settings: Settings, model: str, target: str, kernel: str | None, shapes: Any, options: Any) -> None:
+def explain(
+    settings: Settings, model: str, target: str, kernel: str | None, shapes: Any, options: Any
+) -> None:
     """Tell where every node of MODEL runs: kernels, schedules, predicted cost, and what falls back and why."""
     from isthmus.explanation import explain as find_out
 
@@ -106,9 +112,11 @@ def explain(settings: Settings, model: str, target: str, kernel: str | None, sha
     settings.show(explanation.to_json(), explanation)
 
 
-@click.command()
+@click.command(short_help="Print a graph as text, also between passes.")
 @click.argument("file")
-@click.option("--after", metavar="PASS", help="The graph of a model after this pass; `kernels` shows them all.")
+@click.option(
+    "--after", metavar="PASS", help="The graph of a model after this pass; `kernels` shows them all."
+)
 @options.target
 @options.shapes
 @common

@@ -6,7 +6,7 @@ from isthmus.commands import options
 from isthmus.commands.options import Settings, common
 
 
-@click.command()
+@click.command(short_help="Follow a small network through every stage.")
 @options.target
 @options.threads
 @common

@@ -7,19 +7,25 @@ import click
 from isthmus.commands.options import Settings, common
 
 
-@click.command()
+@click.command(short_help="List what can be compiled for.")
 @common
 def targets(settings: Settings) -> None:
     """List the targets that a model can be compiled for."""
     from isthmus import registry
 
-    records = []
+    records: list[dict[str, Any]] = []
     for name in registry.targets():
         chip = registry.backend(name).target({})
         memories = {memory.name: memory.bytes for memory in chip.memories.values()}
         engines = {engine.name: engine.does for engine in chip.engines.values()}
         records.append(
-            {"name": name, "kind": chip.kind, "clock_mhz": chip.clock_mhz, "memories": memories, "engines": engines}
+            {
+                "name": name,
+                "kind": chip.kind,
+                "clock_mhz": chip.clock_mhz,
+                "memories": memories,
+                "engines": engines,
+            }
         )
     lines = [
         f"{record['name']:<12} {record['kind']}, {record['clock_mhz']:.0f} MHz; memories {_sizes(record['memories'])};"
@@ -30,17 +36,20 @@ def targets(settings: Settings) -> None:
 
 
 def _sizes(memories: dict[str, int]) -> str:
-    return ", ".join(f"{name} {size // 1024} KiB" if size >= 1024 else f"{name} {size} B" for name, size in memories.items())
+    return ", ".join(
+        f"{name} {size // 1024} KiB" if size >= 1024 else f"{name} {size} B"
+        for name, size in memories.items()
+    )
 
 
-@click.command()
+@click.command(short_help="List the operations of the IR.")
 @click.argument("pattern", default="")
 @common
 def ops(settings: Settings, pattern: str) -> None:
     """List the ops of the IR, those whose name contains PATTERN."""
     from isthmus.compiler.ops import REGISTRY
 
-    records = [
+    records: list[dict[str, Any]] = [
         {
             "name": name,
             "operands": [f"{part.name}{'?' * part.optional}{'*' * part.variadic}" for part in op.operands],
@@ -69,7 +78,7 @@ def _sentence(text: str | None) -> str:
     return " ".join((text or "").strip().partition("\n\n")[0].split())
 
 
-@click.command()
+@click.command(short_help="List the model formats that can be read.")
 @common
 def formats(settings: Settings) -> None:
     """List the model formats that can be read."""
@@ -86,7 +95,7 @@ def formats(settings: Settings) -> None:
     settings.show(records, "\n".join(lines))
 
 
-@click.command()
+@click.command(short_help="Print the machine code in a package.")
 @click.argument("package")
 @click.option("--device", help="Which device's code; by default that of the only one.")
 @common

@@ -3,11 +3,9 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass
@@ -53,7 +51,7 @@ def _dim(text: str) -> int | str | None:
     return int(text) if text.lstrip("-").isdigit() else text
 
 
-def common(function: Function) -> Function:
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
     """--json, --quiet and --debug; the verb gets the Settings as its first argument."""
     texts = {
         "json": "Print the result, or the errors, as JSON.",
@@ -73,7 +71,9 @@ def _set(context: click.Context, parameter: click.Parameter, value: bool) -> Non
         setattr(context.find_root().obj, str(parameter.name), True)
 
 
-target = click.option("--target", default="cpu", show_default=True, help="What to compile for; see `isthmus targets`.")
+target = click.option(
+    "--target", default="cpu", show_default=True, help="What to compile for; see `isthmus targets`."
+)
 shapes = click.option(
     "--shapes",
     type=ShapeType(),

@@ -8,10 +8,12 @@ from isthmus.commands import options
 from isthmus.commands.options import Settings, common
 
 
-@click.command()
+@click.command(short_help="Run a package on arrays from files.")
 @click.argument("package")
 @options.inputs
-@click.option("-o", "--output", type=click.Path(), help="The .npz file to write; without it the outputs are described.")
+@click.option(
+    "-o", "--output", type=click.Path(), help="The .npz file to write; without it the outputs are described."
+)
 @click.option("--trace", type=click.Path(), help="Write a timeline that chrome://tracing and Perfetto open.")
 @options.threads
 @common
@@ -35,7 +37,9 @@ def run(
         profile.save_trace(trace)
     found = flattened(outputs)
     record = {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in found.items()}
-    lines = [f"{name}: {facts['dtype']}{facts['shape']}{_range(found[name])}" for name, facts in record.items()]
+    lines = [
+        f"{name}: {facts['dtype']}{facts['shape']}{_range(found[name])}" for name, facts in record.items()
+    ]
     if settings.json or not (settings.quiet or output is not None):
         settings.show({"outputs": record, "written": output}, "\n".join(lines))
 
@@ -46,7 +50,7 @@ def _range(array: Any) -> str:
     return f", {array.min():.6g} to {array.max():.6g}, mean {array.mean(dtype=float):.6g}"
 
 
-@click.command()
+@click.command(short_help="Tell where the time of a run goes.")
 @click.argument("package")
 @options.inputs
 @click.option("--trace", type=click.Path(), help="Write a timeline that chrome://tracing and Perfetto open.")
