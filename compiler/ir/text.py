@@ -53,7 +53,7 @@ def parse_graph(text: str | Text, tensors: Mapping[str, Tensor] | None = None) -
     from .parse import parse
 
     if isinstance(text, Text):
-        text, tensors = text.text, {**text.tensors, **(tensors or {})}
+        return parse(text.text, {**text.tensors, **(tensors or {})})
     return parse(text, tensors or {})
 
 

@@ -27,6 +27,13 @@ def along(c: Value, like: Value, axis: int) -> np.ndarray | None:
     return np.broadcast_to(array.astype(np.float64).reshape(-1), (extent,))
 
 
+def _factor(c: Value, like: Value, axis: int) -> np.ndarray:
+    """As `along`, after a guard has seen that there is one."""
+    factor = along(c, like, axis)
+    assert factor is not None
+    return factor
+
+
 def _wide(value: Value) -> np.ndarray:
     assert value.constant is not None
     return value.constant.astype(np.float64)
@@ -64,8 +71,7 @@ def _scaled_conv_transpose(y: Value, x: Value, w: Value, b: Value | None, factor
 
 
 def _shifted(op: Any, y: Value, x: Value, w: Value, b: Value | None, c: Value) -> Value:
-    offset = along(c, y, 1)
-    assert offset is not None
+    offset = _factor(c, y, 1)
     return op(x, w, _round(_bias(b, len(offset)) + offset, w), **y.node.attributes)
 
 
@@ -77,14 +83,12 @@ def _input_factor(y: Value, w: Value, factor: np.ndarray) -> np.ndarray:
 
 
 def _conv_of_scaled(y: Value, x: Value, c: Value, w: Value, b: Value | None) -> Value:
-    factor = along(c, x, 1)
-    assert factor is not None
+    factor = _factor(c, x, 1)
     return convolution.conv(x, _round(_input_factor(y, w, factor), w), b, **y.node.attributes)
 
 
 def _conv_of_shifted(y: Value, x: Value, c: Value, w: Value, b: Value | None) -> Value:
-    offset = along(c, x, 1)
-    assert offset is not None
+    offset = _factor(c, x, 1)
     moved = _input_factor(y, w, offset).sum(axis=tuple(range(1, w.type.rank)))
     return convolution.conv(x, w, _round(_bias(b, len(moved)) + moved, w), **y.node.attributes)
 
@@ -117,14 +121,8 @@ def _by_column(y: Value, c: Value, w: Value, b: Value | None = None, **_: Any) -
     return fits and w.type.rank >= 2 and along(c, y, -1) is not None
 
 
-def _scaled_matmul(x: Value, w: Value, factor: np.ndarray | None) -> Value:
+def _scaled_matmul(x: Value, w: Value, factor: np.ndarray) -> Value:
     return contract.matmul(x, _round(_wide(w) * factor, w))
-
-
-def _last(c: Value, y: Value) -> np.ndarray:
-    factor = along(c, y, -1)
-    assert factor is not None
-    return factor
 
 
 CONV = As("y", convolution.conv(X, W, B))
@@ -170,14 +168,14 @@ RULES = (
     Rule(
         "conv(x, w, b) * c => conv(x, w * c, b * c)",
         math.mul(CONV, C),
-        lambda y, x, w, b, c: _scaled_conv(y, x, w, b, along(c, y, 1)),
+        lambda y, x, w, b, c: _scaled_conv(y, x, w, b, _factor(c, y, 1)),
         guard=_by_channel,
         samples=(_SAMPLE, _NO_BIAS),
     ),
     Rule(
         "conv(x, w, b) / c => conv(x, w / c, b / c)",
         math.div(CONV, C),
-        lambda y, x, w, b, c: _scaled_conv(y, x, w, b, 1 / along(c, y, 1)),
+        lambda y, x, w, b, c: _scaled_conv(y, x, w, b, 1 / _factor(c, y, 1)),
         guard=_by_channel,
         samples=({**_SAMPLE, "c": ("f32[6, 1, 1]", 0.5, 2.0)},),
     ),
@@ -218,7 +216,7 @@ RULES = (
     Rule(
         "conv_transpose(x, w, b) * c => conv_transpose(x, w * c, b * c)",
         math.mul(CONV_TRANSPOSE, C),
-        lambda y, x, w, b, c: _scaled_conv_transpose(y, x, w, b, along(c, y, 1)),
+        lambda y, x, w, b, c: _scaled_conv_transpose(y, x, w, b, _factor(c, y, 1)),
         guard=_by_channel,
         samples=(_TRANSPOSED,),
     ),
@@ -233,7 +231,7 @@ RULES = (
         "(x w) * c => x (w * c)",
         AnyOf((math.mul(MATMUL, C), math.div(MATMUL, As("divisor", C)))),
         lambda y, x, w, c, divisor=None: _scaled_matmul(
-            x, w, _last(c, y) if divisor is None else 1 / _last(c, y)
+            x, w, _factor(c, y, -1) if divisor is None else 1 / _factor(c, y, -1)
         ),
         guard=_by_column,
         samples=(_MATMUL, {**_MATMUL, "c": np.float32(0.25)}),
@@ -241,14 +239,16 @@ RULES = (
     Rule(
         "(x w + b) * c => x (w * c) + b * c",
         math.mul(math.add(MATMUL, Const("b")), C),
-        lambda y, x, w, b, c: math.add(_scaled_matmul(x, w, _last(c, y)), _round(_wide(b) * _wide(c), b)),
+        lambda y, x, w, b, c: math.add(
+            _scaled_matmul(x, w, _factor(c, y, -1)), _round(_wide(b) * _wide(c), b)
+        ),
         guard=_by_column,
         samples=(_MATMUL, {**_MATMUL, "c": np.float32(0.25)}),
     ),
     Rule(
         "(x * c) w => x (c * w)",
         As("y", contract.matmul(math.mul(X, C), W)),
-        lambda y, x, c, w: contract.matmul(x, _round(_wide(w) * _last(c, x)[:, None], w)),
+        lambda y, x, c, w: contract.matmul(x, _round(_wide(w) * _factor(c, x, -1)[:, None], w)),
         guard=lambda y, x, c, w: along(c, x, -1) is not None,
         samples=({**_MATMUL, "c": "f32[4]"},),
     ),

@@ -156,6 +156,7 @@ def _causal(q: Value, k: Value, v: Value, mask: Value, scale: float, softcap: fl
 
 
 _OPTIONS = ("scale", "causal", "offset", "softcap")
+_ANY_OPTIONS: dict[str, Any] = {name: Attr(name) for name in _OPTIONS}
 _SIZES = {"q": "f32[2, 3, 4, 5]", "kt": "f32[2, 3, 5, 6]", "v": "f32[2, 3, 6, 7]", "axis": 3}
 _SCALES = {"a": 0.7, "b": 0.6, "c": 0.5, "d": 1.5}
 _KEEP = np.array([[1, 0, 1, 1, 0, 1], [0, 1, 1, 0, 0, 1], [1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 0]], bool)
@@ -190,16 +191,14 @@ RULES = (
     ),
     Rule(
         "attention(q, repeated k, repeated v) => attention(q, k, v) in groups",
-        op.attention(
-            Var("q"), _repeated("k"), _repeated("v"), Maybe("mask"), **{name: Attr(name) for name in _OPTIONS}
-        ),
+        op.attention(Var("q"), _repeated("k"), _repeated("v"), Maybe("mask"), **_ANY_OPTIONS),
         _grouped,
         guard=_repeats_heads,
         samples=(_HEADS, {**_HEADS, "mask": None}),
     ),
     Rule(
         "attention with a mask that masks nothing => attention",
-        op.attention(Var("q"), Var("k"), Var("v"), Const("mask"), **{name: Attr(name) for name in _OPTIONS}),
+        op.attention(Var("q"), Var("k"), Var("v"), Const("mask"), **_ANY_OPTIONS),
         lambda q, k, v, mask, **options: op.attention(q, k, v, **options),
         guard=lambda mask, **_: _masks_nothing(mask),
         samples=(
@@ -214,7 +213,7 @@ RULES = (
             Var("k"),
             Var("v"),
             shape.expand(Var("mask")),
-            **{name: Attr(name) for name in _OPTIONS},
+            **_ANY_OPTIONS,
         ),
         lambda q, k, v, mask, **options: op.attention(q, k, v, mask, **options),
         shared=True,

@@ -55,7 +55,7 @@ def _with_bias(x: Value, s: Value | None, c: Value, axis: int, epsilon: float) -
     return None if bias is None else norm.layer_norm(x, s, bias, axis=axis, epsilon=epsilon)
 
 
-_PLAIN = {"axis": Attr("axis"), "epsilon": Attr("epsilon")}
+_PLAIN: dict[str, Any] = {"axis": Attr("axis"), "epsilon": Attr("epsilon")}
 _AFFINE = {"x": "f32[2, 3, 5]", "c": "f32[1, 1, 5]", "s": "f32[5]", "axis": 2, "epsilon": 1e-3}
 
 RULES = (
