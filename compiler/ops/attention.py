@@ -73,6 +73,8 @@ def _attention_stages(
         split = s.dims(heads)
         group = head = split[0]
     else:
+        assert isinstance(heads, int)  # by the type rule
+        assert isinstance(groups, int)
         per_group = heads // groups
         split = s.dims(groups, per_group)
         group, head = split[0], split[0] * per_group + split[1]

@@ -16,7 +16,7 @@ from ..tile.writer import Ref, Stages
 from .contract import CONTRACTION
 from .engine import Cost, case, op
 from .rules import differ, same_dtype, wide, widen
-from .window import Window, check_entries, padded, padding_of
+from .window import Window, check_entries, padded, padding_of, spatially
 
 
 def conv_type(x: TensorType, w: TensorType, bias: TensorType | None, *, strides, pads, dilations, groups):
@@ -191,7 +191,7 @@ def _conv_transpose_cost(
 
 
 def _transposed_axis(
-    s: Stages, size: Dim, extent: Dim, kernel: int, stride: int, dilation: int, pad: int
+    s: Stages, size: Any, extent: Dim, kernel: Any, stride: int, dilation: int, pad: int
 ) -> tuple[list[Affine], Affine, Affine, Affine]:
     """One axis of a transposed convolution without wasted products: new parallel dims, and where it reads x, w and
     writes y.
@@ -227,18 +227,18 @@ def _conv_transpose_stages(
 ) -> object:
     y = s.results[0]
     dtype = wide(x.dtype)
-    inputs, outputs = w.shape[:2]
-    sizes = (
-        *w.shape,
-        *(x.shape[2:] if any(gcd(*axis) > 1 for axis in zip(strides, dilations, strict=True)) else ()),
-    )
-    if not all(isinstance(size, int) for size in sizes):
+    inputs, outputs, *kernel = w.shape
+    scaled = any(gcd(*axis) > 1 for axis in zip(strides, dilations, strict=True))
+    factors = (inputs, outputs, *kernel, *(x.shape[2:] if scaled else ()))
+    if not (
+        isinstance(inputs, int) and isinstance(outputs, int) and all(isinstance(f, int) for f in factors)
+    ):
         return NotImplemented
     (b,) = s.dims(y.shape[0])
     (o,) = s.dims(outputs)
     (g,) = s.dims(groups) if groups > 1 else (Affine(),)
     axes = [
-        _transposed_axis(s, x.shape[2 + n], y.shape[2 + n], w.shape[2 + n], strides[n], dilations[n], pads[n])
+        _transposed_axis(s, x.shape[2 + n], y.shape[2 + n], kernel[n], strides[n], dilations[n], pads[n])
         for n in range(x.rank - 2)
     ]
     (c,) = s.reduce(inputs // groups)
@@ -340,13 +340,13 @@ def conv_transpose(
     ]
     y = np.zeros((batch, groups * outputs, *reach), columns.dtype)
     for taps in np.ndindex(*kernel):
-        part = (
+        reached = spatially(
             slice(tap * dilation, tap * dilation + (size - 1) * stride + 1, stride)
             for tap, dilation, size, stride in zip(taps, dilations, sizes, strides, strict=True)
         )
-        y[(..., *part)] += columns[(slice(None), slice(None), *taps)]
-    cut = [
+        y[reached] += columns[(slice(None), slice(None), *taps)]
+    cut = tuple(
         (-before, more - after)
         for (before, after), more in zip(padding_of(pads), output_padding, strict=True)
-    ]
+    )
     return _with_bias(padded(y, cut), bias).astype(x.dtype, copy=False)

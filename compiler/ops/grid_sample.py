@@ -1,7 +1,9 @@
 """Sampling at coordinates that are data (spatial transformers). The meaning is that of ONNX's GridSample."""
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import product as combinations
+from operator import mul
 
 import numpy as np
 
@@ -106,19 +108,19 @@ def _stages(s: Stages, x: Ref, grid: Ref, *, mode: str, padding: str, align_corn
     dtype = wide(x.dtype)
     n, c, *positions = s.dims(*y.shape)
     over = [n, *positions]
-    indices, total = [], None
+    indices: list[Load] = []
+    weights: list[Load] = []
     for axis in range(x.rank - 2):
         position = grid.at(n, *positions, x.rank - 3 - axis).cast(dtype)
         extent = extent_value(s, x, 2 + axis).cast(dtype)
         index, weight = _axis_stages(s, position, extent, over, mode, padding, align_corners)
         indices.append(index)
-        if weight is not None:
-            total = weight if total is None else total * weight
+        weights += [] if weight is None else [weight]
     element = x.at(n, c, *indices, fill=0.0)
-    if total is None:
+    if mode == "nearest":
         s.store(y.at(n, c, *positions), element)
     else:
-        s.store(y.at(n, c, *positions), element.cast(dtype) * total, "sum")
+        s.store(y.at(n, c, *positions), element.cast(dtype) * reduce(mul, weights), "sum")
 
 
 @op(
@@ -176,13 +178,13 @@ def grid_sample(x, grid, *, mode: str = "linear", padding: str = "zeros", align_
     flat = data.reshape(*x.shape[:2], -1)
     total = np.zeros((*x.shape[:2], int(np.prod(grid.shape[1:-1]))), data.dtype)
     for chosen in combinations(range(taps), repeat=x.ndim - 2):
-        place, inside, weight = 0, True, 1.0
+        flat_index = np.zeros((x.shape[0], 1, total.shape[2]), np.int64)
+        inside, weight = np.ones(flat_index.shape, bool), np.ones(flat_index.shape, data.dtype)
         for size, index, factor, tap in zip(x.shape[2:], steps, weights, chosen, strict=True):
-            at = index[..., tap]
-            place = place * size + np.clip(at, 0, size - 1)
-            inside = inside & (at >= 0) & (at < size)
-            weight = weight * factor[..., tap] if taps > 1 else weight
-        place = place.reshape(x.shape[0], 1, -1)
-        part = np.where(inside.reshape(place.shape), np.take_along_axis(flat, place, 2), 0)
-        total += part if taps == 1 else part * weight.reshape(place.shape)
+            at = index[..., tap].reshape(flat_index.shape)
+            flat_index = flat_index * size + np.clip(at, 0, size - 1)
+            inside &= (at >= 0) & (at < size)
+            if taps > 1:
+                weight = weight * factor[..., tap].reshape(weight.shape)
+        total += np.where(inside, np.take_along_axis(flat, flat_index, 2), 0) * weight
     return total.reshape(*x.shape[:2], *grid.shape[1:-1]).astype(x.dtype, copy=False)

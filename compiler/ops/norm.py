@@ -236,14 +236,11 @@ def _group_norm_stages(
     s: Stages, x: Ref, scale: Ref, bias: Ref, *, epsilon: float, groups: int | None = None
 ) -> object:
     channels = x.shape[1]
-    if groups is None:
-        groups, per_group = channels, 1
-    elif isinstance(channels, int):
-        per_group = channels // groups
-    else:
+    if groups is not None and not isinstance(channels, int):
         return NotImplemented
+    per_group = 1 if groups is None else int(channels) // groups  # type: ignore[arg-type]
     dtype = wide(x.dtype)
-    n, g, *rest = s.dims(x.shape[0], groups, *x.shape[2:])
+    n, g, *rest = s.dims(x.shape[0], channels if groups is None else groups, *x.shape[2:])
     (c,) = s.dims(per_group) if per_group > 1 else (Affine(),)
     channel = g * per_group + c
     element = x.at(n, channel, *rest).cast(dtype)

@@ -4,6 +4,7 @@ Rounding the output extent up (ceil mode) is extra end padding here: part of `pa
 alone, a separate `overhang` in the average, whose divisor never counts it.
 """
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -114,12 +115,12 @@ def max_pool_indices(
     """Max pooling with, for each window, the row-major position in all of x of its first largest element."""
     where = np.arange(x.size, dtype=np.int64).reshape(x.shape)
     window = Window(kernel, strides, dilations, padding_of(pads))
-    values, places = None, None
+    values = places = np.empty(0)
     for part, place in zip(
         window.slices(x, lowest(dtype_of(x.dtype))), window.slices(where, -1), strict=True
     ):
-        if values is None:
-            values, places = part.copy(), place.copy()
+        if not places.size:
+            values, places = part, place
             continue
         wins = (place >= 0) & ((places < 0) | (part > values) | ((part != part) & (values == values)))
         values, places = np.where(wins, part, values), np.where(wins, place, places)
@@ -224,8 +225,8 @@ def avg_pool(
         counted = tuple((0, padding[n][1] - pads[spatial + n]) for n in range(spatial))
     else:
         counted = padding
-    total = sum(Window(kernel, strides, dilations, padding).slices(data))
-    count = sum(Window(kernel, strides, dilations, counted).slices(ones))
+    total = reduce(np.add, Window(kernel, strides, dilations, padding).slices(data))
+    count = reduce(np.add, Window(kernel, strides, dilations, counted).slices(ones))
     return (total / count).astype(x.dtype, copy=False)
 
 
@@ -269,5 +270,5 @@ def lp_pool(
     """(sum of |x|^p in each window)^(1/p)."""
     data = widen(x)
     raised = data * data if p == 2 else np.abs(data) ** p
-    total = sum(Window(kernel, strides, dilations, padding_of(pads)).slices(raised))
+    total = reduce(np.add, Window(kernel, strides, dilations, padding_of(pads)).slices(raised))
     return (np.sqrt(total) if p == 2 else total ** (1 / p)).astype(x.dtype, copy=False)

@@ -4,7 +4,8 @@ A resample reads taps through a constant table of positions, weighted by a const
 sees it as a window whose place is known. Coordinates follow ONNX's Resize (version 19).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from math import ceil
 from typing import Any
 
@@ -76,12 +77,8 @@ def tables(
     at = _positions(coordinates, size, extent, scale, roi)
     beyond = (at < 0) | (at > size - 1) if coordinates == "tf_crop_and_resize" else np.zeros(extent, bool)
     if mode == "nearest":
-        rounded = {
-            "floor": np.floor,
-            "ceil": np.ceil,
-            "round_prefer_floor": lambda x: np.ceil(x - 0.5),
-            "round_prefer_ceil": lambda x: np.floor(x + 0.5),
-        }[nearest](at)
+        shift = {"round_prefer_floor": -0.5, "round_prefer_ceil": 0.5}.get(nearest, 0.0)
+        rounded = (np.ceil if nearest in ("ceil", "round_prefer_floor") else np.floor)(at + shift)
         indices = np.clip(rounded.astype(np.int64), 0, size - 1)
         return np.where(beyond, -1, indices)[:, None], None
     shrink = min(scale, 1.0) if antialias else 1.0
@@ -153,17 +150,18 @@ def resample(x, indices, coefficients=None, *, axis: int, fill: float | None = N
     """y[.., o, ..] = sum over t of x[.., indices[o, t], ..] * coefficients[o, t]; an index of -1 stands for `fill`."""
     shape = [1] * x.ndim
     shape[axis] = -1
-    total = None
-    for tap in range(indices.shape[1]):
+
+    def read(tap: int) -> np.ndarray:
         at = indices[:, tap]
         part = np.take(x, at, axis)
         if fill is not None:
             part = np.where(at.reshape(shape) < 0, np.asarray(fill, x.dtype), part)
-        if coefficients is not None:
-            part = widen(part)
-            part = part * coefficients[:, tap].astype(part.dtype, copy=False).reshape(shape)
-        total = part if total is None else total + part
-    return total.astype(x.dtype, copy=False)
+        if coefficients is None:
+            return part
+        part = widen(part)
+        return part * coefficients[:, tap].astype(part.dtype, copy=False).reshape(shape)
+
+    return reduce(np.add, map(read, range(indices.shape[1]))).astype(x.dtype, copy=False)
 
 
 def _resize_type(
@@ -186,14 +184,14 @@ def _resize_type(
 
 
 def _axis_tables(
-    sizes: Sequence[int],
+    sizes: Sequence[Any],
     *,
-    shape: Sequence[int],
+    shape: Sequence[Any],
     scales: Sequence[float],
     roi: Sequence[float],
     extrapolation: float,
-    **how: object,
-):
+    **how: Any,
+) -> Iterator[tuple[int, float | None, np.ndarray, np.ndarray | None]]:
     """(axis, fill, indices, coefficients) of each axis that a resize changes."""
     rank = len(sizes)
     for axis, (size, extent) in enumerate(zip(sizes, shape, strict=True)):

@@ -150,8 +150,8 @@ def _recur(
 
 def _biases(bias: Array | None, w: Array) -> tuple[Array, Array]:
     """The biases of w and of r, [D, gates * H] each."""
-    both = np.zeros((w.shape[0], 2 * w.shape[1]), w.dtype) if bias is None else bias
-    return tuple(np.split(widen(both), 2, axis=1))
+    both = widen(np.zeros((w.shape[0], 2 * w.shape[1]), w.dtype) if bias is None else bias)
+    return both[:, : w.shape[1]], both[:, w.shape[1] :]
 
 
 def _start(state: Array | None, x: Array, r: Array) -> Array:

@@ -3,8 +3,9 @@
 Pads are all begins, then all ends; a `Window` holds them as (before, after) for each axis.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,20 +38,25 @@ def window_extent(size: Dim, kernel: Dim, stride: int, dilation: int, padding: i
     return (size + padding - (dilation * (kernel - 1) + 1)) // stride + 1
 
 
+def spatially(slices: Iterable[slice]) -> tuple[slice, ...]:
+    """An index of [N, C, ...] that takes all of N and C."""
+    return slice(None), slice(None), *slices
+
+
 def padded(x: np.ndarray, padding: Padding, fill: float | int = 0) -> np.ndarray:
     """x with `fill` around its spatial axes; negative entries cut."""
     if not any(map(any, padding)):
         return x
-    inside = (slice(max(0, -a), size - max(0, -b)) for (a, b), size in zip(padding, x.shape[2:], strict=True))
+    inside = [slice(max(0, -a), size - max(0, -b)) for (a, b), size in zip(padding, x.shape[2:], strict=True)]
     around = [(0, 0), (0, 0), *((max(0, a), max(0, b)) for a, b in padding)]
-    return np.pad(x[(..., *inside)], around, constant_values=fill)
+    return np.pad(x[spatially(inside)], around, constant_values=fill)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Kernel, strides, dilations and padding of each spatial axis."""
+    """Kernel (dims; ints where values are computed), strides, dilations and padding of each spatial axis."""
 
-    kernel: Sequence[Dim]
+    kernel: Sequence[Any]
     strides: Sequence[int]
     dilations: Sequence[int]
     padding: Padding
@@ -61,8 +67,8 @@ class Window:
         if min(steps) < 1 or any(isinstance(k, int) and k < 1 for k in self.kernel):
             raise TypeRuleError(f"{op}: kernel, strides and dilations must be positive")
         extents = [
-            window_extent(size, *axis, before + after)
-            for size, *axis, (before, after) in zip(
+            window_extent(size, k, stride, dilation, before + after)
+            for size, k, stride, dilation, (before, after) in zip(
                 x.shape[2:], self.kernel, self.strides, self.dilations, self.padding, strict=True
             )
         ]
@@ -99,11 +105,12 @@ class Window:
             )
         ]
         for taps in np.ndindex(*self.kernel):
-            part = (
-                slice(tap * dilation, tap * dilation + span, stride)
-                for tap, (stride, dilation, span) in zip(taps, axes, strict=True)
-            )
-            yield source[(..., *part)]
+            yield source[
+                spatially(
+                    slice(tap * dilation, tap * dilation + span, stride)
+                    for tap, (stride, dilation, span) in zip(taps, axes, strict=True)
+                )
+            ]
 
     def windows(self, x: np.ndarray) -> np.ndarray:
         """A view [N, C, taps..., positions...] of x padded with zeros."""
@@ -112,7 +119,5 @@ class Window:
         view = np.lib.stride_tricks.sliding_window_view(
             padded(x, self.padding), reach, axis=tuple(range(2, x.ndim))
         )
-        view = view[
-            (slice(None), slice(None), *(slice(None, None, n) for n in (*self.strides, *self.dilations)))
-        ]
+        view = view[spatially(slice(None, None, n) for n in (*self.strides, *self.dilations))]
         return view.transpose(0, 1, *range(2 + spatial, 2 + 2 * spatial), *range(2, 2 + spatial))
