@@ -12,7 +12,7 @@ from ..target.description import Target
 from .schedule import PARALLEL_LOOP, SERIAL, Loop, Place, Schedule
 from .spine import largest_tile, slide
 from .stage import LOCAL, OUTPUT, REDUCE, SCAN, Affine, Kernel, Stage
-from .view import View, within
+from .view import View, not_beyond, within
 
 Found = Iterator[tuple[str, str]]
 """What is wrong, and the way out."""
@@ -60,8 +60,6 @@ def check(
         if entry.name in skipped:
             continue
         problems += [_problem(kernel, entry.name, *found) for found in entry.find(view)]
-        if problems and entry.name == "boxes_follow":
-            return problems  # the other rules look at boxes
     return problems
 
 
@@ -143,19 +141,6 @@ def _place_is_possible(stage: Stage, place: Place, depth: int) -> Found:
         yield f"{where} binds {bound}", "bind dims of the stage, each once"
 
 
-@rule("what each loop needs of a buffer is one box, whose size does not change from tile to tile")
-def boxes_follow(view: View) -> Found:
-    for depth in range(len(view.schedule.loops) + 1):
-        try:
-            boxes = view.boxes(depth)
-            for hold in view.schedule.holds:
-                if hold.at == depth:
-                    boxes.buffer(view.kernel, hold.buffer)
-        except VerifyError as error:
-            yield f"under {depth} loops: {error}", "place or hold further out, or loop over other dims"
-            return
-
-
 @rule("a scan is stepped one by one, in order, by a spine loop around all stages that take part in it")
 def scans_are_stepped(view: View) -> Found:
     for stage in view.kernel.stages:
@@ -196,6 +181,37 @@ def scans_carry_on(view: View) -> Found:
                         f"stage '{reader}' reads more of '{target.buffer}' than one step of '{scan}' writes",
                         "put the loops that cut it inside the scan",
                     )
+
+
+@rule("inside a scan's loop no later step is read than the one that was just written")
+def scans_are_read_behind(view: View) -> Found:
+    for reader, buffer, writer in view.dependences:
+        for dim in writer.kind(SCAN):
+            loops = [n for n, loop in enumerate(view.schedule.loops) if loop.dim == dim.name]
+            if not loops or view.at(reader) <= loops[0]:
+                continue
+            boxes = view.boxes(view.at(reader))
+            for access in reader.reads:
+                if access.buffer != buffer:
+                    continue
+                if not all(
+                    isinstance(read, Affine)
+                    and not_beyond(
+                        view.range(boxes, reader.name, read * sign(written, dim.name)),
+                        view.range(boxes, writer.name, written * sign(written, dim.name)),
+                    )
+                    for read, written in zip(access.index, writer.write.index)
+                    if isinstance(written, Affine) and dim.name in written.dims
+                ):
+                    yield (
+                        f"stage '{reader.name}' reads '{buffer}' at steps of '{dim.name}' that are still to come",
+                        "place it outside the scan's loop",
+                    )
+
+
+def sign(affine: Affine, dim: str) -> int:
+    """Whether an affine expression runs with a dim or against it."""
+    return -1 if affine.coefficient(dim) < 0 else 1
 
 
 @rule("a local is held; its writers are placed inside all its holds, its readers inside the outermost one")
@@ -400,6 +416,15 @@ def lags_fit_slots(view: View) -> Found:
                     f"{view.lag(stage) - first} iterations after it is begun",
                     f"give it {1 + view.lag(stage) - first} slots",
                 )
+
+    for hold in view.schedule.holds:
+        lags = [view.lag(writer) for writer in view.writers(hold.buffer)] or [0]
+        if hold.slots < 1 + max(lags) - min(lags):
+            yield (
+                f"'{hold.buffer}' has {hold.slots} slots at depth {hold.at}, but its writers are "
+                f"{max(lags) - min(lags)} iterations apart",
+                f"give it {1 + max(lags) - min(lags)} slots",
+            )
 
 
 @rule("what changes in place is read with the lag of its writer")

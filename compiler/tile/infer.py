@@ -39,16 +39,13 @@ def affine_range(affine: Affine, ranges: Mapping[str, Range]) -> Range:
     return Range(low, size)
 
 
-def hull(first: Range, second: Range) -> Range:
-    """The smallest range that holds both; their low ends must differ by a constant."""
-    if first == second:
+def hull(first: Range, second: Range, extent: Any) -> Range:
+    """The smallest range that holds both; all of the `extent` elements where they move differently with the loops."""
+    if first.low == second.low and first.size is second.size:
         return first
     difference = second.low - first.low
     if difference.terms:
-        raise VerifyError(
-            f"can't infer one box for ranges that start at {first.low} and {second.low}: "
-            "they move differently with the loops"
-        )
+        return Range(Affine(), extent)
     start = min(0, difference.const)
     end = _maximum(first.size, difference.const + second.size)
     return Range(first.low + start, end - start)
@@ -81,7 +78,7 @@ class Boxes:
             for access in (*stage.reads, stage.write):
                 if access.buffer == name:
                     box = access_box(access, self.stages[stage.name], shape)  # type: ignore[arg-type]
-                    found = box if found is None else tuple(map(hull, found, box))
+                    found = box if found is None else tuple(map(hull, found, box, shape))
         assert found is not None, f"no stage touches buffer {name}"
         return found
 
@@ -112,7 +109,7 @@ def infer(kernel: Kernel, loops: Mapping[str, Range]) -> Boxes:
             for axis in stepped.get(buffer.name, ()):
                 box = (*box[:axis], Range(Affine(), buffer.shape[axis]), *box[axis + 1 :])
             old = needed.get(buffer.name)
-            needed[buffer.name] = box if old is None else tuple(map(hull, old, box))
+            needed[buffer.name] = box if old is None else tuple(map(hull, old, box, buffer.shape))
     return Boxes(stages, needed)
 
 

@@ -171,3 +171,10 @@ def within(inner: Range, outer: Range) -> bool:
         return False
     left = outer.size - inner.size - ahead.const
     return isinstance(left, int) and left >= 0
+
+
+def not_beyond(inner: Range, outer: Range) -> bool:
+    """Whether a range ends no later than another one for certain."""
+    ahead = inner.low - outer.low
+    left = outer.size - inner.size - ahead.const
+    return not ahead.terms and isinstance(left, int) and left >= 0
