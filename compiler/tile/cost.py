@@ -6,15 +6,18 @@ found, and what is fetched through them again and again is charged at the bandwi
 The figures are data of the target (calibrated, see docs/design); `explain --kernel` prints the breakdown.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product as cartesian
 from math import ceil, prod
+from typing import Any
+
+import numpy as np
 
 from ..ops.scalar import SCALARS
 from ..target.description import Engine, Target
 from .infer import Range, infer
-from .schedule import PARALLEL_LOOP, Loop, Place, Schedule, segments
+from .schedule import Hold, Loop, Place, Schedule, segments
 from .stage import LOCAL, PARALLEL, REDUCE, Affine, Apply, Buffer, Expr, Kernel, Stage, dim, walk
 
 
@@ -71,26 +74,17 @@ def turn_cycles(
     return max(arithmetic, loads / engine.loads, chain)
 
 
-def estimate_nest(kernel: Kernel, schedule: Schedule, target: Target, contracts: object) -> Estimate:
-    """A kernel whose stages all run in one register block at the innermost depth."""
-    root = kernel.stages[0]
-    place = schedule.place(root.name)
-    engine = target.engines[place.engine]
-    vector = (place.bound("n") or (None,))[0]
-    compute = nest_compute(
-        kernel, engine, _cuts(kernel, schedule), vector, contracts is not None, _turns(root, place)
-    )
-    chunks = prod(t for t, loop in zip(_trips(kernel, schedule), schedule.loops, strict=True) if loop.kind == PARALLEL_LOOP)
-    return Estimate(compute + chunks * engine.tile_overhead, memory_cycles(kernel, schedule, target))
-
-
-def _cuts(kernel: Kernel, schedule: Schedule) -> dict[str, dict[int, int]]:
-    """For every parallel dim of the kernel how often each innermost tile size occurs."""
-    return {
-        name: tile_sizes(int(d.extent), [loop for loop in schedule.loops if loop.dim == name])  # type: ignore[arg-type]
+def nest_cycles(
+    kernel: Kernel, target: Target, engine: Engine, place: Place, contracts: bool, loops: Sequence[Loop]
+) -> float:
+    """Compute cycles of a kernel whose stages all run in one register block below `loops`."""
+    cuts = {
+        name: tile_sizes(int(d.extent), [loop for loop in loops if loop.dim == name])  # type: ignore[arg-type]
         for name, d in kernel.dims.items()
         if d.kind == PARALLEL
     }
+    vector = (place.bound("n") or (None,))[0]
+    return nest_compute(kernel, engine, cuts, vector, contracts, _turns(kernel.stages[0], place))
 
 
 def _turns(root: Stage, place: Place) -> int:
@@ -130,72 +124,86 @@ def nest_compute(
     return total
 
 
-def memory_cycles(kernel: Kernel, schedule: Schedule, target: Target) -> dict[str, float]:
-    """Cycles each memory spends feeding the next one inwards.
+def memory_cycles(
+    kernel: Kernel, target: Target, loops: Sequence[str], steps: np.ndarray, holds: Sequence[Hold]
+) -> dict[str, np.ndarray]:
+    """Cycles each memory spends feeding the next one inwards, for many candidates of one loop order at once.
 
-    A cache keeps the tiles under the first loops at which everything fits in it (double-buffered tiles twice); tiles
-    that never fit are fetched again by every inner loop. Short runs of contiguous bytes waste bandwidth at home.
+    `loops` names the dims of the spine, `steps[depth, candidate]` their tile sizes. A cache keeps the tiles under the
+    first loops at which everything fits in it (double-buffered tiles twice); tiles that never fit are fetched again by
+    every inner loop. Short runs of contiguous bytes waste bandwidth at home.
     """
     touched = {access.buffer for stage in kernel.stages for access in (*stage.reads, stage.write)}
     buffers = [b for b in kernel.buffers if b.role != LOCAL and b.name in touched]
-    depths = len(schedule.loops)
-    boxes = [_box_sizes(kernel, buffers, schedule.loops[:depth]) for depth in range(depths + 1)]
-    sizes = [{b.name: float(prod(box[b.name]) * b.dtype.bytes) for b in buffers} for box in boxes]
-    trips = _trips(kernel, schedule)
-    moves = [{b.name: sizes[d + 1][b.name] < sizes[d][b.name] for b in buffers} for d in range(depths)]
-    slots = {hold.buffer: hold.slots for hold in schedule.holds}
-    packed = {hold.buffer for hold in schedule.holds if hold.layout is not None}
+    env: dict[str, Range] = {}
+    boxes, trips = [_box_sizes(kernel, buffers, env)], []
+    for depth, name in enumerate(loops):
+        outer = env.get(name, Range(Affine(), int(kernel.dims[name].extent)))  # type: ignore[arg-type]
+        size = np.minimum(steps[depth], outer.size)
+        trips.append(-(-outer.size // size))
+        env[name] = Range(outer.low + dim(f"L{depth}"), size)
+        boxes.append(_box_sizes(kernel, buffers, env))
+    count = steps.shape[1]
+    slots = {hold.buffer: hold.slots for hold in holds}
+    packed = {hold.buffer for hold in holds if hold.layout is not None}
+    bytes = [{b.name: _product(box[b.name], count) * b.dtype.bytes for b in buffers} for box in boxes]
+    total = [sum((size * slots.get(name, 1) for name, size in at.items()), np.zeros(count)) for at in bytes]
     caches = [m for m in target.memories.values() if m.managed == "cache" and not m.home]
     out = {}
     for cache, source in zip(caches, [*caches[1:], target.home], strict=True):
         capacity = cache.bytes * cache.usable
-        needed = [{n: size * slots.get(n, 1) for n, size in at.items()} for at in sizes]
-        depth = next((d for d in range(depths + 1) if sum(needed[d].values()) <= capacity), depths)
-        traffic = 0.0
-        for buffer in buffers:
-            again = needed[depth][buffer.name] > capacity
-            fetches = prod(trips) if again else _fetches(buffer.name, depth, trips, moves)
-            waste = 1.0
-            if source.home and buffer.name not in packed:
-                waste += source.run_overhead / _run_bytes(buffer, boxes[depth][buffer.name])
-            traffic += sizes[depth][buffer.name] * fetches * waste
+        traffic = np.zeros(count)
+        settled = np.zeros(count, bool)
+        for depth in range(len(boxes)):
+            chosen = ~settled & ((total[depth] <= capacity) | (depth == len(boxes) - 1))
+            if not chosen.any():
+                continue
+            settled |= chosen
+            for buffer in buffers:
+                size = bytes[depth][buffer.name]
+                again = size * slots.get(buffer.name, 1) > capacity
+                fetches = np.where(
+                    again, _product(trips, count), _fetches(buffer.name, depth, trips, bytes, count)
+                )
+                waste = 1.0
+                if source.home and buffer.name not in packed:
+                    waste += source.run_overhead / _run_bytes(buffer, boxes[depth][buffer.name], count)
+                traffic += np.where(chosen, size * fetches * waste, 0.0)
         out[source.name] = traffic / source.bandwidth
     return out
 
 
-def _box_sizes(kernel: Kernel, buffers: list[Buffer], loops: tuple[Loop, ...]) -> dict[str, tuple[int, ...]]:
-    """The part of each buffer that is touched inside the given loops, in elements along each axis."""
-    env: dict[str, Range] = {}
-    for depth, loop in enumerate(loops):
-        outer = env.get(loop.dim, Range(Affine(), int(kernel.dims[loop.dim].extent)))  # type: ignore[arg-type]
-        env[loop.dim] = Range(outer.low + dim(f"L{depth}"), min(loop.step, outer.size))
+def _box_sizes(kernel: Kernel, buffers: Sequence[Buffer], env: Mapping[str, Range]) -> dict[str, list[Any]]:
+    """The part of each buffer that is touched under the given loops, in elements along each axis."""
     found = infer(kernel, env)
-    return {b.name: tuple(r.size for r in found.buffer(kernel, b.name)) for b in buffers}
+    return {b.name: [r.size for r in found.buffer(kernel, b.name)] for b in buffers}
 
 
-def _trips(kernel: Kernel, schedule: Schedule) -> list[int]:
-    extents = {name: int(d.extent) for name, d in kernel.dims.items()}  # type: ignore[arg-type]
-    trips = []
-    for loop in schedule.loops:
-        trips.append(-(-extents[loop.dim] // loop.step))
-        extents[loop.dim] = min(loop.step, extents[loop.dim])
-    return trips
+def _product(factors: Sequence[Any], count: int) -> np.ndarray:
+    total = np.ones(count)
+    for factor in factors:
+        total = total * factor
+    return total
 
 
-def _run_bytes(buffer: Buffer, box: tuple[int, ...]) -> int:
-    """Contiguous bytes of a box in a row-major buffer."""
-    run = buffer.dtype.bytes
-    for size, extent in zip(reversed(box), reversed(buffer.shape), strict=True):
-        run *= size
-        if size != extent:
-            break
-    return run
-
-
-def _fetches(name: str, depth: int, trips: list[int], moves: list[dict[str, bool]]) -> int:
+def _fetches(
+    name: str, depth: int, trips: Sequence[Any], bytes: Sequence[Mapping[str, np.ndarray]], count: int
+) -> np.ndarray:
     """How often a tile under `depth` loops is fetched: loops inside the last one that moves it are free."""
-    last = max((d for d in range(depth) if moves[d][name]), default=-1)
-    return prod(trips[: last + 1])
+    total, moved = np.ones(count), np.zeros(count, bool)
+    for d in range(depth - 1, -1, -1):
+        moved = moved | (bytes[d + 1][name] < bytes[d][name])
+        total = total * np.where(moved, trips[d], 1)
+    return total
+
+
+def _run_bytes(buffer: Buffer, box: Sequence[Any], count: int) -> np.ndarray:
+    """Contiguous bytes of a box in a row-major buffer."""
+    run, whole = np.full(count, float(buffer.dtype.bytes)), np.ones(count, bool)
+    for size, extent in zip(reversed(box), reversed(buffer.shape), strict=True):
+        run = run * np.where(whole, size, 1)
+        whole = whole & (np.asarray(size) == extent)
+    return run
 
 
 def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimate:
@@ -222,4 +230,6 @@ def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimat
         if stage.combine is not None and vector not in sizes and vector is not None:
             cycles += 3 * prod(sizes.values())
         total += cycles * blocks
-    return Estimate(total * runs, memory_cycles(kernel, schedule, target))
+    steps = np.array([[loop.step] for loop in schedule.loops]).reshape(len(schedule.loops), 1)
+    memory = memory_cycles(kernel, target, [loop.dim for loop in schedule.loops], steps, schedule.holds)
+    return Estimate(total * runs, {name: float(cycles[0]) for name, cycles in memory.items()})

@@ -8,11 +8,13 @@ own loops below, intermediate tiles live in a near memory. Candidates are ranked
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
+
+import numpy as np
 
 from ..diagnostics import UnsupportedError
 from ..target.description import Engine, Target
-from .cost import Estimate, estimate_nest, estimate_rows
+from .cost import Estimate, estimate_rows, memory_cycles, nest_cycles
 from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule, trips
 from .stage import (
     CONSTANT,
@@ -48,10 +50,10 @@ def tile(kernel: Kernel, target: Target, keep: int = 1) -> list[Choice]:
             f"kernel {kernel.name} has a sequential dim, which the tiler does not schedule"
         )
     plan = _Nest(kernel, target) if _is_nest(kernel) else _Rows(kernel, target)
-    choices = sorted(plan.choices(), key=lambda choice: choice.estimate.cycles)
+    choices = plan.choices(keep)
     if not choices:
         raise UnsupportedError(f"no schedule of kernel {kernel.name} fits target {target.name}")
-    return choices[:keep]
+    return choices
 
 
 def _is_nest(kernel: Kernel) -> bool:
@@ -151,20 +153,54 @@ class _Nest:
         self.engine: Engine = target.engine("contract" if self.contraction else "elementwise")
         order = [d for part in final.write.index for d in getattr(part, "dims", ())]
         names = [d.name for d in self.root.kind(PARALLEL)]
+        self._computed: dict[object, float] = {}
         self.parallel = [n for n in order if n in names] + [n for n in names if n not in order]
 
-    def choices(self) -> Iterator[Choice]:
-        """Every candidate: register tiles times loop orders."""
+    def choices(self, keep: int) -> list[Choice]:
+        """The best of all register tiles times loop orders; those of one order are costed together."""
         vectors = [d for d in self.parallel if d == self.vector]
         others = [d for d in self.parallel if d != self.vector]
         rows = self._row_dims(others)
-        for widths in self._widths():
-            for tile in self._row_tiles(rows, widths):
-                for order in self._orders(others, rows, vectors, tile, widths):
-                    schedule = self._schedule(order, tile, widths)
-                    yield Choice(
-                        schedule, estimate_nest(self.kernel, schedule, self.target, self.contraction)
-                    )
+        groups: dict[tuple[str, ...], list[tuple[list[Loop], dict[str, int], int]]] = {}
+        for width in self._widths():
+            for tile in self._row_tiles(rows, width):
+                for order in self._orders(others, rows, vectors, tile, width):
+                    loops = _parallel(order, self.extents)
+                    groups.setdefault(tuple(loop.dim for loop in loops), []).append((loops, tile, width))
+        ranked = []
+        for names, group in groups.items():
+            holds = self._schedule(*group[0]).holds
+            steps = np.array([[loop.step for loop in loops] for loops, _, _ in group]).T.reshape(
+                len(names), -1
+            )
+            memory = memory_cycles(self.kernel, self.target, names, steps, holds)
+            for n, candidate in enumerate(group):
+                parts = {name: float(cycles[n]) for name, cycles in memory.items()}
+                ranked.append((Estimate(self._compute(*candidate), parts), candidate))
+        ranked.sort(key=lambda item: item[0].cycles)
+        return [Choice(self._schedule(*candidate), estimate) for estimate, candidate in ranked[:keep]]
+
+    def _compute(self, loops: Sequence[Loop], tile: dict[str, int], width: int) -> float:
+        """Compute cycles; strips hardly change them, so one figure serves all orders of a tile."""
+        key = (tuple(sorted(tile.items())), width)
+        if key not in self._computed:
+            inner = {loop.dim: loop for loop in loops}
+            place = self._place(self.root, len(loops), tile, width)
+            self._computed[key] = nest_cycles(
+                self.kernel,
+                self.target,
+                self.engine,
+                place,
+                self.contraction is not None,
+                list(inner.values()),
+            )
+        chunks = 1
+        extents = dict(self.extents)
+        for loop in loops:
+            if loop.kind != PARALLEL_LOOP:
+                break
+            chunks *= -(-extents[loop.dim] // loop.step)
+        return self._computed[key] + chunks * self.engine.tile_overhead
 
     def _row_dims(self, others: list[str]) -> list[str]:
         """The dims whose neighbours share operand loads, innermost first; at most two."""
@@ -219,7 +255,6 @@ class _Nest:
         """Candidate spines: columns outermost, or strips of rows outermost with the columns inside."""
         lanes = self.engine.lanes
         block = width * lanes
-        inner = [Loop(d, tile.get(d, 1)) for d in others]
         columns = [Loop(d, block, unit=lanes) for d in vectors]
         if not others:
             yield [*self._split(self.vector, block, lanes), *columns] if vectors else []
@@ -238,7 +273,7 @@ class _Nest:
     def _strip_sizes(self, dim: str, tile: int) -> list[int]:
         extent = self.extents[dim]
         parts = {max(1, p) for p in (_CHUNKS, 16, 32)}
-        sizes = {-(-(-(-extent // p)) // tile) * tile for p in parts}
+        sizes = {ceil(ceil(extent / p) / tile) * tile for p in parts}
         return sorted(size for size in sizes if size < extent)
 
     def _strips(self, dim: str, tile: dict[str, int]) -> list[Loop]:
@@ -255,23 +290,24 @@ class _Nest:
         chunk = max(block * 16, -(-self.extents[dim] // (4 * _CHUNKS) // block) * block)
         return [Loop(dim, chunk, unit=unit)] if self.extents[dim] > chunk else []
 
-    def _schedule(self, order: list[Loop], tile: dict[str, int], width: int) -> Schedule:
-        loops = _parallel(order, self.extents)
+    def _schedule(self, loops: list[Loop], tile: dict[str, int], width: int) -> Schedule:
         depth = len(loops)
         local = [
             s.write.buffer for s in self.kernel.stages if self.kernel.buffer(s.write.buffer).role == LOCAL
         ]
         holds = [Hold(name, self.engine.accumulators, depth) for name in local]
         holds += self._packed(loops)
+        places = tuple(self._place(stage, depth, tile, width) for stage in self.kernel.stages)
+        return Schedule(tuple(loops), tuple(holds), places)
+
+    def _place(self, stage: Stage, depth: int, tile: dict[str, int], width: int) -> Place:
         bind = (("n", (self.vector,)),) if self.vector is not None else ()
-        places = []
-        for stage in self.kernel.stages:
-            ribs = self._ribs(stage, prod(tile.values()) * width)
-            places.append(Place(stage.name, depth, self.engine.name, ribs, bind))
-        return Schedule(tuple(loops), tuple(holds), tuple(places))
+        return Place(
+            stage.name, depth, self.engine.name, self._ribs(stage, prod(tile.values()) * width), bind
+        )
 
     def _ribs(self, stage: Stage, block: int) -> tuple[Loop, ...]:
-        """Reduce loops: windows unrolled along the last axis, the vector dim by vectors, the longest dim by a few turns."""
+        """Reduce loops: short windows unrolled, the vector dim by vectors, the last dim by a few turns."""
         dims = stage.kind(REDUCE)
         ribs = []
         for position, dim in enumerate(dims):
@@ -378,16 +414,18 @@ class _Rows:
         for stage in kernel.stages:
             found = contraction(stage, self._columns(stage))
             shared_columns &= set(found.columns_operand.dims) if found is not None else shared_columns
-        self.spine = sorted((d for d in dict.fromkeys(order) if d in common), key=lambda d: d not in shared_columns)
+        self.spine = sorted(
+            (d for d in dict.fromkeys(order) if d in common), key=lambda d: d not in shared_columns
+        )
         self.lanes = target.engine("elementwise").lanes
 
-    def choices(self) -> Iterator[Choice]:
+    def choices(self, keep: int) -> list[Choice]:
         """Rows a tile: as many as fit a near memory, 1 to 8."""
         rows = self.spine[-1] if self.spine else None
         sizes = [1] if rows is None else sorted({min(self.extents[rows], n) for n in (1, 2, 4, 8)})
-        for size in sizes:
-            schedule = self._schedule(rows, size)
-            yield Choice(schedule, estimate_rows(self.kernel, schedule, self.target))
+        schedules = [self._schedule(rows, size) for size in sizes]
+        choices = [Choice(s, estimate_rows(self.kernel, s, self.target)) for s in schedules]
+        return sorted(choices, key=lambda choice: choice.estimate.cycles)[:keep]
 
     def _schedule(self, rows: str | None, size: int) -> Schedule:
         order = [Loop(d, size if d == rows else 1) for d in self.spine]
