@@ -1,0 +1,163 @@
+"""Every verb of the command line on the demo's network: what it prints, writes and returns."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import isthmus
+from isthmus.commands import VERBS
+
+SHAPES = ("--shapes", "image=1,1,8,8")
+
+
+def test_help_lists_every_verb_with_a_whole_sentence(command) -> None:
+    done = command("--help")
+    assert done.status == 0
+    for verb in VERBS:
+        line = next(line for line in done.out.splitlines() if line.startswith(f"  {verb} "))
+        assert line.endswith(".")
+        assert not line.endswith("...")
+        own = command(verb, "--help")
+        assert own.status == 0
+        for flag in ("--json", "--quiet", "--debug"):
+            assert flag in own.out
+    assert command().out == done.out
+    assert command("--version").out == f"isthmus {isthmus.__version__}\n"
+
+
+def test_compile_and_run(command, digits: Path, given: Path, images: np.ndarray, tmp_path: Path) -> None:
+    package, out, trace = tmp_path / "digits.isth", tmp_path / "out.npz", tmp_path / "trace.json"
+    done = command("compile", digits, *SHAPES, "-o", package)
+    assert (done.status, done.err) == (0, "")
+    assert re.fullmatch(r".*/digits\.isth: [\d,]+ bytes, \d+ kernels, \d+\.\d\d s\n", done.out)
+    done = command("run", package, "--input", given, "-o", out, "--trace", trace, "--threads", 1)
+    assert done == type(done)(0, "", "")
+    expected = isthmus.read(digits).evaluate([images[:1]])["scores"]
+    np.testing.assert_allclose(np.load(out)["scores"], expected, rtol=1e-4, atol=1e-5)
+    assert any("conv1" in event["name"] for event in json.loads(trace.read_text())["traceEvents"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits.isth", "in.npz", "out.npz", "trace.json"]
+
+
+def test_run_describes_what_it_does_not_write(command, packed: Path, given: Path, images: np.ndarray, tmp_path) -> None:
+    done = command("run", packed, "--input", given)
+    assert re.fullmatch(r"scores: float32\[1, 10\], -?[\d.]+ to [\d.]+, mean -?[\d.]+\n", done.out)
+    np.save(tmp_path / "image.npy", images[:1])
+    assert command("run", packed, "--input", tmp_path / "image.npy").out == done.out
+    assert command("run", packed, "--input", f"image={tmp_path / 'image.npy'}").out == done.out
+    record = json.loads(command("run", packed, "--input", given, "--json").out)
+    assert record == {"outputs": {"scores": {"dtype": "float32", "shape": [1, 10]}}, "written": None}
+
+
+def test_check(command, digits: Path) -> None:
+    done = command("check", digits, *SHAPES)
+    assert (done.status, done.out) == (0, "digits.onnx compiles for cpu: 16 nodes\n")
+    assert "batch known at run time only" in command("check", digits).out
+    record = json.loads(command("check", digits, "--target", "npu", "--json").out)
+    assert record["ok"] is False
+    assert record["problems"][0]["location"] == "target 'npu'"
+    assert "cpu" in record["problems"][0]["hint"]
+
+
+def test_explain_tells_where_and_why(command, digits: Path) -> None:
+    table = command("explain", digits, *SHAPES)
+    assert table.status == 0
+    assert "7 kernels, 0 steps by reference meaning" in table.out
+    assert re.search(r"^ +1  cpu +[\d,]+ +[\d.]+%  conv1, norm1, relu1$", table.out, re.MULTILINE)
+    detail = command("explain", digits, *SHAPES, "--kernel", "conv2")
+    for text in ('kernel "conv+relu" {', "place s0 on fma", "# predicted ", "compute "):
+        assert text in detail.out
+    record = json.loads(command("explain", digits, *SHAPES, "--json").out)
+    assert record["clock_mhz"] > 0
+    assert [step["number"] for step in record["steps"]] == list(range(7))
+    missing = command("explain", digits, *SHAPES, "--kernel", "nothing")
+    assert (missing.status, missing.out) == (1, "")
+    assert missing.err.startswith("error: digits.onnx: no kernel is called 'nothing'; give a number from 0 to 6")
+
+
+def test_show_before_between_and_after(command, digits: Path, packed: Path) -> None:
+    before = command("show", digits, *SHAPES).out
+    assert before.count("nn.batch_norm") == 2
+    after = command("show", digits, *SHAPES, "--after", "fold-affine").out
+    assert "2 batch_norm(x) => x * s + t" in after
+    assert "nn.batch_norm(" not in after
+    stored = command("show", packed)
+    assert stored.out in command("show", digits, *SHAPES, "--after", "simplify#2").out
+    assert "place s0 on fma" in command("show", digits, *SHAPES, "--after", "kernels").out
+    assert json.loads(command("show", packed, "--json").out)["model"] == "digits.onnx"
+    unknown = command("show", digits, "--after", "magic")
+    assert unknown.err.startswith("error: --after: no pass is called 'magic'; the passes are: simplify, ")
+    assert command("show", packed, "--after", "simplify").status == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("ir", b'graph "digits"'), ("llvm", b"target triple"), ("object", b"\x7fELF")]
+)
+def test_emit(command, digits: Path, tmp_path: Path, kind: str, start: bytes) -> None:
+    done = command("compile", digits, *SHAPES, "--emit", kind, "-o", tmp_path / "out")
+    assert done.status == 0
+    assert (tmp_path / "out").read_bytes().startswith(start)
+
+
+def test_emit_for_another_machine(command, digits: Path, tmp_path: Path) -> None:
+    arguments = ("compile", digits, *SHAPES, "--option", "triple=aarch64-unknown-linux-gnu", "-o", tmp_path / "out")
+    assert command(*arguments, "--emit", "object").status == 0
+    assert (tmp_path / "out").read_bytes()[18:20] == b"\xb7\x00", "EM_AARCH64"
+    assert command(*arguments, "--emit", "asm").status == 0
+    assert "fmla" in (tmp_path / "out").read_text()
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_emitted_executable_runs(command, digits: Path, images: np.ndarray, tmp_path: Path) -> None:
+    assert command("compile", digits, *SHAPES, "--emit", "executable", "-o", tmp_path / "digits").status == 0
+    images[:1].tofile(tmp_path / "image.in")
+    subprocess.run(["./digits", "image.in", "scores.out"], cwd=tmp_path, check=True)
+    got = np.fromfile(tmp_path / "scores.out", np.float32)
+    expected = isthmus.read(digits).evaluate([images[:1]])["scores"][0]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_bench_and_profile(command, digits: Path, packed: Path, given: Path) -> None:
+    for file, more in ((packed, ()), (digits, SHAPES)):
+        record = json.loads(command("bench", file, *more, "--runs", 3, "--threads", 1, "--json").out)
+        assert len(record["seconds"]) == 3
+        assert 0 < record["minimum"] <= record["median"]
+    assert "over 3 runs" in command("bench", packed, "--runs", 3, "--input", given).out
+    record = json.loads(command("profile", packed, "--input", given, "--json", "--top", 2).out)
+    assert len(record["steps"]) == 2
+
+
+def test_lists(command) -> None:
+    assert command("targets").out.startswith("cpu ")
+    assert json.loads(command("targets", "--json").out)[0]["engines"]["fma"] == "contract"
+    assert command("formats").out.startswith("onnx ")
+    assert "nn.softmax(x, axis)\n    exp(x) / sum of exp(x)" in command("ops", "softmax").out
+    every = json.loads(command("ops", "--json").out)
+    assert len(every) > 100
+    assert all(op["meaning"] for op in every)
+    assert command("ops", "nothing-like-it").status == 1
+
+
+@pytest.mark.skipif(not shutil.which("objdump"), reason="no binutils")
+def test_disasm(command, packed: Path) -> None:
+    done = command("disasm", packed)
+    assert done.status == 0
+    assert re.match(r"; cpu of .*digits\.isth: \S+, \S+, \d+ bytes\n", done.out)
+    assert "\nsegment_0:\n" in done.out
+    assert re.search(r"\bret\b", done.out)
+    assert "the package has code for: cpu" in command("disasm", packed, "--device", "npu").err
+
+
+def test_demo_is_right_and_shows_every_stage(command) -> None:
+    done = command("demo")
+    assert done.status == 0
+    for number in range(1, 8):
+        assert f"\n{number}. " in done.out
+    assert re.search(r"^35\d of 360 images right: accuracy 99\.\d%$", done.out, re.MULTILINE)
+    record = json.loads(command("demo", "--json").out)
+    assert record["accuracy"] > 0.97
+    assert record["difference"] < 1e-4
