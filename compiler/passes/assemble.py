@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import prod
 
 from ..ir.graph import Graph, Value
-from ..ir.types import TensorType
 from .draft import Draft, Drafting
 from .layout import Layouts, choose
 from .memory import Block, arrange
@@ -89,9 +87,7 @@ def _places(
     return arrays
 
 
-def _arena(
-    arrays: dict[str, Array], steps: Sequence[Step], chosen: Layouts
-) -> tuple[dict[str, Array], int]:
+def _arena(arrays: dict[str, Array], steps: Sequence[Step], chosen: Layouts) -> tuple[dict[str, Array], int]:
     """The arrays with offsets, and the size of the arena."""
     lives: dict[str, tuple[int, int]] = {}
     for n, step in enumerate(steps):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from math import prod
 
-from ..ir.graph import Node
+from ..ir.graph import Node, Value
+from ..ir.location import at
 from ..ops.engine import get
 from ..ops.shape import refine
 from ..tile.stage import (
@@ -25,6 +26,7 @@ from ..tile.stage import (
     Dim,
     Expr,
     Index,
+    Kernel,
     Load,
     Lookup,
     Repair,
@@ -63,18 +65,32 @@ class Draft:
 class Drafting:
     """Makes drafts of nodes; hands out the names of dims, locals and stages."""
 
-    def __init__(self, names: Mapping[object, str]):
+    def __init__(self, names: dict[Value, str]):
         self.names = names
         self._numbers = count()
 
     def fresh(self, prefix: str) -> str:
         return f"{prefix}{next(self._numbers)}"
 
-    def draft(self, node: Node) -> Draft | None:
-        """The node's stages over values; None if it is opaque."""
+    def drafts(self, node: Node) -> list[Draft]:
+        """The node's stages over values, as one draft; none if it is opaque.
+
+        A reshape whose shapes have no common refinement goes through the flat shape, which refines every shape.
+        """
         kernel = get(node.op).kernel(node)
-        if kernel is None:
-            return None
+        if kernel is not None:
+            return [self._draft(node, kernel)]
+        if node.op != "shape.reshape":
+            return []
+        (source,) = node.operands
+        with at(node.location):
+            flat = get(node.op)(source, shape=(source.type.elements,))
+        split = node.with_operands([flat])
+        self.names[flat] = self.fresh(f"{self.names[node.result]}_")
+        self.names[split.result] = self.names[node.result]
+        return [replace(draft, nodes=(node,)) for each in (flat.node, split) for draft in self.drafts(each)]
+
+    def _draft(self, node: Node, kernel: Kernel) -> Draft:
         buffers: dict[str, str] = {}
         for n, value in enumerate(node.operands):
             if value is not None:

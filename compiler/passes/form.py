@@ -5,7 +5,7 @@ elementwise producer goes into its only reader; what remains a view becomes an a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..ir.graph import Graph, Node, Value
 from ..ir.types import TensorType
@@ -24,21 +24,18 @@ from .draft import (
     view_source,
 )
 from .fuse import Fusion
-from .plan import HostStep, Plan, Preferences
-
+from .plan import DEFAULT, HostStep, Plan, Preferences
 
 Entry = Draft | HostStep
 
 
-def form(graph: Graph, supports: Callable[[Node], bool], preferences: Preferences = Preferences()) -> Plan:
+def form(graph: Graph, supports: Callable[[Node], bool], preferences: Preferences = DEFAULT) -> Plan:
     """The graph as steps over arrays in memory.
 
     `supports` says whether the target can compile a node's stages. Nodes without stages, with shapes that only the
     data decide, or without elements run by their numpy meaning.
     """
-    names = {
-        value: f"v{n}" for n, value in enumerate(v for node in graph.nodes for v in node.results)
-    }
+    names = {value: f"v{n}" for n, value in enumerate(v for node in graph.nodes for v in node.results)}
     forming = Forming(graph, names, supports, preferences)
     forming.inline_views()
     forming.fuse()
@@ -51,15 +48,13 @@ class Forming:
     def __init__(
         self,
         graph: Graph,
-        names: Mapping[Value, str],
+        names: dict[Value, str],
         supports: Callable[[Node], bool],
         preferences: Preferences,
     ):
         self.preferences = preferences
         self.hits: Counter[str] = Counter()
-        self.shapes = {
-            name: value.type.static_shape for value, name in names.items() if _is_static(value)
-        }
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.drafting = Drafting(names)
         self.fusion = Fusion(self.drafting, self.shapes)
         self.slots: list[Entry | None] = []
@@ -69,11 +64,14 @@ class Forming:
         for node in graph.nodes:
             if node.op in ("input", "constant"):
                 continue
-            entry = _entry(node, names, self.drafting, supports)
-            if isinstance(entry, HostStep):
-                self.required.update(name for name in entry.operands if name is not None)
-            self.slots.append(None)
-            self.put(len(self.slots) - 1, entry)
+            for entry in _entries(node, names, self.drafting, supports):
+                if isinstance(entry, HostStep):
+                    self.required.update(name for name in entry.operands if name is not None)
+                self.slots.append(None)
+                self.put(len(self.slots) - 1, entry)
+        self.shapes.update(
+            (name, value.type.static_shape) for value, name in names.items() if _is_static(value)
+        )
 
     def entries(self) -> Iterator[Entry]:
         """What is left, in order."""
@@ -201,26 +199,23 @@ def _contracts(entry: Entry | None) -> bool:
     return isinstance(entry, Draft) and any(factors(stage) for stage in entry.stages)
 
 
-def _entry(
+def _entries(
     node: Node, names: Mapping[Value, str], drafting: Drafting, supports: Callable[[Node], bool]
-) -> Entry:
+) -> Sequence[Entry]:
     tensors = [value for value in (*node.operands, *node.results) if value is not None]
-    reason = ""
-    draft = None
     if not all(map(_is_static, tensors)):
         reason = "its shapes are known at run time only"
     elif node.op not in REGISTRY or any(0 in value.shape for value in tensors):
         reason = "it has no elements"
+    elif not supports(node):
+        reason = f"the target has no code for {node.op}"
     else:
-        draft = drafting.draft(node)
-        if draft is None:
-            reason = f"{node.op} has no stages"
-        elif not supports(node):
-            reason, draft = f"the target has no code for {node.op}", None
-    if draft is not None:
-        return draft
+        drafts = drafting.drafts(node)
+        if drafts:
+            return drafts
+        reason = f"{node.op} has no stages"
     operands = tuple(None if value is None else names[value] for value in node.operands)
-    return HostStep(node, operands, tuple(names[value] for value in node.results), reason)
+    return [HostStep(node, operands, tuple(names[value] for value in node.results), reason)]
 
 
 def _is_static(value: Value) -> bool:

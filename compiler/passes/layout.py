@@ -277,7 +277,9 @@ class _Choice:
         shape = self.shape(target)
         if body.access.fill is not None or any(p.const for p in body.access.index):  # type: ignore[union-attr]
             return None
-        if prod(shape) != prod(self.shape(source)) or any(c < 0 for p in body.access.index for _, c in p.terms):  # type: ignore[union-attr]
+        if prod(shape) != prod(self.shape(source)) or any(
+            c < 0 for p in body.access.index for _, c in p.terms
+        ):  # type: ignore[union-attr]
             return None
         steps = self.steps(body.access)
         strides: dict[int, int] = {}

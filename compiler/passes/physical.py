@@ -5,6 +5,7 @@ The kernels that come out name their dims, stages and buffers by position, so th
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 
 from ..ir.types import DType
@@ -198,7 +199,7 @@ class _Form:
         for stage in self.stages:
             for access in accesses(stage):
                 names = _dims_in_order(access)
-                pairs.update(dict.fromkeys(zip(names, names[1:])))
+                pairs.update(dict.fromkeys(pairwise(names)))
         return list(pairs)
 
     def _merge(self, outer: str, inner: str) -> bool:
@@ -249,7 +250,8 @@ class _Form:
         shape = self.buffers[access.buffer].shape
         stride = prod(shape[first + 1 : last + 1])  # type: ignore[arg-type]
         a, b = access.index[first], access.index[last]
-        assert isinstance(a, Affine) and isinstance(b, Affine)
+        assert isinstance(a, Affine)
+        assert isinstance(b, Affine)
         nests = a.coefficient(outer) * stride == b.coefficient(inner) * self.extents[inner]
         return (first, last) if nests else None
 

@@ -38,6 +38,9 @@ class Preferences:
     row_bytes: int = 1 << 16
 
 
+DEFAULT = Preferences()
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How a tensor lies in memory: `order` names the logical axis at each physical position, outermost first.
@@ -67,13 +70,8 @@ class Layout:
 
     def store(self, array: np.ndarray) -> np.ndarray:
         """A logical array as it lies in memory."""
-        return np.ascontiguousarray(np.pad(array, self.halo).transpose(self.order))
-
-    def load(self, array: np.ndarray) -> np.ndarray:
-        """The logical array of a physical one (a view)."""
-        logical = array.transpose(np.argsort(self.order))
-        inside = (slice(low, size - high) for (low, high), size in zip(self.halo, logical.shape, strict=True))
-        return logical[tuple(inside)]
+        around = np.pad(array, self.halo) if self.has_halo else array
+        return np.asarray(around.transpose(self.order), order="C")
 
 
 @dataclass(frozen=True, slots=True)

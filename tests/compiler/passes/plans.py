@@ -9,7 +9,7 @@ from isthmus.compiler.ops import get
 from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.ops.interpret import run_graph
 from isthmus.compiler.passes.form import form
-from isthmus.compiler.passes.plan import KernelStep, Plan, Preferences
+from isthmus.compiler.passes.plan import DEFAULT, KernelStep, Plan, Preferences
 from isthmus.compiler.passes.trial import Trial
 
 
@@ -62,13 +62,13 @@ def arrays(graph: Graph, seed: int = 0) -> list[np.ndarray]:
 
 
 def planned(
-    graph: Graph, supports: Callable[..., bool] = lambda node: True, preferences: Preferences = Preferences()
+    graph: Graph, supports: Callable[..., bool] = lambda node: True, preferences: Preferences = DEFAULT
 ) -> Plan:
     return form(graph, supports, preferences)
 
 
 def check(
-    graph: Graph, supports: Callable[..., bool] = lambda node: True, preferences: Preferences = Preferences()
+    graph: Graph, supports: Callable[..., bool] = lambda node: True, preferences: Preferences = DEFAULT
 ) -> Plan:
     """The plan, after its kernels gave what the reference gives, twice in one arena."""
     plan = planned(graph, supports, preferences)
@@ -76,16 +76,14 @@ def check(
     for seed in (0, 1):
         given = arrays(graph, seed)
         for got, want in zip(trial.run(given), run_graph(graph, given), strict=True):
-            assert got.shape == want.shape and got.dtype == want.dtype
+            assert (got.shape, got.dtype) == (want.shape, want.dtype)
             np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5)
     return plan
 
 
 def names(plan: Plan) -> list[str]:
     """What each step computes: op names without family, joined; host steps in capitals."""
-    return [
-        step.kernel.name if isinstance(step, KernelStep) else step.node.op.upper() for step in plan.steps
-    ]
+    return [step.kernel.name if isinstance(step, KernelStep) else step.node.op.upper() for step in plan.steps]
 
 
 def kernel_of(plan: Plan, op: str) -> KernelStep:

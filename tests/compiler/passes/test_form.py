@@ -244,7 +244,8 @@ def test_nodes_without_code_run_by_their_meaning():
     y = b("math.add", b.conv(k, 4, 3), 1.0)
     plan = check(b.graph(y))
     (host,) = (step for step in plan.steps if isinstance(step, HostStep))
-    assert host.node.op == "nn.max_pool_indices" and "no stages" in host.reason
+    assert host.node.op == "nn.max_pool_indices"
+    assert "no stages" in host.reason
     assert all(plan.arrays[n].layout.is_plain for n in (*host.operands, *host.results) if n is not None)
 
 
@@ -279,7 +280,7 @@ def test_equal_blocks_give_equal_kernels():
         x = attention_layer(b, x)
     plan = check(b.graph(x))
     keys = {canonical(step.kernel)[2] for step in plan.steps if isinstance(step, KernelStep)}
-    assert len(plan.steps) == 27 and len(keys) == 6
+    assert (len(plan.steps), len(keys)) == (27, 6)
 
 
 @pytest.mark.parametrize("halo", [True, False])
