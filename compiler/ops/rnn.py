@@ -1,8 +1,9 @@
-"""Recurrent layers in ONNX's layouts and gate order, one op for all directions and all steps. Opaque.
+"""Recurrent layers in ONNX's layouts and gate order, one op for all directions and all steps.
 
 x [T, B, I]; w [D, gates * H, I], r [D, gates * H, H], bias [D, 2 * gates * H] (of w, then of r); states [D, B, H];
 lengths i32 [B]. D is 1, or 2 when bidirectional (forward first). Results are y [T, D, B, H] and the last states. Past
-its length a sequence keeps its state and y is 0; a reversed direction starts at the last valid step.
+its length a sequence keeps its state and y is 0; a reversed direction starts at the last valid step. Layers without
+lengths have stages over a scan, see `recurrence.py`; the others are opaque.
 """
 
 from collections.abc import Callable
@@ -11,36 +12,25 @@ import numpy as np
 
 from ..diagnostics import TypeRuleError
 from ..ir.types import TensorType
+from ..tile.writer import Ref, Stages
 from .engine import Cost, Tolerance, case, op
+from .gates import ACTIVATIONS, functions
+from .recurrence import Direction, gru_stages, has_stages, lstm_stages, rnn_stages
 from .rules import differ, same_dtype, widen
 
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
+LSTM_DEFAULT, GRU_DEFAULT, RNN_DEFAULT = ("sigmoid", "tanh", "tanh"), ("sigmoid", "tanh"), ("tanh",)
+
 _TOLERANCE = Tolerance(relative=1e-4, absolute=1e-5)
 
 Array = np.ndarray
-Activation = Callable[[Array], Array]
-
-# function of (x, alpha, beta), and the values of alpha and beta where none are given
-ACTIVATIONS: dict[str, tuple[Callable[[Array, float, float], Array], float, float]] = {
-    "sigmoid": (lambda x, a, b: 1 / (1 + np.exp(-x)), 0.0, 0.0),
-    "tanh": (lambda x, a, b: np.tanh(x), 0.0, 0.0),
-    "relu": (lambda x, a, b: np.maximum(x, 0), 0.0, 0.0),
-    "affine": (lambda x, a, b: a * x + b, 1.0, 0.0),
-    "leaky_relu": (lambda x, a, b: np.where(x < 0, a * x, x), 0.01, 0.0),
-    "thresholded_relu": (lambda x, a, b: np.where(x > a, x, 0), 1.0, 0.0),
-    "scaled_tanh": (lambda x, a, b: a * np.tanh(b * x), 1.0, 1.0),
-    "hard_sigmoid": (lambda x, a, b: np.clip(a * x + b, 0, 1), 0.2, 0.5),
-    "elu": (lambda x, a, b: np.where(x < 0, a * np.expm1(x), x), 1.0, 0.0),
-    "softsign": (lambda x, a, b: x / (1 + np.abs(x)), 0.0, 0.0),
-    "softplus": (lambda x, a, b: np.logaddexp(x, 0), 0.0, 0.0),
-}
 
 
 def _check(
     op_name: str,
     gates: int,
-    functions: int,
+    per_direction: int,
     operands: tuple[TensorType | None, ...],
     direction: str,
     activations: tuple[str, ...],
@@ -58,9 +48,9 @@ def _check(
                 f"{op_name}: no activation '{name}'", hint=f"there are: {', '.join(ACTIVATIONS)}"
             )
     for label, values in (("activations", activations), ("alphas", alphas), ("betas", betas)):
-        if len(values) not in (0, functions * count):
+        if len(values) not in (0, per_direction * count):
             raise TypeRuleError(
-                f"{op_name}: {len(values)} {label}, expected {functions * count} ({functions} a direction)"
+                f"{op_name}: {len(values)} {label}, expected {per_direction * count} ({per_direction} a direction)"
             )
     if x is None or w is None or r is None or not x.rank == w.rank == r.rank == 3:
         raise TypeRuleError(f"{op_name} needs x [T, B, I], w [D, {gates}*H, I] and r [D, {gates}*H, H]")
@@ -91,27 +81,6 @@ def _cost(results: tuple[TensorType, ...], x: TensorType, w: TensorType, r: Tens
     steps, batch, features = x.shape
     weights = w.shape[0] * w.shape[1] * (features + r.shape[2])
     return Cost(macs=steps * batch * weights, operations=steps * batch * w.shape[0] * w.shape[1] * 12)
-
-
-def _functions(
-    default: tuple[str, ...],
-    count: int,
-    activations: tuple[str, ...],
-    alphas: tuple[float, ...],
-    betas: tuple[float, ...],
-    clip: float | None,
-) -> list[list[Activation]]:
-    """The activations of each direction, with their parameters bound and their input clipped."""
-    names = activations or default * count
-
-    def bound(n: int) -> Activation:
-        function, alpha, beta = ACTIVATIONS[names[n]]
-        alpha = alphas[n] if alphas else alpha
-        beta = betas[n] if betas else beta
-        return lambda x: function(x if clip is None else np.clip(x, -clip, clip), alpha, beta)
-
-    size = len(default)
-    return [[bound(d * size + n) for n in range(size)] for d in range(count)]
 
 
 Step = Callable[[int, Array, tuple[Array, ...]], tuple[Array, ...]]
@@ -188,9 +157,40 @@ def _lstm_type(
     return y, state, state
 
 
+def _lstm_stages(
+    s: Stages,
+    x: Ref,
+    w: Ref,
+    r: Ref,
+    bias: Ref | None,
+    initial_h: Ref | None,
+    initial_c: Ref | None,
+    peephole: Ref | None,
+    lengths: Ref | None,
+    *,
+    direction,
+    activations,
+    alphas,
+    betas,
+    clip,
+    input_forget,
+) -> object:
+    if not has_stages(x, r, lengths):
+        return NotImplemented
+    backwards = DIRECTIONS[direction]
+    chosen = functions(LSTM_DEFAULT, len(backwards), activations, alphas, betas, clip)
+    unclipped = functions(LSTM_DEFAULT, len(backwards), activations, alphas, betas, None)
+    for d, back in enumerate(backwards):
+        cell = Direction(s, d, back, x, w, r, bias)
+        three = (*chosen[d][:2], unclipped[d][2])
+        lstm_stages(cell, initial_h, initial_c, peephole, three, input_forget)
+    return None
+
+
 @op(
     "nn.lstm",
     infer=_lstm_type,
+    stages=_lstm_stages,
     cost=_cost,
     tolerance=_TOLERANCE,
     samples=(
@@ -217,6 +217,17 @@ def _lstm_type(
             betas=(0.4, 0.0, 0.5),
             input_forget=True,
         ),
+        case(
+            "f64[3, 2, 2]",
+            "f64[2, 12, 2]",
+            "f64[2, 12, 3]",
+            None,
+            "f64[2, 2, 3]",
+            "f64[2, 2, 3]",
+            "f64[2, 9]",
+            direction="bidirectional",
+            clip=0.8,
+        ),
     ),
 )
 def lstm(
@@ -242,15 +253,14 @@ def lstm(
     `input_forget` couples the gates (f = 1 - i), both as in ONNX Runtime.
     """
     count = w.shape[0]
-    default = ("sigmoid", "tanh", "tanh")
-    functions = _functions(default, count, activations, alphas, betas, clip)
-    unclipped = _functions(default, count, activations, alphas, betas, None)
+    gates_of = functions(LSTM_DEFAULT, count, activations, alphas, betas, clip)
+    unclipped = functions(LSTM_DEFAULT, count, activations, alphas, betas, None)
     bias_w, bias_r = _biases(bias, w)
     peep = np.zeros((count, 3 * r.shape[2]), bias_w.dtype) if peephole is None else widen(peephole)
 
     def step(d: int, gates: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         hidden, cell = states
-        f, g, _ = functions[d]
+        f, g, _ = gates_of[d]
         h = unclipped[d][2]
         peep_i, peep_o, peep_f = np.split(peep[d], 3)
         i, o, forget, candidate = np.split(gates + hidden @ widen(r[d]).T, 4, axis=1)
@@ -281,9 +291,36 @@ def _gru_type(
     return _check("gru", 3, 2, (x, w, r, bias, lengths, initial_h), direction, activations, alphas, betas)
 
 
+def _gru_stages(
+    s: Stages,
+    x: Ref,
+    w: Ref,
+    r: Ref,
+    bias: Ref | None,
+    initial_h: Ref | None,
+    lengths: Ref | None,
+    *,
+    direction,
+    activations,
+    alphas,
+    betas,
+    clip,
+    linear_before_reset,
+) -> object:
+    if not has_stages(x, r, lengths):
+        return NotImplemented
+    backwards = DIRECTIONS[direction]
+    chosen = functions(GRU_DEFAULT, len(backwards), activations, alphas, betas, clip)
+    for d, back in enumerate(backwards):
+        f, g = chosen[d]
+        gru_stages(Direction(s, d, back, x, w, r, bias), initial_h, (f, g), linear_before_reset)
+    return None
+
+
 @op(
     "nn.gru",
     infer=_gru_type,
+    stages=_gru_stages,
     cost=_cost,
     tolerance=_TOLERANCE,
     samples=(
@@ -299,6 +336,16 @@ def _gru_type(
             linear_before_reset=True,
         ),
         case("f32[3, 2, 2]", "f32[1, 6, 2]", "f32[1, 6, 2]", direction="reverse", clip=0.5),
+        case(
+            "f64[3, 1, 2]",
+            "f64[2, 9, 2]",
+            "f64[2, 9, 3]",
+            "f64[2, 18]",
+            "f64[2, 1, 3]",
+            direction="bidirectional",
+            linear_before_reset=True,
+        ),
+        case("f16[3, 1, 2]", "f16[1, 6, 2]", "f16[1, 6, 2]", None, "f16[1, 1, 2]"),
     ),
 )
 def gru(
@@ -320,12 +367,12 @@ def gru(
 
     `linear_before_reset` applies the reset gate after the recurrent product instead of before it.
     """
-    functions = _functions(("sigmoid", "tanh"), w.shape[0], activations, alphas, betas, clip)
+    gates_of = functions(GRU_DEFAULT, w.shape[0], activations, alphas, betas, clip)
     bias_w, bias_r = _biases(bias, w)
 
     def step(d: int, gates: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         (hidden,) = states
-        f, g = functions[d]
+        f, g = gates_of[d]
         size = 2 * r.shape[2]
         weights, offset = widen(r[d]), bias_r[d]
         update, reset = np.split(f(gates[:, :size] + hidden @ weights[:size].T + offset[:size]), 2, axis=1)
@@ -342,9 +389,34 @@ def _rnn_type(x, w, r, bias, initial_h, lengths, *, direction, activations, alph
     return _check("rnn", 1, 1, (x, w, r, bias, lengths, initial_h), direction, activations, alphas, betas)
 
 
+def _rnn_stages(
+    s: Stages,
+    x: Ref,
+    w: Ref,
+    r: Ref,
+    bias: Ref | None,
+    initial_h: Ref | None,
+    lengths: Ref | None,
+    *,
+    direction,
+    activations,
+    alphas,
+    betas,
+    clip,
+) -> object:
+    if not has_stages(x, r, lengths):
+        return NotImplemented
+    backwards = DIRECTIONS[direction]
+    chosen = functions(RNN_DEFAULT, len(backwards), activations, alphas, betas, clip)
+    for d, back in enumerate(backwards):
+        rnn_stages(Direction(s, d, back, x, w, r, bias), initial_h, chosen[d][0])
+    return None
+
+
 @op(
     "nn.rnn",
     infer=_rnn_type,
+    stages=_rnn_stages,
     cost=_cost,
     tolerance=_TOLERANCE,
     samples=(
@@ -360,6 +432,16 @@ def _rnn_type(x, w, r, bias, initial_h, lengths, *, direction, activations, alph
             activations=("relu", "affine"),
             alphas=(0.0, 0.5),
             betas=(0.0, 0.1),
+        ),
+        case(
+            "f32[3, 2, 2]",
+            "f32[2, 3, 2]",
+            "f32[2, 3, 3]",
+            None,
+            "f32[2, 2, 3]",
+            direction="bidirectional",
+            activations=("softplus", "elu"),
+            clip=1.5,
         ),
     ),
 )
@@ -378,10 +460,10 @@ def rnn(
     clip: float | None = None,
 ):
     """Plain recurrence h = f(w x + r h + bias): y, last h."""
-    functions = _functions(("tanh",), w.shape[0], activations, alphas, betas, clip)
+    gates_of = functions(RNN_DEFAULT, w.shape[0], activations, alphas, betas, clip)
     bias_w, bias_r = _biases(bias, w)
 
     def step(d: int, gates: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
-        return (functions[d][0](gates + states[0] @ widen(r[d]).T),)
+        return (gates_of[d][0](gates + states[0] @ widen(r[d]).T),)
 
     return _recur(x, w, bias_w + bias_r, (_start(initial_h, x, r),), lengths, direction, step)

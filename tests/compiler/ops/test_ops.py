@@ -153,7 +153,7 @@ def defects(kernel: Kernel) -> Iterator[str]:
     for stage in kernel.stages:
         names = {dim.name for dim in stage.dims}
         reduced = {dim.name for dim in stage.kind("reduce")}
-        scanned = bool(stage.kind(SCAN))
+        scans = set(stage.kind(SCAN))
         for dim in stage.dims:
             if extents.setdefault(dim.name, dim.extent) != dim.extent:
                 yield f"{stage.name}: dim {dim.name} has another extent in an earlier stage"
@@ -172,8 +172,8 @@ def defects(kernel: Kernel) -> Iterator[str]:
             if not set(access.dims) <= names:
                 yield f"{stage.name}: '{buffer.name}' is indexed by {set(access.dims) - names}, not dims of the stage"
         for access in stage.reads:
-            own = scanned and access.buffer == stage.write.buffer
-            if known[access.buffer].role in (LOCAL, OUTPUT) and access.buffer not in written and not own:
+            carried = any(scans & set(writer.kind(SCAN)) for writer in kernel.writers(access.buffer))
+            if known[access.buffer].role in (LOCAL, OUTPUT) and access.buffer not in written and not carried:
                 yield f"{stage.name}: '{access.buffer}' is read before it is written"
         if known[stage.write.buffer].role == LOCAL:
             singles = [part.single for part in stage.write.index]  # type: ignore[union-attr]
