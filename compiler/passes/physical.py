@@ -54,6 +54,7 @@ def physical(draft: Draft, values: Mapping[str, Placed]) -> tuple[Kernel, dict[s
         role = OUTPUT if name in written else CONSTANT if value.constant else INPUT
         buffers[name] = Buffer(name, value.layout.shape(value.shape), value.dtype, role)
     form = _Form(list(stages), buffers)
+    form.align()
     form.order_dims()
     form.order_locals()
     form.drop_unit_axes()
@@ -108,6 +109,40 @@ class _Form:
         self.stages = stages
         self.buffers = buffers
         self.extents: dict[str, int] = {d.name: d.extent for s in stages for d in s.dims}  # type: ignore[misc]
+
+    def align(self) -> None:
+        """Dims that write a local take the names of those that read it, where these are plain."""
+        while any(self._rename(old, new) for old, new in self._aligned()):
+            pass
+
+    def _aligned(self) -> list[tuple[str, str]]:
+        """Pairs of dims that write and read one axis of a local."""
+        writes: dict[str, list[Access]] = {}
+        for stage in self.stages:
+            writes.setdefault(stage.write.buffer, []).append(stage.write)
+        pairs: dict[tuple[str, str], None] = {}
+        for stage in self.stages:
+            for access in stage.reads:
+                written = writes.get(access.buffer, [])
+                if self.buffers[access.buffer].role != LOCAL or len(written) != 1:
+                    continue
+                for mine, theirs in zip(access.index, written[0].index, strict=True):
+                    names = [part.single if isinstance(part, Affine) else None for part in (theirs, mine)]
+                    if names[0] is not None and names[1] is not None and names[0] != names[1]:
+                        pairs[names[0], names[1]] = None
+        return list(pairs)
+
+    def _rename(self, old: str, new: str) -> bool:
+        """One dim's name for another's, unless some stage has both."""
+        if self.extents[old] != self.extents[new]:
+            return False
+        if any({old, new} <= {each.name for each in stage.dims} for stage in self.stages):
+            return False
+        for n, stage in enumerate(self.stages):
+            dims = [replace(each, name=new) if each.name == old else each for each in stage.dims]
+            self.stages[n] = stage.substitute({old: dim(new)}, dims)
+        del self.extents[old]
+        return True
 
     def order_dims(self) -> None:
         """Dims of all stages in one order: as in the results' memory, then as in what is read, largest first."""

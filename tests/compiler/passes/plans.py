@@ -11,6 +11,7 @@ from isthmus.compiler.ops.interpret import run_graph
 from isthmus.compiler.passes.form import form
 from isthmus.compiler.passes.plan import DEFAULT, KernelStep, Plan, Preferences
 from isthmus.compiler.passes.trial import Trial
+from isthmus.compiler.tile.verify import verify_kernel
 
 
 class Build:
@@ -72,6 +73,8 @@ def check(
 ) -> Plan:
     """The plan, after its kernels gave what the reference gives, twice in one arena."""
     plan = planned(graph, supports, preferences)
+    for step in plan.steps:
+        assert not isinstance(step, KernelStep) or verify_kernel(step.kernel) == []
     trial = Trial(plan)
     for seed in (0, 1):
         given = arrays(graph, seed)
