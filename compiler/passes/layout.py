@@ -154,8 +154,7 @@ class _Choice:
             for part_name, c in part.terms
             if c == 1
         }
-        stages = [stage for stage in draft.stages if factors(stage)]
-        for stage in sorted(stages, key=lambda s: -prod(d.extent for d in s.dims)):  # type: ignore[misc]
+        for stage in reversed([stage for stage in draft.stages if factors(stage)]):  # nearest to the result first
             own = [d for d in self._own_dims(stage) if d in axes]
             if own:
                 best = max(own, key=lambda d: axes[d])
@@ -170,8 +169,8 @@ class _Choice:
         kept = [each.name for each in stage.dims if each.kind != REDUCE]
         own = [[name for name in kept if name in sides[n] and name not in sides[1 - n]] for n in (0, 1)]
         for n in (1, 0):
-            if own[n] and self._is_constant(found[n].access.buffer):
-                return own[n]
+            if self._is_constant(found[n].access.buffer):
+                return own[n]  # none in a depthwise window: its result follows what it reads
         return [*own[0], *own[1]]
 
     def _order(self, draft: Draft, name: str, readers: Sequence[Draft]) -> tuple[int, ...]:
