@@ -302,7 +302,7 @@ def _lrn_stages(s: Stages, x: Ref, *, size: int, alpha: float, beta: float, bias
     (k,) = s.reduce(size)
     near = x.at(n, c + k - (size - 1) // 2, *rest, fill=0.0).cast(dtype)
     power = s.total("sum", near * near, index) * (alpha / size) + bias
-    s.store(s.results[0][index], x[index].cast(dtype) / apply("pow", power, lift(beta, dtype)))
+    s.store(s.results[0][index], x[index].cast(dtype) * apply("exp", apply("log", power) * -beta))
 
 
 @op(

@@ -5,6 +5,7 @@ alone, a separate `overhang` in the average, whose divisor never counts it.
 """
 
 from functools import reduce
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -230,8 +231,10 @@ def avg_pool(
     return (total / count).astype(x.dtype, copy=False)
 
 
-def _power(x: Expr, exponent: float) -> Expr:
-    return apply("pow", x, lift(exponent, x.dtype))
+def _lp_type(x: TensorType, *, p: int, **attributes: Any) -> TensorType:
+    if p < 1:
+        raise TypeRuleError(f"lp_pool: 'p' is {p}, expected 1 or more")
+    return _float_window_type(x, **attributes)
 
 
 def _lp_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, p) -> None:
@@ -241,14 +244,16 @@ def _lp_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, p) -> Non
     index = (*outer, *positions)
     window = Window(kernel, strides, dilations, padding_of(pads))
     element = window.read(s, x, outer, positions, taps).cast(dtype)
-    raised = element * element if p == 2 else _power(apply("abs", element), p)
-    total = s.total("sum", raised, index)
-    s.store(y[index], apply("sqrt", total) if p == 2 else _power(total, 1 / p))
+    size = element if p % 2 == 0 else apply("abs", element)
+    total = s.total("sum", reduce(mul, [size] * p), index)
+    if p > 1:
+        total = apply("sqrt", total) if p == 2 else apply("exp", apply("log", total) * (1 / p))
+    s.store(y[index], total)
 
 
 @op(
     "nn.lp_pool",
-    infer=_float_window_type,
+    infer=_lp_type,
     stages=_lp_stages,
     cost=_cost,
     tolerance=Tolerance(relative=2e-5),

@@ -274,6 +274,12 @@ REFUSALS = [
         {"kernel": (3,), "strides": (0,), "pads": (0, 0), "dilations": (1,)},
         "must be positive",
     ),
+    (
+        "nn.lp_pool",
+        [(1, 3, 8)],
+        {"kernel": (3,), "strides": (1,), "pads": (0, 0), "dilations": (1,), "p": 0},
+        "'p' is 0, expected 1 or more",
+    ),
     ("nn.softmax", [(2, 3)], {"axis": 2}, "axis"),
     (
         "nn.layer_norm",
