@@ -133,12 +133,14 @@ def explain_built(
 
 def _steps(built: Built, device: str) -> tuple[Step, ...]:
     reports = iter(built.reports)
+    fallbacks = iter(built.artefact.manifest.fallbacks)
     steps = []
     for number, step in enumerate(built.plan.steps):
         if isinstance(step, HostStep):
             location = step.node.location
-            name, where = f"{step.node.op} {location}".rstrip(), step.reason
-            steps.append(Step(number, name, "host", location.names, reason=where))
+            reason = next(fallbacks).removeprefix(f"{location or step.node.op}: {step.node.op}: ")
+            name = f"{step.node.op} {location}".rstrip()
+            steps.append(Step(number, name, "host", location.names, reason=reason))
             continue
         report = next(reports)
         steps.append(

@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isthmus.compiler.diagnostics import IsthmusError, Problem
+from isthmus.compiler.ir.graph import Node
 from isthmus.compiler.passes.form import form
-from isthmus.compiler.passes.plan import HostStep, Preferences
+from isthmus.compiler.passes.plan import HostStep
 from isthmus.compiler.pipeline import optimise
 from isthmus.model import Model, Shapes, read
 from isthmus.targets import find_backend
+
+if TYPE_CHECKING:
+    from isthmus.compiler.target.backend import Backend
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,19 @@ def check(
     )
 
 
-def _fallbacks(model: Model, backend: Any, options: Mapping[str, Any]) -> tuple[Problem, ...]:
+def _fallbacks(model: Model, backend: "Backend", options: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """The nodes without code on the target, each with the constraints that fail."""
     graph, _ = optimise(model.graph)
-    plan = form(graph, lambda node: backend.refusals(node, options), Preferences())
+    reasons: dict[Node, str] = {}
+
+    def supports(node: Node) -> bool:
+        failed = backend.refusals(node, options)
+        reasons[node] = "; ".join(failed)
+        return not failed
+
+    plan = form(graph, supports)
     return tuple(
-        Problem(str(step.node.location), f"{step.node.op}: {step.reason}")
+        Problem(str(step.node.location), f"{step.node.op}: {reasons.get(step.node) or step.reason}")
         for step in plan.steps
         if isinstance(step, HostStep)
     )

@@ -47,7 +47,9 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
 def test_unnamed_array_needs_a_name_among_several_inputs(tmp_path: Path) -> None:
     path = str(tmp_path / "x.npy")
     np.save(path, np.zeros((2, 3), np.float32))
-    with pytest.raises(InputError, match="holds one array without a name; write NAME=.*x.npy, NAME being one of x, y"):
+    with pytest.raises(
+        InputError, match=r"holds one array without a name; write NAME=.*x\.npy, NAME being one of x, y"
+    ):
         load_arrays([path], [port("x"), port("y")])
     assert set(load_arrays([f"x={path}", f"y={path}"], [port("x"), port("y")])) == {"x", "y"}
 
@@ -55,7 +57,7 @@ def test_unnamed_array_needs_a_name_among_several_inputs(tmp_path: Path) -> None
 def test_nothing_is_left_of_a_file_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "taken.npz").mkdir()
     for place in ("nowhere/out.npz", "taken.npz"):
-        with pytest.raises(InputError, match="can't be written: .*; choose a folder"):
+        with pytest.raises(InputError, match=r"can't be written: .*; choose a folder"):
             save_arrays(str(tmp_path / place), {"x": np.zeros(3)})
     assert [path.name for path in tmp_path.iterdir()] == ["taken.npz"]
 
@@ -69,5 +71,5 @@ def test_random_arrays_suit_every_type() -> None:
     assert set(np.unique(arrays["i64"])) <= {0, 1}
     assert np.unique(arrays["bf16"].astype(np.float32)).size > 2
     for wrong in (port("x", "string"), port("x", "f32", ("n",)), port("x", "f32", None)):
-        with pytest.raises(InputError, match="input 'x': no random value is known .*; give --input"):
+        with pytest.raises(InputError, match=r"input 'x': no random value is known .*; give --input"):
             random_arrays([wrong])

@@ -40,10 +40,17 @@ def test_compile_and_run(command, digits: Path, given: Path, images: np.ndarray,
     expected = isthmus.read(digits).evaluate([images[:1]])["scores"]
     np.testing.assert_allclose(np.load(out)["scores"], expected, rtol=1e-4, atol=1e-5)
     assert any("conv1" in event["name"] for event in json.loads(trace.read_text())["traceEvents"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits.isth", "in.npz", "out.npz", "trace.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "digits.isth",
+        "in.npz",
+        "out.npz",
+        "trace.json",
+    ]
 
 
-def test_run_describes_what_it_does_not_write(command, packed: Path, given: Path, images: np.ndarray, tmp_path) -> None:
+def test_run_describes_what_it_does_not_write(
+    command, packed: Path, given: Path, images: np.ndarray, tmp_path
+) -> None:
     done = command("run", packed, "--input", given)
     assert re.fullmatch(r"scores: float32\[1, 10\], -?[\d.]+ to [\d.]+, mean -?[\d.]+\n", done.out)
     np.save(tmp_path / "image.npy", images[:1])
@@ -76,7 +83,9 @@ def test_explain_tells_where_and_why(command, digits: Path) -> None:
     assert [step["number"] for step in record["steps"]] == list(range(7))
     missing = command("explain", digits, *SHAPES, "--kernel", "nothing")
     assert (missing.status, missing.out) == (1, "")
-    assert missing.err.startswith("error: digits.onnx: no kernel is called 'nothing'; give a number from 0 to 6")
+    assert missing.err.startswith(
+        "error: digits.onnx: no kernel is called 'nothing'; give a number from 0 to 6"
+    )
 
 
 def test_show_before_between_and_after(command, digits: Path, packed: Path) -> None:
@@ -104,7 +113,15 @@ def test_emit(command, digits: Path, tmp_path: Path, kind: str, start: bytes) ->
 
 
 def test_emit_for_another_machine(command, digits: Path, tmp_path: Path) -> None:
-    arguments = ("compile", digits, *SHAPES, "--option", "triple=aarch64-unknown-linux-gnu", "-o", tmp_path / "out")
+    arguments = (
+        "compile",
+        digits,
+        *SHAPES,
+        "--option",
+        "triple=aarch64-unknown-linux-gnu",
+        "-o",
+        tmp_path / "out",
+    )
     assert command(*arguments, "--emit", "object").status == 0
     assert (tmp_path / "out").read_bytes()[18:20] == b"\xb7\x00", "EM_AARCH64"
     assert command(*arguments, "--emit", "asm").status == 0

@@ -26,7 +26,9 @@ class Counted:
         return package
 
 
-def test_each_shape_is_compiled_once(digits: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_shape_is_compiled_once(
+    digits: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dynamic, "KEPT", 2)
     build = Counted()
     model = isthmus.read(digits)

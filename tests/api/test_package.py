@@ -11,7 +11,9 @@ from isthmus.compiler.diagnostics import CompileError, UnsupportedError
 from isthmus.runtime.errors import InputError
 
 
-def test_compiled_package_meets_the_reference(package: isthmus.Package, digits: Path, images: np.ndarray) -> None:
+def test_compiled_package_meets_the_reference(
+    package: isthmus.Package, digits: Path, images: np.ndarray
+) -> None:
     model = isthmus.read(digits)
     for image in images[:8]:
         got = package.run({"image": image[None]})["scores"]
@@ -19,7 +21,9 @@ def test_compiled_package_meets_the_reference(package: isthmus.Package, digits: 
         np.testing.assert_allclose(got, package.graph.evaluate([image[None]])["scores"], rtol=1e-4, atol=1e-5)
 
 
-def test_loaded_package_is_the_compiled_one(package: isthmus.Package, packed: Path, images: np.ndarray) -> None:
+def test_loaded_package_is_the_compiled_one(
+    package: isthmus.Package, packed: Path, images: np.ndarray
+) -> None:
     loaded = isthmus.load(packed, threads=2)
     assert loaded.inputs == package.inputs
     assert loaded.outputs == package.outputs
@@ -45,7 +49,9 @@ def test_runs_may_overlap(packed: Path, images: np.ndarray) -> None:
     np.testing.assert_array_equal(alone, together)
 
 
-def test_profile_accounts_for_every_kernel(package: isthmus.Package, images: np.ndarray, tmp_path: Path) -> None:
+def test_profile_accounts_for_every_kernel(
+    package: isthmus.Package, images: np.ndarray, tmp_path: Path
+) -> None:
     profile = package.profile([images[:1]])
     np.testing.assert_array_equal(profile.outputs["scores"], package.run([images[:1]])["scores"])
     assert profile.seconds > 0
@@ -62,7 +68,9 @@ def test_stripped_package_runs_but_has_no_graph(digits: Path, images: np.ndarray
         _ = small.graph
 
 
-def test_same_input_gives_the_same_bytes(package: isthmus.Package, packed: Path, digits: Path, tmp_path: Path) -> None:
+def test_same_input_gives_the_same_bytes(
+    package: isthmus.Package, packed: Path, digits: Path, tmp_path: Path
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "digits.onnx").write_bytes(digits.read_bytes())
@@ -79,7 +87,9 @@ def test_feature_levels_compute_the_same(digits: Path, images: np.ndarray, level
 
 
 def test_wrong_inputs_are_named(package: isthmus.Package, images: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"input 'image': got float64\[2, 1, 8, 8\], expected f32\[1, 1, 8, 8\]"):
+    with pytest.raises(
+        InputError, match=r"input 'image': got float64\[2, 1, 8, 8\], expected f32\[1, 1, 8, 8\]"
+    ):
         package.run({"image": images[:2].astype(np.float64)})
     with pytest.raises(InputError, match="threads: got 0"):
         package.run([images[:1]], threads=0)

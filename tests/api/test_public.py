@@ -27,7 +27,9 @@ def modules_after(script: str) -> set[str]:
 
 
 def loaded(modules: set[str], packages: tuple[str, ...]) -> set[str]:
-    return {name for name in modules for package in packages if name == package or name.startswith(package + ".")}
+    return {
+        name for name in modules for package in packages if name == package or name.startswith(package + ".")
+    }
 
 
 def test_every_public_name_is_there() -> None:
