@@ -11,14 +11,27 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 
+_OPTIONS = frozenset({"level", "triple", "listings"})
+
+
 class CpuBackend:
-    """Compiles for this machine, or for a feature level of its architecture (options: level, triple)."""
+    """Compiles for this machine, or for another; the options say which.
+
+    `level`: "host", or a feature level of x86-64 (`machine.LEVELS`). `triple`: LLVM's name of another machine.
+    `listings`: texts wanted beside the code, "llvm" or "asm".
+    """
 
     name = "cpu"
 
     def machine(self, options: Mapping[str, Any]) -> "Machine":
-        """The machine that the options ask for."""
+        """The machine that the options ask for. Raises CompileError for options that the CPU has not."""
+        from ...compiler.diagnostics import CompileError
         from .machine import select
+
+        for name in options.keys() - _OPTIONS:
+            raise CompileError(
+                f"the cpu has no option '{name}'", hint=f"it has: {', '.join(sorted(_OPTIONS))}"
+            )
 
         return select(options.get("level"), options.get("triple"))
 

@@ -80,15 +80,32 @@ def _enabled(features: dict[str, bool]) -> list[str]:
 
 @lru_cache(maxsize=8)
 def select(level: str | None, triple: str | None) -> Machine:
-    """The host, or its architecture limited to a named level, or the generic CPU of another triple."""
-    if triple is not None:
-        return Machine(triple, "generic" if not triple.startswith("x86_64") else "x86-64", _generic(triple))
-    if level in (None, "host"):
+    """The host, a named level of its architecture or of another triple's, or the generic CPU of another triple.
+
+    Raises:
+        CompileError: a level or a triple that is not known, a level of another architecture.
+    """
+    if triple is None and level in (None, "host"):
         return host()
-    if level not in LEVELS:
-        raise CompileError(f"unknown CPU level '{level}'", hint=f"choose one of: host, {', '.join(LEVELS)}")
+    triple = triple or llvm.get_default_triple()
+    x86 = triple.startswith("x86_64")
+    _check_triple(triple)
+    if level is None:
+        return Machine(triple, "x86-64" if x86 else "generic", _generic(triple))
+    if level not in LEVELS or not x86:
+        levels = f"host, {', '.join(LEVELS)}" if x86 else f"none for {triple}: leave it out"
+        raise CompileError(f"unknown CPU level '{level}'", hint=f"the levels are: {levels}")
     cpu, features = LEVELS[level]
-    return Machine(llvm.get_default_triple(), cpu, features)
+    return Machine(triple, cpu, features)
+
+
+def _check_triple(triple: str) -> None:
+    llvm.initialize_all_targets()
+    try:
+        llvm.Target.from_triple(triple)
+    except RuntimeError:
+        hint = "give one such as aarch64-unknown-linux-gnu"
+        raise CompileError(f"LLVM knows no triple '{triple}'", hint=hint) from None
 
 
 def _generic(triple: str) -> frozenset[str]:
