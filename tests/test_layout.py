@@ -54,7 +54,7 @@ THIRD_PARTY = {
     "frontends": {"numpy", "ml_dtypes"},
     "backends.cpu": {"numpy", "ml_dtypes", "llvmlite"},
     "backends": {"numpy", "ml_dtypes"},
-    "": {"numpy", "ml_dtypes", "rich", "typer", "click"},
+    "": {"numpy", "ml_dtypes", "rich", "click"},
 }
 FRAMEWORKS = {
     "onnx",
