@@ -245,7 +245,7 @@ def _lp_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, p) -> Non
     window = Window(kernel, strides, dilations, padding_of(pads))
     element = window.read(s, x, outer, positions, taps).cast(dtype)
     size = element if p % 2 == 0 else apply("abs", element)
-    total = s.total("sum", reduce(mul, [size] * p), index)
+    total: Expr = s.total("sum", reduce(mul, [size] * p), index)
     if p > 1:
         total = apply("sqrt", total) if p == 2 else apply("exp", apply("log", total) * (1 / p))
     s.store(y[index], total)

@@ -4,7 +4,7 @@ States are kept for every step, h[t] from h[t - 1], so that each element is writ
 are the initial ones, or zero.
 """
 
-from typing import Any
+from typing import cast
 
 from ..tile.stage import Affine, Expr, Load, select
 from ..tile.writer import Ref, Stages
@@ -16,19 +16,19 @@ class Direction:
     """The dims and the fed product of one direction of a layer; `number` counts it among the directions."""
 
     def __init__(self, s: Stages, number: int, backwards: bool, x: Ref, w: Ref, r: Ref, bias: Ref | None):
-        steps, batch, features = x.shape
+        _, batch, features = x.shape
         self.s, self.number, self.r, self.bias = s, number, r, bias
         self.dtype = wide(x.dtype)
-        self.steps: Any = steps
-        self.hidden: Any = r.shape[2]
-        self.gates: Any = w.shape[1] // self.hidden
-        (place,) = s.dims(steps)
-        self.t = s.scan(steps)
+        self.steps = cast(int, x.shape[0])  # ints by `has_stages`
+        self.hidden = cast(int, r.shape[2])
+        self.gates = cast(int, w.shape[1]) // self.hidden
+        (place,) = s.dims(self.steps)
+        self.t = s.scan(self.steps)
         self.at = self.t * -1 + (self.steps - 1) if backwards else self.t
         self.b, self.k = s.dims(batch, self.hidden)
         (self.j,) = s.reduce(self.hidden)
         (gate,), (feature,) = s.dims(self.gates), s.reduce(features)
-        self.fed = s.local((steps, batch, self.gates, self.hidden), self.dtype)
+        self.fed = s.local((self.steps, batch, self.gates, self.hidden), self.dtype)
         weight = w.at(number, gate * self.hidden + self.k, feature).cast(self.dtype)
         s.store(
             self.fed[place, self.b, gate, self.k],
@@ -87,9 +87,9 @@ class Direction:
             self.s.store(last.at(self.number, self.b, self.k), state.at(self.steps - 1, self.b, self.k))
 
 
-def has_stages(x: Ref, r: Ref, lengths: Ref | None) -> bool:
+def has_stages(x: Ref, w: Ref, r: Ref, lengths: Ref | None) -> bool:
     """Whether a layer has stages: steps and weights known, all sequences whole."""
-    return lengths is None and all(isinstance(extent, int) for extent in (x.shape[0], *r.shape))
+    return lengths is None and all(isinstance(extent, int) for extent in (x.shape[0], w.shape[1], r.shape[2]))
 
 
 def lstm_stages(

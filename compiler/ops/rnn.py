@@ -175,15 +175,15 @@ def _lstm_stages(
     clip,
     input_forget,
 ) -> object:
-    if not has_stages(x, r, lengths):
+    if not has_stages(x, w, r, lengths):
         return NotImplemented
     backwards = DIRECTIONS[direction]
     chosen = functions(LSTM_DEFAULT, len(backwards), activations, alphas, betas, clip)
     unclipped = functions(LSTM_DEFAULT, len(backwards), activations, alphas, betas, None)
     for d, back in enumerate(backwards):
         cell = Direction(s, d, back, x, w, r, bias)
-        three = (*chosen[d][:2], unclipped[d][2])
-        lstm_stages(cell, initial_h, initial_c, peephole, three, input_forget)
+        f, g, _ = chosen[d]
+        lstm_stages(cell, initial_h, initial_c, peephole, (f, g, unclipped[d][2]), input_forget)
     return None
 
 
@@ -307,7 +307,7 @@ def _gru_stages(
     clip,
     linear_before_reset,
 ) -> object:
-    if not has_stages(x, r, lengths):
+    if not has_stages(x, w, r, lengths):
         return NotImplemented
     backwards = DIRECTIONS[direction]
     chosen = functions(GRU_DEFAULT, len(backwards), activations, alphas, betas, clip)
@@ -404,7 +404,7 @@ def _rnn_stages(
     betas,
     clip,
 ) -> object:
-    if not has_stages(x, r, lengths):
+    if not has_stages(x, w, r, lengths):
         return NotImplemented
     backwards = DIRECTIONS[direction]
     chosen = functions(RNN_DEFAULT, len(backwards), activations, alphas, betas, clip)
