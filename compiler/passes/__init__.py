@@ -11,18 +11,21 @@ from .expand import EXPAND
 from .fold import Fold
 from .recognise import RECOGNISE
 from .share import Share
-from .simplify import Simplify
+from .until_rest import UntilRest
+
+SIMPLIFY = UntilRest("simplify", (InlineBranches(), Fold(), CANONICALISE, Share()))
+UNDERSTAND = UntilRest("understand", (RECOGNISE, *SIMPLIFY.passes))
 
 # What each order is for:
-# - `simplify` (folding, canonical form and sharing, until nothing changes) stands first: all that follows matches
-#   canonical forms, asks for constants where an exporter left arithmetic on constants, and for one node where it wrote
-#   the same twice (layer_norm's x - mean).
-# - `recognise` comes before `fold-affine`: the scale and offset of a decomposed norm or the scale of attention must not
-#   have vanished into the weights next to them.
-# - `expand` follows, for what it writes is nothing that the others look for.
-# - `simplify` again cleans up after all three: transposes that attention no longer needs meet and cancel.
-SIMPLIFY = Simplify((InlineBranches(), Fold(), CANONICALISE, Share()))
-GRAPH_PASSES: tuple[Pass, ...] = (SIMPLIFY, RECOGNISE, FOLD_AFFINE, EXPAND, SIMPLIFY)
+# - `simplify` (folding, canonical form, sharing) stands first: all that follows matches canonical forms, asks for
+#   constants where an exporter left arithmetic on constants, and for one node where it wrote the same twice
+#   (layer_norm's x - mean).
+# - `understand` recognises ops, and simplifies again because one finding makes way for the next: the transposes that
+#   attention no longer needs must cancel before its repeated heads can be seen.
+# - `fold-affine` comes after both: the scale and offset of a decomposed norm, or the scale of attention, must not have
+#   vanished into the weights next to them.
+# - `expand` follows, for what it writes is nothing that the others look for; `simplify` cleans up.
+GRAPH_PASSES: tuple[Pass, ...] = (SIMPLIFY, UNDERSTAND, FOLD_AFFINE, EXPAND, SIMPLIFY)
 
 __all__ = [
     "CANONICALISE",
@@ -31,11 +34,12 @@ __all__ = [
     "GRAPH_PASSES",
     "RECOGNISE",
     "SIMPLIFY",
+    "UNDERSTAND",
     "Fold",
     "InlineBranches",
     "Pass",
     "PassResult",
     "Rewrite",
     "Share",
-    "Simplify",
+    "UntilRest",
 ]

@@ -246,6 +246,13 @@ RULES = (
         samples=(_MATMUL, {**_MATMUL, "c": np.float32(0.25)}),
     ),
     Rule(
+        "(x w + b) + c => x w + (b + c)",
+        math.add(math.add(MATMUL, Const("b")), C),
+        lambda y, x, w, b, c: math.add(y, _round(_wide(b) + _wide(c), b)),
+        guard=_by_column,
+        samples=(_MATMUL, {**_MATMUL, "c": np.float32(0.25)}),
+    ),
+    Rule(
         "(x * c) w => x (c * w)",
         As("y", contract.matmul(math.mul(X, C), W)),
         lambda y, x, c, w: contract.matmul(x, _round(_wide(w) * _factor(c, x, -1)[:, None], w)),

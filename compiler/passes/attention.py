@@ -10,36 +10,44 @@ import numpy as np
 
 from ..ir.dims import Dim
 from ..ir.graph import Value, constant
-from ..ir.types import boolean
+from ..ir.types import DType, boolean, f32
 from ..ops import attention as op
 from ..ops import contract, math, norm, shape
-from ..rewrite import AnyOf, As, Attr, Const, Maybe, Number, Pattern, Rule, Splat, Var, uniform
+from ..rewrite import AnyOf, As, Attr, Const, Maybe, Number, Pattern, Rule, Splat, Var, example, uniform
+from .algebra import holds_all
 
 ABSORBS = -1e30
 """A fill at most this low swallows any score that is added to it, in f32 and wider."""
 
 
-def _times(pattern: Pattern, name: str) -> AnyOf:
-    """The pattern, or its product with a number; the number is bound."""
-    return AnyOf((math.mul(pattern, Splat(name)), pattern))
+def _scaled(pattern: Pattern, factor: str, divisor: str | None = None) -> AnyOf:
+    """The pattern, or its product or quotient with a number, which is bound."""
+    quotient = () if divisor is None else (math.div(pattern, Splat(divisor)),)
+    return AnyOf((math.mul(pattern, Splat(factor)), *quotient, pattern))
 
 
-_PRODUCT = contract.matmul(_times(Var("q"), "a"), _times(Var("kt"), "b"))
-_SCORES = AnyOf((math.mul(_PRODUCT, Splat("c")), math.div(_PRODUCT, Splat("d")), _PRODUCT))
+_PRODUCT = contract.matmul(_scaled(Var("q"), "a", "e"), _scaled(Var("kt"), "b"))
+_SCORES = _scaled(_PRODUCT, "c", "d")
 _MASKED = AnyOf(
     (
         math.add(_SCORES, Var("mask")),
+        math.add(math.add(_SCORES, Var("mask")), Var("more")),
         math.where(Var("keep"), _SCORES, Splat("low")),
         math.where(Var("drop"), Splat("low"), _SCORES),
         _SCORES,
     )
 )
-_WEIGHTS = norm.softmax(_MASKED, axis=Attr("axis"))
+_SOFTMAX = norm.softmax(AnyOf((_MASKED, math.cast(_MASKED, dtype=Attr("wide")))), axis=Attr("axis"))
+_WEIGHTS = AnyOf((_SOFTMAX, math.cast(_SOFTMAX)))
 _GUARDED = AnyOf((math.where(math.isnan(As("p", _WEIGHTS)), Number(0), Var("p")), _WEIGHTS))
 
 
-def _fits(q: Value, kt: Value, v: Value, axis: int, low: float = -np.inf, **bound: Any) -> bool:
+def _fits(
+    q: Value, kt: Value, v: Value, axis: int, low: float = -np.inf, wide: DType | None = None, **bound: Any
+) -> bool:
     rank = q.type.rank
+    if v.dtype != q.dtype or not (wide is None or holds_all(wide, q.dtype)):
+        return False
     if (
         not q.dtype.is_float
         or not 2 <= rank <= 4
@@ -53,7 +61,9 @@ def _fits(q: Value, kt: Value, v: Value, axis: int, low: float = -np.inf, **boun
     if not (low == -np.inf or (low <= ABSORBS and q.dtype.bits >= 32)):
         return False
     scores = (*batch, q.shape[-2], kt.shape[-1])
-    masks = [bound[name] for name in ("mask", "keep", "drop") if name in bound]
+    masks = [bound[name] for name in ("mask", "more", "keep", "drop") if name in bound]
+    if any(mask.dtype not in (q.dtype, boolean) for mask in masks):
+        return False
     return all(_broadcasts(mask.shape, scores) for mask in masks)
 
 
@@ -75,12 +85,17 @@ def _build(
     b: float = 1.0,
     c: float = 1.0,
     d: float = 1.0,
+    e: float = 1.0,
     low: float = 0.0,
+    wide: DType | None = None,
     mask: Value | None = None,
+    more: Value | None = None,
     keep: Value | None = None,
     drop: Value | None = None,
     p: Value | None = None,
 ) -> Value:
+    if mask is not None and more is not None:
+        mask = math.add(mask, more)
     if drop is not None:
         keep = math.logical_not(drop)
     if keep is not None:
@@ -88,7 +103,7 @@ def _build(
         mask = keep if low == -np.inf else math.where(keep, constant(0, q.dtype), constant(low, q.dtype))
     k = shape.transpose(kt, perm=(*range(kt.type.rank - 2), kt.type.rank - 1, kt.type.rank - 2))
     full = [_ranked(value) for value in (q, k, v)]
-    result = op.attention(*full, None if mask is None else _ranked_mask(mask, q), scale=a * b * c / d)
+    result = op.attention(*full, None if mask is None else _ranked_mask(mask, q), scale=a * b * c / d / e)
     return result if q.type.rank == 4 else shape.reshape(result, shape=(*q.shape[:-1], v.shape[-1]))
 
 
@@ -158,10 +173,11 @@ def _causal(q: Value, k: Value, v: Value, mask: Value, scale: float, softcap: fl
 _OPTIONS = ("scale", "causal", "offset", "softcap")
 _ANY_OPTIONS: dict[str, Any] = {name: Attr(name) for name in _OPTIONS}
 _SIZES = {"q": "f32[2, 3, 4, 5]", "kt": "f32[2, 3, 5, 6]", "v": "f32[2, 3, 6, 7]", "axis": 3}
-_SCALES = {"a": 0.7, "b": 0.6, "c": 0.5, "d": 1.5}
+_SCALES = {"a": 0.7, "b": 0.6, "c": 0.5, "d": 1.5, "e": 1.2, "wide": f32, "math.cast.dtype": f32}
 _KEEP = np.array([[1, 0, 1, 1, 0, 1], [0, 1, 1, 0, 0, 1], [1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 0]], bool)
-_MASKS = {"mask": "f32[3, 1, 6]", "keep": _KEEP, "drop": ~_KEEP}
-_FLAT = {"q": "f32[2, 4, 5]", "kt": "f32[2, 5, 6]", "v": "f32[2, 6, 7]", "axis": 2, "mask": "f32[2, 1, 6]"}
+_MASKS = {"mask": "f32[3, 1, 6]", "more": "f32[4, 1]", "keep": _KEEP, "drop": ~_KEEP}
+_FLAT = {"q": "f32[2, 4, 5]", "kt": "f32[2, 5, 6]", "v": "f32[2, 6, 7]", "axis": 2}
+_FLAT_MASKS = {"mask": "f32[2, 1, 6]", "more": "f32[6]", "keep": _KEEP, "drop": ~_KEEP}
 _TRIANGLE = np.where(np.tri(4, 6, 2, dtype=bool), 0, -3e38).astype(np.float32)
 _HEADS = {
     "q": "f32[2, 6, 4, 5]",
@@ -186,7 +202,7 @@ RULES = (
         samples=(
             {**_SIZES, **_SCALES, **_MASKS, "low": -np.inf},
             {**_SIZES, **_SCALES, **_MASKS, "low": -3e38},
-            {**_FLAT, **_SCALES, "keep": _KEEP, "drop": ~_KEEP, "low": -np.inf},
+            {**_FLAT, **_FLAT_MASKS, **_SCALES, "low": -np.inf},
         ),
     ),
     Rule(
@@ -204,6 +220,32 @@ RULES = (
         samples=(
             {**_HEADS, "k": "f32[2, 3, 7, 5]", "v": "f32[2, 3, 7, 4]", "mask": np.zeros((4, 7), np.float32)},
             {**_HEADS, "k": "f32[2, 3, 7, 5]", "v": "f32[2, 3, 7, 4]", "mask": np.ones(7, bool)},
+        ),
+    ),
+    Rule(
+        "attention with where(m, 0, -inf) as mask => attention with m",
+        op.attention(
+            Var("q"),
+            Var("k"),
+            Var("v"),
+            math.where(Var("mask"), Number(0), Number(-np.inf)),
+            **_ANY_OPTIONS,
+        ),
+        lambda q, k, v, mask, **options: op.attention(q, k, v, mask, **options),
+        guard=lambda mask, **_: mask.type.rank <= 4,
+        shared=True,
+        samples=(
+            example(
+                lambda q, k, v, mask, zero, low: op.attention(
+                    q, k, v, math.where(mask, zero, low), scale=0.5
+                ),
+                "f32[2, 6, 4, 5]",
+                "f32[2, 3, 7, 5]",
+                "f32[2, 3, 7, 4]",
+                "bool[4, 7]",
+                np.float32(0),
+                np.float32(-np.inf),
+            ),
         ),
     ),
     Rule(

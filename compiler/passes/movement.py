@@ -30,6 +30,16 @@ def _reordered(x: Value, perm: tuple[int, ...]) -> tuple[Dim, ...]:
     return tuple(x.shape[axis] for axis in perm)
 
 
+def _turns_matrices(x: Value, y: Value, shape: tuple[Dim, ...]) -> bool:
+    """Whether y is x with all leading axes as one, and `shape` x's with the last two exchanged."""
+    return y.shape[1:] == x.shape[-2:] and shape == (*x.shape[:-2], x.shape[-1], x.shape[-2])
+
+
+def _turned(x: Value, y: Value, shape: tuple[Dim, ...]) -> Value:
+    rank = x.type.rank
+    return transpose(x, perm=(*range(rank - 2), rank - 1, rank - 2))
+
+
 def _slice_of_slice(x: Value, s: tuple, t: tuple, starts: tuple, sizes: tuple, steps: tuple) -> Value:
     return shape.slice_of(
         x,
@@ -173,6 +183,19 @@ RULES = (
         lambda x, shape: reshape(x, shape=shape),
         shared=True,
         samples=({"x": "f32[2, 6]", "shape.reshape.shape": (12,), "shape": (3, 4)},),
+    ),
+    Rule(
+        "reshape(transpose(reshape(x))) => transpose(x)",
+        reshape(transpose(As("y", reshape(X)), perm=(0, 2, 1)), shape=Attr("shape")),
+        _turned,
+        guard=_turns_matrices,
+        shared=True,
+        samples=(
+            example(
+                lambda x: reshape(transpose(reshape(x, shape=(6, 4, 5)), perm=(0, 2, 1)), shape=(2, 3, 5, 4)),
+                "f32[2, 3, 4, 5]",
+            ),
+        ),
     ),
     Rule(
         "expand(expand(x)) => expand(x)",

@@ -136,7 +136,7 @@ class Number(Pattern):
         wanted = self.value
         if isinstance(wanted, float) and dtype_of(found.dtype).is_float:
             wanted = float(np.asarray(wanted).astype(found.dtype))
-        if abs(float(found) - wanted) <= self.relative * abs(wanted):
+        if float(found) == wanted or abs(float(found) - wanted) <= self.relative * abs(wanted):
             yield match
 
 

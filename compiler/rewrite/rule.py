@@ -57,7 +57,7 @@ def example(build: Callable[..., Any], *operands: Any) -> Callable[[], Graph]:
 
 
 def sample_graphs(rule: Rule) -> Iterator[Graph]:
-    """Graphs that the rule must match, one for each sample and alternative of its pattern."""
+    """Graphs that the rule must match: for each sample so many that every alternative of the pattern is met."""
     for sample in rule.samples:
         if callable(sample):
             yield sample()
@@ -72,27 +72,42 @@ def sample_graphs(rule: Rule) -> Iterator[Graph]:
 
 
 def _choices(pattern: p.Pattern) -> Iterator[p.Pattern]:
-    """The pattern with each alternative chosen, one place at a time kept short: all combinations."""
+    """The pattern with alternatives chosen in turn, until each has been chosen once."""
+    alternatives = list(_alternatives(pattern))
+    turns = {id(choice): 0 for choice in alternatives}
+    while True:
+        yield _choose(pattern, turns)
+        if all(turns[id(choice)] >= len(choice.alternatives) for choice in alternatives):
+            return
+
+
+def _alternatives(pattern: p.Pattern) -> Iterator[p.AnyOf]:
     if isinstance(pattern, p.AnyOf):
-        for alternative in pattern.alternatives:
-            yield from _choices(alternative)
-    elif isinstance(pattern, p.As):
-        for inner in _choices(pattern.pattern):
-            yield p.As(pattern.name, inner)
-    elif isinstance(pattern, p.Call):
-        for operands in _combinations(pattern.operands):
-            yield p.Call(pattern.op, operands, pattern.attributes)
-    else:
         yield pattern
+    for inner in _inner(pattern):
+        yield from _alternatives(inner)
 
 
-def _combinations(patterns: tuple[p.Pattern, ...]) -> Iterator[tuple[p.Pattern, ...]]:
-    if not patterns:
-        yield ()
-        return
-    for head in _choices(patterns[0]):
-        for tail in _combinations(patterns[1:]):
-            yield (head, *tail)
+def _inner(pattern: p.Pattern) -> tuple[p.Pattern, ...]:
+    match pattern:
+        case p.AnyOf(inner) | p.Call(_, inner):
+            return inner
+        case p.As(_, inner):
+            return (inner,)
+    return ()
+
+
+def _choose(pattern: p.Pattern, turns: dict[int, int]) -> p.Pattern:
+    match pattern:
+        case p.AnyOf(alternatives):
+            turn = turns[id(pattern)]
+            turns[id(pattern)] = turn + 1
+            return _choose(alternatives[turn % len(alternatives)], turns)
+        case p.As(name, inner):
+            return p.As(name, _choose(inner, turns))
+        case p.Call(op, operands, attributes):
+            return p.Call(op, tuple(_choose(operand, turns) for operand in operands), attributes)
+    return pattern
 
 
 class _Instance:

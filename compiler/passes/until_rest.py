@@ -9,15 +9,12 @@ from .base import Pass, PassResult
 
 
 @dataclass(frozen=True, slots=True)
-class Simplify:
+class UntilRest:
     """Runs its passes in turn until a whole round leaves the graph as it was; VerifyError after `rounds`."""
 
+    name: str
     passes: tuple[Pass, ...]
     rounds: int = 20
-
-    @property
-    def name(self) -> str:
-        return "simplify"
 
     def run(self, graph: Graph) -> PassResult:
         total: Counter[str] = Counter()
