@@ -1,6 +1,7 @@
 """Placed kernels -> one code image: tile, emit each distinct kernel once, lay out constants, write the entries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.target.backend import (
@@ -15,6 +16,7 @@ from ...compiler.target.backend import (
 )
 from ...compiler.target.description import Target
 from ...compiler.tile.canonical import canonical
+from ...compiler.tile.stage import Kernel
 from ...compiler.tile.tiler import Choice, tile
 from . import abi, codegen
 from .constants import Blob
@@ -25,39 +27,49 @@ from .machine import Machine
 from .pool_ir import POOL_EXPORTS
 
 
+@dataclass(frozen=True)
+class _Emitted:
+    """A distinct kernel in its normal form, its schedule and its code."""
+
+    kernel: Kernel
+    choice: Choice
+    code: KernelCode
+
+
 class _Module:
     """Distinct kernels of one module, by normal form."""
 
     def __init__(self, machine: Machine, target: Target):
         self.machine = machine
         self.target = target
-        self.codes: dict[str, tuple[Choice, KernelCode]] = {}
+        self.emitted: dict[str, _Emitted] = {}
         self.declarations: set[str] = set()
 
-    def emit_all(self, calls: Sequence[Call]) -> None:
-        """Emit everything once; KernelsRefused if some kernels can't be."""
-        reasons = {}
+    def kernels(self, calls: Sequence[Call]) -> list[tuple[_Emitted, tuple[str, ...]]]:
+        """For each call its kernel's code and its own buffer names in the order of the code's parameters.
+
+        KernelsRefused when some kernels can't be emitted.
+        """
+        found, reasons = [], {}
         for number, call in enumerate(calls):
             try:
-                self.kernel(call)
+                found.append(self._kernel(call))
             except UnsupportedError as error:
                 reasons[number] = error.message
         if reasons:
             raise KernelsRefused(reasons)
+        return found
 
-    def kernel(self, call: Call) -> tuple[Choice, KernelCode, tuple[str, ...]]:
-        """Schedule, code and the call's own buffer names in the order of the code's parameters."""
+    def _kernel(self, call: Call) -> tuple[_Emitted, tuple[str, ...]]:
         normal, _, key = canonical(call.kernel)
-        names = dict(
-            zip((b.name for b in normal.buffers), (b.name for b in call.kernel.buffers), strict=True)
-        )
-        if key not in self.codes:
+        names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
+        if key not in self.emitted:
             choice = tile(normal, self.target)[0]
-            name = f"kernel_{len(self.codes)}"
+            name = f"kernel_{len(self.emitted)}"
             emitter = KernelEmitter(normal, choice.schedule, self.machine, name, self.declarations)
-            self.codes[key] = (choice, emitter.emit())
-        choice, code = self.codes[key]
-        return choice, code, tuple(names[p] for p in code.parameters)
+            self.emitted[key] = _Emitted(normal, choice, emitter.emit())
+        emitted = self.emitted[key]
+        return emitted, tuple(names[p] for p in emitted.code.parameters)
 
 
 def compile_segments(
@@ -72,25 +84,26 @@ def compile_segments(
     blob = Blob()
     entries, reports, labels = [], [], []
     counters = 0
-    module.emit_all([call for calls in segments for call in calls])
+    kernels = iter(module.kernels([call for calls in segments for call in calls]))
     for number, calls in enumerate(segments):
         externals: dict[str, int] = {}
         steps = []
         for position, call in enumerate(calls):
-            choice, code, names = module.kernel(call)
+            emitted, names = next(kernels)
+            code = emitted.code
             packings = {packing.buffer: packing for packing in code.packings}
             arguments = tuple(
                 _argument(call.operands[name], packings.get(parameter), blob, externals)
                 for name, parameter in zip(names, code.parameters, strict=True)
             )
             steps.append(Step(code.name, arguments, code.chunks, position))
-            reports.append(_report(call, choice))
+            reports.append(_report(call, emitted))
         counters = max(counters, len(steps))
         entries.append(entry_text(f"segment_{number}", steps))
         labels.append([call.name for call in calls])
     text = codegen.module_text(
         machine,
-        [support_text(machine.triple), *(code.text for _, code in module.codes.values()), *entries],
+        [support_text(machine.triple), *(emitted.code.text for emitted in module.emitted.values()), *entries],
         module.declarations,
     )
     object_code = codegen.object_code(machine, text)
@@ -124,7 +137,9 @@ def _argument(
     return abi.FIRST_EXTERNAL_BUFFER + externals.setdefault(placed.slot, len(externals)), 0
 
 
-def _report(call: Call, choice: Choice) -> KernelReport:
-    estimate = choice.estimate
-    breakdown: Mapping[str, float] = {"compute": estimate.compute, **estimate.memory}
-    return KernelReport(call.name, call.location, choice.schedule, estimate.cycles, breakdown, call.kernel)
+def _report(call: Call, emitted: _Emitted) -> KernelReport:
+    estimate = emitted.choice.estimate
+    breakdown = {"compute": estimate.compute, **estimate.memory}
+    return KernelReport(
+        call.name, call.location, emitted.choice.schedule, estimate.cycles, breakdown, emitted.kernel
+    )

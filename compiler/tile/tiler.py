@@ -171,7 +171,7 @@ class _Nest:
         for names, group in groups.items():
             holds = self._schedule(*group[0]).holds
             steps = np.array([[loop.step for loop in loops] for loops, _, _ in group]).T.reshape(
-                len(names), -1
+                len(names), len(group)
             )
             memory = memory_cycles(self.kernel, self.target, names, steps, holds)
             for n, candidate in enumerate(group):
@@ -482,17 +482,31 @@ class _Rows:
                 continue
             access = found.columns_operand
             buffer = self.kernel.buffer(access.buffer)
+            where = _axes_below(access, self.spine)
             if (
                 buffer.role not in (INPUT, CONSTANT)
                 or strides(self.kernel, access, columns) == 1
-                or not _is_plain(access)
+                or where is None
             ):
                 continue
             depth = 1 + max((n for n, loop in enumerate(loops) if loop.dim in access.dims), default=-1)
-            where = {part.single: axis for axis, part in enumerate(access.index) if isinstance(part, Affine)}
             axes = [axis for name, axis in where.items() if name != columns]
-            holds.append(Hold(buffer.name, self.near.name, depth, layout=(*axes, where[columns])))
+            fixed = [axis for axis in range(len(access.index)) if axis not in where.values()]
+            holds.append(Hold(buffer.name, self.near.name, depth, layout=(*fixed, *axes, where[columns])))
         return holds
+
+
+def _axes_below(access: Access, spine: Sequence[str]) -> dict[str, int] | None:
+    """The axis that each dim below the spine moves along, alone and by single steps; None if some dim does not."""
+    where: dict[str, int] = {}
+    for axis, part in enumerate(access.index):
+        if not isinstance(part, Affine) or access.fill is not None:
+            return None
+        inner = [(name, c) for name, c in part.terms if name not in spine]
+        if len(inner) > 1 or any(c != 1 or name in where for name, c in inner):
+            return None
+        where.update({name: axis for name, _ in inner})
+    return where
 
 
 def _balanced(vectors: int, most: int) -> int:
