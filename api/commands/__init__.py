@@ -4,6 +4,7 @@ import click
 
 from isthmus.commands.bench import bench
 from isthmus.commands.building import check, compile, explain, show
+from isthmus.commands.conformance import conformance
 from isthmus.commands.demo import demo
 from isthmus.commands.listing import disasm, formats, ops, targets
 from isthmus.commands.running import profile, run
@@ -23,5 +24,6 @@ VERBS: dict[str, click.Command] = {
         ops,
         formats,
         demo,
+        conformance,
     )
 }
