@@ -13,9 +13,9 @@ from ..ir.dims import Dim, ceildiv, floordiv, product
 from ..ir.types import TensorType
 from ..tile.stage import Affine, Load
 from ..tile.writer import Ref, Stages
-from .contract import CONTRACTION
+from .contract import CONTRACTION, multiplicand
 from .engine import Cost, case, op
-from .rules import differ, same_dtype, wide, widen
+from .rules import differ, same_dtype, wide
 from .window import Window, check_entries, padded, padding_of, spatially
 
 
@@ -129,10 +129,10 @@ def conv(
     groups: int = 1,
 ):
     """Convolution of any rank (cross-correlation): x [N, C, ...], w [O, C/groups, ...], bias [O]."""
-    windows = Window(w.shape[2:], strides, dilations, padding_of(pads)).windows(widen(x))
+    windows = Window(w.shape[2:], strides, dilations, padding_of(pads)).windows(multiplicand(x))
     extents = windows.shape[x.ndim :]
     columns = windows.reshape(x.shape[0], groups, -1, int(np.prod(extents)))
-    y = widen(w).reshape(groups, w.shape[0] // groups, -1) @ columns
+    y = multiplicand(w).reshape(groups, w.shape[0] // groups, -1) @ columns
     return _with_bias(y.reshape(x.shape[0], w.shape[0], *extents), bias).astype(x.dtype, copy=False)
 
 
@@ -330,8 +330,8 @@ def conv_transpose(
     """
     batch, inputs, *sizes = x.shape
     outputs, *kernel = w.shape[1:]
-    weights = widen(w).reshape(groups, inputs // groups, -1).swapaxes(1, 2)
-    columns = (weights @ widen(x).reshape(batch, groups, inputs // groups, -1)).reshape(
+    weights = multiplicand(w).reshape(groups, inputs // groups, -1).swapaxes(1, 2)
+    columns = (weights @ multiplicand(x).reshape(batch, groups, inputs // groups, -1)).reshape(
         batch, groups * outputs, *kernel, *sizes
     )
     reach = [
