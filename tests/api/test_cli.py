@@ -76,7 +76,7 @@ def test_explain_tells_where_and_why(command, digits: Path) -> None:
     assert "7 kernels, 0 steps by reference meaning" in table.out
     assert re.search(r"^ +1  cpu +[\d,]+ +[\d.]+%  conv1, norm1, relu1$", table.out, re.MULTILINE)
     detail = command("explain", digits, *SHAPES, "--kernel", "conv2")
-    for text in ('kernel "conv+relu" {', "place s0 on fma", "# predicted ", "compute "):
+    for text in ('kernel "', "place s0 on fma", "# predicted ", "compute "):
         assert text in detail.out
     record = json.loads(command("explain", digits, *SHAPES, "--json").out)
     assert record["clock_mhz"] > 0
