@@ -43,6 +43,22 @@ def _round(array: np.ndarray, like: Value) -> Value:
     return constant(array.astype(like.dtype.numpy))
 
 
+def _times(w: Value, factor: np.ndarray, parts: tuple[int, ...] | None = None) -> Value:
+    """Weights, seen in the shape `parts`, times a factor: in f64, each product rounded once, without a copy in f64."""
+    assert w.constant is not None
+    source = w.constant.reshape(w.shape if parts is None else parts)
+    out = np.empty(source.shape, source.dtype)
+    np.multiply(source, factor, out=out, casting="unsafe", dtype=np.float64)
+    return constant(out.reshape(w.shape))
+
+
+def _by_group(y: Value, w: Value) -> tuple[int, ...]:
+    """The shape of weights whose first axis is split into groups."""
+    groups = y.node.attributes["groups"]
+    first, *others = w.type.static_shape
+    return (groups, first // groups, *others)
+
+
 def _bias(b: Value | None, outputs: int) -> np.ndarray:
     return np.zeros(outputs) if b is None else _wide(b)
 
@@ -55,19 +71,16 @@ def _by_channel(y: Value, c: Value, **_: Any) -> bool:
 
 
 def _scaled_conv(y: Value, x: Value, w: Value, b: Value | None, factor: np.ndarray) -> Value:
-    scaled = _round(_wide(w) * factor.reshape(-1, *[1] * (w.type.rank - 1)), w)
-    bias = None if b is None else _round(_wide(b) * factor, b)
+    bias = None if b is None else _times(b, factor)
+    scaled = _times(w, factor.reshape(-1, *[1] * (w.type.rank - 1)))
     return convolution.conv(x, scaled, bias, **y.node.attributes)
 
 
 def _scaled_conv_transpose(y: Value, x: Value, w: Value, b: Value | None, factor: np.ndarray) -> Value:
-    groups = y.node.attributes["groups"]
-    parts = _wide(w).reshape(groups, w.shape[0] // groups, *w.shape[1:])
-    by_group = factor.reshape(groups, 1, -1, *[1] * (w.type.rank - 2))
-    bias = None if b is None else _round(_wide(b) * factor, b)
-    return convolution.conv_transpose(
-        x, _round((parts * by_group).reshape(w.shape), w), bias, **y.node.attributes
-    )
+    parts = _by_group(y, w)
+    bias = None if b is None else _times(b, factor)
+    scaled = _times(w, factor.reshape(parts[0], 1, -1, *[1] * (w.type.rank - 2)), parts)
+    return convolution.conv_transpose(x, scaled, bias, **y.node.attributes)
 
 
 def _shifted(op: Any, y: Value, x: Value, w: Value, b: Value | None, c: Value) -> Value:
@@ -75,21 +88,19 @@ def _shifted(op: Any, y: Value, x: Value, w: Value, b: Value | None, c: Value) -
     return op(x, w, _round(_bias(b, len(offset)) + offset, w), **y.node.attributes)
 
 
-def _input_factor(y: Value, w: Value, factor: np.ndarray) -> np.ndarray:
-    """The weights [O, C/groups, ...] times a factor for each input channel [C]."""
-    groups = y.node.attributes["groups"]
-    parts = _wide(w).reshape(groups, w.shape[0] // groups, *w.shape[1:])
-    return (parts * factor.reshape(groups, 1, -1, *[1] * (w.type.rank - 2))).reshape(w.shape)
+def _by_input(y: Value, w: Value, factor: np.ndarray) -> np.ndarray:
+    """One number for each input channel, aligned with the weights [groups, O/groups, C/groups, ...]."""
+    return factor.reshape(y.node.attributes["groups"], 1, -1, *[1] * (w.type.rank - 2))
 
 
 def _conv_of_scaled(y: Value, x: Value, c: Value, w: Value, b: Value | None) -> Value:
-    factor = _factor(c, x, 1)
-    return convolution.conv(x, _round(_input_factor(y, w, factor), w), b, **y.node.attributes)
+    scaled = _times(w, _by_input(y, w, _factor(c, x, 1)), _by_group(y, w))
+    return convolution.conv(x, scaled, b, **y.node.attributes)
 
 
 def _conv_of_shifted(y: Value, x: Value, c: Value, w: Value, b: Value | None) -> Value:
-    offset = _factor(c, x, 1)
-    moved = _input_factor(y, w, offset).sum(axis=tuple(range(1, w.type.rank)))
+    terms = _wide(w).reshape(_by_group(y, w)) * _by_input(y, w, _factor(c, x, 1))
+    moved = terms.reshape(w.shape[0], -1).sum(axis=1)
     return convolution.conv(x, w, _round(_bias(b, len(moved)) + moved, w), **y.node.attributes)
 
 
@@ -119,10 +130,6 @@ def _batch_norm(x: Value, s: Value, b: Value, m: Value, v: Value, epsilon: float
 def _by_column(y: Value, c: Value, w: Value, b: Value | None = None, **_: Any) -> bool:
     fits = b is None or (b.constant is not None and along(b, y, -1) is not None)
     return fits and w.type.rank >= 2 and along(c, y, -1) is not None
-
-
-def _scaled_matmul(x: Value, w: Value, factor: np.ndarray) -> Value:
-    return contract.matmul(x, _round(_wide(w) * factor, w))
 
 
 CONV = As("y", convolution.conv(X, W, B))
@@ -230,8 +237,8 @@ RULES = (
     Rule(
         "(x w) * c => x (w * c)",
         AnyOf((math.mul(MATMUL, C), math.div(MATMUL, As("divisor", C)))),
-        lambda y, x, w, c, divisor=None: _scaled_matmul(
-            x, w, _factor(c, y, -1) if divisor is None else 1 / _factor(c, y, -1)
+        lambda y, x, w, c, divisor=None: contract.matmul(
+            x, _times(w, _factor(c, y, -1) if divisor is None else 1 / _factor(c, y, -1))
         ),
         guard=_by_column,
         samples=(_MATMUL, {**_MATMUL, "c": np.float32(0.25)}),
@@ -240,7 +247,7 @@ RULES = (
         "(x w + b) * c => x (w * c) + b * c",
         math.mul(math.add(MATMUL, Const("b")), C),
         lambda y, x, w, b, c: math.add(
-            _scaled_matmul(x, w, _factor(c, y, -1)), _round(_wide(b) * _wide(c), b)
+            contract.matmul(x, _times(w, _factor(c, y, -1))), _round(_wide(b) * _wide(c), b)
         ),
         guard=_by_column,
         samples=(_MATMUL, {**_MATMUL, "c": np.float32(0.25)}),
@@ -255,7 +262,7 @@ RULES = (
     Rule(
         "(x * c) w => x (c * w)",
         As("y", contract.matmul(math.mul(X, C), W)),
-        lambda y, x, c, w: contract.matmul(x, _round(_wide(w) * _factor(c, x, -1)[:, None], w)),
+        lambda y, x, c, w: contract.matmul(x, _times(w, _factor(c, x, -1)[:, None])),
         guard=lambda y, x, c, w: along(c, x, -1) is not None,
         samples=({**_MATMUL, "c": "f32[4]"},),
     ),

@@ -30,14 +30,14 @@ def _reordered(x: Value, perm: tuple[int, ...]) -> tuple[Dim, ...]:
     return tuple(x.shape[axis] for axis in perm)
 
 
-def _turns_matrices(x: Value, y: Value, shape: tuple[Dim, ...]) -> bool:
-    """Whether y is x with all leading axes as one, and `shape` x's with the last two exchanged."""
-    return y.shape[1:] == x.shape[-2:] and shape == (*x.shape[:-2], x.shape[-1], x.shape[-2])
+def _splits_first_axis(y: Value, shape: tuple[Dim, ...], **_: object) -> bool:
+    """Whether `shape` is that of y with the last two axes exchanged and the first one split up."""
+    return shape[-2:] == (y.shape[2], y.shape[1])
 
 
 def _turned(x: Value, y: Value, shape: tuple[Dim, ...]) -> Value:
-    rank = x.type.rank
-    return transpose(x, perm=(*range(rank - 2), rank - 1, rank - 2))
+    lead = len(shape) - 2
+    return transpose(reshape(x, shape=(*shape[:-2], *y.shape[1:])), perm=(*range(lead), lead + 1, lead))
 
 
 def _slice_of_slice(x: Value, s: tuple, t: tuple, starts: tuple, sizes: tuple, steps: tuple) -> Value:
@@ -185,10 +185,10 @@ RULES = (
         samples=({"x": "f32[2, 6]", "shape.reshape.shape": (12,), "shape": (3, 4)},),
     ),
     Rule(
-        "reshape(transpose(reshape(x))) => transpose(x)",
+        "reshape(transpose(reshape(x))) => transpose(reshape(x))",
         reshape(transpose(As("y", reshape(X)), perm=(0, 2, 1)), shape=Attr("shape")),
         _turned,
-        guard=_turns_matrices,
+        guard=_splits_first_axis,
         shared=True,
         samples=(
             example(
