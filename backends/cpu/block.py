@@ -1,76 +1,26 @@
 """The innermost block of a stage: a few rows times a few vectors, fully unrolled, accumulators in registers.
 
 Contraction, window reduction, row reduction and elementwise code are all this one block: parallel dims give rows, the
-dim bound to "n" gives vectors, reduce dims give turns. A value that does not depend on the vector dim stays scalar until
-it meets one that does, so an operand that is broadcast is loaded once a row.
+dim bound to "n" gives vectors, reduce dims give turns. What a point's value is stands in `values.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import product as cartesian
-from math import prod
 from typing import TYPE_CHECKING
 
-from ...compiler.diagnostics import UnsupportedError
-from ...compiler.ir.types import DType, bf16, boolean, f16, f32, i64
-from ...compiler.tile.infer import Range, affine_range
+from ...compiler.ir.types import DType, bf16, f16, f32
+from ...compiler.tile.infer import Range
 from ...compiler.tile.schedule import Loop, Place
-from ...compiler.tile.stage import (
-    REDUCE,
-    Access,
-    Affine,
-    Apply,
-    Const,
-    Expr,
-    Index,
-    Load,
-    Lookup,
-    Stage,
-    dim,
-    walk,
-)
-from .builder import Register, integer
-from .scalars import element_type, literal, vector_type
+from ...compiler.tile.stage import REDUCE, Affine, Apply, Index, Load, Stage, walk
+from .builder import Register
+from .scalars import element_type, vector_type
+from .values import Values
 
 if TYPE_CHECKING:
     from .kernel import KernelEmitter
 
-Point = Mapping[str, int]
 _IDENTITY = {"sum": 0, "prod": 1, "and": True, "or": False}
 _COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "and": "and", "or": "or"}
-
-
-@dataclass(frozen=True)
-class Storage:
-    """Where a buffer's elements are: base + (start + sum of stride * (index - low)) elements, or in registers.
-
-    `padded`: reading up to a whole vector past the last element is harmless. `ahead`: bytes to the next panel, which is
-    prefetched while this one is used by the loops below depth `held_at`.
-    """
-
-    base: Register | None
-    strides: tuple[int, ...]
-    lows: tuple[Affine, ...]
-    start: Affine
-    dtype: DType
-    padded: bool = False
-    ahead: int = 0
-    held_at: int = 0
-    parameter: Register | None = None
-    registers: dict[tuple[int, ...], Register] | None = None
-
-    @staticmethod
-    def in_registers(dtype: DType) -> "Storage":
-        """A tile whose elements are SSA values, keyed by their offsets in the block."""
-        return Storage(None, (), (), Affine(), dtype, registers={})
-
-    def linear(self, index: Sequence[Affine | Lookup]) -> Affine:
-        """The element offset of an index, lookups left out."""
-        total = self.start
-        for stride, low, part in zip(self.strides, self.lows, index, strict=True):
-            if isinstance(part, Affine):
-                total = total + (part - low) * stride
-        return total
 
 
 class Block:
@@ -87,13 +37,9 @@ class Block:
         self.reduces = tuple(d.name for d in stage.kind(REDUCE))
         names = {d.name for d in stage.dims}
         self.vector = next((name for name in place.bound("n") if name in names), None)
-        self.merged: dict[str, tuple[str, int]] = {}
         self.columns = 1  # vectors a row of accumulators, and their lanes
         self.lanes = 0
-        self._expr_dims: dict[Expr, frozenset[str]] = {}
-        self._cache: dict[object, Register] = {}
-
-    # --- ribs ------------------------------------------------------------------------------------------------
+        self.values = Values(emitter, stage, self.vector)
 
     def collapse(self, ribs: Sequence[Loop], ranges: dict[str, Range]) -> list[Loop]:
         """Merge neighbouring reduce ribs whose strides nest in every operand into one longer loop."""
@@ -124,7 +70,7 @@ class Block:
                 guarded = access.fill is not None and any(
                     isinstance(part, Affine)
                     and set(part.dims) & set(names)
-                    and self._may_leave(access, n, ranges)
+                    and self.values.may_leave(access, n, ranges)
                     for n, part in enumerate(access.index)
                 )
                 storage = self.e.storage[access.buffer]
@@ -133,11 +79,9 @@ class Block:
                 linear = storage.linear(access.index)
                 if linear.coefficient(outer.dim) != linear.coefficient(inner.dim) * ranges[inner.dim].size:
                     return False
-                if isinstance(expr.access, Access) and expr.access is not access:
+                if access is not expr.access:  # a lookup's index tensor
                     return False
         return True
-
-    # --- accumulators ----------------------------------------------------------------------------------------
 
     def start(self, ranges: Mapping[str, Range], ribs: Sequence[Loop]) -> list[Register]:
         """Accumulators of the block that `ribs` leave, set to the identity; none for a stage without reduction."""
@@ -146,7 +90,7 @@ class Block:
         steps = {rib.dim: rib.step for rib in ribs}
         inner = {name: Range(r.low, min(r.size, steps.get(name, r.size))) for name, r in ranges.items()}
         self.columns = len(self._starts(inner))
-        self.lanes = self._lanes(inner)
+        self.lanes = self.values.lanes(inner)
         return [self._identity(self.lanes)] * (len(self._rows(inner, reduce=False)) * self.columns)
 
     def _identity(self, lanes: int) -> Register:
@@ -160,13 +104,9 @@ class Block:
         low, high = (0, span - 1) if dtype.kind == "uint" else (-span, span - 1)
         return self.s.constant(low if combine == "max" else high, dtype, lanes)
 
-    def _lanes(self, ranges: Mapping[str, Range]) -> int:
-        """Vector lanes, or 0 where the stage has no vector dim or only one element along it."""
-        return self.e.lanes if self.vector is not None and ranges[self.vector].size > 1 else 0
-
     def _starts(self, ranges: Mapping[str, Range]) -> range:
         """Offsets of the vectors along the vector dim (just 0 without one)."""
-        lanes = self._lanes(ranges)
+        lanes = self.values.lanes(ranges)
         return range(0, ranges[self.vector].size, lanes) if lanes and self.vector is not None else range(1)
 
     def _rows(self, ranges: Mapping[str, Range], reduce: bool) -> list[dict[str, int]]:
@@ -189,8 +129,8 @@ class Block:
         """One turn: every element of the block combined into its accumulator."""
         if self.stage.combine is None:
             return []
-        self._cache.clear()
-        self._prefetch(ranges)
+        self.values.forget()
+        self.values.prefetch(ranges)
         totals = list(totals)
         points = self._points(ranges)
         for turn in self._rows(ranges, reduce=True):
@@ -202,15 +142,18 @@ class Block:
         self, total: Register, point: dict[str, int], ranges: Mapping[str, Range], lanes: int
     ) -> Register:
         body = self.stage.body
-        masked = self._mask(point, ranges, lanes) if self.vector in self.reduces else None
+        masked = self.values.mask(point, ranges, lanes) if self.vector in self.reduces else None
         fusable = (
             self.stage.combine == "sum" and isinstance(body, Apply) and body.op == "mul" and body.dtype.is_float
             and masked is None and body.dtype == self.total_dtype
         )  # fmt: skip
         if fusable and isinstance(body, Apply):
-            x, y = (self._spread(self.value(argument, point, ranges), lanes) for argument in body.arguments)
+            x, y = (
+                self.values.spread(self.values.value(argument, point, ranges), lanes)
+                for argument in body.arguments
+            )
             return self.s.fma(x, y, total)
-        value = self._spread(self.value(body, point, ranges), lanes)
+        value = self.values.spread(self.values.value(body, point, ranges), lanes)
         value = self.s.cast(value, body.dtype, self.total_dtype, lanes)
         if masked is not None:
             value = self.s.select(masked, value, self._identity(lanes))
@@ -219,19 +162,21 @@ class Block:
         return self.s.apply(_COMBINE[self.stage.combine], [total, value], dtype, dtype, lanes)
 
     def finish(self, ranges: Mapping[str, Range], totals: list[Register]) -> None:
-        """Store accumulators (reduced along the vector dim if that is a reduce dim), or evaluate and store the block."""
-        self._cache.clear()
+        """Store accumulators, reduced along the vector dim if that is a reduce dim; else evaluate and store."""
+        self.values.forget()
         if self.stage.combine is None:
             self.columns = len(self._starts(ranges))
             for _, point in self._points(ranges):
-                self._store(self.value(self.stage.body, point, ranges), self.stage.body.dtype, point, ranges)
+                self.values.store(
+                    self.values.value(self.stage.body, point, ranges), self.stage.body.dtype, point, ranges
+                )
         elif self.vector in self.reduces:
             for n, row in enumerate(self._rows(ranges, reduce=False)):
                 parts = totals[n * self.columns : (n + 1) * self.columns]
-                self._store(self._horizontal(parts, self.lanes), self.total_dtype, row, ranges)
+                self.values.store(self._horizontal(parts, self.lanes), self.total_dtype, row, ranges)
         else:
             for n, point in self._points(ranges):
-                self._store(totals[n], self.total_dtype, point, ranges)
+                self.values.store(totals[n], self.total_dtype, point, ranges)
 
     def _horizontal(self, parts: list[Register], lanes: int) -> Register:
         assert self.stage.combine is not None
@@ -258,413 +203,3 @@ class Block:
         if lanes:
             value = self.b.pure(element_type(dtype), f"extractelement {value.type} {{0}}, i64 0", [value])
         return value
-
-    # --- values ----------------------------------------------------------------------------------------------
-
-    def _dims(self, expr: Expr) -> frozenset[str]:
-        found = self._expr_dims.get(expr)
-        if found is None:
-            if isinstance(expr, Load):
-                found = frozenset(expr.access.dims)
-            elif isinstance(expr, Index):
-                found = frozenset(expr.affine.dims)
-            else:
-                found = frozenset().union(*map(self._dims, expr.arguments)) if expr.arguments else frozenset()
-            self._expr_dims[expr] = found
-        return found
-
-    def _spread(self, value: Register, lanes: int) -> Register:
-        return self.s.splat(value, lanes) if lanes and not value.type.startswith("<") else value
-
-    def value(self, expr: Expr, point: Point, ranges: Mapping[str, Range]) -> Register:
-        """The expression at a point of the block: a vector if it depends on the vector dim, else a scalar."""
-        dims = self._dims(expr)
-        key = (expr, tuple((name, point.get(name, 0)) for name in sorted(dims)))
-        found = self._cache.get(key)
-        if found is not None:
-            return found
-        lanes = self._lanes(ranges) if self.vector in dims else 0
-        if isinstance(expr, Load):
-            result = self._load(expr, point, ranges, lanes)
-        elif isinstance(expr, Const):
-            result = self.s.constant(expr.value, expr.dtype, 0)  # type: ignore[arg-type]
-        elif isinstance(expr, Index):
-            result = self._index(expr.affine, point, ranges, lanes)
-        elif isinstance(expr, Apply):
-            arguments = [self._spread(self.value(a, point, ranges), lanes) for a in expr.arguments]
-            source = expr.arguments[1 if expr.op == "where" else 0].dtype
-            result = self.s.apply(expr.op, arguments, source, expr.dtype, lanes)
-        else:
-            raise UnsupportedError(f"stage {self.stage.name} has a repair factor where a value is needed")
-        self._cache[key] = result
-        return result
-
-    def _offset(self, affine: Affine, point: Point, ranges: Mapping[str, Range]) -> Affine:
-        """An affine expression of stage dims at a point, as one of loop variables."""
-        total = Affine((), affine.const)
-        for name, coefficient in affine.terms:
-            if name in ranges:
-                total = total + (ranges[name].low + point.get(name, 0)) * coefficient
-            else:  # already a loop variable (the low end of a held tile)
-                total = total + Affine(((name, coefficient),))
-        return total
-
-    def _integer(self, affine: Affine) -> Register:
-        """An affine expression of loop variables as an i64 register."""
-        total: Register | None = None
-        for name, coefficient in sorted(affine.terms, key=lambda t: self.e.variables[t[0]].level):
-            variable = self.e.variables[name]
-            part = (
-                variable
-                if coefficient == 1
-                else self.b.pure("i64", f"mul nsw i64 {{0}}, {coefficient}", [variable])
-            )
-            total = part if total is None else self.b.pure("i64", "add nsw i64 {0}, {1}", [total, part])
-        if total is None:
-            return integer(affine.const)
-        return self.b.pure("i64", f"add nsw i64 {{0}}, {affine.const}", [total]) if affine.const else total
-
-    def _index(self, affine: Affine, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
-        base = self._integer(self._offset(affine, point, ranges))
-        if not lanes:
-            return base
-        assert self.vector is not None
-        return self._lane_numbers(base, affine.coefficient(self.vector), lanes)
-
-    def _lane_numbers(self, base: Register, step: int, lanes: int) -> Register:
-        """base, base + step, ... as i64 lanes."""
-        type = vector_type("i64", lanes)
-        steps = ", ".join(f"i64 {n * step}" for n in range(lanes))
-        return self.b.pure(type, f"add {type} {{0}}, <{steps}>", [self.s.splat(base, lanes)])
-
-    # --- memory ----------------------------------------------------------------------------------------------
-
-    def _address(
-        self, storage: Storage, offset: Affine, extra: Iterable[tuple[Register, int]] = ()
-    ) -> Register:
-        """A pointer to an element: base, then one step per loop variable (outer first), gathered parts, the constant."""
-        assert storage.base is not None
-        size = storage.dtype.bytes
-        pointer = storage.base
-        for name, coefficient in sorted(offset.terms, key=lambda t: self.e.variables[t[0]].level):
-            variable = self.e.variables[name]
-            step = self.b.pure("i64", f"mul nsw i64 {{0}}, {coefficient * size}", [variable])
-            pointer = self.b.pure("ptr", "getelementptr i8, ptr {0}, i64 {1}", [pointer, step])
-        for register, stride in extra:
-            step = self.b.pure("i64", f"mul nsw i64 {{0}}, {stride * size}", [register])
-            pointer = self.b.pure("ptr", "getelementptr i8, ptr {0}, i64 {1}", [pointer, step])
-        if offset.const:
-            pointer = self.b.pure("ptr", f"getelementptr i8, ptr {{0}}, i64 {offset.const * size}", [pointer])
-        return pointer
-
-    def _gathered(
-        self, storage: Storage, access: Access, point: Point, ranges: Mapping[str, Range]
-    ) -> list[tuple[Register, int]]:
-        """Coordinates that come from an index tensor, as (value, stride); lanes of them if they vary along the vector."""
-        out = []
-        for stride, part in zip(storage.strides, access.index, strict=True):
-            if isinstance(part, Lookup):
-                dtype = self.e.storage[part.access.buffer].dtype
-                value = self.value(Load(part.access, dtype), point, ranges)
-                lanes = self._lanes(ranges) if value.type.startswith("<") else 0
-                out.append((self.s.cast(value, dtype, i64, lanes), stride))
-        return out
-
-    def _mask(self, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register | None:
-        """Lanes inside the range of the vector dim, or None when all are."""
-        if not lanes or self.vector is None:
-            return None
-        left = ranges[self.vector].size - point[self.vector]
-        return None if left >= lanes else _lane_mask(left, lanes)
-
-    def _may_leave(self, access: Access, axis: int, ranges: Mapping[str, Range]) -> bool:
-        """Whether an axis of an access can leave the buffer anywhere in the kernel's whole domain."""
-        part = access.index[axis]
-        if not isinstance(part, Affine):
-            return False
-        whole = {d.name: Range(Affine(), d.extent) for d in self.stage.dims}
-        extent = self.e.extent(access.buffer, axis)
-        reach = affine_range(part, whole) if set(part.dims) <= set(whole) else Range(Affine(), 1)
-        return reach.low.const < 0 or reach.low.const + reach.size > extent
-
-    def _guards(
-        self,
-        access: Access,
-        point: Point,
-        ranges: Mapping[str, Range],
-        lanes: int,
-        coordinates: Sequence[tuple[Register, int]] = (),
-    ) -> Register | None:
-        """The condition (i1, or lanes of i1) that an access with a fill is inside its buffer; None if it always is.
-
-        `coordinates` are the values of its lookups, in order.
-        """
-        condition: Register | None = None
-        gathered = iter(coordinates)
-        for axis, part in enumerate(access.index):
-            if isinstance(part, Lookup):
-                value = next(gathered)[0]
-            elif not self._may_leave(access, axis, ranges):
-                continue
-            else:
-                value = self._index(part, point, ranges, lanes if lanes and self.vector in part.dims else 0)
-            wide = lanes if value.type.startswith("<") else 0
-            limit = self.s.constant(self.e.extent(access.buffer, axis), i64, wide)
-            inside = self.b.pure(vector_type("i1", wide), f"icmp ult {value.type} {{0}}, {{1}}", [value, limit])
-            if condition is None:
-                condition = inside
-            else:
-                if condition.type != inside.type:
-                    condition, inside = self._spread(condition, lanes), self._spread(inside, lanes)
-                condition = self.b.pure(condition.type, f"and {condition.type} {{0}}, {{1}}", [condition, inside])
-        return condition
-
-    def _load(self, expr: Load, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
-        access = expr.access
-        storage = self.e.storage[access.buffer]
-        if storage.registers is not None:
-            return storage.registers[_register_key(access, point)]
-        linear = storage.linear(access.index)
-        by_lane = any(isinstance(p, Lookup) and self.vector in p.access.dims for p in access.index)
-        stride = linear.coefficient(self.vector) if self.vector is not None else 0
-        if lanes and (stride != 1 or by_lane):
-            rows = None if by_lane or access.fill is not None else self._transposable(linear, point, ranges, lanes)
-            if rows is not None:
-                return self._transposed(expr, rows, point, ranges, lanes)
-            return self._gather(expr, point, ranges, lanes)
-        coordinates = self._gathered(storage, access, point, ranges)
-        if not lanes:
-            return self._load_one(expr, point, ranges, coordinates)
-        guard = self._guards(access, point, ranges, lanes, coordinates) if access.fill is not None else None
-        pointer = self._address(storage, self._offset(linear, point, ranges), coordinates)
-        mask = None if storage.padded else self._mask(point, ranges, lanes)
-        if guard is None:
-            return self._load_at(pointer, storage.dtype, lanes, mask, None)
-        fill = self.s.constant(access.fill, storage.dtype, lanes)  # type: ignore[arg-type]
-        if guard.type.startswith("<"):
-            if mask is not None:
-                guard = self.b.pure(guard.type, f"and {guard.type} {{0}}, {{1}}", [guard, mask])
-            return self._load_at(pointer, storage.dtype, lanes, guard, fill)
-        assert storage.base is not None
-        safe = self.b.pure("ptr", "select i1 {0}, ptr {1}, ptr {2}", [guard, pointer, storage.base])
-        value = self._load_at(safe, storage.dtype, lanes, mask, None)
-        return self.b.pure(value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill])
-
-    def _load_at(
-        self, pointer: Register, dtype: DType, lanes: int, mask: Register | None, fill: Register | None
-    ) -> Register:
-        """A plain or masked load; bools are bytes in memory."""
-        element = "i8" if dtype == boolean else element_type(dtype)
-        type = vector_type(element, lanes)
-        align = max(1, dtype.bytes)
-        if mask is None:
-            value = self.b.here(type, f"load {type}, ptr {pointer.text}, align {align}")
-        else:
-            passthrough = Register("zeroinitializer", type) if fill is None or dtype == boolean else fill
-            name = f"llvm.masked.load.v{lanes}{_mangled(element)}.p0"
-            callee = self.b.intrinsic(name, type, ["ptr", "i32 immarg", mask.type, type])
-            value = self.b.here(
-                type,
-                f"call {type} {callee}(ptr {pointer.text}, i32 {align}, {mask.type} {mask.text}, {type} {passthrough.text})",
-            )
-        if dtype != boolean:
-            return value
-        flag = vector_type("i1", lanes)
-        zero = Register("zeroinitializer" if lanes else "0", type)
-        return self.b.here(flag, f"icmp ne {type} {value.text}, {zero.text}")
-
-    def _transposable(self, linear: Affine, point: Point, ranges: Mapping[str, Range], lanes: int) -> str | None:
-        """A row dim along which the operand is contiguous, if the block holds a whole square of it here."""
-        assert self.vector is not None
-        if point[self.vector] + lanes > ranges[self.vector].size:
-            return None
-        for d in self.stage.dims:
-            whole = ranges[d.name].size >= point.get(d.name, 0) // lanes * lanes + lanes
-            if d.name != self.vector and d.kind != REDUCE and linear.coefficient(d.name) == 1 and whole:
-                return d.name
-        return None
-
-    def _transposed(self, expr: Load, rows: str, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
-        """A square of the operand is loaded along its contiguous dim and transposed in registers, for all its rows."""
-        assert self.vector is not None
-        storage = self.e.storage[expr.access.buffer]
-        linear = storage.linear(expr.access.index)
-        first = point[rows] // lanes * lanes
-        square = []
-        for lane in range(lanes):
-            at = {**point, rows: first, self.vector: point[self.vector] + lane}
-            pointer = self._address(storage, self._offset(linear, at, ranges))
-            square.append(self._load_at(pointer, storage.dtype, lanes, None, None))
-        distance = 1
-        while distance < lanes:
-            for n in range(lanes):
-                if not n & distance:
-                    square[n], square[n + distance] = self._exchange(square[n], square[n + distance], distance, lanes)
-            distance *= 2
-        dims = sorted(self._dims(expr))
-        for row, value in enumerate(square):
-            at = {**point, rows: first + row}
-            self._cache[(expr, tuple((name, at.get(name, 0)) for name in dims))] = value
-        return square[point[rows] - first]
-
-    def _exchange(self, x: Register, y: Register, distance: int, lanes: int) -> tuple[Register, Register]:
-        """One step of a transposition: the blocks of `distance` lanes off the diagonal change places."""
-        low = [n if not n & distance else lanes + n - distance for n in range(lanes)]
-        high = [n + distance if not n & distance else lanes + n for n in range(lanes)]
-        mask = [", ".join(f"i32 {n}" for n in order) for order in (low, high)]
-        text = "shufflevector {t} {{0}}, {t} {{1}}, <{n} x i32> <{m}>"
-        first, second = (
-            self.b.pure(x.type, text.format(t=x.type, n=lanes, m=order), [x, y]) for order in mask
-        )
-        return first, second
-
-    def _gather(self, expr: Load, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
-        """Lane by lane, for strides other than 1 and gathered coordinates."""
-        assert self.vector is not None
-        storage = self.e.storage[expr.access.buffer]
-        element = element_type(expr.dtype)
-        type = vector_type(element, lanes)
-        total = Register("zeroinitializer", type)
-        coordinates = self._gathered(storage, expr.access, point, ranges)
-        left = min(lanes, ranges[self.vector].size - point[self.vector])
-        for lane in range(left):
-            at = {**point, self.vector: point[self.vector] + lane}
-            value = self._load_one(expr, at, ranges, [(self._lane(c, lane), stride) for c, stride in coordinates])
-            total = self.b.here(type, f"insertelement {type} {total.text}, {element} {value.text}, i64 {lane}")
-        return total
-
-    def _lane(self, value: Register, lane: int) -> Register:
-        if not value.type.startswith("<"):
-            return value
-        element = value.type.split(" x ")[1][:-1]
-        return self.b.here(element, f"extractelement {value.type} {value.text}, i64 {lane}")
-
-    def _load_one(
-        self, expr: Load, point: Point, ranges: Mapping[str, Range], coordinates: list[tuple[Register, int]]
-    ) -> Register:
-        """One element; outside the buffer its fill."""
-        access = expr.access
-        storage = self.e.storage[access.buffer]
-        guard = self._guards(access, point, ranges, 0, coordinates) if access.fill is not None else None
-        pointer = self._address(storage, self._offset(storage.linear(access.index), point, ranges), coordinates)
-        if guard is None:
-            return self._load_at(pointer, storage.dtype, 0, None, None)
-        assert storage.base is not None
-        safe = self.b.pure("ptr", "select i1 {0}, ptr {1}, ptr {2}", [guard, pointer, storage.base])
-        value = self._load_at(safe, storage.dtype, 0, None, None)
-        fill = self.s.constant(access.fill, storage.dtype, 0)  # type: ignore[arg-type]
-        return self.b.pure(value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill])
-
-    def _store(self, value: Register, dtype: DType, point: Point, ranges: Mapping[str, Range]) -> None:
-        """Write one row's vector (or scalar), converted to the buffer's dtype."""
-        access = self.stage.write
-        storage = self.e.storage[access.buffer]
-        lanes = self._lanes(ranges) if self.vector in access.dims else 0
-        value = self._spread(
-            self.s.cast(value, dtype, storage.dtype, lanes if value.type.startswith("<") else 0), lanes
-        )
-        if storage.registers is not None:
-            storage.registers[_register_key(access, point)] = value
-            return
-        guard = self._guards(access, point, ranges, lanes) if access.fill is not None else None
-        linear = storage.linear(access.index)
-        stride = linear.coefficient(self.vector) if self.vector is not None else 0
-        if lanes and stride != 1:
-            left = min(lanes, ranges[self.vector].size - point[self.vector])  # type: ignore[index]
-            for lane in range(left):
-                part = self.b.here(
-                    value.type.split(" x ")[1][:-1], f"extractelement {value.type} {value.text}, i64 {lane}"
-                )
-                at = {**point, self.vector: point[self.vector] + lane}  # type: ignore[index, dict-item]
-                self._store_at(part, storage, self._offset(linear, at, ranges), 0, None, self._guards(access, at, ranges, 0)
-                               if guard is not None else None)  # fmt: skip
-            return
-        self._store_at(
-            value,
-            storage,
-            self._offset(linear, point, ranges),
-            lanes,
-            self._mask(point, ranges, lanes),
-            guard,
-        )
-
-    def _store_at(
-        self,
-        value: Register,
-        storage: Storage,
-        offset: Affine,
-        lanes: int,
-        mask: Register | None,
-        guard: Register | None,
-    ) -> None:
-        pointer = self._address(storage, offset)
-        if storage.dtype == boolean:
-            bytes = vector_type("i8", lanes)
-            value = self.b.pure(bytes, f"zext {value.type} {{0}} to {bytes}", [value])
-        align = max(1, storage.dtype.bytes)
-        if storage.padded and storage.parameter is None and guard is None:
-            mask = None
-        if guard is not None and not lanes:
-            self.b.branch(guard, lambda: self.b.line(f"store {value}, ptr {pointer.text}, align {align}"))
-            return
-        if guard is not None:
-            guard = self._spread(guard, lanes)
-            mask = (
-                guard
-                if mask is None
-                else self.b.pure(guard.type, f"and {guard.type} {{0}}, {{1}}", [guard, mask])
-            )
-        if mask is None:
-            self.b.line(f"store {value}, ptr {pointer.text}, align {align}")
-            return
-        element = value.type.split(" x ")[1][:-1]
-        name = f"llvm.masked.store.v{lanes}{_mangled(element)}.p0"
-        callee = self.b.intrinsic(name, "void", [value.type, "ptr", "i32 immarg", mask.type])
-        self.b.line(f"call void {callee}({value}, ptr {pointer.text}, i32 {align}, {mask})")
-
-    # --- prefetch --------------------------------------------------------------------------------------------
-
-    def _prefetch(self, ranges: Mapping[str, Range]) -> None:
-        """Fetch the next panel of a double-buffered operand, spread evenly over all turns of this panel's tiles."""
-        for access in self.stage.reads:
-            storage = self.e.storage[access.buffer]
-            if storage.ahead:
-                self._prefetch_panel(storage, ranges)
-
-    def _prefetch_panel(self, storage: Storage, ranges: Mapping[str, Range]) -> None:
-        assert storage.base is not None
-        share = float(storage.ahead)
-        position = Affine()
-        for name in self.e.open_loops(storage.held_at):
-            step, count = self.e.turns[name]
-            share /= count
-            position = position + dim(name) * max(1, round(share / step))
-        lines = -(-int(share) // 64)
-        if lines > 16:
-            return
-        start = self._offset(storage.start, {}, ranges) * storage.dtype.bytes
-        flat = Storage(storage.base, (), (), Affine(), _BYTE)
-        callee = self.b.intrinsic(
-            "llvm.prefetch.p0", "void", ["ptr", "i32 immarg", "i32 immarg", "i32 immarg"]
-        )
-        for line in range(lines):
-            pointer = self._address(flat, start + position + (storage.ahead + line * 64))
-            self.b.line(f"call void {callee}(ptr {pointer.text}, i32 0, i32 2, i32 1)")
-
-
-_BYTE = DType("u8", "uint", 8)
-
-
-def _register_key(access: Access, point: Point) -> tuple[int, ...]:
-    return tuple(
-        point.get(part.dims[0], 0) if isinstance(part, Affine) and part.terms else 0 for part in access.index
-    )
-
-
-def _lane_mask(left: int, lanes: int) -> Register:
-    flags = ", ".join(f"i1 {'true' if n < left else 'false'}" for n in range(lanes))
-    return Register(f"<{flags}>", f"<{lanes} x i1>")
-
-
-def _mangled(element: str) -> str:
-    return {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)

@@ -46,7 +46,7 @@ class Builder:
         return f"%{prefix}{self._names}"
 
     def pure(self, type: str, text: str, operands: Sequence[Register] = ()) -> Register:
-        """A value without side effects: `text` with {0}, {1}.. for operand texts; placed and shared as early as it can be."""
+        """A value without side effects: `text` with {0}, {1}.. for operands; placed and shared as early as can be."""
         level = max((operand.level for operand in operands), default=0)
         block = self._stack[level]
         body = text.format(*(operand.text for operand in operands))

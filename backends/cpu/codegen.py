@@ -1,4 +1,4 @@
-"""LLVM: IR text to object code, assembly or in-process code for one machine. No IR passes: the emitter writes final code."""
+"""LLVM: IR text to object code or assembly for one machine. No IR passes: the emitter writes final code."""
 
 import threading
 from functools import lru_cache

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from math import prod
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.tile.infer import Boxes, Range, access_box, hull, infer
+from ...compiler.tile.infer import Range, infer
 from ...compiler.tile.lower import Compute, Fix, For, Scope, Tree, lower
 from ...compiler.tile.schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule, Segment, segments
 from ...compiler.tile.stage import CONSTANT, LOCAL, Access, Affine, Buffer, Dim, Kernel, Load, Stage, dim
-from .block import Block, Storage
-from .builder import Builder, Register, integer
+from .block import Block
+from .builder import Builder, Register
 from .machine import Machine
-from .scalars import Scalars, element_type
+from .scalars import Scalars
+from .storage import Storage
 
 REGISTERS = "reg"
 _STACK_LIMIT = 1 << 20
@@ -300,7 +301,7 @@ class KernelEmitter:
         write = Access("copy", tuple(dim(n) for n in names))
         stage = Stage("copy", tuple(Dim(n, r.size) for n, r in zip(names, box, strict=True)),
                       Load(source, buffer.dtype), write)  # fmt: skip
-        ranges = {n: r for n, r in zip(names, box, strict=True)}
+        ranges = dict(zip(names, box, strict=True))
         vector = names[hold.layout[-1]]
         loops = tuple(Loop(n, self.lanes if n in (vector, names[-1]) else 1) for n in names)
         place = Place("copy", hold.at, "vec", loops, bind=(("n", (vector,)),))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import count
 from math import gcd
-from typing import Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Call:
         return f"{self.function}({', '.join(map(str, self.arguments))})"
 
 
-Atom = Union[str, Call]
+Atom = str | Call
 Monomial = tuple[Atom, ...]
 
 
@@ -78,7 +77,7 @@ class Expr:
     __repr__ = __str__
 
 
-Dim = Union[int, Expr]
+Dim = int | Expr
 
 
 def symbol(name: str) -> Expr:
@@ -114,7 +113,7 @@ def floordiv(a: Dim, b: Dim) -> Dim:
     """a // b; exact division of every coefficient by a constant is carried out, the rest stays symbolic."""
     if isinstance(a, int) and isinstance(b, int):
         return a // b
-    if isinstance(b, int) and b == 1 or a == 0:
+    if (isinstance(b, int) and b == 1) or a == 0:
         return a
     if a == b:
         return 1

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     return view
 
 
-Attribute = Union[None, bool, int, float, str, Dim, DType, TensorType, Tensor, tuple["Attribute", ...]]
+Attribute = None | bool | int | float | str | Dim | DType | TensorType | Tensor | tuple["Attribute", ...]
 
 
 class Node:

@@ -6,7 +6,6 @@ Names of the fp8 and fp4 formats follow ml_dtypes (OCP MX specification 1.0 for 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Union
 
 import ml_dtypes
 import numpy as np
@@ -149,4 +148,4 @@ class OptionalType:
         return f"optional<{self.element}>"
 
 
-Type = Union[TensorType, SequenceType, OptionalType]
+Type = TensorType | SequenceType | OptionalType

@@ -6,7 +6,7 @@ is described to the tiler (`target`), and to compile kernels whose operands have
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Union
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class External:
     slot: str
 
 
-Placed = Union[Constant, Arena, External]
+Placed = Constant | Arena | External
 
 
 @dataclass(frozen=True)

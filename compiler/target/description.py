@@ -1,7 +1,7 @@
-"""A chip as data: memories, links and engines, read from TOML with inheritance. Numbers only; no code knows a chip's name.
+"""A chip as data: memories and engines, read from TOML with inheritance. Numbers only; no code knows a chip's name.
 
 Units: bytes, bytes per cycle, cycles. `managed` is "explicit" (software places tiles) or "cache" (a hold emits no copy
-unless it has a layout). An engine with `registers` is an outer-product engine whose accumulators live in a register file.
+unless it has a layout). An engine with `registers` is an outer-product engine: its accumulators live in registers.
 """
 
 import tomllib

@@ -4,7 +4,6 @@ Only this module knows where tiles are loaded, initialised and stored, and where
 """
 
 from dataclasses import dataclass
-from typing import Union
 
 from .schedule import Hold, Loop, Place, Schedule
 from .stage import CONSTANT, INPUT, LOCAL, OUTPUT, REDUCE, Kernel, Stage
@@ -47,7 +46,7 @@ class Scope:
     body: tuple["Tree", ...]
 
 
-Tree = Union[Compute, Fix, For, Scope]
+Tree = Compute | Fix | For | Scope
 
 
 def lower(kernel: Kernel, schedule: Schedule) -> tuple[Tree, ...]:

@@ -1,0 +1,41 @@
+"""Where a kernel's buffers lie while it runs: caller's memory, packed panels, stack tiles, registers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...compiler.ir.types import DType
+from ...compiler.tile.stage import Affine, Lookup
+from .builder import Register
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where a buffer's elements are: base + (start + sum of stride * (index - low)) elements, or in registers.
+
+    `padded`: reading up to a whole vector past the last element is harmless. `ahead`: bytes to the next panel, which is
+    prefetched while this one is used by the loops below depth `held_at`.
+    """
+
+    base: Register | None
+    strides: tuple[int, ...]
+    lows: tuple[Affine, ...]
+    start: Affine
+    dtype: DType
+    padded: bool = False
+    ahead: int = 0
+    held_at: int = 0
+    parameter: Register | None = None
+    registers: dict[tuple[int, ...], Register] | None = None
+
+    @staticmethod
+    def in_registers(dtype: DType) -> "Storage":
+        """A tile whose elements are SSA values, keyed by their offsets in the block."""
+        return Storage(None, (), (), Affine(), dtype, registers={})
+
+    def linear(self, index: Sequence[Affine | Lookup]) -> Affine:
+        """The element offset of an index, lookups left out."""
+        total = self.start
+        for stride, low, part in zip(self.strides, self.lows, index, strict=True):
+            if isinstance(part, Affine):
+                total = total + (part - low) * stride
+        return total
