@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -40,6 +41,8 @@ def isthmus(context: click.Context, version: bool) -> None:
 def main() -> NoReturn:
     """The command `isthmus`."""
     signal.signal(signal.SIGTERM, _leave)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # what a library warns of is for whoever develops, with python -W
     sys.exit(run(sys.argv[1:]))
 
 

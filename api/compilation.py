@@ -9,6 +9,7 @@ from isthmus.compiler.pipeline import Built, Observer, Options, build
 from isthmus.dynamic import DynamicPackage
 from isthmus.model import Model, Shapes, read
 from isthmus.package import Package
+from isthmus.runtime.executor import check_threads
 from isthmus.targets import check_precision, find_backend
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def compile(
         IsthmusError: everything that can't be read or compiled, before work starts.
     """
     check_precision(precision, calibration)
+    check_threads(threads)
     find_backend(target)
     model = read(source, shapes)
 

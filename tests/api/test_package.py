@@ -1,5 +1,8 @@
 """Packages: compiled, saved, loaded, run in threads, their graph evaluated."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,14 +71,16 @@ def test_stripped_package_runs_but_has_no_graph(digits: Path, images: np.ndarray
         _ = small.graph
 
 
-def test_same_input_gives_the_same_bytes(
-    package: isthmus.Package, packed: Path, digits: Path, tmp_path: Path
-) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "digits.onnx").write_bytes(digits.read_bytes())
-    isthmus.compile(elsewhere / "digits.onnx", shapes={"image": (1, 1, 8, 8)}).save(tmp_path / "again.isth")
-    assert (tmp_path / "again.isth").read_bytes() == packed.read_bytes()
+def test_same_input_gives_the_same_bytes(packed: Path, digits: Path, tmp_path: Path) -> None:
+    """Whatever the folder, the hash seed and the process."""
+    for seed in ("1", "2"):
+        folder = tmp_path / f"elsewhere{seed}"
+        folder.mkdir()
+        (folder / "digits.onnx").write_bytes(digits.read_bytes())
+        arguments = ["compile", "digits.onnx", "--shapes", "image=1,1,8,8", "-o", "digits.isth", "--quiet"]
+        command = [sys.executable, "-P", "-m", "isthmus", *arguments]
+        subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONHASHSEED": seed}, check=True)
+        assert (folder / "digits.isth").read_bytes() == packed.read_bytes()
 
 
 @pytest.mark.parametrize("level", ["avx2", "x86-64"])
@@ -84,6 +89,11 @@ def test_feature_levels_compute_the_same(digits: Path, images: np.ndarray, level
     assert "avx512f" not in built.manifest.features["cpu"]
     expected = isthmus.read(digits).evaluate([images[:1]])["scores"]
     np.testing.assert_allclose(built.run([images[:1]])["scores"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_threads_are_checked_before_work_starts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="threads: got 0, expected a whole number of at least 1"):
+        isthmus.compile(tmp_path / "nowhere.onnx", threads=0)
 
 
 def test_wrong_inputs_are_named(package: isthmus.Package, images: np.ndarray) -> None:
