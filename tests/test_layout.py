@@ -28,11 +28,14 @@ COMPILER_LAYERS = (
     "ir",
     "tile.stage",
     "tile.writer",  # how an op's declaration spells its stages
+    "tile.schedule",  # pure data, as stages are
     "ops",
     "rewrite",
     "target",
     "tile",
     "passes",
+    "stored_graph",
+    "assemble",
     "pipeline",
 )
 FRONTENDS_SEE = ("compiler.diagnostics", "compiler.ir", "compiler.ops", "frontends")

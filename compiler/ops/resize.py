@@ -22,10 +22,10 @@ from .rules import check_axis, wide, widen
 COORDINATES = (
     "half_pixel",
     "half_pixel_symmetric",
-    "pytorch_half_pixel",
+    "half_pixel_unless_one",
     "align_corners",
     "asymmetric",
-    "tf_crop_and_resize",
+    "crop",
 )
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 _TOLERANCE = Tolerance(relative=1e-5, absolute=1e-5)
@@ -49,12 +49,12 @@ def _positions(
         return at * 0 if length == 1 else at * (size - 1) / (length - 1)
     if coordinates == "asymmetric":
         return at / scale
-    if coordinates == "tf_crop_and_resize":
+    if coordinates == "crop":
         start, end = roi or (0.0, 1.0)
         middle = at * 0 + (end - start) * (size - 1) / 2
         inner = middle if length == 1 else at * (end - start) * (size - 1) / (length - 1)
         return inner + start * (size - 1)
-    if coordinates == "pytorch_half_pixel" and length == 1:
+    if coordinates == "half_pixel_unless_one" and length == 1:
         return at * 0 - 0.5
     shift = size / 2 * (1 - extent / length) if coordinates == "half_pixel_symmetric" else 0.0
     return shift + (at + 0.5) / scale - 0.5
@@ -75,7 +75,7 @@ def tables(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Positions i64 [extent, taps], -1 for what extrapolates, and coefficients f64 of that shape (None: nearest)."""
     at = _positions(coordinates, size, extent, scale, roi)
-    beyond = (at < 0) | (at > size - 1) if coordinates == "tf_crop_and_resize" else np.zeros(extent, bool)
+    beyond = (at < 0) | (at > size - 1) if coordinates == "crop" else np.zeros(extent, bool)
     if mode == "nearest":
         shift = {"round_prefer_floor": -0.5, "round_prefer_ceil": 0.5}.get(nearest, 0.0)
         rounded = (np.ceil if nearest in ("ceil", "round_prefer_floor") else np.floor)(at + shift)
@@ -199,7 +199,7 @@ def _axis_tables(
         bounds = (roi[axis], roi[rank + axis]) if roi else None
         if extent == size and scale == 1 and bounds in (None, (0.0, 1.0)):
             continue
-        crops = how["coordinates"] == "tf_crop_and_resize"
+        crops = how["coordinates"] == "crop"
         yield axis, extrapolation if crops else None, *tables(size, extent, scale, roi=bounds, **how)
 
 
@@ -215,7 +215,7 @@ def _axis_tables(
             "f32[2, 5, 4]",
             shape=(2, 3, 6),
             mode="linear",
-            coordinates="tf_crop_and_resize",
+            coordinates="crop",
             roi=(0.0, -0.2, 0.4, 1.0, 0.7, 1.3),
             extrapolation=9.0,
         ),

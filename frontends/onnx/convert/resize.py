@@ -11,6 +11,9 @@ from ...normalise import axes_of
 from ..table import converter
 
 
+_COORDINATES = {"pytorch_half_pixel": "half_pixel_unless_one", "tf_crop_and_resize": "crop"}  # the IR's names
+
+
 @converter("Resize", since=18)
 def resize(
     x,
@@ -63,7 +66,7 @@ def resize(
         shape=tuple(shape),
         scales=tuple(used),
         mode=mode,
-        coordinates=coordinate_transformation_mode,
+        coordinates=_COORDINATES.get(coordinate_transformation_mode, coordinate_transformation_mode),
         nearest=nearest_mode,
         cubic_a=cubic_coeff_a,
         exclude_outside=bool(exclude_outside),

@@ -23,14 +23,17 @@ CASES = [
 ROI = (0.0, 0.1, -0.25, 1.0, 0.8, 1.25)
 
 
+_ONNX_NAMES = {"half_pixel_unless_one": "pytorch_half_pixel", "crop": "tf_crop_and_resize"}
+
+
 def reference(judge, x, shape, case):
-    crops = case["coordinates"] == "tf_crop_and_resize"
+    crops = case["coordinates"] == "crop"
     (want,) = judge(
         "Resize",
         *(x, np.array(ROI, np.float32) if crops else None, None, np.array(shape)),
         opset=19,
         mode=case["mode"],
-        coordinate_transformation_mode=case["coordinates"],
+        coordinate_transformation_mode=_ONNX_NAMES.get(case["coordinates"], case["coordinates"]),
         nearest_mode=case.get("nearest", "round_prefer_floor"),
         cubic_coeff_a=case.get("cubic_a", -0.75),
         exclude_outside=int(case.get("exclude_outside", False)),
@@ -41,7 +44,7 @@ def reference(judge, x, shape, case):
 
 
 def attributes_of(case, shape):
-    roi = ROI if case["coordinates"] == "tf_crop_and_resize" else ()
+    roi = ROI if case["coordinates"] == "crop" else ()
     return {"shape": shape, "extrapolation": 7.0, "roi": roi, **case}
 
 
