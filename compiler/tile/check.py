@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..diagnostics import Problem, VerifyError
 from ..target.description import Target
+from .infer import access_box
 from .schedule import PARALLEL_LOOP, SERIAL, Loop, Place, Schedule
 from .spine import largest_tile, slide
 from .stage import LOCAL, OUTPUT, REDUCE, SCAN, Affine, Kernel, Stage
@@ -236,6 +237,34 @@ def locals_are_held(view: View) -> Found:
                 )
 
 
+@rule("what is needed inside a hold's loops lies inside its tile")
+def tiles_nest(view: View) -> Found:
+    for name, buffer in view.buffers.items():
+        for hold in view.holds(name):
+            moving = [bool(range_.low.terms) for range_ in view.boxes(hold.at).buffer(view.kernel, name)]
+            needs = [
+                (f"hold of '{name}' at depth {inner.at}", view.boxes(inner.at).buffer(view.kernel, name))
+                for inner in view.holds(name)
+                if inner.at > hold.at
+            ]
+            needs += [
+                (
+                    f"stage '{stage.name}'",
+                    access_box(access, view.boxes(view.at(stage)).stages[stage.name], shape),
+                )
+                for shape in [buffer.shape]
+                for stage in view.kernel.stages
+                for access in (*stage.reads, stage.write)
+                if access.buffer == name and view.at(stage) >= hold.at
+            ]
+            for who, box in needs:
+                if any(moves and not range_.low.terms for moves, range_ in zip(moving, box)):
+                    yield (
+                        f"the {who} needs all of an axis of '{name}', but the hold at depth {hold.at} has a part",
+                        "hold it further out, or take the loop away that readers follow differently",
+                    )
+
+
 @rule("the tile of an output is written whole while it is held, for all of it is stored")
 def outputs_are_stored_whole(view: View) -> Found:
     for hold in view.schedule.holds:
@@ -259,6 +288,21 @@ def _product(sizes: Iterable[object]) -> int:
     for size in sizes:
         total = total * size  # type: ignore[operator]
     return total
+
+
+@rule("a tile that is copied back, or goes on as a ring, is computed without gaps")
+def kept_tiles_are_filled(view: View) -> Found:
+    for hold in view.schedule.holds:
+        if view.buffers[hold.buffer].role != LOCAL or (
+            hold is view.holds(hold.buffer)[0] and hold.roll is None
+        ):
+            continue
+        for stage in view.writers(hold.buffer):
+            if stage not in view.partial and not view.fills(stage, hold.at):
+                yield (
+                    f"stage '{stage.name}' leaves gaps in the tile of '{hold.buffer}' at depth {hold.at}",
+                    "hold it outside the loops that skip elements only, without roll",
+                )
 
 
 @rule("an accumulator begins outside every spine loop that it is reduced over")

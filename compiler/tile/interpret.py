@@ -346,6 +346,8 @@ def validity(stage: Stage, box: Box, storages: Mapping[str, Tile]) -> np.ndarray
     dims = tuple(dim.name for dim in stage.dims)
     axes = tuple(n for n, dim in enumerate(stage.dims) if dim.kind == REDUCE)
     total = np.ones((1,) * (len(dims) - len(axes)), bool)
+    if any(box[name][1] == 0 for name in dims):
+        return total
     for outer in stage.loads:
         for access in outer.access.accesses():
             asked = access if access.fill is None else Access(access.buffer, access.index, True)

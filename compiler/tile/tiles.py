@@ -222,7 +222,7 @@ class Merge:
                     raise VerifyError("two iterations of a parallel loop write one element")
                 seen |= written
                 if isinstance(cell, RingCells):
-                    cell.claim(tags[0][tags[0] >= 0])
+                    cell.claim(tags[0][tags[0] != self.saved[n][-1]])
                 cell.values[written] = values[written]
                 cell.valid[written] = valid[written]
             cell.written |= seen

@@ -143,8 +143,19 @@ class View:
 
     @staticmethod
     def _apart(range_: Range, loop: int) -> bool:
-        step = abs(range_.low.coefficient(variable(loop)))
+        step = _step(range_, loop)
         return step > 0 and isinstance(range_.size, int) and range_.size <= step
+
+    def fills(self, stage: Stage, depth: int) -> bool:
+        """Whether the loops between a depth and a stage make it write, piece by piece, its whole box at that depth."""
+        for loop in range(depth, self.at(stage)):
+            if self.is_single(loop):
+                continue
+            ranges = self.boxes(loop + 1, single=loop).stages[stage.name]
+            moved = [ranges[d.name] for d in stage.dims if d.kind != REDUCE and _step(ranges[d.name], loop)]
+            if len(moved) > 1 or any(not _at_least(range_.size, _step(range_, loop)) for range_ in moved):
+                return False
+        return True
 
     def stays(self, stage: Stage, loop: int) -> bool:
         """Whether a spine loop leaves in place what the stage writes."""
@@ -152,6 +163,15 @@ class View:
         return not any(
             ranges[dim.name].low.coefficient(variable(loop)) for dim in stage.dims if dim.kind != REDUCE
         )
+
+
+def _step(range_: Range, loop: int) -> int:
+    """How far a range moves when a spine loop goes on by one element."""
+    return abs(range_.low.coefficient(variable(loop)))
+
+
+def _at_least(size: Any, least: int) -> bool:
+    return isinstance(size, int) and size >= least
 
 
 def clipped(range_: Range, extent: Any) -> Range:
