@@ -4,39 +4,33 @@ Dims of extent 1 are gone from the start: an index on an axis of extent 1 is 0. 
 maps; no op is known by name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from math import prod
 
 from ..ir.graph import Node, Value
 from ..ir.location import at
 from ..ops.engine import get
-from ..ops.shape import refine
 from ..tile.stage import (
     LOCAL,
-    PARALLEL,
     REDUCE,
     SCAN,
     Access,
     Affine,
-    Apply,
     Buffer,
     Const,
     Dim,
     Expr,
-    Index,
     Kernel,
     Load,
     Lookup,
+    Number,
     Repair,
     Stage,
     dim,
     rewrite,
-    walk,
 )
-
-Coordinates = tuple[Affine | Lookup, ...]
+from .accesses import extents_of, is_elementwise, join, positions, rename
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,11 @@ class Draft:
 
     def extents(self) -> dict[str, int]:
         """The extent of every dim."""
-        return {d.name: d.extent for stage in self.stages for d in stage.dims}  # type: ignore[misc]
+        return extents_of(*self.stages)
+
+    def writer(self, value: str) -> Stage:
+        """The first stage that writes a value."""
+        return next(stage for stage in self.stages if stage.write.buffer == value)
 
 
 class Drafting:
@@ -83,6 +81,7 @@ class Drafting:
         if node.op != "shape.reshape":
             return []
         (source,) = node.operands
+        assert source is not None
         with at(node.location):
             flat = get(node.op)(source, shape=(source.type.elements,))
         split = node.with_operands([flat])
@@ -118,7 +117,7 @@ class Drafting:
         stage: Stage,
         values: dict[str, Affine],
         buffers: Mapping[str, str],
-        scalars: Mapping[str, object],
+        scalars: Mapping[str, Number],
     ) -> Stage:
         def access(old: Access) -> Access:
             renamed = old.map(lambda part: part.substitute(values))
@@ -128,7 +127,7 @@ class Drafting:
             if isinstance(expr, Load):
                 new = access(expr.access)
                 if new.buffer in scalars and new.fill is None:
-                    return Const(scalars[new.buffer], expr.dtype)  # type: ignore[arg-type]
+                    return Const(scalars[new.buffer], expr.dtype)
                 return Load(new, expr.dtype)
             return positions(expr, values)
 
@@ -152,19 +151,9 @@ class Drafting:
         pieces = [self.fresh("d") for _ in parts]
         joined = join([(piece, part) for piece, part in zip(pieces, parts, strict=True)])
         values = {name: joined}
-        axes: dict[str, int] = {}
-        for stage in draft.stages:
-            for access in (*stage.reads, stage.write):
-                if access.buffer not in draft.locals:
-                    continue
-                for axis, part in enumerate(access.index):
-                    uses = isinstance(part, Affine) and name in part.dims
-                    if uses and (part.single is None or axes.setdefault(access.buffer, axis) != axis):  # type: ignore[union-attr]
-                        return None
-        for stage in draft.stages:
-            for access in (*stage.reads, stage.write):
-                if access.buffer in axes and access.index[axes[access.buffer]] != dim(name):
-                    return None
+        axes = _local_axes(draft, name)
+        if axes is None:
+            return None
 
         def spread(access: Access) -> Access:
             if access.buffer not in axes:
@@ -202,117 +191,24 @@ class Drafting:
         return Draft(tuple(stages), locals_, draft.nodes), pieces
 
 
-def positions(expr: Expr, values: dict[str, Affine]) -> Expr | None:
-    """An `Index` expression with dims replaced; None for any other expression."""
-    return Index(expr.affine.substitute(values)) if isinstance(expr, Index) else None
-
-
-def rename(access: Access, buffers: Mapping[str, str]) -> Access:
-    """The access with buffers renamed, those inside lookups too."""
-    index = tuple(
-        Lookup(rename(part.access, buffers)) if isinstance(part, Lookup) else part for part in access.index
-    )
-    return Access(buffers.get(access.buffer, access.buffer), index, access.fill)
-
-
-def join(digits: Sequence[tuple[str, int]]) -> Affine:
-    """The mixed-radix number of some dims, outer first."""
-    total = Affine()
-    for name, extent in digits:
-        total = total * extent + dim(name)
-    return total
-
-
-def digits(part: Affine | Lookup, extents: Mapping[str, int], whole: int) -> list[tuple[str, int]] | None:
-    """The dims of a mixed-radix number that covers 0 .. whole - 1 exactly, outer first; None if it is none."""
-    if isinstance(part, Lookup) or part.const:
+def _local_axes(draft: Draft, name: str) -> dict[str, int] | None:
+    """The axis of each local that a dim walks along; None unless it does so alone, and in every access."""
+    axes: dict[str, int] = {}
+    accesses = [
+        access
+        for stage in draft.stages
+        for access in (*stage.reads, stage.write)
+        if access.buffer in draft.locals
+    ]
+    for access in accesses:
+        for axis, part in enumerate(access.index):
+            if not isinstance(part, Affine) or name not in part.dims:
+                continue
+            if part.single is None or axes.setdefault(access.buffer, axis) != axis:
+                return None
+    if any(a.buffer in axes and a.index[axes[a.buffer]] != dim(name) for a in accesses):
         return None
-    out: list[tuple[str, int]] = []
-    radix = 1
-    for name, coefficient in sorted(part.terms, key=lambda term: term[1]):
-        if coefficient != radix:
-            return None
-        out.insert(0, (name, extents[name]))
-        radix *= extents[name]
-    return out if radix == whole else None
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What the dims of one access are, given another access to the same element; `splits` must be made first."""
-
-    values: dict[str, Affine | Lookup]
-    splits: dict[str, list[int]]
-
-
-def solve(
-    targets: Coordinates, givens: Coordinates, shape: Sequence[int], extents: Mapping[str, int]
-) -> Solution | None:
-    """The dims in `targets` such that both indices are equal for all values of the dims in `givens`.
-
-    None where that has no affine form. Where both sides are mixed-radix numbers on one axis, dims of either side may
-    have to be split to common digits first.
-    """
-    values: dict[str, Affine | Lookup] = {}
-    splits: dict[str, list[int]] = {}
-    for target, given, extent in zip(targets, givens, shape, strict=True):
-        if isinstance(target, Lookup):
-            return None
-        found: dict[str, Affine | Lookup] = {}
-        if not target.terms:
-            if target != given:
-                return None
-        elif target.single is not None:
-            found[target.single] = given
-        else:
-            mine, theirs = digits(target, extents, extent), digits(given, extents, extent)
-            if mine is None or theirs is None:
-                return None
-            refined = refine([e for _, e in mine], [e for _, e in theirs])
-            if refined is None:
-                return None
-            parts, *groups = refined
-            for side, grouped in zip((mine, theirs), groups, strict=True):
-                for (name, _), group in zip(side, grouped, strict=True):
-                    if len(group) > 1:
-                        radices = [int(parts[n]) for n in group]  # type: ignore[call-overload]
-                        if splits.setdefault(name, radices) != radices:
-                            return None
-            if not splits:
-                found = {a: dim(b) for (a, _), (b, _) in zip(mine, theirs, strict=True)}
-        for name, value in found.items():
-            if values.setdefault(name, value) != value:
-                return None
-    return Solution(values, splits)
-
-
-def reach(part: Affine, extents: Mapping[str, int]) -> tuple[int, int]:
-    """The smallest and largest value of an affine expression."""
-    low = high = part.const
-    for name, coefficient in part.terms:
-        span = (extents[name] - 1) * coefficient
-        low, high = (low, high + span) if coefficient > 0 else (low + span, high)
-    return low, high
-
-
-def loads_of(stage: Stage, buffer: str) -> list[Load]:
-    """The stage's own loads of a buffer (those inside lookups are not)."""
-    return [load for load in stage.loads if load.access.buffer == buffer]
-
-
-def looks_up(stage: Stage, buffer: str) -> bool:
-    """Whether the buffer is read as an index."""
-    return any(
-        inner.buffer == buffer
-        for access in (*(load.access for load in stage.loads), stage.write)
-        for inner in access.accesses()
-        if inner is not access
-    )
-
-
-def is_elementwise(stage: Stage) -> bool:
-    """Whether each element is written once, from single elements, with nothing carried or reduced."""
-    return stage.combine is None and all(each.kind == PARALLEL for each in stage.dims)
+    return axes
 
 
 def view_source(draft: Draft) -> str | None:
@@ -324,28 +220,3 @@ def view_source(draft: Draft) -> str | None:
         return None
     parts = (*stage.body.access.index, *stage.write.index)
     return None if any(isinstance(part, Lookup) for part in parts) else stage.body.access.buffer
-
-
-def factors(stage: Stage) -> tuple[Load, Load] | None:
-    """The two operands of a sum of products, casts left out; None if the stage is no contraction."""
-    body = stage.body
-    if stage.combine != "sum" or not isinstance(body, Apply) or body.op != "mul":
-        return None
-    sides = []
-    for argument in body.arguments:
-        while isinstance(argument, Apply) and argument.op == "cast":
-            (argument,) = argument.arguments
-        if not isinstance(argument, Load):
-            return None
-        sides.append(argument)
-    return sides[0], sides[1]
-
-
-def domain(stage: Stage) -> int:
-    """Number of points of the stage's domain."""
-    return prod(each.extent for each in stage.dims)  # type: ignore[misc]
-
-
-def applications(body: Expr) -> Iterator[Apply]:
-    """The distinct operations of a body, casts left out."""
-    return (node for node in walk(body) if isinstance(node, Apply) and node.op != "cast")

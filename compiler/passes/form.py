@@ -5,24 +5,16 @@ elementwise producer goes into its only reader; what remains a view becomes an a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from ..ir.graph import Graph, Node, Value
 from ..ir.types import TensorType
 from ..ops.engine import REGISTRY
 from ..ops.scalar import SCALARS
 from ..tile.stage import Stage
+from .accesses import applications, domain, factors, innermost, is_elementwise, loads_of
 from .assemble import assemble
-from .draft import (
-    Draft,
-    Drafting,
-    applications,
-    domain,
-    factors,
-    is_elementwise,
-    loads_of,
-    view_source,
-)
+from .draft import Draft, Drafting, view_source
 from .fuse import Fusion
 from .plan import DEFAULT, HostStep, Plan, Preferences
 
@@ -60,6 +52,7 @@ class Forming:
         self.slots: list[Entry | None] = []
         self.producer: dict[str, int] = {}
         self.users: dict[str, dict[int, None]] = {}
+        self.constants = {name for value, name in names.items() if value.constant is not None}
         self.required = {names[value] for value in graph.outputs}
         for node in graph.nodes:
             if node.op in ("input", "constant"):
@@ -179,15 +172,22 @@ class Forming:
             assert producer is not None
             if pieces > 1 and _contracts(producer):
                 continue  # a result in several pieces (concat) has no one loop nest around it
-            # a contraction keeps its dims: splitting the innermost one leaves nothing to vectorise
-            is_view = view_source(consumer) is not None
-            new = self.fusion.absorb(producer, consumer, value, not (is_view and _contracts(producer)))
+            new = self.fusion.absorb(producer, consumer, value, self._whole(producer, consumer, value))
             if new is not None:
                 self.put(source, None)
                 self.put(place, new)
                 self.hits["absorb consumer"] += 1
                 return True
         return False
+
+    def _whole(self, producer: Draft, consumer: Draft, value: str) -> Collection[str]:
+        """The dims that a producer keeps as they are: a contraction the innermost one, which is vectorised."""
+        if not _contracts(producer):
+            return ()
+        if view_source(consumer) is not None:
+            return producer.extents()
+        found = innermost(producer.stages, producer.writer(value).write, self.constants.__contains__)
+        return () if found is None else found[:1]
 
 
 def cost(stage: Stage) -> float:

@@ -3,6 +3,7 @@
 Each function says by its result whether it can be done; whether it should be is decided in `form`.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from ..tile.stage import (
@@ -19,7 +20,8 @@ from ..tile.stage import (
     dim,
     rewrite,
 )
-from .draft import Coordinates, Draft, Drafting, is_elementwise, loads_of, looks_up, reach, solve
+from .accesses import extents_of, is_elementwise, loads_of, looks_up, reach, solve
+from .draft import Draft, Drafting
 
 Values = dict[str, Affine | Lookup]
 
@@ -36,15 +38,17 @@ class Fusion:
 
         The producer's last stage writes the value element by element; stages before it are taken along.
         """
-        *before, last = producer.stages
+        last = producer.stages[-1]
         if last.write.fill is not None or not is_elementwise(last) or producer.writes() != (value,):
+            return None
+        if sum(stage.write.buffer == value for stage in producer.stages) != 1:
             return None
         if any(looks_up(stage, value) for stage in consumer.stages):
             return None
-        splits = self._splits(producer, consumer, value)
-        if splits is None:
+        fitting = self._fitting(producer, consumer, value, inline=True)
+        if fitting is None:
             return None
-        producer, consumer = splits
+        producer, consumer = fitting
         *before, last = producer.stages
         extents = {**producer.extents(), **consumer.extents()}
         bodies: dict[Access, Expr] = {}
@@ -71,8 +75,13 @@ class Fusion:
             (*before, *stages), {**producer.locals, **consumer.locals}, (*producer.nodes, *consumer.nodes)
         )
 
-    def _splits(self, producer: Draft, consumer: Draft, value: str) -> tuple[Draft, Draft] | None:
-        """Both drafts with the dims split that common digits of their indices on `value` ask for."""
+    def _fitting(
+        self, producer: Draft, consumer: Draft, value: str, inline: bool
+    ) -> tuple[Draft, Draft] | None:
+        """Both drafts with the dims split that common digits of their indices on `value` ask for.
+
+        `inline`: the producer's dims are to follow from the consumer's, else the other way round.
+        """
         for _ in range(4):
             extents = {**producer.extents(), **consumer.extents()}
             wanted: dict[str, list[int]] = {}
@@ -81,10 +90,11 @@ class Fusion:
                     continue
                 for stage in consumer.stages:
                     for load in loads_of(stage, value):
-                        solution = self._both(writer.write.index, load.access.index, value, extents)
+                        sides = (writer.write.index, load.access.index)
+                        solution = solve(*(sides if inline else sides[::-1]), self.shapes[value], extents)
                         if solution is None:
                             return None
-                        wanted.update(solution)
+                        wanted.update(solution.splits)
             if not wanted:
                 return producer, consumer
             for name, parts in wanted.items():
@@ -97,14 +107,6 @@ class Fusion:
                 if split is None:
                     return None
         return None
-
-    def _both(
-        self, write: Coordinates, read: Coordinates, value: str, extents: dict[str, int]
-    ) -> dict[str, list[int]] | None:
-        solution = solve(write, read, self.shapes[value], extents)
-        if solution is None:
-            solution = solve(read, write, self.shapes[value], extents)
-        return None if solution is None else solution.splits
 
     def _evaluated(
         self, stage: Stage, access: Access, values: Values, extents: dict[str, int], value: str
@@ -146,10 +148,12 @@ class Fusion:
         assert isinstance(loaded, Load)
         return Load(replace(loaded.access, fill=access.fill), loaded.dtype)
 
-    def absorb(self, producer: Draft, consumer: Draft, value: str, split: bool = True) -> Draft | None:
+    def absorb(
+        self, producer: Draft, consumer: Draft, value: str, whole: Collection[str] = ()
+    ) -> Draft | None:
         """The producer going on to compute what the consumer makes of each element of `value`, or None.
 
-        `split` allows dims of the producer to be split. All other stages of the consumer come first.
+        Dims in `whole` must not be split for that. All other stages of the consumer come first.
         """
         if any(access.buffer == value for stage in producer.stages for access in stage.reads):
             return None
@@ -158,8 +162,8 @@ class Fusion:
             return None
         if len({load.access for load in loads_of(readers[0], value)}) != 1:
             return None
-        fitting = self._splits(producer, consumer, value)
-        if fitting is None or (not split and fitting[0] is not producer):
+        fitting = self._fitting(producer, consumer, value, inline=False)
+        if fitting is None or not fitting[0].extents().keys() >= set(whole):
             return None
         producer, consumer = fitting
         (reader,) = (stage for stage in consumer.stages if loads_of(stage, value))
@@ -182,8 +186,8 @@ class Fusion:
     ) -> list[Stage] | None:
         """The writer and what the reader computes from it, as one stage or, for a reduction, as two."""
         access = loads_of(reader, value)[0].access
-        extents = {each.name: each.extent for stage in (writer, reader) for each in stage.dims}
-        solution = solve(access.index, writer.write.index, self.shapes[value], extents)  # type: ignore[arg-type]
+        extents = extents_of(writer, reader)
+        solution = solve(access.index, writer.write.index, self.shapes[value], extents)
         if solution is None or access.fill is not None:
             return None
         values = solution.values

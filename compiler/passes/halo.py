@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from math import prod
 
 from ..tile.stage import Affine, Load, walk
-from .draft import Draft, domain, reach
+from .accesses import domain, extents_of, reach
+from .draft import Draft
 
 GROWTH = 2.0
 """A halo may make a value at most so many times larger."""
@@ -24,7 +25,7 @@ def halos(drafts: Iterable[Draft], shapes: Mapping[str, tuple[int, ...]]) -> dic
         for stage in draft.stages:
             if stage.write.fill is not None:
                 refused.add(stage.write.buffer)
-            extents = {each.name: each.extent for each in stage.dims}
+            extents = extents_of(stage)
             for load in (node for node in walk(stage.body) if isinstance(node, Load)):
                 access = load.access
                 refused.update(inner.buffer for inner in access.accesses() if inner is not access)
@@ -37,7 +38,7 @@ def halos(drafts: Iterable[Draft], shapes: Mapping[str, tuple[int, ...]]) -> dic
                 shape = shapes[access.buffer]
                 wanted = found.setdefault(access.buffer, [(0, 0)] * len(shape))
                 for axis, (part, extent) in enumerate(zip(access.index, shape, strict=True)):
-                    low, high = reach(part, extents)  # type: ignore[arg-type]
+                    low, high = reach(part, extents)
                     before, after = wanted[axis]
                     wanted[axis] = (max(before, -low), max(after, high - extent + 1))
     out = {}

@@ -10,7 +10,8 @@ from math import prod
 
 from ..ir.graph import Node, Value
 from ..tile.stage import REDUCE, Access, Affine, Dim, Load, Lookup, Stage, dim, rewrite
-from .draft import Draft, Drafting, digits, factors, rename, view_source
+from .accesses import digits, factors, innermost, rename
+from .draft import Draft, Drafting, view_source
 from .halo import halos
 from .plan import HostStep, Layout, Preferences
 
@@ -143,35 +144,10 @@ class _Choice:
         return prod(after) > 1
 
     def _innermost(self, draft: Draft, name: str) -> tuple[str, int] | None:
-        """The dim of a written value along which a contraction is best stored, and its axis."""
+        """The dim that is best innermost in a written value, and its axis; None where nothing asks for one."""
         if not self.preferences.channels_last:
             return None
-        write = next(stage.write for stage in draft.stages if stage.write.buffer == name)
-        axes = {
-            part_name: n
-            for n, part in enumerate(write.index)
-            if isinstance(part, Affine)
-            for part_name, c in part.terms
-            if c == 1
-        }
-        for stage in reversed([stage for stage in draft.stages if factors(stage)]):  # nearest to the result first
-            own = [d for d in self._own_dims(stage) if d in axes]
-            if own:
-                best = max(own, key=lambda d: axes[d])
-                return best, axes[best]
-        return None
-
-    def _own_dims(self, stage: Stage) -> list[str]:
-        """The dims of a contraction's result that only its second operand has; that is the constant one, if any."""
-        found = factors(stage)
-        assert found is not None
-        sides = [set(load.access.dims) for load in found]
-        kept = [each.name for each in stage.dims if each.kind != REDUCE]
-        own = [[name for name in kept if name in sides[n] and name not in sides[1 - n]] for n in (0, 1)]
-        for n in (1, 0):
-            if self._is_constant(found[n].access.buffer):
-                return own[n]  # none in a depthwise window: its result follows what it reads
-        return [*own[0], *own[1]]
+        return innermost(draft.stages, draft.writer(name).write, self._is_constant)
 
     def _order(self, draft: Draft, name: str, readers: Sequence[Draft]) -> tuple[int, ...]:
         """The axes of a written value, outermost first."""
@@ -341,7 +317,7 @@ class _Choice:
     def _constant_order(self, draft: Draft, name: str) -> tuple[int, ...]:
         """Axes that are looked up or kept first, as in the result; then reduced ones, as in the other operand."""
         result = draft.writes()[-1]
-        write = next(stage.write for stage in draft.stages if stage.write.buffer == result)
+        write = draft.writer(result).write
         stage, access = next(
             (stage, access) for stage in draft.stages for access in stage.reads if access.buffer == name
         )

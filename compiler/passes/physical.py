@@ -30,7 +30,8 @@ from ..tile.stage import (
     rewrite,
     walk,
 )
-from .draft import Draft, reach, rename
+from .accesses import reach, rename
+from .draft import Draft
 from .plan import Layout
 
 
