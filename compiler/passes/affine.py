@@ -46,10 +46,10 @@ def _round(array: np.ndarray, like: Value) -> Value:
 def _times(w: Value, factor: np.ndarray, parts: tuple[int, ...] | None = None) -> Value:
     """Weights, seen in the shape `parts`, times a factor: in f64, each product rounded once, without a copy in f64."""
     assert w.constant is not None
-    source = w.constant.reshape(w.shape if parts is None else parts)
+    source = w.constant.reshape(w.type.static_shape if parts is None else parts)
     out = np.empty(source.shape, source.dtype)
     np.multiply(source, factor, out=out, casting="unsafe", dtype=np.float64)
-    return constant(out.reshape(w.shape))
+    return constant(out.reshape(w.type.static_shape))
 
 
 def _by_group(y: Value, w: Value) -> tuple[int, ...]:

@@ -33,24 +33,24 @@ def _run(graph: Graph, hits: Counter[str]) -> Graph:
         if node.op == "control.if" and node.operands[0] is not None and node.operands[0].constant is not None:
             results = _inlined(node, bool(node.operands[0].constant.reshape(-1)[0]))
             hits["if(constant) => branch"] += 1
-        for before, after in zip(old.results, results, strict=True):
-            new[before] = after
-            renewal.learn(before.type, after.type)
+        renewal.define(old, results)
+        new.update(zip(old.results, results, strict=True))
     if all(new[value] is value for value in graph.outputs):
         return graph
-    return graph.replace([new[value] for value in graph.outputs])
+    return renewal.finish(graph.replace([new[value] for value in graph.outputs]))
 
 
 def _inlined(node: Node, condition: bool) -> tuple[Value, ...]:
-    region = node.regions[0 if condition else 1]
+    """The values that the branch gives, its nodes built on the operands; its own symbols get the operands' extents."""
     renewal = Renewal()
-    new: dict[Value, Value] = {}
-    for inner, outer in zip(region.inputs, node.operands[1:], strict=True):
-        assert outer is not None
-        new[inner] = outer
+    region = node.regions[0 if condition else 1]
+    arguments = [value for value in node.operands[1:] if value is not None]
+    for inner, outer in zip(region.inputs, arguments, strict=True):
+        renewal.define(inner.node, [outer])
+    region = renewal.finish(region)
+    new = dict(zip(region.inputs, arguments, strict=True))
     for old in region.nodes:
-        if old.op == "input":
-            continue
-        renewed = renewal.renew(old, [None if v is None else new[v] for v in old.operands], old.regions)
-        new.update(zip(old.results, renewed.results, strict=True))
+        if old.op != "input":
+            operands = [None if v is None else new[v] for v in old.operands]
+            new.update(zip(old.results, renewal.renew(old, operands, old.regions).results, strict=True))
     return tuple(new[value] for value in region.outputs)

@@ -48,12 +48,11 @@ class Fold:
             results = self.fold(node)
             if results != node.results:
                 hits[f"fold {node.op}"] += 1
-            for before, after in zip(old.results, results, strict=True):
-                new[before] = after
-                renewal.learn(before.type, after.type)
+            renewal.define(old, results)
+            new.update(zip(old.results, results, strict=True))
         if all(new[value] is value for value in graph.outputs):
             return graph
-        return graph.replace([new[value] for value in graph.outputs])
+        return renewal.finish(graph.replace([new[value] for value in graph.outputs]))
 
     def fold(self, node: Node) -> tuple[Value, ...]:
         """The node's results as constants at its location, or the results themselves."""

@@ -64,13 +64,13 @@ class _Sweep:
             node = self.rebuild(old, new)
             self.known.add(node)
             results = self.settle(node)
+            self.renewal.define(old, results)
             for before, after in zip(old.results, results, strict=True):
                 new[before] = after
-                self.renewal.learn(before.type, after.type)
                 self.uses[after] += readers[before]
         if all(new[value] is value for value in self.graph.outputs):
-            return self.graph
-        return self.graph.replace([new[value] for value in self.graph.outputs])
+            return self.renewal.finish(self.graph)
+        return self.renewal.finish(self.graph.replace([new[value] for value in self.graph.outputs]))
 
     def rebuild(self, node: Node, new: Mapping[Value, Value]) -> Node:
         operands = [None if v is None else new[v] for v in node.operands]

@@ -26,7 +26,8 @@ from isthmus.compiler.ir import (
 from isthmus.compiler.ir.compare import attribute_key, same_graph
 from isthmus.compiler.ir.dims import extreme, floordiv
 from isthmus.compiler.ir.text import parse_graph, print_graph
-from isthmus.compiler.ops import REGISTRY, Op
+from isthmus.compiler.ir.verify import verify
+from isthmus.compiler.ops import REGISTRY, Op, get
 from isthmus.compiler.ops.engine import Sample, sample_arrays
 
 F32 = DTYPES["f32"]
@@ -71,7 +72,9 @@ def test_every_op_sample_round_trips(op: Op, sample: Sample) -> None:
             values.append(graph_input(f"x{n}", TensorType(dtype_of(array.dtype), array.shape)))
     node = op.build(values, sample.attributes)
     inputs = [v for v in values if v is not None and v.node.op == "input"]
-    assert_round_trip(Graph(inputs, node.results, [f"y{n}" for n in range(len(node.results))]))
+    graph = Graph(inputs, node.results, [f"y{n}" for n in range(len(node.results))])
+    verify(graph, get)
+    verify(assert_round_trip(graph), get)
 
 
 def test_the_text_is_what_people_read() -> None:

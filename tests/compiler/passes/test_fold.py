@@ -4,7 +4,8 @@ import numpy as np
 
 from isthmus.compiler.ir import DTYPES, Graph, Location, Node, TensorType, constant
 from isthmus.compiler.ir.text import parse_graph, print_graph
-from isthmus.compiler.ops import math, shape
+from isthmus.compiler.ir.verify import verify
+from isthmus.compiler.ops import get, math, shape
 from isthmus.compiler.passes import Fold, InlineBranches
 from isthmus.compiler.passes.fold import folded
 
@@ -77,11 +78,25 @@ def test_a_fault_is_left_to_the_run() -> None:
 
 def test_types_learnt_by_folding_spread() -> None:
     graph = parse_graph(
-        'graph "g"(%x: f32[2]) { %k = constant bool[3](true, false, true) %n = shape.nonzero(%k) : i64[1, u$1]'
-        "%t = shape.reshape(%n) {shape = (<u$1>)} : i64[u$1] %g = shape.gather(%x, %t) {axis = 0} : f32[u$1]"
-        "return %g as y }"
+        'graph "g"(%x: f32[2], %z: f32[]) { %e = shape.expand(%z) {shape = (<u1>)} : f32[u1]'
+        "%k = constant bool[3](true, false, true) %n = shape.nonzero(%k) : i64[1, u1]"
+        "%t = shape.reshape(%n) {shape = (<u1>)} : i64[u1] %g = shape.gather(%x, %t) {axis = 0} : f32[u1]"
+        "%s = math.add(%e, %g) : f32[u1] return %s as y }"
     )
-    assert Fold().run(graph).graph.outputs[0].type == TensorType(DTYPES["f32"], (2,))
+    after = Fold().run(graph).graph
+    verify(after, get)
+    assert after.outputs[0].type == TensorType(DTYPES["f32"], (2,))
+    assert "u1" not in print_graph(after).text
+
+
+def test_a_symbol_is_learnt_where_it_is_introduced_only() -> None:
+    """[u0] + [u1] is typed [u1], which may be 1 at run time: the sum's extent says nothing about u1."""
+    graph = parse_graph(
+        'graph "g"(%x: f32[N]) { %a = constant f32[2](1, 2) %b = constant f32[1](1) %s = math.add(%a, %b) : f32[N]'
+        "%y = math.add(%s, %x) : f32[N] return %y as y }"
+    )
+    after = Fold().run(graph).graph
+    assert after.inputs[0].type == graph.inputs[0].type
 
 
 def test_regions_are_folded() -> None:
@@ -114,3 +129,16 @@ def test_a_branch_that_a_constant_chooses_is_inlined() -> None:
     undecided = Node("control.if", (x, x), {}, (x.type,), branches)
     graph = Graph([x], undecided.results, ["y"])
     assert InlineBranches().run(graph).graph is graph
+
+
+def test_an_inlined_branch_gets_the_extents_of_its_operands() -> None:
+    graph = parse_graph(
+        'graph "g"(%x: f32[5]) { %c = constant bool[](true) %0 = control.if(%c, %x) : f32[5] {'
+        'graph "then"(%x: f32[n]) { %z = constant f32[](1) %e = shape.expand(%z) {shape = (<n>)} : f32[n]'
+        "%0 = math.add(%x, %e) : f32[n] return %0 as y }"
+        'graph "else"(%x: f32[n]) { return %x as y } } return %0 as y }'
+    )
+    verify(graph, get)
+    after = InlineBranches().run(graph).graph
+    verify(after, get)
+    assert [str(node.types[0]) for node in after.nodes] == ["f32[5]", "f32[]", "f32[5]", "f32[5]"]
