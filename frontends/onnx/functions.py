@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from onnx import FunctionProto, NodeProto, TypeProto, defs
 
-from ...compiler.diagnostics import UnsupportedError
+from ...compiler.diagnostics import ModelError, UnsupportedError
 from ...compiler.ir.graph import Value
 from ...compiler.ir.types import OptionalType, SequenceType, Type
 from ..source import SourceGraph, SourceNode
@@ -30,9 +30,12 @@ def defining_graph(node: SourceNode, operands: Sequence[Value | None]) -> Source
         version = max((v for v in versions if v <= node.version), default=None)
         body = b""
         if version is not None:
-            body = schema.get_context_dependent_function_with_opset_version(
-                version, node.origin.SerializeToString(), types
-            )
+            try:
+                body = schema.get_context_dependent_function_with_opset_version(
+                    version, node.origin.SerializeToString(), types
+                )
+            except (RuntimeError, ValueError) as error:
+                raise ModelError(f"{node.op} is malformed: {str(error).splitlines()[0]}") from None
         function = FunctionProto.FromString(body)
     else:
         versions = schema.function_opset_versions

@@ -129,23 +129,24 @@ class Decoder:
         """A graph or body. `outer` are the names that bodies may use from outside."""
         constants: dict[str, Callable[[], np.ndarray]] = {}
         for tensor in proto.initializer:
-            if tensor.name in constants:
-                self.problem(tensor.name, "the name is defined twice, by two initializers")
-            constants[tensor.name] = self.tensors.lazy(tensor)
+            name = _text(tensor.name)
+            if name in constants:
+                self.problem(name, "the name is defined twice, by two initializers")
+            constants[name] = self.tensors.lazy(tensor)
         for sparse in proto.sparse_initializer:
-            constants[sparse.values.name] = lambda sparse=sparse: self.tensors.dense(sparse)
+            constants[_text(sparse.values.name)] = lambda sparse=sparse: self.tensors.dense(sparse)
         inputs = [
-            declared_input(entry.name, entry.type) for entry in proto.input if entry.name not in constants
+            declared_input(_text(entry.name), entry.type) for entry in proto.input if entry.name not in constants
         ]
         known = outer | set(constants) | {entry.name for entry in inputs}
         known |= {name for node in proto.node for name in node.output if name}
         nodes = self.nodes(proto.node, versions, known, bindings, prefix)
-        outputs = tuple(entry.name for entry in proto.output)
+        outputs = tuple(_text(entry.name) for entry in proto.output)
         given = [*(entry.name for entry in inputs), *constants]
         self.problems += check_names(self.location, given, nodes, outputs, outer)
         nodes, cycle = in_order(self.location, nodes)
         self.problems += cycle
-        return SourceGraph(proto.name or "graph", tuple(inputs), outputs, tuple(nodes), constants)
+        return SourceGraph(_text(proto.name) or "graph", tuple(inputs), outputs, tuple(nodes), constants)
 
     def nodes(
         self,
@@ -157,21 +158,22 @@ class Decoder:
     ) -> list[SourceNode]:
         nodes = []
         for index, proto in enumerate(protos):
-            name = prefix + (proto.name or f"{proto.op_type}_{index}")
+            op = _text(proto.op_type)
+            name = prefix + (_text(proto.name) or f"{op}_{index}")
             domain = domain_of(proto.domain)
             proto = _bound(proto, bindings)
             attributes = {}
             for attribute in proto.attribute:
                 try:
-                    attributes[attribute.name] = self.attribute(attribute, versions, outer, bindings, prefix)
+                    attributes[_text(attribute.name)] = self.attribute(attribute, versions, outer, bindings, prefix)
                 except CompileError as error:
-                    self.problem(name, f"attribute '{attribute.name}': {error.message}", error.hint)
+                    self.problem(name, f"attribute '{_text(attribute.name)}': {error.message}", error.hint)
             nodes.append(
                 SourceNode(
-                    proto.op_type,
+                    op,
                     name,
-                    tuple(proto.input),
-                    tuple(proto.output),
+                    tuple(map(_text, proto.input)),
+                    tuple(map(_text, proto.output)),
                     attributes,
                     domain,
                     versions.get(domain, 0),
@@ -289,7 +291,12 @@ def _calls(nodes: Iterable[NodeProto]) -> Counter[Key]:
 
 def domain_of(name: str) -> str:
     """The domain as this frontend spells it: "" for the standard one."""
-    return "" if name == "ai.onnx" else name
+    return "" if name == "ai.onnx" else _text(name)
+
+
+def _text(name: str | bytes) -> str:
+    """A name; protobuf gives bytes for one that is not UTF-8."""
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
 
 
 def _guessed_kind(proto: AttributeProto) -> str:

@@ -222,10 +222,11 @@ def split(x, sizes=None, *, axis=0, num_outputs=None, call):
     if sizes is not None:
         parts = dims(sizes)
         if parts is None:
-            count = rank_of(sizes, "split")
-            return _split_dynamic(x, sizes, axis, count)
+            return _split_dynamic(x, sizes, axis, len(call.node.outputs))
         return _parts(x, parts, axis)
-    return _parts(x, _equal_parts(x.shape[axis], num_outputs or len(call.node.outputs)), axis)
+    if num_outputs not in (None, len(call.node.outputs)):
+        raise ModelError(f"'num_outputs' is {num_outputs}, it has {len(call.node.outputs)} outputs")
+    return _parts(x, _equal_parts(x.shape[axis], len(call.node.outputs)), axis)
 
 
 def _equal_parts(extent: Dim, count: int) -> tuple[Dim, ...]:
