@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product as cartesian
 from typing import TYPE_CHECKING
 
-from ...compiler.ir.types import DType, bf16, f16, f32
+from ...compiler.ir.types import DType, bf16, boolean, f16, f32
 from ...compiler.tile.infer import Range
 from ...compiler.tile.schedule import Loop, Place
 from ...compiler.tile.stage import REDUCE, Affine, Apply, Index, Load, Stage, walk
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 _IDENTITY = {"sum": 0, "prod": 1, "and": True, "or": False}
 _COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "and": "and", "or": "or"}
+
+
+def identity(combine: str, dtype: DType) -> float | int | bool:
+    """The value that changes nothing when it is combined."""
+    if combine in _IDENTITY:
+        return _IDENTITY[combine]
+    if dtype.is_float:
+        return float("-inf") if combine == "max" else float("inf")
+    if dtype == boolean:
+        return combine == "min"
+    span = 1 << (dtype.bits if dtype.kind == "uint" else dtype.bits - 1)
+    low = 0 if dtype.kind == "uint" else -span
+    return low if combine == "max" else span - 1
 
 
 class Block:
@@ -94,15 +107,8 @@ class Block:
         return [self._identity(self.lanes)] * (len(self._rows(inner, reduce=False)) * self.columns)
 
     def _identity(self, lanes: int) -> Register:
-        combine, dtype = self.stage.combine, self.total_dtype
-        assert combine is not None
-        if combine in _IDENTITY:
-            return self.s.constant(_IDENTITY[combine], dtype, lanes)
-        if dtype.is_float:
-            return self.s.constant(float("-inf") if combine == "max" else float("inf"), dtype, lanes)
-        span = 1 << dtype.bits if dtype.kind == "uint" else 1 << (dtype.bits - 1)
-        low, high = (0, span - 1) if dtype.kind == "uint" else (-span, span - 1)
-        return self.s.constant(low if combine == "max" else high, dtype, lanes)
+        assert self.stage.combine is not None
+        return self.s.constant(identity(self.stage.combine, self.total_dtype), self.total_dtype, lanes)
 
     def _starts(self, ranges: Mapping[str, Range]) -> range:
         """Offsets of the vectors along the vector dim (just 0 without one)."""
@@ -161,8 +167,11 @@ class Block:
         dtype = self.total_dtype
         return self.s.apply(_COMBINE[self.stage.combine], [total, value], dtype, dtype, lanes)
 
-    def finish(self, ranges: Mapping[str, Range], totals: list[Register]) -> None:
-        """Store accumulators, reduced along the vector dim if that is a reduce dim; else evaluate and store."""
+    def finish(self, ranges: Mapping[str, Range], totals: list[Register], complete: bool) -> None:
+        """Store accumulators, reduced along the vector dim if that is a reduce dim; else evaluate and store.
+
+        What is not complete is combined with what an earlier tile of the reduction has stored.
+        """
         self.values.forget()
         if self.stage.combine is None:
             self.columns = len(self._starts(ranges))
@@ -173,10 +182,23 @@ class Block:
         elif self.vector in self.reduces:
             for n, row in enumerate(self._rows(ranges, reduce=False)):
                 parts = totals[n * self.columns : (n + 1) * self.columns]
-                self.values.store(self._horizontal(parts, self.lanes), self.total_dtype, row, ranges)
+                self._store_total(self._horizontal(parts, self.lanes), row, ranges, complete)
         else:
             for n, point in self._points(ranges):
-                self.values.store(totals[n], self.total_dtype, point, ranges)
+                self._store_total(totals[n], point, ranges, complete)
+
+    def _store_total(
+        self, total: Register, point: Mapping[str, int], ranges: Mapping[str, Range], complete: bool
+    ) -> None:
+        dtype = self.total_dtype
+        if not complete:
+            assert self.stage.combine is not None
+            so_far = Load(self.stage.write, self.write_dtype)
+            lanes = self.lanes if total.type.startswith("<") else 0
+            old = self.values.spread(self.values.value(so_far, point, ranges), lanes)
+            old = self.s.cast(old, self.write_dtype, dtype, lanes)
+            total = self.s.apply(_COMBINE[self.stage.combine], [old, total], dtype, dtype, lanes)
+        self.values.store(total, dtype, point, ranges)
 
     def _horizontal(self, parts: list[Register], lanes: int) -> Register:
         assert self.stage.combine is not None

@@ -21,7 +21,8 @@ from ...compiler.tile.tiler import Choice, tile
 from . import abi, codegen
 from .constants import Blob
 from .entry import Step, entry_text, support_text
-from .kernel import KernelCode, KernelEmitter, Packing
+from .holds import Packing
+from .kernel import KernelCode, KernelEmitter
 from .link import describe, link
 from .machine import Machine
 from .pool_ir import POOL_EXPORTS

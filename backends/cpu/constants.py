@@ -4,11 +4,11 @@ import numpy as np
 
 from ...compiler.target.backend import Constant
 from .abi import ALIGNMENT
-from .kernel import Packing
+from .holds import Packing
 
 
 def pack(array: np.ndarray, packing: Packing) -> np.ndarray:
-    """`array` as a flat copy in panels; see `kernel.Packing`."""
+    """`array` as a flat copy in panels; see `holds.Packing`."""
     outer = len(packing.outer)
     moved = np.transpose(array, (*packing.outer, *packing.order))
     lead = moved.shape[:outer]

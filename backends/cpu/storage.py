@@ -24,7 +24,6 @@ class Storage:
     padded: bool = False
     ahead: int = 0
     held_at: int = 0
-    parameter: Register | None = None
     registers: dict[tuple[int, ...], Register] | None = None
 
     @staticmethod

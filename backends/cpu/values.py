@@ -370,12 +370,14 @@ class Values:
         linear = storage.linear(access.index)
         stride = linear.coefficient(self.vector) if self.vector is not None else 0
         if lanes and stride != 1:
-            left = min(lanes, ranges[self.vector].size - point[self.vector])  # type: ignore[index]
+            vector = self.vector
+            assert vector is not None
+            left = min(lanes, ranges[vector].size - point[vector])
             for lane in range(left):
                 part = self.b.here(
                     value.type.split(" x ")[1][:-1], f"extractelement {value.type} {value.text}, i64 {lane}"
                 )
-                at = {**point, self.vector: point[self.vector] + lane}  # type: ignore[index, dict-item]
+                at = {**point, vector: point[vector] + lane}
                 inside = self._guards(access, at, ranges, 0) if guard is not None else None
                 self._store_at(part, storage, self.offset(linear, at, ranges), 0, None, inside)
             return
@@ -402,7 +404,7 @@ class Values:
             bytes = vector_type("i8", lanes)
             value = self.b.pure(bytes, f"zext {value.type} {{0}} to {bytes}", [value])
         align = max(1, storage.dtype.bytes)
-        if storage.padded and storage.parameter is None and guard is None:
+        if storage.padded and guard is None:
             mask = None
         if guard is not None and not lanes:
             self.b.branch(guard, lambda: self.b.line(f"store {value}, ptr {pointer.text}, align {align}"))

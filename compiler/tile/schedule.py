@@ -108,4 +108,5 @@ def segments(extent: int, step: int, unit: int = 1) -> tuple[Segment, ...]:
 
 def trips(extent: int, step: int, unit: int = 1) -> int:
     """Number of tiles that `segments` gives."""
-    return -(-(-(-extent // unit)) // max(1, step // unit))
+    units = -(-extent // unit)
+    return -(-units // max(1, step // unit))

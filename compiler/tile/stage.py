@@ -8,13 +8,12 @@ names; their meaning is in `compiler/ops/scalar.py`. The notation follows linalg
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Union
 
 from ..ir.dims import Dim as Extent
 from ..ir.location import NOWHERE, Location
 from ..ir.types import DType, boolean, i64
 
-Number = Union[int, float, bool, complex]
+Number = int | float | bool | complex
 
 PARALLEL, REDUCE, SCAN = "parallel", "reduce", "scan"
 COMBINES = ("sum", "prod", "max", "min", "and", "or")

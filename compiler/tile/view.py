@@ -111,6 +111,15 @@ class View:
             self._boxes[key] = infer(self.kernel, ranges)
         return self._boxes[key]
 
+    def least(self, loop: int) -> Boxes:
+        """Boxes inside a spine loop when its tiles, and those of other dims around it, are as small as can be."""
+        loops = self.schedule.loops[: loop + 1]
+        sizes = [
+            size if n != loop and (self.is_single(n) or entry.dim == loops[loop].dim) else 1
+            for n, (entry, size) in enumerate(zip(loops, self.sizes))
+        ]
+        return infer(self.kernel, loop_ranges(self.extents, loops, sizes))
+
     def range(self, boxes: Boxes, stage: str, affine: Affine) -> Range:
         """The values of a coordinate of a stage inside its box."""
         return affine_range(affine, boxes.stages[stage])
@@ -151,7 +160,7 @@ class View:
         for loop in range(depth, self.at(stage)):
             if self.is_single(loop):
                 continue
-            ranges = self.boxes(loop + 1, single=loop).stages[stage.name]
+            ranges = self.least(loop).stages[stage.name]
             moved = [ranges[d.name] for d in stage.dims if d.kind != REDUCE and _step(ranges[d.name], loop)]
             if len(moved) > 1 or any(not _at_least(range_.size, _step(range_, loop)) for range_ in moved):
                 return False

@@ -1,0 +1,122 @@
+"""Where held tiles lie: scratch tiles on the stack, and panels of constants that were packed at compile time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from ...compiler.diagnostics import UnsupportedError
+from ...compiler.tile.infer import Range, infer
+from ...compiler.tile.schedule import Hold, Loop, Schedule, segments
+from ...compiler.tile.stage import Affine, Buffer, Kernel, dim
+from .builder import Builder, Register
+from .storage import Storage
+
+_STACK_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a constant is laid out for a kernel: `outer` axes whole, then panels of the last axis of `order`.
+
+    Each panel holds the axes of `order`, its last axis padded to a multiple of `unit`; panels follow each other.
+    `panels` lists (start, size) along that axis.
+    """
+
+    buffer: str
+    outer: tuple[int, ...]
+    order: tuple[int, ...]
+    panels: tuple[tuple[int, int], ...]
+    unit: int
+
+
+def static_shape(buffer: Buffer) -> tuple[int, ...]:
+    """The buffer's shape as ints."""
+    return tuple(int(extent) for extent in buffer.shape)  # type: ignore[arg-type]
+
+
+def dense(buffer: Buffer, base: Register) -> Storage:
+    """A row-major array in the caller's memory."""
+    shape = static_shape(buffer)
+    strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    return Storage(base, tuple(strides), (Affine(),) * len(strides), Affine(), buffer.dtype)
+
+
+def scratch(
+    builder: Builder, buffer: Buffer, box: Sequence[Range], order: Sequence[int], lanes: int
+) -> Storage:
+    """Stack memory for a tile, axes in `order`, the last one padded to whole vectors."""
+    sizes = [box[axis].size for axis in order]
+    if sizes and sizes[-1] >= lanes:
+        sizes[-1] = -(-sizes[-1] // lanes) * lanes
+    strides = [0] * len(box)
+    step = 1
+    for axis, size in reversed(list(zip(order, sizes, strict=True))):
+        strides[axis] = step
+        step *= size
+    bytes = (step + lanes) * buffer.dtype.bytes
+    if bytes > _STACK_LIMIT:
+        raise UnsupportedError(
+            f"the tile of '{buffer.name}' takes {bytes} bytes of stack, at most {_STACK_LIMIT}"
+        )
+    lows = tuple(r.low for r in box)
+    return Storage(builder.alloca(bytes), tuple(strides), lows, Affine(), buffer.dtype, padded=True)
+
+
+def packed(
+    kernel: Kernel, schedule: Schedule, hold: Hold, box: Sequence[Range], base: Register, lanes: int
+) -> tuple[Storage, Packing]:
+    """A constant packed at compile time: the address of the panel that the current loops select, and the packing."""
+    assert hold.layout is not None
+    buffer = kernel.buffer(hold.buffer)
+    *rest, panel = hold.layout
+    outer = tuple(a for a in rest if box[a].low.terms)
+    inner = [a for a in rest if a not in outer]
+    if any(box[a].size != 1 for a in outer):
+        raise UnsupportedError(f"the packed constant '{buffer.name}' moves along two axes at once")
+    shape = static_shape(buffer)
+    rows = prod(box[a].size for a in inner)
+    width = _padded(box[panel].size, lanes)
+    strides, lows = [0] * len(shape), [Affine()] * len(shape)
+    strides[panel] = 1
+    for axis in (panel, *inner):
+        lows[axis] = box[axis].low
+    step = width
+    for axis in reversed(inner):
+        strides[axis], step = step, step * box[axis].size
+    step = rows * _padded(shape[panel], lanes)
+    for axis in reversed(outer):
+        strides[axis], step = step, step * shape[axis]
+    storage = Storage(
+        base,
+        tuple(strides),
+        tuple(lows),
+        box[panel].low * rows,
+        buffer.dtype,
+        padded=True,
+        ahead=rows * width * buffer.dtype.bytes if hold.slots > 1 else 0,
+        held_at=hold.at,
+    )
+    panels = _panels(kernel, schedule.loops[: hold.at], buffer, panel)
+    return storage, Packing(buffer.name, outer, (*inner, panel), panels, lanes)
+
+
+def _padded(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
+
+
+def _panels(kernel: Kernel, loops: Sequence[Loop], buffer: Buffer, axis: int) -> tuple[tuple[int, int], ...]:
+    """How the loops cut an axis of a constant, as (start, size)."""
+    panels = [(0, static_shape(buffer)[axis])]
+    for loop in loops:
+        moved = infer(kernel, {loop.dim: Range(dim("probe"), 1)}).buffer(kernel, buffer.name)[axis].low
+        if not moved.terms:
+            continue
+        if moved.terms != (("probe", 1),):
+            raise UnsupportedError(f"the packed constant '{buffer.name}' is not cut by whole panels")
+        panels = [
+            (start + cut.start + n * cut.size, cut.size)
+            for start, size in panels
+            for cut in segments(size, loop.step, loop.unit)
+            for n in range(cut.count)
+        ]
+    return tuple(panels)

@@ -1,0 +1,106 @@
+"""What access maps say about a stage: strides, which dim to vectorise, whether it is a contraction and of what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from ..diagnostics import UnsupportedError
+from .stage import CONSTANT, PARALLEL, REDUCE, Access, Affine, Apply, Kernel, Load, Lookup, Stage
+
+
+def strides(kernel: Kernel, access: Access, dim: str) -> int:
+    """Elements between neighbours along `dim` in the accessed buffer; a huge number through a lookup."""
+    shape = [int(extent) for extent in kernel.buffer(access.buffer).shape]  # type: ignore[arg-type]
+    total = 0
+    for axis, part in enumerate(access.index):
+        step = prod(shape[axis + 1 :])
+        if isinstance(part, Lookup):
+            total += 1 << 30 if dim in part.access.dims else 0
+        else:
+            total += part.coefficient(dim) * step
+    return total
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A sum of a product of two loads, and the dims that only one of them has: rows (m) and columns (n)."""
+
+    rows_operand: Access
+    columns_operand: Access
+    batch: tuple[str, ...]
+    m: tuple[str, ...]
+    n: tuple[str, ...]
+
+
+def contraction(stage: Stage, vector: str | None) -> Contraction | None:
+    """The stage as a contraction whose columns include `vector`, or None."""
+    body = stage.body
+    if stage.combine != "sum" or not isinstance(body, Apply) or body.op != "mul" or vector is None:
+        return None
+    if not all(isinstance(argument, Load) for argument in body.arguments):
+        return None
+    first, second = (argument.access for argument in body.arguments if isinstance(argument, Load))
+    if vector in first.dims:
+        first, second = second, first
+    if vector in first.dims or vector not in second.dims:
+        return None
+    a, b = set(first.dims), set(second.dims)
+    names = [d.name for d in stage.kind(PARALLEL)]
+    return Contraction(
+        first,
+        second,
+        tuple(n for n in names if n in a and n in b),
+        tuple(n for n in names if n in a and n not in b),
+        tuple(n for n in names if n not in a),
+    )
+
+
+def vector_dim(kernel: Kernel, stage: Stage, lanes: int, without: Sequence[str] = ()) -> str | None:
+    """The dim to vectorise: contiguous in what is written and read, wide enough; best a parallel one."""
+    best: tuple[float, str] | None = None
+    packable = {b.name for b in kernel.buffers if b.role == CONSTANT}
+    for position, dim in enumerate(stage.dims):
+        if dim.extent == 1 or not isinstance(dim.extent, int) or dim.name in without:
+            continue
+        written = strides(kernel, stage.write, dim.name)
+        if dim.kind == PARALLEL and written not in (1, 0):
+            penalty = 4.0
+        else:
+            penalty = 0.0
+        if dim.kind == REDUCE:
+            penalty += 1.0
+        for access in stage.reads:
+            step = strides(kernel, access, dim.name)
+            if step not in (0, 1) and access.buffer not in packable:
+                penalty += 2.0
+        penalty += 2.0 * max(0.0, 1 - dim.extent / lanes)
+        rank = (penalty - 0.01 * position, dim.name)
+        if best is None or rank < best:
+            best = rank
+    return None if best is None else best[1]
+
+
+def is_plain(access: Access) -> bool:
+    """Every coordinate is one dim (or 0), each dim once."""
+    singles = [part.single for part in access.index if isinstance(part, Affine) and part.terms]
+    affine = all(isinstance(part, Affine) and (part.terms or not part.const) for part in access.index)
+    return affine and access.fill is None and None not in singles and len(set(singles)) == len(singles)
+
+
+def axes_below(access: Access, spine: Sequence[str]) -> dict[str, int] | None:
+    """The axis that each dim below the spine moves along, alone and by single steps; None if some dim does not."""
+    where: dict[str, int] = {}
+    for axis, part in enumerate(access.index):
+        if not isinstance(part, Affine) or access.fill is not None:
+            return None
+        inner = [(name, c) for name, c in part.terms if name not in spine]
+        if len(inner) > 1 or any(c != 1 or name in where for name, c in inner):
+            return None
+        where.update({name: axis for name, _ in inner})
+    return where
+
+
+def static_extent(extent: object) -> int:
+    if not isinstance(extent, int):
+        raise UnsupportedError("a kernel with symbolic extents has no schedule", hint="bind the shapes")
+    return extent

@@ -1,0 +1,40 @@
+"""Choices that the tilers of all kernel shapes make in one way: which loops run on several cores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .cost import Estimate
+from .schedule import PARALLEL_LOOP, Loop, Schedule, trips
+
+CHUNKS = 8  # tiles that a parallel loop should offer, so that slow cores can be outrun
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A schedule with its cost breakdown (cycles on one core)."""
+
+    schedule: Schedule
+    estimate: Estimate
+
+
+def parallel_loops(order: Sequence[Loop], extents: dict[str, int]) -> list[Loop]:
+    """Leading loops over distinct parallel dims become parallel until they offer enough chunks."""
+    loops = [loop for loop in order if loop.step < extents[loop.dim] or _last_of_dim(order, loop)]
+    out, chunks = [], 1
+    seen: set[str] = set()
+    for n, loop in enumerate(loops):
+        if (
+            chunks < CHUNKS
+            and len(out) == n
+            and loop.dim not in seen
+            and (not out or out[-1].kind == PARALLEL_LOOP)
+        ):
+            loop = Loop(loop.dim, loop.step, PARALLEL_LOOP, loop.unit)
+            chunks *= trips(extents[loop.dim], loop.step, loop.unit)
+        seen.add(loop.dim)
+        out.append(loop)
+    return out
+
+
+def _last_of_dim(order: Sequence[Loop], loop: Loop) -> bool:
+    return [other for other in order if other.dim == loop.dim][-1] is loop

@@ -1,0 +1,238 @@
+"""Tiling a nest: all stages share their parallel dims, at most the first reduces, all run in one register block.
+
+Contractions with their epilogue, windows and elementwise chains are nests. Candidates are register tiles times loop
+orders: columns outermost (a panel of the second operand is streamed once), or strips of rows outermost.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import ceil, prod
+
+import numpy as np
+
+from ..target.description import Engine, Target
+from .access_maps import contraction, is_plain, static_extent, strides, vector_dim
+from .choice import CHUNKS, Choice, parallel_loops
+from .cost import Estimate, memory_cycles, nest_cycles
+from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule
+from .stage import CONSTANT, LOCAL, PARALLEL, REDUCE, Access, Affine, Kernel, Stage
+
+
+class Nest:
+    def __init__(self, kernel: Kernel, target: Target):
+        self.kernel = kernel
+        self.target = target
+        self.root = kernel.stages[0]
+        self.extents = {name: static_extent(d.extent) for name, d in kernel.dims.items()}
+        final = kernel.stages[-1]
+        lanes = target.engine("elementwise").lanes
+        self.vector = vector_dim(kernel, self.root if self.root.combine else final, lanes)
+        self.contraction = contraction(self.root, self.vector)
+        self.engine: Engine = target.engine("contract" if self.contraction else "elementwise")
+        order = [d for part in final.write.index for d in getattr(part, "dims", ())]
+        names = [d.name for d in self.root.kind(PARALLEL)]
+        self._computed: dict[object, float] = {}
+        self.parallel = [n for n in order if n in names] + [n for n in names if n not in order]
+
+    def choices(self, keep: int) -> list[Choice]:
+        """The best of all register tiles times loop orders; those of one order are costed together."""
+        vectors = [d for d in self.parallel if d == self.vector]
+        others = [d for d in self.parallel if d != self.vector]
+        rows = self._row_dims(others)
+        groups: dict[tuple[str, ...], list[tuple[list[Loop], dict[str, int], int]]] = {}
+        for width in self._widths():
+            for tile in self._row_tiles(rows, width):
+                for order in self._orders(others, rows, vectors, tile, width):
+                    loops = parallel_loops(order, self.extents)
+                    groups.setdefault(tuple(loop.dim for loop in loops), []).append((loops, tile, width))
+        ranked = []
+        for names, group in groups.items():
+            holds = self._schedule(*group[0]).holds
+            steps = np.array([[loop.step for loop in loops] for loops, _, _ in group]).T.reshape(
+                len(names), len(group)
+            )
+            memory = memory_cycles(self.kernel, self.target, names, steps, holds)
+            for n, candidate in enumerate(group):
+                parts = {name: float(cycles[n]) for name, cycles in memory.items()}
+                ranked.append((Estimate(self._compute(*candidate), parts), candidate))
+        ranked.sort(key=lambda item: item[0].cycles)
+        return [Choice(self._schedule(*candidate), estimate) for estimate, candidate in ranked[:keep]]
+
+    def _compute(self, loops: Sequence[Loop], tile: dict[str, int], width: int) -> float:
+        """Compute cycles; strips hardly change them, so one figure serves all orders of a tile."""
+        key = (tuple(sorted(tile.items())), width)
+        if key not in self._computed:
+            inner = {loop.dim: loop for loop in loops}
+            place = self._place(self.root, len(loops), tile, width)
+            self._computed[key] = nest_cycles(
+                self.kernel,
+                self.target,
+                self.engine,
+                place,
+                self.contraction is not None,
+                list(inner.values()),
+            )
+        chunks = 1
+        extents = dict(self.extents)
+        for loop in loops:
+            if loop.kind != PARALLEL_LOOP:
+                break
+            chunks *= -(-extents[loop.dim] // loop.step)
+        return self._computed[key] + chunks * self.engine.tile_overhead
+
+    def _row_dims(self, others: list[str]) -> list[str]:
+        """The dims whose neighbours share operand loads, innermost first; at most two."""
+        if self.contraction is not None:
+            return [d for d in reversed(others) if d in self.contraction.m][:2]
+        if self.root.combine is not None and others:
+            return [others[-1]]
+        return [d for d in others if self._transposes(d)][:1]
+
+    def _transposes(self, dim: str) -> bool:
+        """Whether some operand is contiguous along `dim` and not along the vector dim: squares are transposed."""
+        assert self.vector is not None
+        return any(
+            strides(self.kernel, access, dim) == 1 and strides(self.kernel, access, self.vector) > 1
+            for stage in self.kernel.stages
+            for access in stage.reads
+        )
+
+    def _widths(self) -> list[int]:
+        """Candidate numbers of vectors in a block."""
+        if self.vector is None:
+            return [1]
+        vectors = -(-self.extents[self.vector] // self.engine.lanes)
+        if self.vector not in self.parallel:
+            return [min(4, vectors)]
+        if self.contraction is None:
+            wide = (1, 2, 4) if self.root.combine is not None else (1, 4)
+            return sorted({min(w, vectors) for w in wide})
+        return sorted({min(w, vectors) for w in (1, 2, 3, 4, 8)})
+
+    def _row_tiles(self, rows: list[str], width: int) -> list[dict[str, int]]:
+        """Candidate row tiles that fit the registers beside `width` vectors a row."""
+        if not rows:
+            return [{}]
+        most = max(1, (self.engine.registers - 1 - width) // width)
+        inner, *outer = rows
+        extent = self.extents[inner]
+        if self.root.combine is None:
+            return [{inner: min(extent, self.engine.lanes)}]
+        sizes = {min(extent, size) for size in (1, 2, 4, 6, 7, 8, 9, 12, 13, 14, 16, 24, 28) if size <= most}
+        if extent <= most:
+            sizes.add(extent)
+        tiles = [{inner: size} for size in sorted(sizes)]
+        if outer and extent <= most:
+            for more in range(2, min(self.extents[outer[0]], most // extent) + 1):
+                tiles.append({inner: extent, outer[0]: more})
+        return tiles
+
+    def _orders(
+        self, others: list[str], rows: list[str], vectors: list[str], tile: dict[str, int], width: int
+    ) -> Iterator[list[Loop]]:
+        """Candidate spines: columns outermost, or strips of rows outermost with the columns inside."""
+        lanes = self.engine.lanes
+        block = width * lanes
+        columns = [Loop(d, block, unit=lanes) for d in vectors]
+        if not others:
+            yield [*self._split(self.vector, block, lanes), *columns] if vectors else []
+            return
+        if self.contraction is None:
+            yield [*self._strips(others[0], tile), *columns, *self._below(others, tile, others[0])]
+            return
+        batch = [Loop(d, 1) for d in others if d in self.contraction.batch]
+        rest = [Loop(d, tile.get(d, 1)) for d in others if d not in self.contraction.batch]
+        yield [*batch, *columns, *rest]
+        if rest:
+            first = rest[0].dim
+            for strip in self._strip_sizes(first, tile.get(first, 1)):
+                yield [*batch, Loop(first, strip), *columns, *rest]
+
+    def _strip_sizes(self, dim: str, tile: int) -> list[int]:
+        extent = self.extents[dim]
+        parts = {max(1, p) for p in (CHUNKS, 16, 32)}
+        sizes = {ceil(ceil(extent / p) / tile) * tile for p in parts}
+        return sorted(size for size in sizes if size < extent)
+
+    def _strips(self, dim: str, tile: dict[str, int]) -> list[Loop]:
+        """The outer dim cut in chunks of a few tiles."""
+        sizes = self._strip_sizes(dim, tile.get(dim, 1))
+        return [Loop(dim, sizes[-1])] if sizes else []
+
+    def _below(self, others: list[str], tile: dict[str, int], first: str) -> list[Loop]:
+        return [Loop(d, tile.get(d, 1)) for d in others]
+
+    def _split(self, dim: str | None, block: int, unit: int) -> list[Loop]:
+        """A single long dim cut in chunks for the cores."""
+        assert dim is not None
+        chunk = max(block * 16, -(-self.extents[dim] // (4 * CHUNKS) // block) * block)
+        return [Loop(dim, chunk, unit=unit)] if self.extents[dim] > chunk else []
+
+    def _schedule(self, loops: list[Loop], tile: dict[str, int], width: int) -> Schedule:
+        depth = len(loops)
+        local = [
+            s.write.buffer for s in self.kernel.stages if self.kernel.buffer(s.write.buffer).role == LOCAL
+        ]
+        holds = [Hold(name, self.engine.accumulators, depth) for name in local]
+        holds += self._packed(loops)
+        places = tuple(self._place(stage, depth, tile, width) for stage in self.kernel.stages)
+        return Schedule(tuple(loops), tuple(holds), places)
+
+    def _place(self, stage: Stage, depth: int, tile: dict[str, int], width: int) -> Place:
+        bind = (("n", (self.vector,)),) if self.vector is not None else ()
+        return Place(
+            stage.name, depth, self.engine.name, self._ribs(stage, prod(tile.values()) * width), bind
+        )
+
+    def _ribs(self, stage: Stage, block: int) -> tuple[Loop, ...]:
+        """Reduce loops: short windows unrolled, the vector dim by vectors, the last dim by a few turns."""
+        dims = stage.kind(REDUCE)
+        ribs = []
+        for position, dim in enumerate(dims):
+            extent = self.extents[dim.name]
+            if dim.name == self.vector:
+                lanes = self.engine.lanes
+                ribs.append(Loop(dim.name, min(4, -(-extent // lanes)) * lanes, unit=lanes))
+            elif self.contraction is None and extent <= 8 and position == len(dims) - 1:
+                ribs.append(Loop(dim.name, extent))
+            elif position == len(dims) - 1:
+                ribs.append(Loop(dim.name, min(extent, 2 if block > 24 else 4)))
+            else:
+                ribs.append(Loop(dim.name, 1))
+        return tuple(ribs)
+
+    def _packed(self, loops: Sequence[Loop]) -> list[Hold]:
+        """Constants whose vector dim is not contiguous, and the columns operand of a contraction, are packed."""
+        if self.vector is None:
+            return []
+        holds = []
+        for name, access in {a.buffer: a for a in self.root.reads}.items():
+            columns = self.contraction is not None and access == self.contraction.columns_operand
+            step = strides(self.kernel, access, self.vector)
+            if (
+                step == 0
+                or (step == 1 and not columns)
+                or len([a for a in self.root.reads if a.buffer == name]) > 1
+            ):
+                continue
+            whole = all(
+                loop.step == 1 or loop.dim == self.vector for loop in loops if loop.dim in access.dims
+            )
+            if self.kernel.buffer(name).role == CONSTANT and is_plain(access) and whole:
+                depth = 1 + max((n for n, loop in enumerate(loops) if loop.dim in access.dims), default=-1)
+                holds.append(Hold(name, "l2", depth, slots=2 if columns else 1, layout=self._layout(access)))
+        return holds
+
+    def _layout(self, access: Access) -> tuple[int, ...]:
+        """Axis order of a packed constant: outer parallel dims, reduce dims in loop order, the vector dim last."""
+        assert self.vector is not None
+        where = {
+            part.dims[0]: axis
+            for axis, part in enumerate(access.index)
+            if isinstance(part, Affine) and part.terms
+        }
+        constant = [
+            axis for axis, part in enumerate(access.index) if isinstance(part, Affine) and not part.terms
+        ]
+        order = [*self.parallel, *(d.name for d in self.root.kind(REDUCE))]
+        axes = [where[d] for d in order if d in where and d != self.vector]
+        return (*constant, *axes, where[self.vector])

@@ -1,0 +1,115 @@
+"""Tiling rows: several reductions over shared row dims (softmax, norms, attention).
+
+The rows are the spine; every stage has its own loops below; intermediate tiles live in a near memory.
+"""
+
+from collections.abc import Sequence
+
+from ..target.description import Target
+from .access_maps import axes_below, contraction, static_extent, strides, vector_dim
+from .choice import CHUNKS, Choice, parallel_loops
+from .cost import estimate_rows
+from .schedule import Hold, Loop, Place, Schedule
+from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, Affine, Kernel, Stage
+
+
+class Rows:
+    def __init__(self, kernel: Kernel, target: Target):
+        self.kernel = kernel
+        self.target = target
+        self.extents = {name: static_extent(d.extent) for name, d in kernel.dims.items()}
+        self.near = next(m for m in target.memories.values() if m.managed == "cache")
+        shared = [frozenset(d.name for d in s.kind(PARALLEL)) for s in kernel.stages]
+        common = frozenset.intersection(*shared)
+        final = kernel.stages[-1]
+        order = [d for part in final.write.index for d in getattr(part, "dims", ())]
+        shared_columns = set(common)  # dims of operands that are copied under them come first: copied once
+        for stage in kernel.stages:
+            found = contraction(stage, self._columns(stage))
+            shared_columns &= set(found.columns_operand.dims) if found is not None else shared_columns
+        self.spine = sorted(
+            (d for d in dict.fromkeys(order) if d in common), key=lambda d: d not in shared_columns
+        )
+        self.lanes = target.engine("elementwise").lanes
+
+    def choices(self, keep: int) -> list[Choice]:
+        """Rows a tile: as many as fit a near memory, 1 to 8."""
+        rows = self.spine[-1] if self.spine else None
+        sizes = [1] if rows is None else sorted({min(self.extents[rows], n) for n in (1, 2, 4, 8)})
+        schedules = [self._schedule(rows, size) for size in sizes]
+        choices = [Choice(s, estimate_rows(self.kernel, s, self.target)) for s in schedules]
+        return sorted(choices, key=lambda choice: choice.estimate.cycles)[:keep]
+
+    def _schedule(self, rows: str | None, size: int) -> Schedule:
+        order = [Loop(d, size if d == rows else 1) for d in self.spine]
+        if len(order) == 1 and rows is not None:
+            strip = -(-self.extents[rows] // (4 * CHUNKS) // size) * size
+            if strip > size:
+                order.insert(0, Loop(rows, strip))
+        loops = parallel_loops(order, self.extents)
+        depth = len(loops)
+        holds = [Hold(b.name, self.near.name, depth) for b in self.kernel.role(LOCAL)]
+        holds += self._transposed(loops)
+        places = [self._place(stage, depth, rows, size) for stage in self.kernel.stages]
+        return Schedule(tuple(loops), tuple(holds), tuple(places))
+
+    def _place(self, stage: Stage, depth: int, rows: str | None, size: int) -> Place:
+        vector = vector_dim(self.kernel, stage, self.lanes, self.spine)
+        found = contraction(stage, self._columns(stage))
+        if found is not None and self._columns(stage) not in self.spine:
+            vector = self._columns(stage)
+        else:
+            found = None
+        engine = self.target.engine("contract" if found else "elementwise")
+        names = {d.name: d.kind for d in stage.dims}
+        ribs = [Loop(n, 1) for n, kind in names.items() if kind == PARALLEL and n not in (vector, rows)]
+        tile = size if rows in names else 1
+        if found is None and rows in names:
+            tile = min(size, 4)
+            ribs.append(Loop(rows, tile))
+        if vector is not None:
+            most = max(1, (engine.registers - 1) // (tile + 1)) if found else (4 if tile == 1 else 2)
+            width = _balanced(-(-self.extents[vector] // self.lanes), min(most, 4))
+            ribs.append(Loop(vector, width * self.lanes, unit=self.lanes))
+        reduce = [d for d in stage.kind(REDUCE) if d.name != vector]
+        last = reduce[-1].name if reduce else None
+        ribs += [Loop(d.name, 2 if d.name == last else 1) for d in reduce]
+        ribs.sort(key=lambda loop: names[loop.dim] == REDUCE)
+        bind = (("n", (vector,)),) if vector is not None else ()
+        return Place(stage.name, depth, engine.name, tuple(ribs), bind)
+
+    def _columns(self, stage: Stage) -> str | None:
+        """The contiguous parallel dim of what a stage writes, if only one operand has it."""
+        last = next(
+            (part for part in reversed(stage.write.index) if isinstance(part, Affine) and part.terms), None
+        )
+        return None if last is None else last.single
+
+    def _transposed(self, loops: Sequence[Loop]) -> list[Hold]:
+        """Operands of contractions whose columns are not contiguous get a transposed copy under their batch dims."""
+        holds = []
+        for stage in self.kernel.stages:
+            columns = self._columns(stage)
+            found = contraction(stage, columns)
+            if found is None or columns is None:
+                continue
+            access = found.columns_operand
+            buffer = self.kernel.buffer(access.buffer)
+            where = axes_below(access, self.spine)
+            if (
+                buffer.role not in (INPUT, CONSTANT)
+                or strides(self.kernel, access, columns) == 1
+                or where is None
+            ):
+                continue
+            depth = 1 + max((n for n, loop in enumerate(loops) if loop.dim in access.dims), default=-1)
+            axes = [axis for name, axis in where.items() if name != columns]
+            fixed = [axis for axis in range(len(access.index)) if axis not in where.values()]
+            holds.append(Hold(buffer.name, self.near.name, depth, layout=(*fixed, *axes, where[columns])))
+        return holds
+
+
+def _balanced(vectors: int, most: int) -> int:
+    """A width of at most `most` that cuts `vectors` into nearly equal parts."""
+    parts = -(-vectors // most)
+    return -(-vectors // parts)
