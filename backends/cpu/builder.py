@@ -140,14 +140,23 @@ class Builder:
         ]
         parent.label = labels[2]
 
-    def function(self, name: str, parameters: Sequence[Register], attributes: str, linkage: str = "") -> str:
+    def function(
+        self,
+        name: str,
+        parameters: Sequence[Register],
+        attributes: str,
+        linkage: str = "",
+        result: Register | None = None,
+    ) -> str:
         """The finished function's text; the builder must be back at level 0."""
         assert self.level == 0, "a loop is still open"
         signature = ", ".join(
             f"{p.type} noundef {p.text}" if p.type != "ptr" else f"ptr noalias {p.text}" for p in parameters
         )
-        body = "\n  ".join(["entry:", *self.entry_lines, *self._stack[0].lines, "ret void"])
-        return f"define {linkage} void @{name}({signature}) {attributes} {{\n{body}\n}}\n"
+        end = "ret void" if result is None else f"ret {result}"
+        body = "\n  ".join(["entry:", *self.entry_lines, *self._stack[0].lines, end])
+        type = "void" if result is None else result.type
+        return f"define {linkage} {type} @{name}({signature}) {attributes} {{\n{body}\n}}\n"
 
 
 def integer(value: int, type: str = "i64") -> Register:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...compiler.ir.graph import Node
 from ...compiler.ir.types import TensorType, f16
 from ...compiler.ops.engine import get
-from ...compiler.tile.stage import SCAN, Apply, Expr, Kernel, Load, walk
+from ...compiler.tile.stage import SCAN, Apply, Expr, Kernel, walk
 from .machine import Machine
 from .scalars import has_code, has_registers
 

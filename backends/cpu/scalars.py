@@ -1,96 +1,21 @@
-"""Scalar operations as LLVM IR on vectors: arithmetic, comparisons, casts and this project's own polynomials.
+"""Scalar operations as LLVM IR on vectors: arithmetic, comparisons, casts, and calls of this project's own functions.
 
-LLVM would turn vector exp, tanh or erf into scalar library calls, so none is used. The coefficients were fitted for
-these forms (Lawson-weighted least squares on Chebyshev nodes); errors against correctly rounded results in f32:
-exp 1 ulp, log 2 ulp, erf 3 ulp, tanh 3 ulp. NaN propagates, infinities and denormals are exact where the operation is.
+LLVM would turn vector exp, tanh or erf into scalar library calls, so none is used: see `exponentials.py` and
+`circular.py`. NaN propagates, infinities and denormals are exact where the operation is.
 """
 
 import math
-import struct
+from collections.abc import Callable
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.ir.types import DType, bf16, boolean, f16, f32, i16, i32
+from ...compiler.ir.types import DType, bf16, boolean, f16, f32, f64, i16, i32
+from . import circular, exponentials, remainders
 from .builder import Builder, Register
+from .lanes import Lanes
+from .literals import element_type, has_registers, literal, suffix, vector_type
 
-_LLVM = {
-    "f64": "double", "f32": "float", "f16": "half", "bf16": "i16",
-    "i64": "i64", "u64": "i64", "i32": "i32", "u32": "i32", "i16": "i16", "u16": "i16", "i8": "i8", "u8": "i8",
-    "bool": "i1",
-}  # fmt: skip
+__all__ = ["Scalars", "element_type", "has_code", "has_registers", "literal", "vector_type"]
 
-
-def element_type(dtype: DType) -> str:
-    """The LLVM type that carries a value of `dtype` in registers; UnsupportedError for dtypes without machine code."""
-    if dtype.name not in _LLVM:
-        raise UnsupportedError(f"no machine code for {dtype} values")
-    return _LLVM[dtype.name]
-
-
-def vector_type(element: str, lanes: int) -> str:
-    """`<lanes x element>`, or the element itself for 0 lanes (a scalar)."""
-    return f"<{lanes} x {element}>" if lanes else element
-
-
-def literal(value: float | int | bool, dtype: DType) -> str:
-    """A literal of one element; floats are written as exact bit patterns."""
-    if dtype == boolean:
-        return "true" if value else "false"
-    if dtype.is_integer:
-        return str(int(value))
-    if dtype == bf16:
-        return str(round_to_bf16(float(value)))
-    if dtype == f16:
-        return "0xH" + struct.pack(">e", value).hex().upper()
-    if dtype == f32:
-        value = struct.unpack("<f", struct.pack("<f", _saturated(value)))[0]
-    return "0x" + struct.pack(">d", value).hex().upper()
-
-
-def _saturated(value: float) -> float:
-    largest = 3.4028234663852886e38
-    return value if not math.isfinite(value) or abs(value) <= largest else math.copysign(math.inf, value)
-
-
-def round_to_bf16(value: float) -> int:
-    """The bits of the bf16 nearest to `value`."""
-    (bits,) = struct.unpack("<I", struct.pack("<f", _saturated(value)))
-    if math.isnan(value):
-        return 0x7FC0
-    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-
-
-def has_registers(dtype: DType) -> bool:
-    """Whether values of a dtype have a machine type."""
-    return dtype.name in _LLVM
-
-
-def has_code(op: str, dtype: DType) -> bool:
-    """Whether a scalar operation has code for operands of `dtype` (for where: of the chosen values)."""
-    if op in ("cast", "where", "not", *_LOGIC):
-        return True
-    if dtype in (f16, bf16):
-        dtype = f32
-    if dtype.is_float:
-        return op in _FLOAT or hasattr(Scalars, f"_{op}_{dtype}")
-    return op in _INTEGER and dtype != boolean or op in ("eq", "ne", "bit_and", "bit_or", "bit_xor")
-
-
-_EXP32 = (0.5, 0.16666573286056519, 0.04166686162352562, 0.008363739587366581, 0.0013901529600843787)
-_ERF32 = (
-    (1.1283791065216064, 0.19058461487293243, 0.052767906337976456, 0.0037721095141023397, 0.0002848257136065513,
-     2.0459942788875196e-06),
-    (1.0, 0.5022339820861816, 0.11417877674102783, 0.014982319436967373, 0.001163736218586564, 3.804649895755574e-05),
-)  # fmt: skip
-_TANH32 = (
-    (1.0, 0.1308315545320511, 0.0031029987148940563, 1.1144217751279939e-05, -2.018375511170234e-08,
-     5.257651258805396e-11, -8.43566481858321e-14),
-    (1.0, 0.4641648232936859, 0.02449137158691883, 0.0002544746675994247),
-)  # fmt: skip
-_LOG32 = (
-    0.3333333134651184, -0.250008225440979, 0.20001226663589478, -0.16623356938362122, 0.14201761782169342,
-    -0.131601944565773, 0.12761549651622772, -0.07634429633617401,
-)  # fmt: skip
-_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4  # ln 2 split so that n * high is exact (Cody and Waite)
 
 _COMPARE = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
 _SIMPLE_FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
@@ -109,6 +34,36 @@ _INTEGER = {
     *_SIMPLE_INT, *_COMPARE, "max", "min", "neg", "bit_not", "abs", "sign", "div", "mod", "fmod", "shift_left",
     "shift_right", "floor", "ceil", "round", "trunc",
 }  # fmt: skip
+_IN_PLACE: dict[str, Callable[[Lanes], Lanes]] = {
+    "exp": exponentials.exp, "log": exponentials.log, "tanh": exponentials.tanh, "erf": exponentials.erf,
+}  # fmt: skip
+"""Functions that f32 has code of its own for."""
+
+_FUNCTIONS: dict[str, Callable[..., Lanes]] = {
+    "exp": lambda x, short: exponentials.exp(x),
+    "log": lambda x, short: exponentials.log(x),
+    "tanh": lambda x, short: exponentials.tanh(x),
+    "erf": lambda x, short: exponentials.erf(x),
+    "pow": exponentials.power,
+    "sinh": exponentials.sinh, "cosh": exponentials.cosh,
+    "asinh": exponentials.asinh, "acosh": exponentials.acosh, "atanh": exponentials.atanh,
+    "sin": circular.sin, "cos": circular.cos, "tan": circular.tan,
+    "asin": circular.asin, "acos": circular.acos, "atan": circular.atan,
+    "fmod": lambda x, y, short: remainders.fmod(x, y),
+    "mod": lambda x, y, short: remainders.mod(x, y),
+}  # fmt: skip
+"""Functions in f64; the last argument says whether the precision of f32 is enough."""
+
+
+def has_code(op: str, dtype: DType) -> bool:
+    """Whether a scalar operation has code for operands of `dtype` (for where: of the chosen values)."""
+    if op in ("cast", "where", "not", *_LOGIC):
+        return True
+    if dtype in (f16, bf16):
+        dtype = f32
+    if dtype.is_float:
+        return op in _FLOAT or op in _FUNCTIONS
+    return (op in _INTEGER and dtype != boolean) or op in ("eq", "ne", "bit_and", "bit_or", "bit_xor")
 
 
 class Scalars:
@@ -117,6 +72,7 @@ class Scalars:
     def __init__(self, builder: Builder, features: frozenset[str]):
         self.b = builder
         self.features = features
+        self._defined: set[str] = set()
         self.rounds = bool(features & {"sse4.1", "neon", "fp-armv8"})  # else rounding would call a library
 
     # --- building blocks -------------------------------------------------------------------------------------
@@ -145,15 +101,17 @@ class Scalars:
         body = text.format("{0}", "{1}", "{2}", t=operands[0].type)
         return self.b.pure(type or operands[0].type, body, operands)
 
-    def _call(self, name: str, *operands: Register) -> Register:
-        suffix = _suffix(operands[0].type)
-        callee = self.b.intrinsic(f"llvm.{name}.{suffix}", operands[0].type, [o.type for o in operands])
+    def call(self, name: str, *operands: Register) -> Register:
+        """An LLVM intrinsic on operands of one type."""
+        callee = self.b.intrinsic(
+            f"llvm.{name}.{suffix(operands[0].type)}", operands[0].type, [o.type for o in operands]
+        )
         arguments = ", ".join(f"{o.type} {{{n}}}" for n, o in enumerate(operands))
         return self.b.pure(operands[0].type, f"call {operands[0].type} {callee}({arguments})", operands)
 
     def fma(self, x: Register, y: Register, z: Register) -> Register:
         """x * y + z, fused where the machine can."""
-        return self._call("fmuladd", x, y, z)
+        return self.call("fmuladd", x, y, z)
 
     def select(self, condition: Register, yes: Register, no: Register) -> Register:
         return self.b.pure(
@@ -162,11 +120,46 @@ class Scalars:
             [condition, yes, no],
         )
 
-    def _polynomial(self, x: Register, coefficients: tuple[float, ...], dtype: DType, lanes: int) -> Register:
-        total = self.constant(coefficients[-1], dtype, lanes)
-        for coefficient in reversed(coefficients[:-1]):
-            total = self.fma(total, x, self.constant(coefficient, dtype, lanes))
-        return total
+    # --- functions of the module -----------------------------------------------------------------------------
+
+    @property
+    def fuses(self) -> bool:
+        """Whether one instruction multiplies and adds with one rounding."""
+        return bool(self.features & {"fma", "avx512f", "neon", "fp-armv8"})
+
+    def scales(self, x: Lanes) -> bool:
+        """Whether one instruction multiplies by a power of two."""
+        return x.dtype == f32 and x.count == 16 and "avx512f" in self.features
+
+    def scale(self, y: Lanes, n: Lanes) -> Lanes:
+        """y * 2^n in one instruction."""
+        type = y.register.type
+        callee = self.b.intrinsic(
+            "llvm.x86.avx512.mask.scalef.ps.512", type, [type, type, type, "i16", "i32 immarg"]
+        )
+        text = f"call {type} {callee}({type} {{0}}, {type} {{1}}, {type} {{0}}, i16 -1, i32 4)"
+        return Lanes(self, self.b.pure(type, text, [y.register, n.register]), f32, y.count)
+
+    def define(self, text: str) -> None:
+        """Functions or data that the module holds once, however many kernels use them."""
+        self.b.declarations.add(text)
+
+    def _function(self, op: str, operands: list[Register], dtype: DType, lanes: int) -> Register:
+        """A function of numbers: in place where networks are full of it, else a call of code that the module has once."""
+        if dtype == f32 and op in _IN_PLACE:
+            return _IN_PLACE[op](Lanes(self, operands[0], dtype, lanes)).register
+        type = operands[0].type
+        name = f"isthmus_{op}_{suffix(type)}"
+        if name not in self._defined:
+            self._defined.add(name)
+            builder = Builder(self.b.declarations)
+            inside = Scalars(builder, self.features)
+            parameters = [Register(f"%x{n}", type) for n in range(len(operands))]
+            numbers = [Lanes(inside, parameter, dtype, lanes).to(f64) for parameter in parameters]
+            result = _FUNCTIONS[op](*numbers, dtype == f32).to(dtype)
+            self.define(builder.function(name, parameters, "#0", "internal", result.register))
+        arguments = ", ".join(f"{type} {{{n}}}" for n in range(len(operands)))
+        return self.b.pure(type, f"call {type} @{name}({arguments})", operands)
 
     # --- operations ------------------------------------------------------------------------------------------
 
@@ -197,7 +190,7 @@ class Scalars:
         if op in ("floor", "ceil", "round", "trunc") and not self.rounds:
             return self._round_by_magic(op, operands[0], source, lanes)
         if op in _ROUNDING:
-            return self._call(_ROUNDING[op], operands[0])
+            return self.call(_ROUNDING[op], operands[0])
         if op in ("max", "min"):
             return self._extreme(op, operands[0], operands[1], lanes)
         if op == "neg":
@@ -205,35 +198,36 @@ class Scalars:
         if op == "isnan":
             return self._op("fcmp uno {t} {0}, {1}", operands[0], operands[0], type=vector_type("i1", lanes))
         if op == "isinf":
-            size = self._call("fabs", operands[0])
+            size = self.call("fabs", operands[0])
             inf = self.constant(math.inf, source, lanes)
             return self._op("fcmp oeq {t} {0}, {1}", size, inf, type=vector_type("i1", lanes))
         if op == "sign":
             zero = self.constant(0.0, source, lanes)
-            one = self._call("copysign", self.constant(1.0, source, lanes), operands[0])
+            one = self.call("copysign", self.constant(1.0, source, lanes), operands[0])
             nonzero = self._op("fcmp one {t} {0}, {1}", operands[0], zero, type=vector_type("i1", lanes))
             return self.select(nonzero, one, operands[0])
-        method = getattr(self, f"_{op}_{source}", None)
-        if method is None:
+        if op not in _FUNCTIONS:
             raise UnsupportedError(f"no machine code for '{op}' on {source}")
-        return method(*operands, lanes)
+        return self._function(op, operands, source, lanes)
 
     def _round_by_magic(self, op: str, x: Register, dtype: DType, lanes: int) -> Register:
         """Rounding without an instruction for it: adding 2^23 (2^52) leaves no fraction; larger values have none."""
         flag = vector_type("i1", lanes)
         magic = self.constant(2.0 ** (52 if dtype.bits == 64 else 23), dtype, lanes)
         zero, one = self.constant(0.0, dtype, lanes), self.constant(1.0, dtype, lanes)
-        size = self._call("fabs", x)
+        size = self.call("fabs", x)
         nearest = self._op("fsub {t} {0}, {1}", self._op("fadd {t} {0}, {1}", size, magic), magic)
         if op == "trunc":
             above = self._op("fcmp ogt {t} {0}, {1}", nearest, size, type=flag)
             nearest = self._op("fsub {t} {0}, {1}", nearest, self.select(above, one, zero))
-        signed = self._call("copysign", nearest, x)
+        signed = self.call("copysign", nearest, x)
         if op in ("floor", "ceil"):
-            passed = self._op(f"fcmp {'ogt' if op == 'floor' else 'olt'} {{t}} {{0}}, {{1}}", signed, x, type=flag)
+            passed = self._op(
+                f"fcmp {'ogt' if op == 'floor' else 'olt'} {{t}} {{0}}, {{1}}", signed, x, type=flag
+            )
             verb = "fsub" if op == "floor" else "fadd"
             signed = self._op(f"{verb} {{t}} {{0}}, {{1}}", signed, self.select(passed, one, zero))
-            signed = self._call("copysign", signed, x)
+            signed = self.call("copysign", signed, x)
         small = self._op("fcmp olt {t} {0}, {1}", size, magic, type=flag)
         return self.select(small, signed, x)
 
@@ -257,7 +251,7 @@ class Scalars:
             kind = op if op in ("eq", "ne") else f"{'s' if signed else 'u'}{op}"
             return self._op(f"icmp {kind} {{t}} {{0}}, {{1}}", *operands, type=vector_type("i1", lanes))
         if op in ("max", "min"):
-            return self._call(f"{'s' if signed else 'u'}{op}", *operands)
+            return self.call(f"{'s' if signed else 'u'}{op}", *operands)
         if op == "neg":
             return self._op("sub {t} zeroinitializer, {0}" if lanes else "sub {t} 0, {0}", operands[0])
         if op == "bit_not":
@@ -266,10 +260,10 @@ class Scalars:
             if not signed:
                 return operands[0]
             zero = self.constant(0, source, lanes)
-            return self._call("smax", operands[0], self._op("sub {t} {0}, {1}", zero, operands[0]))
+            return self.call("smax", operands[0], self._op("sub {t} {0}, {1}", zero, operands[0]))
         if op == "sign":
-            low = self._call("smax", operands[0], self.constant(-1, source, lanes)) if signed else operands[0]
-            return self._call("smin" if signed else "umin", low, self.constant(1, source, lanes))
+            low = self.call("smax", operands[0], self.constant(-1, source, lanes)) if signed else operands[0]
+            return self.call("smin" if signed else "umin", low, self.constant(1, source, lanes))
         if op in ("div", "mod", "fmod"):
             return self._divide(op, operands[0], operands[1], source, lanes)
         if op in ("shift_left", "shift_right"):
@@ -358,7 +352,7 @@ class Scalars:
         """Through i64 (saturating, NaN to 0), then wrapped: equal to numpy wherever numpy defines the result."""
         wide = vector_type("i64" if dtype.bits > 32 or dtype.kind == "uint" else "i32", lanes)
         sign = "fptoui" if dtype.name == "u64" else "fptosi"
-        callee = self.b.intrinsic(f"llvm.{sign}.sat.{_suffix(wide)}.{_suffix(x.type)}", wide, [x.type])
+        callee = self.b.intrinsic(f"llvm.{sign}.sat.{suffix(wide)}.{suffix(x.type)}", wide, [x.type])
         value = self.b.pure(wide, f"call {wide} {callee}({x.type} {{0}})", [x])
         target = vector_type(element_type(dtype), lanes)
         return value if wide == target else self._op(f"trunc {{t}} {{0}} to {target}", value, type=target)
@@ -376,106 +370,3 @@ class Scalars:
         kept = self.select(nan, self.constant(0x7FC00000, i32, lanes), rounded)
         high = self._op("lshr {t} {0}, {1}", kept, self.constant(16, i32, lanes))
         return self._op(f"trunc {{t}} {{0}} to {halves}", high, type=halves)
-
-    # --- transcendental functions, f32 -----------------------------------------------------------------------
-
-    def _clamp(self, x: Register, low: float, high: float, lanes: int) -> Register:
-        """Both bounds applied; NaN stays."""
-        flag = vector_type("i1", lanes)
-        bottom, top = self.constant(low, f32, lanes), self.constant(high, f32, lanes)
-        x = self.select(self._op("fcmp olt {t} {0}, {1}", x, bottom, type=flag), bottom, x)
-        return self.select(self._op("fcmp ogt {t} {0}, {1}", x, top, type=flag), top, x)
-
-    def _exp_f32(self, x: Register, lanes: int) -> Register:
-        x = self._clamp(x, -104.0, 89.0, lanes)
-        magic = self.constant(12582912.0, f32, lanes)  # 1.5 * 2^23: adding it rounds to an integer
-        shifted = self.fma(x, self.constant(math.log2(math.e), f32, lanes), magic)
-        n = self._op("fsub {t} {0}, {1}", shifted, magic)
-        r = self.fma(n, self.constant(-_LN2_HIGH, f32, lanes), x)
-        r = self.fma(n, self.constant(-_LN2_LOW, f32, lanes), r)
-        tail = self._polynomial(r, _EXP32, f32, lanes)
-        y = self.fma(self._op("fmul {t} {0}, {1}", r, r), tail, r)
-        y = self._op("fadd {t} {0}, {1}", y, self.constant(1.0, f32, lanes))
-        if lanes == 16 and "avx512f" in self.features:
-            callee = self.b.intrinsic(
-                "llvm.x86.avx512.mask.scalef.ps.512",
-                "<16 x float>",
-                ["<16 x float>", "<16 x float>", "<16 x float>", "i16", "i32 immarg"],
-            )
-            return self.b.pure(
-                y.type,
-                f"call {y.type} {callee}({y.type} {{0}}, {y.type} {{1}}, {y.type} {{0}}, i16 -1, i32 4)",
-                [y, n],
-            )
-        return self._scale_by_power(y, shifted, lanes)
-
-    def _scale_by_power(self, y: Register, shifted: Register, lanes: int) -> Register:
-        """y * 2^n in two factors, so that n from -150 to 128 needs no special case; n is in the low bits of `shifted`."""
-        words = vector_type("i32", lanes)
-        bits = self._op(f"bitcast {{t}} {{0}} to {words}", shifted, type=words)
-        n = self._op("sub {t} {0}, {1}", bits, self.constant(0x4B400000, i32, lanes))
-        half = self._op("ashr {t} {0}, {1}", n, self.constant(1, i32, lanes))
-        for part in (half, self._op("sub {t} {0}, {1}", n, half)):
-            biased = self._op("add {t} {0}, {1}", part, self.constant(127, i32, lanes))
-            power = self._op("shl {t} {0}, {1}", biased, self.constant(23, i32, lanes))
-            y = self._op(
-                "fmul {t} {0}, {1}", y, self._op(f"bitcast {{t}} {{0}} to {y.type}", power, type=y.type)
-            )
-        return y
-
-    def _odd_rational(self, x: Register, bound: float, form: tuple[tuple[float, ...], ...], lanes: int) -> Register:
-        """x * P(x^2) / Q(x^2) below `bound`, exactly 1 with the sign of x from there on; NaN stays."""
-        square = self._op("fmul {t} {0}, {1}", x, x)
-        above = self._op("fmul {t} {0}, {1}", x, self._polynomial(square, form[0], f32, lanes))
-        y = self._op("fdiv {t} {0}, {1}", above, self._polynomial(square, form[1], f32, lanes))
-        size = self._call("fabs", x)
-        inside = self._op("fcmp ult {t} {0}, {1}", size, self.constant(bound, f32, lanes), type=vector_type("i1", lanes))
-        return self.select(inside, y, self._call("copysign", self.constant(1.0, f32, lanes), x))
-
-    def _erf_f32(self, x: Register, lanes: int) -> Register:
-        return self._odd_rational(x, 3.925, _ERF32, lanes)
-
-    def _tanh_f32(self, x: Register, lanes: int) -> Register:
-        return self._odd_rational(x, 9.02, _TANH32, lanes)
-
-    def _log_f32(self, x: Register, lanes: int) -> Register:
-        """x = 2^e * m with m in [sqrt 1/2, sqrt 2); log1p of m - 1 by a polynomial. 0 gives -inf, negatives NaN."""
-        words, flag = vector_type("i32", lanes), vector_type("i1", lanes)
-        tiny = self._op("fcmp olt {t} {0}, {1}", x, self.constant(1.17549435e-38, f32, lanes), type=flag)
-        scaled = self.select(tiny, self._op("fmul {t} {0}, {1}", x, self.constant(2.0**24, f32, lanes)), x)
-        bits = self._op(f"bitcast {{t}} {{0}} to {words}", scaled, type=words)
-        moved = self._op("add {t} {0}, {1}", bits, self.constant(0x3F800000 - 0x3F3504F3, i32, lanes))
-        exponent = self._op("sub {t} {0}, {1}", self._op("lshr {t} {0}, {1}", moved, self.constant(23, i32, lanes)),
-                            self.constant(127, i32, lanes))  # fmt: skip
-        mantissa = self._op("add {t} {0}, {1}", self._op("and {t} {0}, {1}", moved, self.constant(0x7FFFFF, i32, lanes)),
-                            self.constant(0x3F3504F3, i32, lanes))  # fmt: skip
-        f = self._op("fsub {t} {0}, {1}", self._op(f"bitcast {{t}} {{0}} to {x.type}", mantissa, type=x.type),
-                     self.constant(1.0, f32, lanes))  # fmt: skip
-        e = self._op(f"sitofp {{t}} {{0}} to {x.type}", exponent, type=x.type)
-        e = self.select(tiny, self._op("fsub {t} {0}, {1}", e, self.constant(24.0, f32, lanes)), e)
-        square = self._op("fmul {t} {0}, {1}", f, f)
-        y = self._op(
-            "fmul {t} {0}, {1}",
-            self._op("fmul {t} {0}, {1}", f, square),
-            self._polynomial(f, _LOG32, f32, lanes),
-        )
-        y = self.fma(e, self.constant(_LN2_LOW, f32, lanes), y)
-        y = self.fma(square, self.constant(-0.5, f32, lanes), y)
-        y = self.fma(e, self.constant(_LN2_HIGH, f32, lanes), self._op("fadd {t} {0}, {1}", y, f))
-        finite = self._op("fcmp olt {t} {0}, {1}", x, self.constant(math.inf, f32, lanes), type=flag)
-        y = self.select(finite, y, x)
-        zero = self.constant(0.0, f32, lanes)
-        y = self.select(
-            self._op("fcmp oeq {t} {0}, {1}", x, zero, type=flag), self.constant(-math.inf, f32, lanes), y
-        )
-        return self.select(
-            self._op("fcmp olt {t} {0}, {1}", x, zero, type=flag), self.constant(math.nan, f32, lanes), y
-        )
-
-
-def _suffix(type: str) -> str:
-    """An LLVM type as it is spelt inside an intrinsic's name."""
-    if type.startswith("<"):
-        lanes, element = type[1:-1].split(" x ")
-        return f"v{lanes}{_suffix(element)}"
-    return {"float": "f32", "double": "f64", "half": "f16"}.get(type, type)
