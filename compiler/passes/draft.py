@@ -109,7 +109,10 @@ class Drafting:
             name: Affine() if each.extent == 1 and each.kind != SCAN else dim(self.fresh("d"))
             for name, each in kernel.dims.items()
         }
-        stages = tuple(self._stage(stage, values, buffers, scalars) for stage in kernel.stages)
+        stages = tuple(
+            replace(self._stage(stage, values, buffers, scalars), location=node.location)
+            for stage in kernel.stages
+        )
         return Draft(stages, locals_, (node,))
 
     def _stage(
@@ -143,7 +146,6 @@ class Drafting:
             access(stage.write),
             stage.combine if reduced else None,
             repair if reduced else None,
-            stage.location,
         )
 
     def split(self, draft: Draft, name: str, parts: Sequence[int]) -> tuple[Draft, list[str]] | None:

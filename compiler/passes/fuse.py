@@ -240,6 +240,7 @@ class Fusion:
                 dims=dims,
                 body=rewrite(reader.body, compose),
                 write=write,
+                location=writer.location.merge(reader.location),
             )
         )
         return stages

@@ -31,13 +31,14 @@ def halos(drafts: Iterable[Draft], shapes: Mapping[str, tuple[int, ...]]) -> dic
                 refused.update(inner.buffer for inner in access.accesses() if inner is not access)
                 if access.fill is None or access.buffer not in shapes:
                     continue
-                if access.fill != 0 or not all(isinstance(part, Affine) for part in access.index):
+                index = [part for part in access.index if isinstance(part, Affine)]
+                if access.fill != 0 or len(index) < len(access.index):
                     refused.add(access.buffer)
                     continue
                 reads[access.buffer] = reads.get(access.buffer, 0) + domain(stage)
                 shape = shapes[access.buffer]
                 wanted = found.setdefault(access.buffer, [(0, 0)] * len(shape))
-                for axis, (part, extent) in enumerate(zip(access.index, shape, strict=True)):
+                for axis, (part, extent) in enumerate(zip(index, shape, strict=True)):
                     low, high = reach(part, extents)
                     before, after = wanted[axis]
                     wanted[axis] = (max(before, -low), max(after, high - extent + 1))

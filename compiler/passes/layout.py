@@ -10,7 +10,8 @@ from math import prod
 
 from ..ir.graph import Node, Value
 from ..tile.stage import REDUCE, Access, Affine, Dim, Load, Lookup, Stage, dim, rewrite
-from .accesses import digits, factors, innermost, rename
+from .accesses import factors, innermost, rename
+from .alias import ordered_by, seen_as, steps
 from .draft import Draft, Drafting, view_source
 from .halo import halos
 from .plan import HostStep, Layout, Preferences
@@ -194,31 +195,19 @@ class _Choice:
         if not bases:
             return tuple(range(rank))
         _, stage, base = max(bases, key=lambda entry: entry[0])
-        steps = self.steps(base)
+        moved = self.steps(base)
         strides = {}
         for n, part in enumerate(stage.write.index):
-            known = [steps[d] for d in part.dims if d in steps] if isinstance(part, Affine) else []
+            known = [moved[d] for d in part.dims if d in moved] if isinstance(part, Affine) else []
             if known:
                 strides[n] = min(known)
-        order = sorted(strides, key=lambda n: (-strides[n], n))
-        for n in range(rank):
-            if n not in strides:
-                order.insert(order.index(n - 1) + 1 if n - 1 in order else 0, n)
-        return tuple(order)
+        return ordered_by(strides, rank)
 
     def steps(self, access: Access) -> dict[str, int]:
         """How many elements of memory each dim of an access steps over."""
         shape = self.shape(access.buffer)
         layout = self.layouts.get(access.buffer, Layout.plain(len(shape)))
-        found: dict[str, int] = {}
-        stride = 1
-        for axis in reversed(layout.order):
-            part = access.index[axis]
-            if isinstance(part, Affine):
-                for name, c in part.terms:
-                    found[name] = found.get(name, 0) + abs(c) * stride
-            stride *= shape[axis]
-        return found
+        return steps(access, shape, layout.order)
 
     # --- aliases ---------------------------------------------------------------------------------------------
 
@@ -232,7 +221,7 @@ class _Choice:
         movable = root not in self.inputs | self.hosted | self.outputs
         if target in self.outputs | self.seen and not movable:
             return False
-        order = self._seen_as(draft.stages[0], source, target)
+        order = seen_as(draft.stages[0], self.shape(source), self.layouts[source].order, self.shape(target))
         if order is None:
             return False
         if target in self.layouts and not _same(order, self.layouts[target].order, self.shape(target)):
@@ -243,41 +232,6 @@ class _Choice:
         else:
             self.roots[target] = root
         return True
-
-    def _seen_as(self, stage: Stage, source: str, target: str) -> tuple[int, ...] | None:
-        """The order of the target's axes under which it is the source's memory; None if there is none."""
-        body = stage.body
-        assert isinstance(body, Load)
-        extents = {each.name: each.extent for each in stage.dims}
-        shape = self.shape(target)
-        if body.access.fill is not None or any(p.const for p in body.access.index):  # type: ignore[union-attr]
-            return None
-        if prod(shape) != prod(self.shape(source)) or any(
-            c < 0 for p in body.access.index for _, c in p.terms
-        ):  # type: ignore[union-attr]
-            return None
-        steps = self.steps(body.access)
-        strides: dict[int, int] = {}
-        for axis, (part, extent) in enumerate(zip(stage.write.index, shape, strict=True)):
-            found = digits(part, extents, extent)  # type: ignore[arg-type]
-            if found is None:
-                return None
-            inner = 1
-            for name, size in reversed(found):
-                step = steps.get(name, 0)
-                if step % inner or strides.setdefault(axis, step // inner) != step // inner:
-                    return None
-                inner *= size
-        ordered = sorted(strides, key=lambda n: -strides[n])
-        expected = 1
-        for n in reversed(ordered):
-            if strides[n] != expected:
-                return None
-            expected *= shape[n]
-        for n in range(len(shape)):
-            if n not in strides:
-                ordered.insert(ordered.index(n - 1) + 1 if n - 1 in ordered else 0, n)
-        return tuple(ordered)
 
     def root(self, name: str) -> str:
         """The value whose memory a value lies in."""
@@ -321,10 +275,10 @@ class _Choice:
         stage, access = next(
             (stage, access) for stage in draft.stages for access in stage.reads if access.buffer == name
         )
-        innermost = self._innermost(draft, result)
+        last = self._innermost(draft, result)
         reduced = {each.name for each in stage.dims if each.kind == REDUCE}
         others = [a for a in stage.reads if a.buffer != name and a.buffer in self.values]
-        steps = self.steps(max(others, key=lambda a: prod(self.shape(a.buffer)))) if others else {}
+        read = self.steps(max(others, key=lambda a: prod(self.shape(a.buffer)))) if others else {}
         written = self.steps(write)
 
         def key(axis: int) -> tuple[int, int, int]:
@@ -332,10 +286,10 @@ class _Choice:
             if isinstance(part, Lookup) or not part.terms:
                 return (0, 0, axis)
             dims = set(part.dims)
-            if innermost is not None and innermost[0] in dims:
+            if last is not None and last[0] in dims:
                 return (3, 0, axis)
             if dims & reduced:
-                return (2, -min(steps.get(d, 0) for d in dims), axis)
+                return (2, -min(read.get(d, 0) for d in dims), axis)
             return (1, -min(written.get(d, 0) for d in dims), axis)
 
         return tuple(sorted(range(len(access.index)), key=key))

@@ -9,6 +9,7 @@ from ..ops.engine import get
 from ..ops.interpret import run_graph
 from ..tile.stage import CONSTANT, INPUT, REDUCE, Buffer, Kernel, Lookup
 from ..tile.untiled import run_untiled
+from .accesses import known
 from .plan import Array, HostStep, KernelStep, Plan
 
 
@@ -62,17 +63,21 @@ class Trial:
 
 def _written(kernel: Kernel, buffer: Buffer) -> np.ndarray:
     """Which elements of a buffer the kernel writes: the others keep what they held."""
-    mask = np.zeros(buffer.shape, bool)  # type: ignore[arg-type]
+    shape = tuple(map(known, buffer.shape))
+    mask = np.zeros(shape, bool)
     for stage in kernel.writers(buffer.name):
         kept = [each for each in stage.dims if each.kind != REDUCE]
-        grid = np.ix_(*(range(each.extent) for each in kept))  # type: ignore[arg-type]
-        steps = {each.name: axis for each, axis in zip(kept, grid, strict=True)}
+        ranges = [np.arange(known(each.extent)) for each in kept]
+        grid = dict(zip((each.name for each in kept), np.meshgrid(*ranges, indexing="ij"), strict=True))
         index = []
-        for part, extent in zip(stage.write.index, mask.shape, strict=True):
+        inside = np.ones([len(steps) for steps in ranges], bool)
+        for part, extent in zip(stage.write.index, shape, strict=True):
             if isinstance(part, Lookup):
                 return np.ones_like(mask)
-            place = sum((c * steps[name] for name, c in part.terms), np.int64(part.const))
-            index.append((place, (place >= 0) & (place < extent), extent))
-        inside = np.logical_and.reduce(np.broadcast_arrays(True, *(ok for _, ok, _ in index)))
-        mask[tuple(np.broadcast_to(place, inside.shape)[inside] for place, _, _ in index)] = True
+            place = np.full(inside.shape, part.const)
+            for name, step in part.terms:
+                place = place + step * grid[name]
+            inside &= (place >= 0) & (place < extent)
+            index.append(place)
+        mask[tuple(place[inside] for place in index)] = True
     return mask
