@@ -25,9 +25,8 @@ def bind_inputs(
         for name in given:
             if name not in names:
                 hint = f"its inputs are: {', '.join(names) or 'none'}"
-                binding.problems.append(
-                    Problem(model.location, f"{what}= names '{name}', which is no input", hint)
-                )
+                message = f"{what}= names '{name}', which is no input"
+                binding.problems.append(Problem(model.location, message, hint))
     arrays = {
         entry.name: np.asarray(constants[entry.name], None if entry.dtype is None else entry.dtype.numpy)
         for entry in model.graph.inputs
@@ -39,6 +38,7 @@ def bind_inputs(
         shape = binding.shape(entry, wish)
         if shape is not None:
             bound.append((entry, shape))
+    binding.solve()
     if binding.problems:
         raise ModelError("", problems=binding.problems)
     return [
@@ -49,14 +49,15 @@ def bind_inputs(
 
 @dataclass(slots=True)
 class _Binding:
-    """Values of symbols so far, and what does not fit."""
+    """Dimensions that are to be made equal, the values of symbols that do so, and what does not fit."""
 
     location: str
     values: dict[str, Dim] = field(default_factory=dict)
+    pending: list[tuple[str, int, Dim, Dim]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def shape(self, entry: SourceInput, wish: Sequence[int | str | None] | None) -> tuple[Dim, ...] | None:
-        """The declared shape after unifying it with the wish; None after noting a problem."""
+        """The declared shape, its dimensions to be unified with the wish; None after noting a problem."""
         where = f"{self.location}:{entry.name}"
         shape = entry.shape
         if entry.dtype is None:
@@ -76,14 +77,48 @@ class _Binding:
             problem = Problem(where, f"got a shape of rank {len(wish)}, the model declares {listed}")
         else:
             for axis, (dim, want) in enumerate(zip(shape, wish, strict=True)):
-                if want is None:
-                    continue
-                clash = _unify(dim, want if isinstance(want, int) else symbol(want), self.values)
-                if clash:
-                    self.problems.append(Problem(where, f"got {want} for dimension {axis}, {clash}"))
+                if want is not None:
+                    self.pending.append((where, axis, dim, want if isinstance(want, int) else symbol(want)))
             return shape
         self.problems.append(problem)
         return None
+
+    def solve(self) -> None:
+        """Bind symbols, plain ones first: they may leave sums of several symbols with one."""
+        waiting, progress = self.pending, True
+        while waiting and progress:
+            left = [entry for entry in waiting if not self.unify(entry[2], entry[3])]
+            waiting, progress = left, len(left) < len(waiting)
+        for where, axis, dim, want in waiting:
+            now = _settle(dim, self.values)
+            if isinstance(want, int) and want < 0:
+                reason = "which is negative"
+            elif now == dim:
+                reason = f"the model declares {dim}"
+            elif isinstance(now, int):
+                reason = f"but '{dim}' is {now} already"
+            else:
+                reason = f"but '{dim}' is '{now}'"
+            self.problems.append(Problem(where, f"got {want} for dimension {axis}, {reason}"))
+
+    def unify(self, dim: Dim, want: Dim) -> bool:
+        """Make a dimension equal to what is wanted by binding at most one symbol; whether that succeeded."""
+        now, want = _settle(dim, self.values), _settle(want, self.values)
+        if now == want:
+            return True
+        if isinstance(want, int) and want < 0:
+            return False
+        if isinstance(now, int):
+            now, want = want, now
+        names = symbols(now)
+        if not isinstance(now, Expr) or len(names) != 1:
+            return False
+        (name,) = names
+        solution = _solve(now, name, want)
+        if solution is None or name in symbols(solution):
+            return False
+        self.values[name] = solution
+        return True
 
     def type(self, entry: SourceInput, shape: tuple[Dim, ...]) -> Type:
         """The input's type with all that is known of its dimensions."""
@@ -101,28 +136,6 @@ def _settle(dim: Dim, values: Mapping[str, Dim]) -> Dim:
             break
         dim = changed
     return dim
-
-
-def _unify(dim: Dim, wish: Dim, values: dict[str, Dim]) -> str:
-    """Record what makes `dim` equal `wish`; a sentence that says why it can't be."""
-    if isinstance(wish, int) and wish < 0:
-        return "which is negative"
-    now = _settle(dim, values)
-    if now == wish:
-        return ""
-    if isinstance(now, int):
-        if isinstance(wish, int):
-            return f"the model declares {now}" if now == dim else f"but '{dim}' is {now} already"
-        values[str(wish)] = now
-        return ""
-    names = symbols(now)
-    if len(names) == 1:
-        (name,) = names
-        solution = _solve(now, name, wish)
-        if solution is not None:
-            values[name] = solution
-            return ""
-    return f"but '{now}' can't be that"
 
 
 def _solve(dim: Expr, name: str, wish: Dim) -> Dim | None:

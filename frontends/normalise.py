@@ -113,6 +113,7 @@ FAR = 2**31 - 1
 def slice_extent(extent: Dim, start: Dim, end: Dim, step: int) -> tuple[Dim, Dim] | None:
     """Start and size of a slice with numpy's clamping, or None where the sign of a symbolic bound decides.
 
+    A start before the first element is the first, also for negative steps (ONNX, Slice; numpy takes nothing there).
     A bound counted from the end of a symbolic extent is taken to lie inside it: at run time the size is checked.
     """
     if step == 0:

@@ -136,7 +136,9 @@ class Decoder:
         for sparse in proto.sparse_initializer:
             constants[_text(sparse.values.name)] = lambda sparse=sparse: self.tensors.dense(sparse)
         inputs = [
-            declared_input(_text(entry.name), entry.type) for entry in proto.input if entry.name not in constants
+            declared_input(_text(entry.name), entry.type)
+            for entry in proto.input
+            if entry.name not in constants
         ]
         known = outer | set(constants) | {entry.name for entry in inputs}
         known |= {name for node in proto.node for name in node.output if name}
@@ -165,7 +167,9 @@ class Decoder:
             attributes = {}
             for attribute in proto.attribute:
                 try:
-                    attributes[_text(attribute.name)] = self.attribute(attribute, versions, outer, bindings, prefix)
+                    attributes[_text(attribute.name)] = self.attribute(
+                        attribute, versions, outer, bindings, prefix
+                    )
                 except CompileError as error:
                     self.problem(name, f"attribute '{_text(attribute.name)}': {error.message}", error.hint)
             nodes.append(

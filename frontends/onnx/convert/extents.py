@@ -7,7 +7,6 @@ from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import i64
 from ...build import shape
 
-
 HIGHEST_RANK = 64
 """As in numpy, in which ops are defined."""
 
@@ -17,7 +16,9 @@ def rank_of(vector: Value, name: str) -> int:
     if vector.type.rank != 1 or not isinstance(vector.shape[0], int):
         raise UnsupportedError(f"its operand '{name}' is {vector.type}: the rank of the result is not known")
     if vector.shape[0] > HIGHEST_RANK:
-        raise ModelError(f"its operand '{name}' is {vector.type}: ranks above {HIGHEST_RANK} are not supported")
+        raise ModelError(
+            f"its operand '{name}' is {vector.type}: ranks above {HIGHEST_RANK} are not supported"
+        )
     return vector.shape[0]
 
 

@@ -10,7 +10,6 @@ from ...known import ints, known
 from ...normalise import axes_of
 from ..table import converter
 
-
 _COORDINATES = {"pytorch_half_pixel": "half_pixel_unless_one", "tf_crop_and_resize": "crop"}  # the IR's names
 
 
