@@ -223,6 +223,8 @@ class KernelEmitter:
         self._nodes(node.body, env)
         if before is not None:
             self.storage[node.hold.buffer] = before
+        else:
+            del self.storage[node.hold.buffer]
 
     def _hold(self, node: Scope, env: Ranges, before: Storage | None) -> None:
         """Give the held buffer its storage. A further hold of a tile in memory, or one without a layout, is no copy."""
