@@ -133,10 +133,10 @@ def erf(x: Lanes) -> Lanes:
 
 
 def _odd_rational(x: Lanes, bound: float, above: tuple[float, ...], below: tuple[float, ...]) -> Lanes:
-    """x * P(x^2) / Q(x^2) below `bound`, exactly 1 with the sign of x from there on; NaN stays."""
+    """x * P(x^2) / Q(x^2) below `bound`, exactly 1 with the sign of x from there on, never beyond; NaN stays."""
     square = x * x
     y = x * square.polynomial(above) / square.polynomial(below)
-    return choose(x.size() >= bound, x.constant(1.0).with_sign_of(x), y)
+    return _clamp(choose(x.size() >= bound, x, y), -1.0, 1.0)
 
 
 def _small_sinh(x: Lanes, short: bool) -> Lanes:

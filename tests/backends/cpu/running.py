@@ -1,0 +1,119 @@
+"""Kernels of any schedule, built into one code image and run as a package's are, one entry each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from isthmus.backends.cpu import abi, codegen
+from isthmus.backends.cpu.constants import Blob
+from isthmus.backends.cpu.device import CpuDevice
+from isthmus.backends.cpu.entry import Step, entry_text, support_text
+from isthmus.backends.cpu.kernel import KernelEmitter
+from isthmus.backends.cpu.link import describe, link
+from isthmus.backends.cpu.machine import select
+from isthmus.backends.cpu.pool_ir import POOL_EXPORTS
+from isthmus.backends.cpu.target import describe as describe_target
+from isthmus.compiler.target.backend import Constant
+from isthmus.compiler.tile.schedule import Schedule
+from isthmus.compiler.tile.stage import CONSTANT, INPUT, LOCAL, OUTPUT, Kernel
+from isthmus.compiler.tile.tiler import tile
+from isthmus.runtime.device import Call
+from isthmus.runtime.program import DeviceProgram
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A kernel, arrays for its inputs and constants, and a schedule (None: the tiler's)."""
+
+    kernel: Kernel
+    arrays: Arrays
+    schedule: Schedule | None = None
+
+
+def module_text(works: Sequence[Work], level: str | None = None) -> tuple[str, list[list[Step]], Blob]:
+    """IR of a module with an entry for each work, what the entries call, and the constants."""
+    machine = select(level, None)
+    target = describe_target(machine)
+    declarations: set[str] = set()
+    blob = Blob()
+    functions, entries, steps = [], [], []
+    for number, work in enumerate(works):
+        schedule = work.schedule or tile(work.kernel, target)[0].schedule
+        code = KernelEmitter(work.kernel, schedule, machine, f"kernel_{number}", declarations).emit()
+        packings = {packing.buffer: packing for packing in code.packings}
+        arguments, externals = [], 0
+        for name in code.parameters:
+            if work.kernel.buffer(name).role == CONSTANT:
+                constant = Constant(np.ascontiguousarray(work.arrays[name]), (number, name))
+                arguments.append((abi.CONSTANTS_BUFFER, blob.place(constant, packings.get(name))))
+            else:
+                arguments.append((abi.FIRST_EXTERNAL_BUFFER + externals, 0))
+                externals += 1
+        functions.append(code.text)
+        steps.append([Step(code.name, tuple(arguments), code.chunks, 0)])
+        entries.append(entry_text(f"segment_{number}", steps[-1]))
+    return codegen.module_text(machine, [support_text(machine.triple), *functions, *entries], declarations), steps, blob
+
+
+class Image:
+    """The works compiled for a feature level (None: this machine) and loaded."""
+
+    def __init__(self, works: Sequence[Work], level: str | None = None):
+        self.works = list(works)
+        machine = select(level, None)
+        text, steps, blob = module_text(works, level)
+        names = [f"segment_{n}" for n in range(len(steps))]
+        image = link(codegen.object_code(machine, text), [*names, *POOL_EXPORTS])
+        facts = describe(
+            image,
+            names,
+            triple=machine.triple,
+            cpu=machine.cpu,
+            features=sorted(machine.features),
+            arena=0,
+            counters=1,
+            steps=[["kernel"]] * len(names),
+        )
+        self._constants = blob.finish()
+        program = DeviceProgram("cpu", "code", "constants", facts.to_meta())
+        code = np.frombuffer(image.code, np.uint8)
+        self._context = CpuDevice().load(program, code, self._constants, "test").context()
+
+    def run(self, number: int, threads: int = 1) -> dict[str, np.ndarray]:
+        """Outputs of one work by buffer name; what no stage writes is zero."""
+        work = self.works[number]
+        buffers = [b for b in work.kernel.buffers if b.role not in (LOCAL, CONSTANT)]
+        arrays = {
+            b.name: np.ascontiguousarray(work.arrays[b.name])
+            if b.role == INPUT
+            else np.zeros(b.shape, b.dtype.numpy)  # type: ignore[arg-type]
+            for b in buffers
+        }
+        self._context.run(Call(number, list(arrays.values()), threads=threads))
+        return {b.name: arrays[b.name] for b in buffers if b.role == OUTPUT}
+
+
+def differences(got: Arrays, want: Arrays, turns: int = 1, ulps: float = 2.0) -> list[str]:
+    """What is not equal: integers exactly, floats within `ulps` * sqrt(turns) of the largest magnitude's last place."""
+    out = []
+    for name, value in got.items():
+        expected = want[name]
+        if expected.dtype.kind in "iub":
+            wrong = value != expected
+        else:
+            a, b = value.astype(np.float64), expected.astype(np.float64)
+            finite = np.abs(b[np.isfinite(b)])
+            place = _epsilon(expected.dtype) * max(finite.max(initial=0.0), 1e-30)
+            with np.errstate(invalid="ignore"):
+                wrong = ~((np.abs(a - b) <= ulps * turns**0.5 * place) | (a == b) | (np.isnan(a) & np.isnan(b)))
+        if wrong.any():
+            where = tuple(int(n) for n in np.argwhere(wrong)[0])
+            out.append(f"{name}{list(where)}: {value[where]} instead of {expected[where]}, {wrong.sum()} wrong")
+    return out
+
+
+def _epsilon(dtype: np.dtype) -> float:
+    return {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype.name]
