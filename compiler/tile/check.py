@@ -412,8 +412,7 @@ def parallel_tiles_are_apart(view: View) -> Found:
             name = stage.write.buffer
             if view.at(stage) <= loop or not view.is_shared(name, loop):
                 continue
-            copied = any(hold.at > loop for hold in view.holds(name))
-            if not view.moves_apart(stage, loop) or (copied and not view.tiles_apart(name, loop)):
+            if not view.moves_apart(stage, loop):
                 yield (
                     f"parallel tiles of '{entry.dim}' write the same elements of '{name}'",
                     "make the loop serial, or hold the buffer inside it",
@@ -427,9 +426,8 @@ def rings_slide(view: View) -> Found:
     for hold in view.schedule.holds:
         if hold.roll is None:
             continue
-        role = view.buffers[hold.buffer].role
-        if role == OUTPUT or (role == LOCAL and len(view.holds(hold.buffer)) > 1):
-            yield f"'{hold.buffer}' is an output, or held twice, and can't roll", "hold it without roll"
+        if view.writers(hold.buffer) and view.holds(hold.buffer)[-1] is not hold:
+            yield f"'{hold.buffer}' is held again inside its ring", "let the innermost hold roll"
         if any(stage in view.partial for stage in view.writers(hold.buffer)):
             yield f"'{hold.buffer}' is reduced by the spine and can't roll", "hold it without roll"
         try:

@@ -164,6 +164,7 @@ class _Run:
             self.tiles.append(tile)
             if merge is not None:
                 merge.begin()
+                self.forget_rings(node.depth)
             self.block(node.body)
             if merge is not None:
                 self.advance(None)
@@ -172,6 +173,12 @@ class _Run:
             self.counter += node.depth == len(loops) - 1
         if merge is not None:
             merge.finish()
+
+    def forget_rings(self, depth: int) -> None:
+        """What an iteration of a parallel loop kept in a ring of its own is not there for the next one."""
+        for hold, (cells, high) in self.rings.items():
+            if self.slides[hold].depth <= depth < hold.at:
+                self.rings[hold] = RingCells(cells.values.shape, cells.values.dtype, cells.axis), high
 
     def scope(self, node: Scope) -> None:
         hold, name = node.hold, node.hold.buffer

@@ -142,14 +142,6 @@ class View:
         ranges = self.boxes(loop + 1, single=loop).stages[stage.name]
         return any(self._apart(ranges[dim.name], loop) for dim in stage.dims if dim.kind != REDUCE)
 
-    def tiles_apart(self, buffer: str, loop: int) -> bool:
-        """Whether different tiles of a spine loop touch different elements of a buffer."""
-        if self.is_single(loop):
-            return True
-        return any(
-            self._apart(r, loop) for r in self.boxes(loop + 1, single=loop).buffer(self.kernel, buffer)
-        )
-
     @staticmethod
     def _apart(range_: Range, loop: int) -> bool:
         step = _step(range_, loop)
