@@ -59,7 +59,10 @@ def scratch(
             f"the tile of '{buffer.name}' takes {bytes} bytes of stack, at most {_STACK_LIMIT}"
         )
     lows = tuple(r.low for r in box)
-    return Storage(builder.alloca(bytes), tuple(strides), lows, Affine(), buffer.dtype, padded=True)
+    extents = tuple(r.size for r in box)
+    return Storage(
+        builder.alloca(bytes), tuple(strides), lows, Affine(), buffer.dtype, padded=True, sizes=extents
+    )
 
 
 def packed(

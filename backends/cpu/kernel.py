@@ -280,7 +280,8 @@ class KernelEmitter:
         stage = Stage("fill", dims, value(index), Access("filled", index))
         contiguous = [name for name, stride in zip(names, target.strides, strict=True) if stride == 1]
         vector = contiguous[-1] if contiguous else None
-        loops = tuple(Loop(n, self.lanes if n in (vector, names[-1]) else 1) for n in names)
+        square = (vector, names[-1])
+        loops = tuple(Loop(n, self.lanes, unit=self.lanes) if n in square else Loop(n, 1) for n in names)
         place = Place("fill", 0, "vec", loops, bind=(("n", (vector,)),) if vector else ())
         self.storage["filled"] = target
         self._stage(stage, place, buffer.dtype, dict(zip(names, box, strict=True)))

@@ -12,8 +12,8 @@ from .builder import Register
 class Storage:
     """Where a buffer's elements are: base + (start + sum of stride * (index - low)) elements, or in registers.
 
-    `padded`: reading up to a whole vector past the last element is harmless. `ahead`: bytes to the next panel, which is
-    prefetched while this one is used by the loops below depth `held_at`.
+    `padded`: reading or writing up to a whole vector past the last of `sizes` elements is harmless. `ahead`: bytes to
+    the next panel, which is prefetched while this one is used by the loops below depth `held_at`.
     """
 
     base: Register | None
@@ -22,6 +22,7 @@ class Storage:
     start: Affine
     dtype: DType
     padded: bool = False
+    sizes: tuple[int, ...] = ()
     ahead: int = 0
     held_at: int = 0
     registers: dict[tuple[int, ...], Register] | None = None

@@ -381,14 +381,21 @@ class Values:
                 inside = self._guards(access, at, ranges, 0) if guard is not None else None
                 self._store_at(part, storage, self.offset(linear, at, ranges), 0, None, inside)
             return
-        self._store_at(
-            value,
-            storage,
-            self.offset(linear, point, ranges),
-            lanes,
-            self.mask(point, ranges, lanes),
-            guard,
-        )
+        mask = self.mask(point, ranges, lanes)
+        if mask is not None and self._ends(storage, access, point, ranges):
+            mask = None
+        self._store_at(value, storage, self.offset(linear, point, ranges), lanes, mask, guard)
+
+    def _ends(self, storage: Storage, access: Access, point: Point, ranges: Mapping[str, Range]) -> bool:
+        """Whether a vector ends a padded tile: all lanes may be written, which leaves no undefined ones."""
+        if not storage.padded or not storage.sizes or self.vector is None:
+            return False
+        for part, low, size in zip(access.index, storage.lows, storage.sizes, strict=True):
+            if isinstance(part, Affine) and self.vector in part.dims:
+                begin = self.offset(part - low, point, ranges)
+                left = ranges[self.vector].size - point[self.vector]
+                return not begin.terms and begin.const + left >= size
+        return False
 
     def _store_at(
         self,
@@ -404,8 +411,6 @@ class Values:
             bytes = vector_type("i8", lanes)
             value = self.b.pure(bytes, f"zext {value.type} {{0}} to {bytes}", [value])
         align = max(1, storage.dtype.bytes)
-        if storage.padded and guard is None:
-            mask = None
         if guard is not None and not lanes:
             self.b.branch(guard, lambda: self.b.line(f"store {value}, ptr {pointer.text}, align {align}"))
             return

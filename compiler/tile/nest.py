@@ -136,30 +136,29 @@ class Nest:
         if not others:
             yield [*self._split(self.vector, block, lanes), *columns] if vectors else []
             return
-        if self.contraction is None:
-            yield [*self._strips(others[0], tile), *columns, *self._below(others, tile, others[0])]
-            return
-        batch = [Loop(d, 1) for d in others if d in self.contraction.batch]
-        rest = [Loop(d, tile.get(d, 1)) for d in others if d not in self.contraction.batch]
-        yield [*batch, *columns, *rest]
+        batch = self.contraction.batch if self.contraction is not None else ()
+        squares = (
+            self.root.combine is None
+        )  # whole squares are transposed, so tiles are cut at multiples of them
+        rest = [
+            Loop(d, tile.get(d, 1), unit=tile[d] if squares and d in tile else 1)
+            for d in others
+            if d not in batch
+        ]
+        outer = [Loop(d, 1) for d in others if d in batch]
+        if self.contraction is not None:
+            yield [*outer, *columns, *rest]
         if rest:
-            first = rest[0].dim
-            for strip in self._strip_sizes(first, tile.get(first, 1)):
-                yield [*batch, Loop(first, strip), *columns, *rest]
+            first = rest[0]
+            strips = self._strip_sizes(first.dim, first.step)
+            for strip in strips if self.contraction is not None else strips[-1:] or [0]:
+                yield [*outer, *([Loop(first.dim, strip, unit=first.unit)] if strip else []), *columns, *rest]
 
     def _strip_sizes(self, dim: str, tile: int) -> list[int]:
         extent = self.extents[dim]
         parts = {max(1, p) for p in (CHUNKS, 16, 32)}
         sizes = {ceil(ceil(extent / p) / tile) * tile for p in parts}
         return sorted(size for size in sizes if size < extent)
-
-    def _strips(self, dim: str, tile: dict[str, int]) -> list[Loop]:
-        """The outer dim cut in chunks of a few tiles."""
-        sizes = self._strip_sizes(dim, tile.get(dim, 1))
-        return [Loop(dim, sizes[-1])] if sizes else []
-
-    def _below(self, others: list[str], tile: dict[str, int], first: str) -> list[Loop]:
-        return [Loop(d, tile.get(d, 1)) for d in others]
 
     def _split(self, dim: str | None, block: int, unit: int) -> list[Loop]:
         """A single long dim cut in chunks for the cores."""
