@@ -93,6 +93,8 @@ class _Binding:
             now = _settle(dim, self.values)
             if isinstance(want, int) and want < 0:
                 reason = "which is negative"
+            elif len(symbols(now)) > 1:
+                reason = f"which leaves {' and '.join(sorted(symbols(now)))} open in '{now}'"
             elif now == dim:
                 reason = f"the model declares {dim}"
             elif isinstance(now, int):

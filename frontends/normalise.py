@@ -137,7 +137,9 @@ def _clamped(extent: Dim, position: Dim, step: int, is_end: bool) -> Dim | None:
         return extent + position
     if not never_negative(position):
         return None
-    return 0 if position == 0 else extreme("min", position, high)
+    if never_negative(high - position):
+        return position
+    return high if never_negative(position - high) else extreme("min", position, high)
 
 
 def _list(shape: Sequence[Dim]) -> str:

@@ -13,6 +13,11 @@ from .reader import Decoder, LocalFunction
 from .tensors import ONNX_DTYPE, TensorReader
 
 
+def is_standard(node: SourceNode) -> bool:
+    """Whether the standard has an op of that name, in any version."""
+    return defs.has(node.op, node.domain)
+
+
 def has_definition(node: SourceNode) -> bool:
     """Whether the standard has a body for the op in the node's opset."""
     if not isinstance(node.origin, NodeProto) or not defs.has(node.op, node.version, node.domain):

@@ -8,7 +8,7 @@ from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.graph import Value
 from ..driver import Converter
 from ..source import SourceGraph, SourceNode
-from .functions import defining_graph, has_definition
+from .functions import defining_graph, has_definition, is_standard
 from .opsets import NEWEST, OLDEST
 
 
@@ -48,9 +48,9 @@ class Table:
                     f"its domain '{node.domain}' is not known",
                     hint="export with standard ops, or add a model-local function that defines it",
                 )
+            reason = "this build has no converter for it" if is_standard(node) else "there is no such op"
             raise UnsupportedError(
-                "no such op" if node.domain else "it is no standard op, or has no converter yet",
-                hint="export with other ops, or add a model-local function that defines it",
+                reason, hint="export with other ops, or add a model-local function that defines it"
             )
         for form in forms:
             if form.since <= node.version:

@@ -392,7 +392,7 @@ def input_without_type(folder: Path) -> ModelProto:
     (
         "model.onnx:Frobnicate_1:",
         "Frobnicate (opset 18)",
-        "no standard op",
+        "there is no such op",
         "(2 nodes)",
         "export with other ops",
     ),

@@ -16,6 +16,7 @@ from . import (
     reductions,
     resize,
     sequences,
+    signals,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "reductions",
     "resize",
     "sequences",
+    "signals",
 ]
