@@ -1,6 +1,6 @@
 """Registers with Python's operators, so that the formulas of vector math read as such.
 
-Operations are exactly those written: nothing is contracted or reassociated but `fma`, which fuses where the machine can.
+Operations are those written, in that order; only `fma` may be rounded once or twice, as the machine can.
 """
 
 from collections.abc import Sequence

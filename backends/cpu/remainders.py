@@ -160,8 +160,8 @@ define internal {{ double, double, i64 }} @isthmus_angle(double %x) #0 {{
 def _angle_text() -> str:
     """A word of zeros comes first, for exponents at which no bit of 2/pi can be left out yet.
 
-    The angle is lead * pi' * 2^(-128 - 62 + 64 + 1 - zeros) with pi' = pi * 2^62 and lead the top 64 bits; the product's
-    upper 53 bits start at bit 75, and a fraction of a whole turn counts 2 pi.
+    With lead the top 64 bits of the fraction of a turn and pi' = pi * 2^62, the angle is
+    lead * pi' * 2^(-128 - 62 + 64 + 1 - zeros); the product's upper 53 bits start at bit 75.
     """
     words = (0, *TWO_OVER_PI)
     return _ANGLE.format(

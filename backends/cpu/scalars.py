@@ -11,7 +11,7 @@ from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.types import DType, bf16, boolean, f16, f32, f64, i16, i32
 from . import circular, exponentials, remainders
 from .builder import Builder, Register
-from .lanes import Lanes
+from .lanes import Lanes, choose
 from .literals import element_type, has_registers, literal, suffix, vector_type
 
 __all__ = ["Scalars", "element_type", "has_code", "has_registers", "literal", "vector_type"]
@@ -145,7 +145,7 @@ class Scalars:
         self.b.declarations.add(text)
 
     def _function(self, op: str, operands: list[Register], dtype: DType, lanes: int) -> Register:
-        """A function of numbers: in place where networks are full of it, else a call of code that the module has once."""
+        """A function of numbers: in place if networks are full of it, else a call of code that the module has once."""
         if dtype == f32 and op in _IN_PLACE:
             return _IN_PLACE[op](Lanes(self, operands[0], dtype, lanes)).register
         type = operands[0].type
@@ -169,10 +169,11 @@ class Scalars:
             return self.cast(operands[0], source, dtype, lanes)
         if op == "where":
             return self.select(operands[0], operands[1], operands[2])
-        if op in _LOGIC and source == boolean:
-            return self._op(f"{_LOGIC[op]} {{t}} {{0}}, {{1}}", *operands)
-        if op == "not":
-            return self._op("xor {t} {0}, {1}", operands[0], self.constant(True, boolean, lanes))
+        if op in _LOGIC or op == "not":
+            flags = [self.cast(operand, source, boolean, lanes) for operand in operands]
+            if op == "not":
+                flags.append(self.constant(True, boolean, lanes))
+            return self._op(f"{_LOGIC.get(op, 'xor')} {{t}} {{0}}, {{1}}", *flags)
         if source in (f16, bf16):
             wide = [self.cast(operand, source, f32, lanes) for operand in operands]
             result = self.apply(op, wide, f32, boolean if dtype == boolean else f32, lanes)
@@ -232,7 +233,7 @@ class Scalars:
         return self.select(small, signed, x)
 
     def _extreme(self, op: str, x: Register, y: Register, lanes: int) -> Register:
-        """NaN-propagating max or min: the machine's instruction plus a test of the first operand, unless it is literal."""
+        """NaN-propagating max or min: the machine's instruction, and a test of the first operand unless it is literal."""
         if not y.text.startswith("%"):
             x, y = y, x
         flag = vector_type("i1", lanes)
@@ -334,6 +335,8 @@ class Scalars:
             return self.cast(single, f32, dtype, lanes)
         if dtype == bf16:
             return self._to_bf16(self.cast(x, source, f32, lanes), lanes)
+        if source == f64 and dtype == f16:
+            return self.cast(self._to_odd_f32(x, lanes), f32, f16, lanes)
         if source.is_float and dtype.is_float:
             verb = "fpext" if dtype.bits > source.bits else "fptrunc"
         elif source.is_float:
@@ -356,6 +359,18 @@ class Scalars:
         value = self.b.pure(wide, f"call {wide} {callee}({x.type} {{0}})", [x])
         target = vector_type(element_type(dtype), lanes)
         return value if wide == target else self._op(f"trunc {{t}} {{0}} to {target}", value, type=target)
+
+    def _to_odd_f32(self, x: Register, lanes: int) -> Register:
+        """An f64 towards zero with the last bit set where digits are lost: rounding it further then errs once only.
+
+        Machines have no instruction from f64 to f16.
+        """
+        exact = Lanes(self, x, f64, lanes)
+        near = exact.to(f32)
+        back = near.to(f64)
+        bits = near.bits() - choose(back.size() > exact.size(), near.bits().constant(1), 0)
+        odd = choose(back.equals(exact) | exact.is_nan(), bits, bits | 1)
+        return odd.floats().register
 
     def _to_bf16(self, x: Register, lanes: int) -> Register:
         """Round to nearest even by integer arithmetic on the bits; NaN stays NaN."""

@@ -46,7 +46,13 @@ def _shift_left(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _shift_right(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.where(y < x.dtype.itemsize * 8, np.right_shift(x, y), np.where(x < 0, -1, 0)).astype(x.dtype)
+    beyond = np.where(x < 0, -1, 0).astype(x.dtype)
+    return np.where(y < x.dtype.itemsize * 8, np.right_shift(x, y), beyond)
+
+
+def _round(x: np.ndarray) -> np.ndarray:
+    """numpy would round integers in f64."""
+    return x if np.asarray(x).dtype.kind in "iub" else np.rint(x)
 
 
 SCALARS: dict[str, Scalar] = {
@@ -82,7 +88,7 @@ SCALARS: dict[str, Scalar] = {
         Scalar("atanh", np.arctanh, 1, cost=20),
         Scalar("floor", np.floor, 1),
         Scalar("ceil", np.ceil, 1),
-        Scalar("round", np.rint, 1),
+        Scalar("round", _round, 1),
         Scalar("trunc", np.trunc, 1),
         Scalar("isnan", np.isnan, 1, predicate=True),
         Scalar("isinf", np.isinf, 1, predicate=True),

@@ -55,7 +55,11 @@ def module_text(works: Sequence[Work], level: str | None = None) -> tuple[str, l
         functions.append(code.text)
         steps.append([Step(code.name, tuple(arguments), code.chunks, 0)])
         entries.append(entry_text(f"segment_{number}", steps[-1]))
-    return codegen.module_text(machine, [support_text(machine.triple), *functions, *entries], declarations), steps, blob
+    return (
+        codegen.module_text(machine, [support_text(machine.triple), *functions, *entries], declarations),
+        steps,
+        blob,
+    )
 
 
 class Image:
@@ -108,10 +112,14 @@ def differences(got: Arrays, want: Arrays, turns: int = 1, ulps: float = 2.0) ->
             finite = np.abs(b[np.isfinite(b)])
             place = _epsilon(expected.dtype) * max(finite.max(initial=0.0), 1e-30)
             with np.errstate(invalid="ignore"):
-                wrong = ~((np.abs(a - b) <= ulps * turns**0.5 * place) | (a == b) | (np.isnan(a) & np.isnan(b)))
+                wrong = ~(
+                    (np.abs(a - b) <= ulps * turns**0.5 * place) | (a == b) | (np.isnan(a) & np.isnan(b))
+                )
         if wrong.any():
             where = tuple(int(n) for n in np.argwhere(wrong)[0])
-            out.append(f"{name}{list(where)}: {value[where]} instead of {expected[where]}, {wrong.sum()} wrong")
+            out.append(
+                f"{name}{list(where)}: {value[where]} instead of {expected[where]}, {wrong.sum()} wrong"
+            )
     return out
 
 
