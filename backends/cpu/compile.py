@@ -108,11 +108,11 @@ def compile_segments(
         module.declarations,
     )
     object_code = codegen.object_code(machine, text)
-    names = [f"segment_{n}" for n in range(len(segments))]
-    image = link(object_code, [*names, *POOL_EXPORTS])
+    exports = [f"segment_{n}" for n in range(len(segments))]
+    image = link(object_code, [*exports, *POOL_EXPORTS])
     facts = describe(
         image,
-        names,
+        exports,
         triple=machine.triple,
         cpu=machine.cpu,
         features=sorted(machine.features),

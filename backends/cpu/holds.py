@@ -29,14 +29,9 @@ class Packing:
     unit: int
 
 
-def static_shape(buffer: Buffer) -> tuple[int, ...]:
-    """The buffer's shape as ints."""
-    return tuple(int(extent) for extent in buffer.shape)  # type: ignore[arg-type]
-
-
 def dense(buffer: Buffer, base: Register) -> Storage:
     """A row-major array in the caller's memory."""
-    shape = static_shape(buffer)
+    shape = buffer.static_shape
     strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
     return Storage(base, tuple(strides), (Affine(),) * len(strides), Affine(), buffer.dtype)
 
@@ -76,7 +71,7 @@ def packed(
     inner = [a for a in rest if a not in outer]
     if any(box[a].size != 1 for a in outer):
         raise UnsupportedError(f"the packed constant '{buffer.name}' moves along two axes at once")
-    shape = static_shape(buffer)
+    shape = buffer.static_shape
     rows = prod(box[a].size for a in inner)
     width = _padded(box[panel].size, lanes)
     strides, lows = [0] * len(shape), [Affine()] * len(shape)
@@ -109,7 +104,7 @@ def _padded(size: int, unit: int) -> int:
 
 def _panels(kernel: Kernel, loops: Sequence[Loop], buffer: Buffer, axis: int) -> tuple[tuple[int, int], ...]:
     """How the loops cut an axis of a constant, as (start, size)."""
-    panels = [(0, static_shape(buffer)[axis])]
+    panels = [(0, buffer.static_shape[axis])]
     for loop in loops:
         moved = infer(kernel, {loop.dim: Range(dim("probe"), 1)}).buffer(kernel, buffer.name)[axis].low
         if not moved.terms:

@@ -35,7 +35,7 @@ from ...compiler.tile.stage import (
 )
 from .block import Block, identity
 from .builder import Builder, Register
-from .holds import Packing, dense, packed, scratch, static_shape
+from .holds import Packing, dense, packed, scratch
 from .machine import Machine
 from .scalars import Scalars
 from .storage import Storage
@@ -76,6 +76,7 @@ class KernelEmitter:
         ] = []  # open loop variables with their depth in the spine (ribs: last)
         self.packings: dict[str, Packing] = {}
         self.buffers = {buffer.name: buffer for buffer in kernel.buffers}
+        self.dims = kernel.dims
         self.parameters = {
             b.name: Register(f"%b{n}", "ptr") for n, b in enumerate(kernel.buffers) if b.role != LOCAL
         }
@@ -83,7 +84,7 @@ class KernelEmitter:
         self.chunk = Register("%chunk", "i64")
         self.leading = [loop for n, loop in enumerate(schedule.loops) if self._is_leading(n)]
         self.counts = [
-            sum(cut.count for cut in segments(self._extent(loop.dim), loop.step, loop.unit))
+            sum(cut.count for cut in segments(self.dims[loop.dim].size, loop.step, loop.unit))
             for loop in self.leading
         ]
 
@@ -98,15 +99,7 @@ class KernelEmitter:
 
     def extent(self, buffer: str, axis: int) -> int:
         """Elements of a buffer along an axis."""
-        return static_shape(self.buffers[buffer])[axis]
-
-    def _extent(self, name: str) -> int:
-        extent = self.kernel.dims[name].extent
-        if not isinstance(extent, int):
-            raise UnsupportedError(
-                f"dim '{name}' of kernel {self.kernel.name} is symbolic", hint="bind the shapes"
-            )
-        return extent
+        return self.buffers[buffer].static_shape[axis]
 
     def _is_leading(self, depth: int) -> bool:
         """Whether the loop at a depth and all around it are parallel, each over a dim of its own."""
@@ -144,7 +137,7 @@ class KernelEmitter:
         if depth and self.counts[depth] > 1:
             digit = self.b.pure("i64", f"urem i64 {{0}}, {self.counts[depth]}", [digit])
         name = f"L{depth}"
-        cuts = segments(self._extent(loop.dim), loop.step, loop.unit)
+        cuts = segments(self.dims[loop.dim].size, loop.step, loop.unit)
 
         def run(cut: Segment, before: int) -> None:
             self.variables[name] = self.b.pure("i64", f"mul i64 {{0}}, {cut.size}", [digit])
@@ -174,7 +167,7 @@ class KernelEmitter:
         outer = (
             env
             if node.loop.dim in env
-            else {**env, node.loop.dim: Range(Affine(), self._extent(node.loop.dim))}
+            else {**env, node.loop.dim: Range(Affine(), self.dims[node.loop.dim].size)}
         )
         self._tiles(node.loop, node.depth, outer, body, [])
 
@@ -310,19 +303,18 @@ class KernelEmitter:
         """accumulator *= factor(old, new), elementwise over the tile that is accumulated."""
         stage = node.stage
         assert stage.repair is not None
-        (followed,) = self.kernel.writers(stage.repair.of)
-        dtype = self.buffers[stage.repair.of].dtype
-        index = followed.write.index
+        name, factor = stage.repair.of, stage.repair.factor
+        (followed,) = self.kernel.writers(name)
+        dtype = self.buffers[name].dtype
 
         def change(expr: Expr) -> Expr | None:
             if not isinstance(expr, Held):
                 return None
-            return Load(
-                Access(stage.repair.of if expr.which == "new" else f"old {stage.repair.of}", index), dtype
-            )
+            source = name if expr.which == "new" else f"old {name}"
+            return Load(Access(source, followed.write.index), dtype)
 
         target = self.buffers[stage.write.buffer]
-        body = Load(stage.write, target.dtype) * rewrite(stage.repair.factor, change)
+        body = Load(stage.write, target.dtype) * rewrite(factor, change)
         dims = tuple(d for d in stage.dims if d.kind != REDUCE)
         repair = Stage(f"repair {stage.name}", dims, body, stage.write)
         ranges = {d.name: infer(self.kernel, env).stages[stage.name][d.name] for d in dims}

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from ..diagnostics import UnsupportedError
 from .stage import CONSTANT, PARALLEL, REDUCE, Access, Affine, Apply, Kernel, Load, Lookup, Stage
 
 
 def strides(kernel: Kernel, access: Access, dim: str) -> int:
     """Elements between neighbours along `dim` in the accessed buffer; a huge number through a lookup."""
-    shape = [int(extent) for extent in kernel.buffer(access.buffer).shape]  # type: ignore[arg-type]
+    shape = kernel.buffer(access.buffer).static_shape
     total = 0
     for axis, part in enumerate(access.index):
         step = prod(shape[axis + 1 :])
@@ -98,9 +97,3 @@ def axes_below(access: Access, spine: Sequence[str]) -> dict[str, int] | None:
             return None
         where.update({name: axis for name, _ in inner})
     return where
-
-
-def static_extent(extent: object) -> int:
-    if not isinstance(extent, int):
-        raise UnsupportedError("a kernel with symbolic extents has no schedule", hint="bind the shapes")
-    return extent

@@ -20,7 +20,8 @@ class Choice:
 def parallel_loops(order: Sequence[Loop], extents: dict[str, int]) -> list[Loop]:
     """Leading loops over distinct parallel dims become parallel until they offer enough chunks."""
     loops = [loop for loop in order if loop.step < extents[loop.dim] or _last_of_dim(order, loop)]
-    out, chunks = [], 1
+    out: list[Loop] = []
+    chunks = 1
     seen: set[str] = set()
     for n, loop in enumerate(loops):
         if (

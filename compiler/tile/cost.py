@@ -60,7 +60,7 @@ def turn_cycles(
 ) -> float:
     """Cycles to evaluate the stage's body once for every element of a block of `sizes` (reduce dims: one turn)."""
     rows = prod(size for name, size in sizes.items() if name != vector)
-    columns = ceil(sizes[vector] / engine.lanes) if vector in sizes else 1
+    columns = ceil(sizes[vector] / engine.lanes) if vector is not None and vector in sizes else 1
     operations = 1.0 if contracts else scalar_cost(stage.body) + (1 if stage.combine else 0)
     loads = 0.0
     for load in stage.loads:
@@ -79,7 +79,7 @@ def nest_cycles(
 ) -> float:
     """Compute cycles of a kernel whose stages all run in one register block below `loops`."""
     cuts = {
-        name: tile_sizes(int(d.extent), [loop for loop in loops if loop.dim == name])  # type: ignore[arg-type]
+        name: tile_sizes(d.size, [loop for loop in loops if loop.dim == name])
         for name, d in kernel.dims.items()
         if d.kind == PARALLEL
     }
@@ -104,7 +104,7 @@ def nest_compute(
     """Cycles of all register blocks of a nest."""
     root = kernel.stages[0]
     names = [name for name in cuts if any(d.name == name for d in root.dims)]
-    turns = prod(int(d.extent) for d in root.kind(REDUCE))  # type: ignore[arg-type]
+    turns = prod(d.size for d in root.kind(REDUCE))
     reduced = vector is not None and vector not in cuts
     if reduced:
         turns = ceil(turns / engine.lanes)
@@ -116,7 +116,7 @@ def nest_compute(
         if root.combine is not None:
             cycles += engine.turn_overhead * turns / unroll + engine.tile_overhead
         blocks = prod(size for name, size in sizes.items() if name != vector)
-        columns = ceil(sizes[vector] / engine.lanes) if vector in sizes else 1
+        columns = ceil(sizes[vector] / engine.lanes) if vector is not None and vector in sizes else 1
         for stage in kernel.stages[1:]:
             cycles += turn_cycles(stage, engine, sizes, None if reduced else vector, False)
         cycles += blocks * columns  # the stores
@@ -138,7 +138,7 @@ def memory_cycles(
     env: dict[str, Range] = {}
     boxes, trips = [_box_sizes(kernel, buffers, env)], []
     for depth, name in enumerate(loops):
-        outer = env.get(name, Range(Affine(), int(kernel.dims[name].extent)))  # type: ignore[arg-type]
+        outer = env.get(name, Range(Affine(), kernel.dims[name].size))
         size = np.minimum(steps[depth], outer.size)
         trips.append(-(-outer.size // size))
         env[name] = Range(outer.low + dim(f"L{depth}"), size)
@@ -165,7 +165,7 @@ def memory_cycles(
                 fetches = np.where(
                     again, _product(trips, count), _fetches(buffer.name, depth, trips, bytes, count)
                 )
-                waste = 1.0
+                waste: Any = 1.0
                 if source.home and buffer.name not in packed:
                     waste += source.run_overhead / _run_bytes(buffer, boxes[depth][buffer.name], count)
                 traffic += np.where(chosen, size * fetches * waste, 0.0)
@@ -200,7 +200,7 @@ def _fetches(
 def _run_bytes(buffer: Buffer, box: Sequence[Any], count: int) -> np.ndarray:
     """Contiguous bytes of a box in a row-major buffer."""
     run, whole = np.full(count, float(buffer.dtype.bytes)), np.ones(count, bool)
-    for size, extent in zip(reversed(box), reversed(buffer.shape), strict=True):
+    for size, extent in zip(reversed(box), reversed(buffer.static_shape), strict=True):
         run = run * np.where(whole, size, 1)
         whole = whole & (np.asarray(size) == extent)
     return run
@@ -209,7 +209,7 @@ def _run_bytes(buffer: Buffer, box: Sequence[Any], count: int) -> np.ndarray:
 def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimate:
     """A kernel of several reductions: every stage has its own loops below the shared rows."""
     spine = {loop.dim: loop.step for loop in schedule.loops}
-    runs = prod(-(-int(kernel.dims[name].extent) // step) for name, step in spine.items())  # type: ignore[arg-type]
+    runs = prod(-(-kernel.dims[name].size // step) for name, step in spine.items())
     total = 0.0
     for stage in kernel.stages:
         place = schedule.place(stage.name)
@@ -218,7 +218,7 @@ def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimat
         sizes, blocks, turns = {}, 1, 1
         ribs = {loop.dim: loop.step for loop in place.loops}
         for d in stage.dims:
-            extent = min(spine.get(d.name, int(d.extent)), int(d.extent))  # type: ignore[arg-type]
+            extent = min(spine.get(d.name, d.size), d.size)
             step = min(ribs.get(d.name, extent), extent)
             if d.kind == REDUCE:
                 turns *= -(-extent // engine.lanes) if d.name == vector else extent

@@ -10,7 +10,7 @@ from math import ceil, prod
 import numpy as np
 
 from ..target.description import Engine, Target
-from .access_maps import contraction, is_plain, static_extent, strides, vector_dim
+from .access_maps import contraction, is_plain, strides, vector_dim
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import Estimate, memory_cycles, nest_cycles
 from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule
@@ -22,7 +22,7 @@ class Nest:
         self.kernel = kernel
         self.target = target
         self.root = kernel.stages[0]
-        self.extents = {name: static_extent(d.extent) for name, d in kernel.dims.items()}
+        self.extents = {name: d.size for name, d in kernel.dims.items()}
         final = kernel.stages[-1]
         lanes = target.engine("elementwise").lanes
         self.vector = vector_dim(kernel, self.root if self.root.combine else final, lanes)

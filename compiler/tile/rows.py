@@ -6,7 +6,7 @@ The rows are the spine; every stage has its own loops below; intermediate tiles 
 from collections.abc import Sequence
 
 from ..target.description import Target
-from .access_maps import axes_below, contraction, static_extent, strides, vector_dim
+from .access_maps import axes_below, contraction, strides, vector_dim
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import estimate_rows
 from .schedule import Hold, Loop, Place, Schedule
@@ -17,7 +17,7 @@ class Rows:
     def __init__(self, kernel: Kernel, target: Target):
         self.kernel = kernel
         self.target = target
-        self.extents = {name: static_extent(d.extent) for name, d in kernel.dims.items()}
+        self.extents = {name: d.size for name, d in kernel.dims.items()}
         self.near = next(m for m in target.memories.values() if m.managed == "cache")
         shared = [frozenset(d.name for d in s.kind(PARALLEL)) for s in kernel.stages]
         common = frozenset.intersection(*shared)

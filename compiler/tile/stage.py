@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from ..diagnostics import UnsupportedError
 from ..ir.dims import Dim as Extent
 from ..ir.location import NOWHERE, Location
 from ..ir.types import DType, boolean, i64
@@ -93,6 +94,15 @@ class Dim:
     extent: Extent
     kind: str = PARALLEL
 
+    @property
+    def size(self) -> int:
+        """The extent as an int; UnsupportedError when it is symbolic."""
+        if not isinstance(self.extent, int):
+            raise UnsupportedError(
+                f"dim '{self.name}' has the symbolic extent {self.extent}", hint="bind the shapes"
+            )
+        return self.extent
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -152,9 +162,9 @@ class Expr:
             return True
         return (
             type(self) is type(other)
-            and self._hash == other._hash  # type: ignore[attr-defined]
-            and self.dtype == other.dtype  # type: ignore[attr-defined]
-            and self._key == other._key  # type: ignore[attr-defined]
+            and self._hash == other._hash
+            and self.dtype == other.dtype
+            and self._key == other._key
         )
 
     @property
@@ -371,6 +381,13 @@ class Buffer:
     shape: tuple[Extent, ...]
     dtype: DType
     role: str
+
+    @property
+    def static_shape(self) -> tuple[int, ...]:
+        """The shape as ints; UnsupportedError when an extent is symbolic."""
+        if not all(isinstance(extent, int) for extent in self.shape):
+            raise UnsupportedError(f"buffer '{self.name}' has symbolic extents", hint="bind the shapes")
+        return self.shape  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
