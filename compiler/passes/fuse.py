@@ -167,6 +167,9 @@ class Fusion:
             return None
         producer, consumer = fitting
         (reader,) = (stage for stage in consumer.stages if loads_of(stage, value))
+        pieces = sum(stage.write.buffer == value for stage in producer.stages)
+        if pieces > 1 and any(len(part.dims) > 1 for part in reader.write.index if isinstance(part, Affine)):
+            return None  # pieces stay apart on one axis only where no other axis is joined to it
         locals_ = {**producer.locals, **consumer.locals}
         stages = [stage for stage in consumer.stages if stage is not reader]
         if stages and consumer.stages[-1] is not reader:

@@ -218,9 +218,11 @@ class _Choice:
             return False
         (target,) = draft.writes()
         root = self.root(source)
-        movable = root not in self.inputs | self.hosted | self.outputs
-        if target in self.outputs | self.seen and not movable:
+        family = {root, *(name for name in self.roots if self.root(name) == root)}
+        if target in self.outputs | self.seen and root in self.inputs | self.hosted | self.outputs:
             return False
+        if target in self.outputs and family & self.seen:
+            return False  # numpy sees arrays of the arena, each with a shape of its own
         order = seen_as(draft.stages[0], self.shape(source), self.layouts[source].order, self.shape(target))
         if order is None:
             return False

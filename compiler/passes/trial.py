@@ -1,6 +1,7 @@
 """Runs a plan on the meaning of its kernels, in an arena laid out as planned: what compiled code must equal."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ class Trial:
         regions = [lambda *arguments, region=region: run_graph(region, arguments) for region in node.regions]
         operands = [None if name is None else memory[name] for name in step.operands]
         results = get(node.op).evaluate(*operands, regions=regions, **node.attributes)
-        memory.update(zip(step.results, results, strict=True))
+        # a result may be a view of an operand, whose memory is used again
+        memory.update((name, copy(each)) for name, each in zip(step.results, results, strict=True))
 
     def _kernel(self, step: KernelStep, memory: Mapping[str, Any]) -> None:
         kernel = step.kernel
