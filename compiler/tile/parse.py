@@ -226,7 +226,7 @@ class _Builder(lark.Transformer):
     # extents
 
     def sum(self, children: list[Any]) -> dims.Dim:
-        return reduce(add, children)
+        return reduce(add, children[::2])
 
     def product(self, children: list[Any]) -> dims.Dim:
         return reduce(mul, children)

@@ -89,6 +89,8 @@ def segments(extent: int, step: int, unit: int = 1) -> tuple[Segment, ...]:
 
     49 by 14 is 13, 12, 12, 12; only the last tile may be no multiple of `unit`. At most three segments result.
     """
+    if not extent:
+        return ()
     units = -(-extent // unit)
     parts = -(-units // max(1, step // unit))
     small, larger = divmod(units, parts)

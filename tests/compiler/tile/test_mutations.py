@@ -1,4 +1,4 @@
-"""Every legality rule is needed: for each a schedule that only it refuses, and that goes wrong when run all the same."""
+"""Every legality rule is needed: each has a schedule that only it refuses, and that goes wrong when run."""
 
 from pathlib import Path
 
@@ -289,7 +289,8 @@ CHIP = Target(
         (
             None,
             "conv_residual",
-            "for oh step 1 for b step 1 hold acc in reg place conv on e kh/1 m=(ow) n=(co) place epi on e m=(ow) n=(co)",
+            "for oh step 1 for b step 1 hold acc in reg place conv on e kh/1 m=(ow) n=(co) "
+            "place epi on e m=(ow) n=(co)",
         ),
         (
             "registers_are_not_indexed",
