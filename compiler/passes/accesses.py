@@ -156,7 +156,10 @@ def is_elementwise(stage: Stage) -> bool:
 
 
 def factors(stage: Stage) -> tuple[Load, Load] | None:
-    """The two operands of a sum of products, casts left out; None if the stage is no contraction."""
+    """The two operands of a sum of products, casts left out; None if the stage is no contraction.
+
+    Where both have the same dims of the result (a sum of squares) nothing is used twice: that is a plain reduction.
+    """
     body = stage.body
     if stage.combine != "sum" or not isinstance(body, Apply) or body.op != "mul":
         return None
@@ -167,6 +170,9 @@ def factors(stage: Stage) -> tuple[Load, Load] | None:
         if not isinstance(argument, Load):
             return None
         sides.append(argument)
+    kept = {each.name for each in stage.dims if each.kind != REDUCE}
+    if kept.intersection(sides[0].access.dims) == kept.intersection(sides[1].access.dims):
+        return None
     return sides[0], sides[1]
 
 

@@ -1,7 +1,7 @@
 """Forming kernels: which nodes are computed together, in which layouts, from and to where in memory.
 
-Four rules, on access maps only: views go into their readers; an elementwise consumer goes into its producer; a cheap
-elementwise producer goes into its only reader; what remains a view becomes an alias where memory allows it.
+The rules see access maps only: views go into their readers; an elementwise consumer goes into its producer; a cheap
+elementwise producer goes into its only reader; what reads back the rows that were reduced stays with the reduction.
 """
 
 from collections import Counter
@@ -17,18 +17,24 @@ from .assemble import assemble
 from .draft import Draft, Drafting, view_source
 from .fuse import Fusion
 from .plan import DEFAULT, HostStep, Plan, Preferences
+from .rows import follow
 
 Entry = Draft | HostStep
 
 
-def form(graph: Graph, supports: Callable[[Node], bool], preferences: Preferences = DEFAULT) -> Plan:
+def form(
+    graph: Graph,
+    supports: Callable[[Node], bool],
+    preferences: Preferences = DEFAULT,
+    apart: Collection[Node] = (),
+) -> Plan:
     """The graph as steps over arrays in memory.
 
     `supports` says whether the target can compile a node's stages. Nodes without stages, with shapes that only the
-    data decide, or without elements run by their numpy meaning.
+    data decide, or without elements run by their numpy meaning. Nodes in `apart` are fused with no other.
     """
     names = {value: f"v{n}" for n, value in enumerate(v for node in graph.nodes for v in node.results)}
-    forming = Forming(graph, names, supports, preferences)
+    forming = Forming(graph, names, supports, preferences, apart)
     forming.inline_views()
     forming.fuse()
     return assemble(graph, names, list(forming.entries()), forming.drafting, preferences, forming.hits)
@@ -43,8 +49,10 @@ class Forming:
         names: dict[Value, str],
         supports: Callable[[Node], bool],
         preferences: Preferences,
+        apart: Collection[Node],
     ):
         self.preferences = preferences
+        self.apart = set(apart)
         self.hits: Counter[str] = Counter()
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.drafting = Drafting(names)
@@ -85,8 +93,11 @@ class Forming:
             self.producer[name] = place
 
     def draft(self, place: int) -> Draft | None:
+        """The draft at a place, if there is one that may be fused."""
         entry = self.slots[place]
-        return entry if isinstance(entry, Draft) else None
+        if not isinstance(entry, Draft) or not self.apart.isdisjoint(entry.nodes):
+            return None
+        return entry
 
     def inline_views(self) -> None:
         """Views go into all their readers, where each of them can take them."""
@@ -114,6 +125,7 @@ class Forming:
             while self.draft(place) is not None and (
                 self._take_producer(place, elementwise=True)
                 or self._join_producer(place)
+                or self._follow_rows(place)
                 or self._take_producer(place, elementwise=False)
             ):
                 pass
@@ -139,9 +151,7 @@ class Forming:
                 continue
             new = self.fusion.inline(producer, consumer, value)
             if new is not None:
-                self.put(source, None)
-                self.put(place, new)
-                self.hits["inline producer"] += 1
+                self._fuse(source, place, new, "inline producer")
                 return True
         return False
 
@@ -174,11 +184,31 @@ class Forming:
                 continue  # a result in several pieces (concat) has no one loop nest around it
             new = self.fusion.absorb(producer, consumer, value, self._whole(producer, consumer, value))
             if new is not None:
-                self.put(source, None)
-                self.put(place, new)
-                self.hits["absorb consumer"] += 1
+                self._fuse(source, place, new, "absorb consumer")
                 return True
         return False
+
+    def _follow_rows(self, place: int) -> bool:
+        """Stay with a producer that reduces the rows which this draft reads as well."""
+        consumer = self.draft(place)
+        assert consumer is not None
+        for value in consumer.reads():
+            source = self._single(value)
+            producer = None if source is None else self.draft(source)
+            if producer is None or source is None or _contracts(producer):
+                continue
+            new = follow(
+                producer, consumer, value, self.shapes[value], self.drafting, self.preferences.row_bytes
+            )
+            if new is not None:
+                self._fuse(source, place, new, "follow rows")
+                return True
+        return False
+
+    def _fuse(self, source: int, place: int, new: Draft, how: str) -> None:
+        self.put(source, None)
+        self.put(place, new)
+        self.hits[how] += 1
 
     def _whole(self, producer: Draft, consumer: Draft, value: str) -> Collection[str]:
         """The dims that a producer keeps as they are: a contraction the innermost one, which is vectorised."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from isthmus.compiler.ir import constant
+from isthmus.compiler.passes.form import form
 from isthmus.compiler.passes.plan import HostStep, KernelStep, Preferences
 
 from .plans import Build, check, kernel_of, names, shapes
@@ -290,3 +291,36 @@ def test_preferences_change_no_value(halo, channels_last):
     h = b("math.relu", b.conv(b.inputs[0], 8, 3, stride=2))
     y = b("math.add", b.conv(h, 8, 3, groups=2), h)
     check(b.graph(y), preferences=Preferences(channels_last=channels_last, halo=halo))
+
+
+def test_rows_that_are_read_back_stay_with_their_reduction():
+    b = Build("f32[3, 4, 8]")
+    h = b.linear(b.inputs[0], 8)
+    norm = b("math.sqrt", b("reduce.sum", b("math.mul", h, h), axes=(2,)))
+    plan = check(b.graph(b("math.div", h, norm)))
+    assert names(plan) == ["matmul+add", "mul+sum+sqrt+div"]
+    assert [dim.extent for dim in plan.steps[1].kernel.dims.values()] == [12, 8]
+
+
+def test_a_softmax_in_parts_is_two_kernels():
+    b = Build("f32[6, 8]")
+    x = b.linear(b.inputs[0], 8)
+    raised = b("math.exp", b("math.sub", x, b("reduce.max", x, axes=(1,))))
+    y = b("math.div", raised, b("reduce.sum", raised, axes=(1,)))
+    assert names(check(b.graph(y))) == ["matmul+add", "max+sub+exp", "sum+div"]
+
+
+def test_long_rows_are_read_twice():
+    b = Build("f32[2, 300]")
+    h = b("math.exp", b.inputs[0])
+    y = b("math.div", h, b("reduce.sum", h, axes=(1,)))
+    assert len(check(b.graph(y), preferences=Preferences(row_bytes=1200)).steps) == 2
+    assert len(check(b.graph(y), preferences=Preferences(row_bytes=1199)).steps) == 3
+
+
+def test_nodes_apart_are_fused_with_nothing():
+    b = Build("f32[4, 8]")
+    product = b("nn.matmul", b.inputs[0], b.weight(8, 8))
+    y = b("math.exp", b("math.relu", b("math.add", product, b.weight(8))))
+    plan = form(b.graph(y), lambda node: True, apart={y.node.operands[0].node})
+    assert names(plan) == ["matmul+add", "relu", "exp"]
