@@ -64,26 +64,26 @@ def dims(value: Value | None) -> tuple[Dim, ...] | None:
     return tuple(_plain(item) for item in array.reshape(-1))
 
 
+def whole(value: Value | None) -> tuple[int, ...] | None:
+    """The elements of an integer vector (or scalar), if all are known numbers."""
+    found = dims(value)
+    if found is None:
+        return None
+    numbers = tuple(dim for dim in found if isinstance(dim, int))
+    return numbers if len(numbers) == len(found) else None
+
+
 def ints(value: Value | None, name: str) -> tuple[int, ...]:
     """The elements of an operand that must be known integers. Raises UnsupportedError that names the operand."""
-    found = dims(value)
-    if found is None or not all(isinstance(item, int) for item in found):
-        reason = "only at run time" if found is None else f"as [{', '.join(map(str, found))}]"
+    found = whole(value)
+    if found is None:
+        symbolic = dims(value)
+        reason = "only at run time" if symbolic is None else f"as [{', '.join(map(str, symbolic))}]"
         raise UnsupportedError(
             f"its operand '{name}' must be known when the model is compiled, and is known {reason}",
             hint="make it a constant, or fix the dimensions it depends on with shapes=",
         )
-    return found  # type: ignore[return-value]
-
-
-def number(value: Value | None, name: str) -> Any:
-    """The Python scalar of an operand that must be known and hold one element."""
-    array = known(value)
-    if array is None or array.size != 1 or array.dtype == object:
-        raise UnsupportedError(
-            f"its operand '{name}' must be known when the model is compiled", hint="make it a constant"
-        )
-    return array.reshape(-1)[0].item()
+    return found
 
 
 def _plain(item: Any) -> Dim:
@@ -106,7 +106,7 @@ def _evaluate(value: Value) -> np.ndarray | None:
     node = value.node
     if node.op == "constant":
         return node.attributes["value"].array
-    if node.op == "shape.of":
+    if node.op == "shape.of" and node.operands[0] is not None:
         return _settled(np.array(node.operands[0].shape, object), value)
     if node.op == "input" or node.regions or not get(node.op).foldable:
         return None

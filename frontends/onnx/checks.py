@@ -66,9 +66,9 @@ def in_order(location: str, nodes: list[SourceNode]) -> tuple[list[SourceNode], 
         if before in path:
             ring = path[path.index(before) :][::-1]
             first = ring.index(min(ring))
-            names = [nodes[index].name for index in (*ring[first:], *ring[: first + 1])]
-            shown = " -> ".join(names if len(names) < 9 else (*names[:6], "...", names[-1]))
+            around = [nodes[index].name for index in (*ring[first:], *ring[: first + 1])]
+            shown = " -> ".join(around if len(around) < 9 else [*around[:6], "...", around[-1]])
             return nodes, [
-                Problem(f"{location}:{names[0]}", f"nodes form a cycle: {shown}", "a graph must have none")
+                Problem(f"{location}:{around[0]}", f"nodes form a cycle: {shown}", "a graph must have none")
             ]
         path.append(before)

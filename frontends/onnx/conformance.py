@@ -53,7 +53,7 @@ def cases(pattern: str = "") -> Iterator[Case]:
         warnings.simplefilter("ignore")
         found = collect_testcases(None)
     for test in found:
-        if pattern not in test.name or test.model is None:
+        if pattern not in test.name or test.model is None or test.data_sets is None:
             continue
         inputs = [entry.name for entry in test.model.graph.input]
         outputs = [entry.name for entry in test.model.graph.output]

@@ -1,6 +1,7 @@
 """Ops that the ONNX standard defines by other ops: their bodies, from the schemas of the `onnx` package."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from onnx import FunctionProto, NodeProto, TypeProto, defs
 
@@ -8,9 +9,15 @@ from ...compiler.diagnostics import ModelError, UnsupportedError
 from ...compiler.ir.graph import Value
 from ...compiler.ir.types import OptionalType, SequenceType, Type
 from ..source import SourceGraph, SourceNode
+from .calls import LocalFunction
 from .opsets import NEWEST
-from .reader import Decoder, LocalFunction
+from .reader import Decoder
 from .tensors import ONNX_DTYPE, TensorReader
+
+
+def _schema(node: SourceNode) -> Any:
+    """The op's schema in the node's opset; the stubs of `onnx` lack its functions."""
+    return defs.get_schema(node.op, node.version, node.domain)
 
 
 def is_standard(node: SourceNode) -> bool:
@@ -22,13 +29,13 @@ def has_definition(node: SourceNode) -> bool:
     """Whether the standard has a body for the op in the node's opset."""
     if not isinstance(node.origin, NodeProto) or not defs.has(node.op, node.version, node.domain):
         return False
-    schema = defs.get_schema(node.op, node.version, node.domain)
+    schema = _schema(node)
     return schema.has_function or schema.has_context_dependent_function
 
 
 def defining_graph(node: SourceNode, operands: Sequence[Value | None]) -> SourceGraph:
     """The body for a node with these operands, its nodes bearing the node's own name."""
-    schema = defs.get_schema(node.op, node.version, node.domain)
+    schema = _schema(node)
     if schema.has_context_dependent_function:
         types = [b"" if v is None else type_proto(v.type).SerializeToString() for v in operands]
         versions = schema.context_dependent_function_opset_versions

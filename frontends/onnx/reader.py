@@ -1,8 +1,8 @@
 """ONNX files and `ModelProto` objects to source graphs: decoding and the checks that need no meaning of the ops."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from onnx import (
     AttributeProto,
-    FunctionProto,
     GraphProto,
     ModelProto,
     NodeProto,
@@ -20,30 +19,14 @@ from onnx import (
 from ...compiler.diagnostics import CompileError, ModelError, Problem
 from ...compiler.ir.dims import Dim, fresh
 from ..source import Buffer, SourceGraph, SourceInput, SourceModel, SourceNode
+from .calls import MOST, Key, LocalFunction, expanded_size, recursion
 from .checks import check_names, in_order
 from .dimensions import named_dimension
 from .files import Folder, map_file
+from .names import domain_of, text_of
 from .opsets import NEWEST_IR
 from .tensors import DTYPE, TensorReader
 from .wire import cut
-
-MOST = 1_000_000
-"""Nodes that a model may have once its own functions are expanded: a tiny file can ask for any number."""
-
-Key = tuple[str, str, str]
-"""A local function's domain, name and overload."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalFunction:
-    """A function that the model defines: how its nodes are read once its attributes are bound."""
-
-    proto: FunctionProto
-    versions: Mapping[str, int]
-
-    @property
-    def key(self) -> Key:
-        return domain_of(self.proto.domain), self.proto.name, self.proto.overload
 
 
 @dataclass(slots=True)
@@ -54,7 +37,7 @@ class Decoder:
     tensors: TensorReader
     functions: dict[Key, LocalFunction] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    sizes: dict[Key, int] = field(default_factory=dict)
+    size: int = 0
 
     def model(self, proto: ModelProto) -> SourceGraph:
         if proto.ir_version > NEWEST_IR:
@@ -72,45 +55,14 @@ class Decoder:
                 self.function(entry, {}, entry.proto.name)
             except CompileError as error:
                 self.problems += error.problems
-        for ring in self.recursion():
+        for ring in recursion(self.functions):
             self.problem(ring[0], f"functions call each other in a circle: {' -> '.join(ring)}")
-        if not self.problems and self.size(proto.graph.node) > MOST:
+        self.size = 0 if self.problems else expanded_size(proto.graph.node, self.functions)
+        if self.size > MOST:
             self.problem("", f"its functions expand to more than {MOST} nodes", "simplify them")
         if self.problems:
             raise ModelError("", problems=self.problems)
         return self.graph(proto.graph, versions, frozenset())
-
-    def recursion(self) -> list[list[str]]:
-        """Circles of local functions, one for each that a walk along the calls comes back to."""
-        calls = {
-            key: sorted(_calls(entry.proto.node).keys() & self.functions.keys())
-            for key, entry in self.functions.items()
-        }
-        rings: list[list[str]] = []
-        done: set[Key] = set()
-        for start in calls:
-            path, pending = [start], [list(calls[start])]
-            while path:
-                if not pending[-1]:
-                    done.add(path.pop())
-                    pending.pop()
-                    continue
-                callee = pending[-1].pop()
-                if callee in path:
-                    rings.append([name for _, name, _ in (*path[path.index(callee) :], callee)])
-                elif callee not in done:
-                    path.append(callee)
-                    pending.append(list(calls[callee]))
-        return rings
-
-    def size(self, nodes: Iterable[NodeProto]) -> int:
-        """Nodes that conversion meets, counted without expanding anything; functions must not be recursive."""
-        total = 0
-        for key, count in _calls(nodes).items():
-            if key in self.functions and key not in self.sizes:
-                self.sizes[key] = self.size(self.functions[key].proto.node)
-            total += count * (1 + self.sizes.get(key, 0))
-        return total
 
     def versions(self, imports: Iterable[Any]) -> dict[str, int]:
         return {domain_of(entry.domain): entry.version for entry in imports}
@@ -129,26 +81,26 @@ class Decoder:
         """A graph or body. `outer` are the names that bodies may use from outside."""
         constants: dict[str, Callable[[], np.ndarray]] = {}
         for tensor in proto.initializer:
-            name = _text(tensor.name)
+            name = text_of(tensor.name)
             if name in constants:
                 self.problem(name, "the name is defined twice, by two initializers")
             constants[name] = self.tensors.lazy(tensor)
         for sparse in proto.sparse_initializer:
-            constants[_text(sparse.values.name)] = lambda sparse=sparse: self.tensors.dense(sparse)
+            constants[text_of(sparse.values.name)] = partial(self.tensors.dense, sparse)
         inputs = [
-            declared_input(_text(entry.name), entry.type)
+            declared_input(text_of(entry.name), entry.type)
             for entry in proto.input
             if entry.name not in constants
         ]
         known = outer | set(constants) | {entry.name for entry in inputs}
         known |= {name for node in proto.node for name in node.output if name}
         nodes = self.nodes(proto.node, versions, known, bindings, prefix)
-        outputs = tuple(_text(entry.name) for entry in proto.output)
+        outputs = tuple(text_of(entry.name) for entry in proto.output)
         given = [*(entry.name for entry in inputs), *constants]
         self.problems += check_names(self.location, given, nodes, outputs, outer)
         nodes, cycle = in_order(self.location, nodes)
         self.problems += cycle
-        return SourceGraph(_text(proto.name) or "graph", tuple(inputs), outputs, tuple(nodes), constants)
+        return SourceGraph(text_of(proto.name) or "graph", tuple(inputs), outputs, tuple(nodes), constants)
 
     def nodes(
         self,
@@ -160,24 +112,24 @@ class Decoder:
     ) -> list[SourceNode]:
         nodes = []
         for index, proto in enumerate(protos):
-            op = _text(proto.op_type)
-            name = prefix + (_text(proto.name) or f"{op}_{index}")
+            op = text_of(proto.op_type)
+            name = prefix + (text_of(proto.name) or f"{op}_{index}")
             domain = domain_of(proto.domain)
             proto = _bound(proto, bindings)
             attributes = {}
             for attribute in proto.attribute:
                 try:
-                    attributes[_text(attribute.name)] = self.attribute(
+                    attributes[text_of(attribute.name)] = self.attribute(
                         attribute, versions, outer, bindings, prefix
                     )
                 except CompileError as error:
-                    self.problem(name, f"attribute '{_text(attribute.name)}': {error.message}", error.hint)
+                    self.problem(name, f"attribute '{text_of(attribute.name)}': {error.message}", error.hint)
             nodes.append(
                 SourceNode(
                     op,
                     name,
-                    tuple(map(_text, proto.input)),
-                    tuple(map(_text, proto.output)),
+                    tuple(map(text_of, proto.input)),
+                    tuple(map(text_of, proto.output)),
                     attributes,
                     domain,
                     versions.get(domain, 0),
@@ -280,29 +232,6 @@ def _dim(proto: Any) -> Dim:
     return named_dimension(proto.dim_param) if kind == "dim_param" and proto.dim_param else fresh()
 
 
-def _calls(nodes: Iterable[NodeProto]) -> Counter[Key]:
-    """How often nodes, bodies included, use which op: domain, name and overload."""
-    found: Counter[Key] = Counter()
-    for node in nodes:
-        found[domain_of(node.domain), node.op_type, node.overload] += 1
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                found += _calls(attribute.g.node)
-            for graph in attribute.graphs:
-                found += _calls(graph.node)
-    return found
-
-
-def domain_of(name: str) -> str:
-    """The domain as this frontend spells it: "" for the standard one."""
-    return "" if name == "ai.onnx" else _text(name)
-
-
-def _text(name: str | bytes) -> str:
-    """A name; protobuf gives bytes for one that is not UTF-8."""
-    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
-
-
 def _guessed_kind(proto: AttributeProto) -> str:
     """The kind of an attribute that does not state one, as files before format version 2 may."""
     for name, kind in (("t", "TENSOR"), ("g", "GRAPH"), ("s", "STRING"), ("f", "FLOAT"), ("i", "INT")):
@@ -354,4 +283,4 @@ def _decode(
     graph = decoder.model(proto)
     if decoder.problems:
         raise ModelError("", problems=dict.fromkeys(decoder.problems))
-    return SourceModel(location, graph, decoder.size(proto.graph.node), content)
+    return SourceModel(location, graph, decoder.size, content)

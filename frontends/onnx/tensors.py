@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Callable
+from functools import partial
 from math import prod
 
 import ml_dtypes
@@ -74,7 +75,8 @@ class TensorReader:
         self.folder = folder
 
     def lazy(self, proto: TensorProto) -> Callable[[], np.ndarray]:
-        return lambda: self.array(proto)
+        """What gives the array when it is called."""
+        return partial(self.array, proto)
 
     def array(self, proto: TensorProto) -> np.ndarray:
         """A read-only array: a view of mapped bytes wherever the format allows. Raises ModelError."""
@@ -90,7 +92,7 @@ class TensorReader:
             return _strings(proto, shape, size)
         needed = (size * dtype.bits + 7) // 8
         if proto.data_location == TensorProto.EXTERNAL:
-            data = self._external(proto, needed, f"{dtype}[{', '.join(map(str, shape))}]")
+            data: bytes | memoryview = self._external(proto, needed, f"{dtype}[{', '.join(map(str, shape))}]")
         elif proto.HasField("raw_data") or not _typed_count(proto, dtype):
             data = proto.raw_data
             if len(data) != needed:

@@ -43,12 +43,12 @@ def loop(trip=None, condition=None, *initial, body, call):
         )
     captures = call.captures(body)
     own = (TensorType(i64, ()), TensorType(boolean, ()))
-    initial = _decided(call, body, own, initial)
-    region = _steady(call, body, own, initial, (), captures, 1)
+    carried = _decided(call, body, own, initial)
+    region = _steady(call, body, own, carried, (), captures, 1)
     return control.loop(
         None if trip is None else _scalar(trip),
         None if condition is None else _scalar(condition),
-        *initial,
+        *carried,
         *captures.values(),
         states=count,
         scans=len(body.outputs) - count - 1,

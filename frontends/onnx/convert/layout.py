@@ -1,17 +1,15 @@
-"""Ops that move elements or speak of shapes: reshape, transpose, slice, concat, pad, split and their kin."""
+"""Ops that put the same elements into other places: reshape, transpose, concat, expand, tile and their kin."""
 
 import numpy as np
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
-from ....compiler.ir.dims import Dim, ceildiv, product
+from ....compiler.ir.dims import product
 from ....compiler.ir.graph import Value, constant
-from ....compiler.ir.types import DTYPES
 from ....compiler.ops.rules import broadcast_shapes
-from ...build import math, reduce, shape
-from ...known import dims, ints, known, never_negative
-from ...normalise import axes_of, axis_of, reshape_target, slice_extent
+from ...build import math, shape
+from ...known import dims, ints, known
+from ...normalise import axes_of, axis_of, reshape_target
 from ..table import converter
-from ..tensors import dtype_of
 from . import runtime_axes
 from .extents import positions, rank_of
 
@@ -19,75 +17,6 @@ from .extents import positions, rank_of
 @converter("Identity")
 def identity(x):
     return x
-
-
-@converter("Constant", since=12)
-def constant_of(
-    *,
-    value=None,
-    sparse_value=None,
-    value_float=None,
-    value_floats=None,
-    value_int=None,
-    value_ints=None,
-    value_string=None,
-    value_strings=None,
-):
-    if value is not None:
-        return constant(value)
-    if sparse_value is not None:
-        return _sparse(*sparse_value)
-    for item, dtype in ((value_float, "f32"), (value_floats, "f32"), (value_int, "i64"), (value_ints, "i64")):
-        if item is not None:
-            return constant(np.array(item), DTYPES[dtype])
-    for item in (value_string, value_strings):
-        if item is not None:
-            return constant(np.array(item, object))
-    raise ModelError("Constant has no value", hint="give one of its attributes value, value_float, ...")
-
-
-@converter("Constant", since=11)
-def constant_of_11(*, value=None, sparse_value=None):
-    return constant_of(value=value, sparse_value=sparse_value)
-
-
-@converter("Constant")
-def constant_of_1(*, value):
-    return constant(value)
-
-
-def _sparse(values: np.ndarray, indices: np.ndarray, extents: tuple[int, ...]) -> Value:
-    zeros = shape.expand(constant(np.zeros((), values.dtype)), shape=extents)
-    return shape.scatter_nd(zeros, constant(indices), constant(values), reduction="none")
-
-
-@converter("ConstantOfShape", since=9)
-def constant_of_shape(extents, *, value=None):
-    filler = constant(np.zeros((), np.float32) if value is None else value.reshape(()))
-    target = dims(extents)
-    if target is not None:
-        return shape.expand(filler, shape=target)
-    return shape.expand_dynamic(filler, extents, rank=rank_of(extents, "input"))
-
-
-@converter("Shape", since=15)
-def shape_of(x, *, start=0, end=None):
-    rank = x.type.rank
-    start, end, _ = slice(start, end).indices(rank)
-    whole = shape.of(x)
-    if (start, end) == (0, rank):
-        return whole
-    return shape.slice(whole, starts=(start,), sizes=(max(end - start, 0),), steps=(1,))
-
-
-@converter("Shape")
-def shape_of_1(x):
-    return shape_of(x)
-
-
-@converter("Size")
-def size_of(x):
-    return reduce.prod(shape.of(x), axes=(0,), keepdims=False)
 
 
 @converter("Reshape", since=14)
@@ -178,157 +107,6 @@ def tile(x, repeats):
     if len(times) != x.type.rank:
         raise ModelError(f"'repeats' is {list(times)}, its input is {x.type}")
     return shape.tile(x, repeats=times)
-
-
-@converter("Slice", since=10)
-def slice_of(x, starts, ends, axes=None, steps=None):
-    rank = x.type.rank
-    begin, end = dims(starts), dims(ends)
-    given = tuple(range(len(begin or ()))) if axes is None else dims(axes)
-    stride = (1,) * len(begin or ()) if steps is None else dims(steps)
-    if begin is not None and end is not None and given is not None and stride is not None:
-        out = _sliced(x, begin, end, axes_of(given, rank), stride)
-        if out is not None:
-            return out
-    return shape.slice_dynamic(x, starts, ends, axes, steps)
-
-
-def _sliced(x: Value, begin, end, axes: tuple[int, ...], steps: tuple[int, ...]) -> Value | None:
-    if not len(begin) == len(end) == len(axes) == len(steps):
-        raise ModelError(
-            f"it has {len(begin)} starts, {len(end)} ends, {len(axes)} axes and {len(steps)} steps"
-        )
-    starts, sizes, strides = [0] * x.type.rank, list(x.shape), [1] * x.type.rank
-    for start, stop, axis, step in zip(begin, end, axes, steps, strict=True):
-        extent = slice_extent(x.shape[axis], start, stop, step)
-        if extent is None:
-            return None
-        starts[axis], sizes[axis] = extent
-        strides[axis] = step
-    if tuple(sizes) == x.shape and all(s == 1 for s in strides):
-        return x
-    return shape.slice(x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(strides))
-
-
-@converter("Slice")
-def slice_of_1(x, *, axes=None, ends, starts):
-    axes = axes_of(range(len(starts)) if axes is None else axes, x.type.rank)
-    return _sliced(x, starts, ends, axes, (1,) * len(starts))
-
-
-@converter("Split", since=18)
-def split(x, sizes=None, *, axis=0, num_outputs=None, call):
-    axis = axis_of(axis, x.type.rank)
-    if sizes is not None:
-        parts = dims(sizes)
-        if parts is None:
-            return _split_dynamic(x, sizes, axis, len(call.node.outputs))
-        return _parts(x, parts, axis)
-    if num_outputs not in (None, len(call.node.outputs)):
-        raise ModelError(f"'num_outputs' is {num_outputs}, it has {len(call.node.outputs)} outputs")
-    return _parts(x, _equal_parts(x.shape[axis], len(call.node.outputs)), axis)
-
-
-def _equal_parts(extent: Dim, count: int) -> tuple[Dim, ...]:
-    """Parts of one size; where that leaves a rest, the last one is smaller."""
-    size = (extent + count - 1) // count
-    return (*[size] * (count - 1), extent - size * (count - 1))
-
-
-def _parts(x: Value, sizes: tuple[Dim, ...], axis: int) -> tuple[Value, ...]:
-    if isinstance(sum(sizes), int) and isinstance(x.shape[axis], int) and sum(sizes) != x.shape[axis]:
-        raise ModelError(f"the parts {list(sizes)} do not add up to axis {axis} of {x.type}")
-    out, start = [], 0
-    for size in sizes:
-        starts = tuple(start if n == axis else 0 for n in range(x.type.rank))
-        extents = tuple(size if n == axis else dim for n, dim in enumerate(x.shape))
-        out.append(shape.slice(x, starts=starts, sizes=extents, steps=(1,) * x.type.rank))
-        start = start + size
-    return tuple(out)
-
-
-def _split_dynamic(x: Value, sizes: Value, axis: int, count: int) -> tuple[Value, ...]:
-    ends = reduce.cumsum(sizes, axis=0)
-    starts = math.sub(ends, sizes)
-    axes = constant(np.array([axis], np.int64))
-
-    def part(vector: Value, n: int) -> Value:
-        return shape.slice(vector, starts=(n,), sizes=(1,), steps=(1,))
-
-    return tuple(shape.slice_dynamic(x, part(starts, n), part(ends, n), axes) for n in range(count))
-
-
-@converter("Split", since=13)
-def split_13(x, sizes=None, *, axis=0, call):
-    return split(x, sizes, axis=axis, call=call)
-
-
-@converter("Split")
-def split_2(x, *, axis=0, split=None, call):
-    axis = axis_of(axis, x.type.rank)
-    return _parts(x, split or _equal_parts(x.shape[axis], len(call.node.outputs)), axis)
-
-
-@converter("Pad", since=18)
-def pad(x, pads, value=None, axes=None, *, mode="constant"):
-    amounts, listed = dims(pads), None if axes is None else dims(axes)
-    if (
-        amounts is None
-        or not all(isinstance(n, int) for n in amounts)
-        or (axes is not None and listed is None)
-    ):
-        return shape.pad_dynamic(x, pads, value, axes, mode=mode)
-    rank = x.type.rank
-    chosen = tuple(range(rank)) if axes is None else axes_of(listed, rank)
-    if len(amounts) != 2 * len(chosen):
-        raise ModelError(f"'pads' has {len(amounts)} entries, expected {2 * len(chosen)}")
-    full = [0] * (2 * rank)
-    for n, axis in enumerate(chosen):
-        full[axis], full[rank + axis] = amounts[n], amounts[len(chosen) + n]
-    if mode != "constant":
-        value = None
-    elif value is not None and value.type.rank:
-        value = shape.reshape(value, shape=())
-    return shape.pad(x, value, pads=tuple(full), mode=mode)
-
-
-@converter("Pad", since=11)
-def pad_11(x, pads, value=None, *, mode="constant"):
-    return pad(x, pads, value, mode=mode)
-
-
-@converter("Pad")
-def pad_2(x, *, mode="constant", pads, value=0.0):
-    return shape.pad(x, constant(value, x.dtype) if mode == "constant" else None, pads=tuple(pads), mode=mode)
-
-
-@converter("Range", since=11)
-def range_of_11(start, limit, delta):
-    return range_of(start, limit, delta)
-
-
-@converter("Range", since=27)
-def range_of(start, limit, delta, *, stash_type=1):
-    """`stash_type` is the precision that half floats are counted in; the IR's op counts in f32 or wider."""
-    bounds = [shape.reshape(v, shape=()) if v.type.rank else v for v in (start, limit, delta)]
-    return shape.range(*bounds, size=_range_size(*map(dims, bounds)))
-
-
-def _range_size(start, limit, delta) -> Dim | None:
-    """How many integers a range has, where that is known; with symbols, where it can't be less than none."""
-    if not (start and limit and delta and isinstance(delta[0], int) and delta[0]):
-        return None
-    span = (limit[0] - start[0]) * (1 if delta[0] > 0 else -1)
-    if isinstance(span, int):
-        return max(0, ceildiv(span, abs(delta[0])))
-    return ceildiv(span, abs(delta[0])) if never_negative(span) else None
-
-
-@converter("EyeLike", since=9)
-def eye_like(x, *, dtype=None, k=0):
-    kind = x.dtype if dtype is None else dtype_of(dtype, "its attribute 'dtype'")
-    rows = math.add(positions(x, 0), k)
-    return math.cast(math.eq(rows, positions(x, 1)), dtype=kind)
 
 
 @converter("Trilu", since=14)

@@ -9,11 +9,9 @@ from ..table import converter
 
 def static_window(w: Value, kernel_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     """The spatial extents of a weight, checked against the attribute that repeats them."""
-    kernel = w.shape[2:]
-    if not all(isinstance(k, int) for k in kernel):
-        raise UnsupportedError(
-            f"its window [{', '.join(map(str, kernel))}] is not fixed", hint="bind it with shapes="
-        )
+    kernel = tuple(k for k in w.shape[2:] if isinstance(k, int))
+    if len(kernel) != len(w.shape[2:]):
+        raise UnsupportedError(f"the window of its weight {w.type} is not fixed", hint="bind it with shapes=")
     if kernel_shape and tuple(kernel_shape) != kernel:
         raise ModelError(f"'kernel_shape' is {list(kernel_shape)}, its weight is {w.type}")
     return kernel

@@ -64,7 +64,7 @@ def _column_major(indices: Value, x: Value) -> Value:
         raise UnsupportedError("storage_order=1 needs known extents", hint="fix the dimensions with shapes=")
     extents = x.type.static_shape[2:]
     rest, place, stride = indices, None, 1
-    parts = []
+    parts: list[Value] = []
     for extent in reversed(extents):
         parts.insert(0, math.mod(rest, extent))
         rest = math.div(rest, extent)

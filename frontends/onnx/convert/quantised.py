@@ -130,7 +130,7 @@ def qlinear_matmul(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero):
 def _requantised(
     total: Value, a_scale: Value, b_scale: Value, y_scale: Value, y_zero: Value, axis: int
 ) -> Value:
-    scales = [_cast(_single(scale), f32) for scale in (a_scale, b_scale, y_scale)]
+    scales = [_cast(_single(scale) or scale, f32) for scale in (a_scale, b_scale, y_scale)]
     if scales[1].type.rank > 1 or scales[2].type.rank or y_zero.shape not in ((), (1,)):
         raise UnsupportedError(
             "scales of this shape are not supported", hint="use one scale, or one a channel"

@@ -34,7 +34,8 @@ def _functions(activations, alphas, betas) -> dict[str, tuple]:
     if not activations:
         return {}
     left = (list(alphas or ()), list(betas or ()))
-    names, values = [], ([], [])
+    names: list[str] = []
+    values: tuple[list[float], list[float]] = [], []
     for name in activations:
         if name.lower() not in _ACTIVATIONS:
             raise UnsupportedError(f"its activation '{name}' is not known", hint="use a standard activation")

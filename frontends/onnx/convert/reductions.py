@@ -105,12 +105,12 @@ def _position_1(op):
     return convert
 
 
-for _name, _op in {
+for _name, _arg in {
     "ArgMax": lambda x, **form: reduce.argmax(x, **form),
     "ArgMin": lambda x, **form: reduce.argmin(x, **form),
 }.items():
-    register(_name, _position(_op), since=12)
-    register(_name, _position_1(_op))
+    register(_name, _position(_arg), since=12)
+    register(_name, _position_1(_arg))
 
 
 def _cumulative(op):

@@ -32,7 +32,7 @@ def resize(
 ):
     rank = x.type.rank
     chosen = axes_of(range(rank) if axes is None else axes, rank)
-    factors, extents = _numbers(scales, "scales"), _given(sizes) and ints(sizes, "sizes")
+    factors, extents = _numbers(scales, "scales"), ints(sizes, "sizes") if _given(sizes) else ()
     if bool(factors) == bool(extents):
         raise ModelError("it needs either 'scales' or 'sizes', not both")
     for name, given in (("scales", factors), ("sizes", extents)):

@@ -6,9 +6,9 @@ import pytest
 from onnx import AttributeProto, defs, helper
 
 from isthmus.compiler.diagnostics import UnsupportedError
-from isthmus.frontends.driver import Parameters
 from isthmus.frontends.onnx import frontend
 from isthmus.frontends.onnx.opsets import NEWEST, OLDEST
+from isthmus.frontends.signature import Parameters
 from isthmus.frontends.source import SourceNode
 
 SCHEMAS = {
