@@ -191,7 +191,9 @@ class Values:
         if mask is None:
             value = self.b.here(type, f"load {type}, ptr {pointer.text}, align {align}")
         else:
-            passthrough = Register("zeroinitializer", type) if fill is None or dtype == boolean else fill
+            passthrough = Register("zeroinitializer", type) if fill is None else fill
+            if dtype == boolean and fill is not None:
+                passthrough = self.b.pure(type, f"zext {fill.type} {{0}} to {type}", [fill])
             name = f"llvm.masked.load.v{lanes}{_mangled(element)}.p0"
             callee = self.b.intrinsic(name, type, ["ptr", "i32 immarg", mask.type, type])
             arguments = f"ptr {pointer.text}, i32 {align}, {mask}, {passthrough}"

@@ -14,6 +14,7 @@ from isthmus.backends.cpu.link import describe, link
 from isthmus.backends.cpu.machine import select
 from isthmus.backends.cpu.pool_ir import POOL_EXPORTS
 from isthmus.backends.cpu.target import describe as describe_target
+from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.target.backend import Constant
 from isthmus.compiler.tile.schedule import Schedule
 from isthmus.compiler.tile.stage import CONSTANT, INPUT, LOCAL, OUTPUT, Kernel
@@ -33,16 +34,30 @@ class Work:
     schedule: Schedule | None = None
 
 
-def module_text(works: Sequence[Work], level: str | None = None) -> tuple[str, list[list[Step]], Blob]:
-    """IR of a module with an entry for each work, what the entries call, and the constants."""
+@dataclass(frozen=True)
+class Module:
+    """IR with an entry for each work, the constants, and why some works have none, by number."""
+
+    text: str
+    entries: list[int]
+    constants: Blob
+    refused: dict[int, str]
+
+
+def emit(works: Sequence[Work], level: str | None = None) -> Module:
+    """All works as one module for a feature level (None: this machine)."""
     machine = select(level, None)
     target = describe_target(machine)
     declarations: set[str] = set()
     blob = Blob()
-    functions, entries, steps = [], [], []
+    functions, texts, entries, refused = [], [], [], {}
     for number, work in enumerate(works):
-        schedule = work.schedule or tile(work.kernel, target)[0].schedule
-        code = KernelEmitter(work.kernel, schedule, machine, f"kernel_{number}", declarations).emit()
+        try:
+            schedule = work.schedule or tile(work.kernel, target)[0].schedule
+            code = KernelEmitter(work.kernel, schedule, machine, f"kernel_{number}", declarations).emit()
+        except UnsupportedError as error:
+            refused[number] = error.message
+            continue
         packings = {packing.buffer: packing for packing in code.packings}
         arguments, externals = [], 0
         for name in code.parameters:
@@ -53,24 +68,23 @@ def module_text(works: Sequence[Work], level: str | None = None) -> tuple[str, l
                 arguments.append((abi.FIRST_EXTERNAL_BUFFER + externals, 0))
                 externals += 1
         functions.append(code.text)
-        steps.append([Step(code.name, tuple(arguments), code.chunks, 0)])
-        entries.append(entry_text(f"segment_{number}", steps[-1]))
-    return (
-        codegen.module_text(machine, [support_text(machine.triple), *functions, *entries], declarations),
-        steps,
-        blob,
-    )
+        texts.append(entry_text(f"segment_{number}", [Step(code.name, tuple(arguments), code.chunks, 0)]))
+        entries.append(number)
+    text = codegen.module_text(machine, [support_text(machine.triple), *functions, *texts], declarations)
+    return Module(text, entries, blob, refused)
 
 
 class Image:
-    """The works compiled for a feature level (None: this machine) and loaded."""
+    """The works compiled for a feature level (None: this machine) and loaded; `refused` says which can't be, and why."""
 
     def __init__(self, works: Sequence[Work], level: str | None = None):
         self.works = list(works)
         machine = select(level, None)
-        text, steps, blob = module_text(works, level)
-        names = [f"segment_{n}" for n in range(len(steps))]
-        image = link(codegen.object_code(machine, text), [*names, *POOL_EXPORTS])
+        module = emit(works, level)
+        self.refused = module.refused
+        self._entries = module.entries
+        names = [f"segment_{n}" for n in module.entries]
+        image = link(codegen.object_code(machine, module.text), [*names, *POOL_EXPORTS])
         facts = describe(
             image,
             names,
@@ -81,7 +95,7 @@ class Image:
             counters=1,
             steps=[["kernel"]] * len(names),
         )
-        self._constants = blob.finish()
+        self._constants = module.constants.finish()
         program = DeviceProgram("cpu", "code", "constants", facts.to_meta())
         code = np.frombuffer(image.code, np.uint8)
         self._context = CpuDevice().load(program, code, self._constants, "test").context()
@@ -96,7 +110,7 @@ class Image:
             else np.zeros(b.shape, b.dtype.numpy)  # type: ignore[arg-type]
             for b in buffers
         }
-        self._context.run(Call(number, list(arrays.values()), threads=threads))
+        self._context.run(Call(self._entries.index(number), list(arrays.values()), threads=threads))
         return {b.name: arrays[b.name] for b in buffers if b.role == OUTPUT}
 
 
