@@ -75,7 +75,7 @@ def emit(works: Sequence[Work], level: str | None = None) -> Module:
 
 
 class Image:
-    """The works compiled for a feature level (None: this machine) and loaded; `refused` says which can't be, and why."""
+    """The works compiled for a feature level (None: this machine) and loaded; `refused` says why some can't be."""
 
     def __init__(self, works: Sequence[Work], level: str | None = None):
         self.works = list(works)

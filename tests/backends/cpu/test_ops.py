@@ -1,4 +1,4 @@
-"""Every sample of every op that the backend takes runs as machine code and equals the op's meaning; the rest is listed."""
+"""Each op sample that the backend takes runs as machine code and equals the op's meaning; the others are listed."""
 
 from dataclasses import dataclass
 from math import prod
@@ -26,52 +26,23 @@ SEQUENTIAL = "no dim is sequential"
 BORDER = "reads past the edge of what the kernel holds"
 REASONS = (DYNAMIC, ROUTINE, NO_TENSOR, NO_TYPE, EMPTY, SEQUENTIAL)
 
-REFUSED: dict[str, set[str]] = {
-    **dict.fromkeys(
-        [
-            "math.bitcast",
-            "shape.gather_elements",
-            "shape.gather_nd",
-            "shape.pad",
-            "shape.reshape",
-            "shape.expand",
-            "shape.tile",
-            "shape.of",
-            "shape.scatter_elements",
-            "shape.scatter_nd",
-            "math.where",
-            "nn.resize",
-            "nn.max_pool_indices",
-            "optional.get",
-            "optional.has",
-            "random.uniform",
-            "random.normal",
-            "random.bernoulli",
-            "random.multinomial",
-        ],
-        {ROUTINE},
-    ),
-    **dict.fromkeys(["math.cast", "quant.quantize", "quant.dequantize"], {ROUTINE, NO_TYPE}),
-    **dict.fromkeys(["shape.slice", "shape.concat", "shape.gather"], {ROUTINE, EMPTY}),
-    **dict.fromkeys(["shape.expand_dynamic", "shape.reshape_dynamic", "shape.topk"], {ROUTINE, DYNAMIC}),
-    **dict.fromkeys(
-        [
-            "shape.slice_dynamic",
-            "shape.pad_dynamic",
-            "shape.tile_dynamic",
-            "shape.range",
-            "shape.nonzero",
-            "shape.compress",
-            "shape.unique",
-            "shape.onehot",
-        ],
-        {DYNAMIC},
-    ),
-    **dict.fromkeys(["reduce.max", "reduce.min"], {EMPTY}),
-    **dict.fromkeys(["reduce.cumsum", "reduce.cumprod"], {SEQUENTIAL}),
-    **dict.fromkeys(["nn.lstm", "nn.gru", "nn.rnn"], {SEQUENTIAL, ROUTINE}),
-    **dict.fromkeys(["sequence.construct", "sequence.empty", "sequence.split", "optional.make"], {NO_TENSOR}),
-}
+_LISTED: tuple[tuple[set[str], str], ...] = (
+    ({ROUTINE},
+     "math.bitcast math.where nn.max_pool_indices nn.resize optional.get optional.has random.bernoulli "
+     "random.multinomial random.normal random.uniform shape.expand shape.gather_elements shape.gather_nd shape.of "
+     "shape.pad shape.reshape shape.scatter_elements shape.scatter_nd shape.tile"),
+    ({ROUTINE, NO_TYPE}, "math.cast quant.dequantize quant.quantize"),
+    ({ROUTINE, EMPTY}, "shape.concat shape.gather shape.slice"),
+    ({ROUTINE, DYNAMIC}, "shape.expand_dynamic shape.reshape_dynamic shape.topk"),
+    ({DYNAMIC},
+     "shape.compress shape.nonzero shape.onehot shape.pad_dynamic shape.range shape.slice_dynamic "
+     "shape.tile_dynamic shape.unique"),
+    ({EMPTY}, "reduce.max reduce.min"),
+    ({SEQUENTIAL}, "reduce.cumprod reduce.cumsum"),
+    ({SEQUENTIAL, ROUTINE}, "nn.gru nn.lstm nn.rnn"),
+    ({NO_TENSOR}, "optional.make sequence.construct sequence.empty sequence.split"),
+)  # fmt: skip
+REFUSED = {name: reasons for reasons, names in _LISTED for name in names.split()}
 NOT_EMITTED = {"quant.conv 0": BORDER}
 """What the emitter itself refuses, by sample; a zero point that is a constant folds away."""
 

@@ -1,0 +1,163 @@
+"""Extents around the vector width and the register tile, on every dim: compiled code equals the untiled meaning.
+
+For schedules of the tiler's choice, on each feature level, and for a few of its further choices.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from isthmus.backends.cpu.machine import select
+from isthmus.backends.cpu.target import describe
+from isthmus.compiler.tile.draw import draw_arrays
+from isthmus.compiler.tile.stage import REDUCE, Kernel
+from isthmus.compiler.tile.text import parse_kernel
+from isthmus.compiler.tile.tiler import tile
+from isthmus.compiler.tile.untiled import run_untiled
+
+from .running import Image, Work, differences
+
+LEVELS = (None, "avx2", "x86-64")
+
+MATMUL = """kernel "matmul" {{
+  input a: f32[{m}, {k}]  constant b: f32[{k}, {n}]  constant c: f32[{n}]  local t: f32[{m}, {n}]
+  output y: f32[{m}, {n}]
+  stage mm (m: {m}, n: {n}, reduce k: {k}): t[m, n] = sum mul(a[m, k], b[k, n])
+  stage epilogue (m: {m}, n: {n}): y[m, n] = max(add(t[m, n], c[n]), 0.0:f32)
+}}"""
+CONV = """kernel "conv" {{
+  input x: f32[1, {h}, {w}, {c}]  constant k: f32[3, 3, {c}, {f}]  output y: f32[1, {h}, {w}, {f}]
+  stage conv (b: 1, i: {h}, j: {w}, f: {f}, reduce p: 3, reduce q: 3, reduce c: {c}):
+    y[b, i, j, f] = sum mul(x[b, i + p - 1, j + q - 1, c] else 0.0, k[p, q, c, f])
+}}"""
+SOFTMAX = """kernel "softmax" {{
+  input x: f32[{m}, {n}]  local m: f32[{m}]  local e: f32[{m}, {n}]  local l: f32[{m}]  output y: f32[{m}, {n}]
+  stage mx (i: {m}, reduce j: {n}): m[i] = max x[i, j]
+  stage ex (i: {m}, j: {n}): e[i, j] = exp(sub(x[i, j], m[i]))
+  stage sm (i: {m}, reduce j: {n}): l[i] = sum e[i, j]
+  stage dv (i: {m}, j: {n}): y[i, j] = div(e[i, j], l[i])
+}}"""
+LAYER_NORM = """kernel "layer_norm" {{
+  input x: f32[{m}, {n}]  constant g: f32[{n}]  local s: f32[{m}]  local mean: f32[{m}]  local v: f32[{m}]
+  output y: f32[{m}, {n}]
+  stage sum (i: {m}, reduce j: {n}): s[i] = sum x[i, j]
+  stage me (i: {m}): mean[i] = mul(s[i], {inverse}:f32)
+  stage va (i: {m}, reduce j: {n}): %0 = sub(x[i, j], mean[i]); v[i] = sum mul(%0, %0)
+  stage no (i: {m}, j: {n}):
+    y[i, j] = mul(div(sub(x[i, j], mean[i]), sqrt(add(mul(v[i], {inverse}:f32), 0.001:f32))), g[j])
+}}"""
+ATTENTION = """kernel "attention" {{
+  input q: f32[2, {m}, {d}]  input k: f32[2, {n}, {d}]  input v: f32[2, {n}, {d}]
+  local s: f32[2, {m}, {n}]  local m: f32[2, {m}]  local e: f32[2, {m}, {n}]  local l: f32[2, {m}]
+  local o: f32[2, {m}, {d}]  output y: f32[2, {m}, {d}]
+  stage qk (b: 2, i: {m}, j: {n}, reduce d: {d}): s[b, i, j] = sum mul(q[b, i, d], k[b, j, d])
+  stage mx (b: 2, i: {m}, reduce j: {n}): m[b, i] = max s[b, i, j]
+  stage ex (b: 2, i: {m}, j: {n}): e[b, i, j] = exp(sub(s[b, i, j], m[b, i]))
+  stage sm (b: 2, i: {m}, reduce j: {n}): l[b, i] = sum e[b, i, j]
+  stage pv (b: 2, i: {m}, f: {d}, reduce j: {n}): o[b, i, f] = sum mul(e[b, i, j], v[b, j, f])
+  stage dv (b: 2, i: {m}, f: {d}): y[b, i, f] = div(o[b, i, f], l[b, i])
+}}"""
+ELEMENTWISE = """kernel "elementwise" {{
+  input a: f32[{m}, {n}]  input b: f32[{n}]  input t: f32[{n}, {m}]  output y: f32[{m}, {n}]
+  stage s (i: {m}, j: {n}): y[i, j] = add(mul(a[i, j], b[j]), t[j, i])
+}}"""
+NARROW = """kernel "narrow" {{
+  input a: {source}[{m}, {n}]  input b: {source}[{m}, {n}]  output y: {target}[{m}, {n}]
+  stage s (i: {m}, j: {n}): y[i, j] = cast(max(a[i, j], b[i, j])):{target}
+}}"""
+POOL = """kernel "pool" {{
+  input x: f32[{h}, {w}, {c}]  output y: f32[{h}, {w}, {c}]
+  stage s (i: {h}, j: {w}, c: {c}, reduce p: 3, reduce q: 3): y[i, j, c] = max x[i + p - 1, j + q - 1, c] else -inf
+}}"""
+
+
+def kernels(lanes: int) -> Iterator[tuple[str, Kernel]]:
+    """Every extent from 1 to two vectors and one, alone and beside others that are no multiples either."""
+
+    def make(form: str, **sizes: object) -> tuple[str, Kernel]:
+        label = " ".join(f"{name}={value}" for name, value in sizes.items())
+        kernel = parse_kernel(form.format(**sizes))
+        return f"{kernel.name} {label}", kernel
+
+    extents = range(1, 2 * lanes + 2)
+    wide = [3 * lanes - 1, 4 * lanes + 1, 8 * lanes, 9 * lanes + 5]
+    for n in (*extents, *wide):
+        yield make(MATMUL, m=5, n=n, k=7)
+        yield make(SOFTMAX, m=3, n=n)
+        yield make(LAYER_NORM, m=3, n=n, inverse=1 / n)
+        yield make(ELEMENTWISE, m=5, n=n)
+    for n in (*extents[::3], *wide):
+        yield make(MATMUL, m=1, n=n, k=33)
+        yield make(ELEMENTWISE, m=n, n=lanes + 3)
+        yield make(CONV, h=3, w=5, c=3, f=n)
+        yield make(POOL, h=4, w=3, c=n)
+        yield make(ATTENTION, m=5, n=n, d=7)
+        yield make(ATTENTION, m=3, n=9, d=n)
+    for m in (*range(1, 31), 49, 57):
+        yield make(MATMUL, m=m, n=lanes + 5, k=3)
+    for k in (*range(1, 12), 64, 65):
+        yield make(MATMUL, m=6, n=2 * lanes, k=k)
+    for w in (1, 2, 6, 7, 9, 13, 14, 15, 29):
+        yield make(CONV, h=2, w=w, c=2, f=lanes)
+        yield make(SOFTMAX, m=w, n=lanes + 1)
+        yield make(ATTENTION, m=w, n=lanes + 1, d=lanes)
+    for source, target in (
+        ("i8", "i32"),
+        ("u8", "f32"),
+        ("f64", "f32"),
+        ("bf16", "f32"),
+        ("f32", "bf16"),
+        ("i64", "i8"),
+    ):
+        for n in (1, lanes - 1, lanes, lanes + 1, 4 * lanes + 3):
+            yield make(NARROW, m=3, n=n, source=source, target=target)
+
+
+def turns(kernel: Kernel) -> int:
+    """Values that go into one result, over all stages."""
+    return max(int(d.extent) for stage in kernel.stages for d in (*stage.kind(REDUCE), *stage.dims[:1]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_tails_equal_the_untiled_meaning(level: str | None) -> None:
+    rng = np.random.default_rng(11)
+    made = list(kernels(select(level, None).lanes))
+    works = [Work(kernel, draw_arrays(kernel, rng)) for _, kernel in made]
+    image = Image(works, level)
+    assert image.refused == {}
+    wrong = []
+    for number, (label, kernel) in enumerate(made):
+        got = image.run(number)
+        want = run_untiled(kernel, works[number].arrays)
+        wrong += [f"{label}: {text}" for text in differences(got, want, turns(kernel))]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_all_schedules_of_a_kernel_agree(level: str | None) -> None:
+    machine = select(level, None)
+    target = describe(machine)
+    rng = np.random.default_rng(12)
+    works, wants = [], []
+    for form, sizes in (
+        (MATMUL, {"m": 37, "n": 53, "k": 19}),
+        (MATMUL, {"m": 1, "n": 100, "k": 40}),
+        (CONV, {"h": 9, "w": 7, "c": 5, "f": 37}),
+        (SOFTMAX, {"m": 9, "n": 37}),
+        (ATTENTION, {"m": 13, "n": 21, "d": 19}),
+        (ELEMENTWISE, {"m": 37, "n": 41}),
+        (POOL, {"h": 9, "w": 7, "c": 21}),
+    ):
+        kernel = parse_kernel(form.format(**sizes))
+        arrays = draw_arrays(kernel, rng)
+        want = run_untiled(kernel, arrays)
+        for choice in tile(kernel, target, keep=200)[::2]:
+            works.append(Work(kernel, arrays, choice.schedule))
+            wants.append(want)
+    assert len(works) > 50
+    image = Image(works, level)
+    assert image.refused == {}
+    for number, want in enumerate(wants):
+        work = works[number]
+        assert differences(image.run(number), want, turns(work.kernel)) == [], work.schedule
