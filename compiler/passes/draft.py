@@ -21,7 +21,6 @@ from ..tile.stage import (
     Const,
     Dim,
     Expr,
-    Kernel,
     Load,
     Lookup,
     Number,
@@ -70,16 +69,11 @@ class Drafting:
     def fresh(self, prefix: str) -> str:
         return f"{prefix}{next(self._numbers)}"
 
-    def drafts(self, node: Node) -> list[Draft]:
-        """The node's stages over values, as one draft; none if it is opaque.
-
-        A reshape whose shapes have no common refinement goes through the flat shape, which refines every shape.
-        """
-        kernel = get(node.op).kernel(node)
-        if kernel is not None:
-            return [self._draft(node, kernel)]
-        if node.op != "shape.reshape":
-            return []
+    def pieces(self, node: Node) -> list[Node]:
+        """The node, or nodes that do the same and have stages: a reshape between shapes without common digits goes
+        through the flat shape, which has the digits of every shape."""
+        if node.op != "shape.reshape" or get(node.op).kernel(node) is not None:
+            return [node]
         (source,) = node.operands
         assert source is not None
         with at(node.location):
@@ -87,9 +81,13 @@ class Drafting:
         split = node.with_operands([flat])
         self.names[flat] = self.fresh(f"{self.names[node.result]}_")
         self.names[split.result] = self.names[node.result]
-        return [replace(draft, nodes=(node,)) for each in (flat.node, split) for draft in self.drafts(each)]
+        return [flat.node, split]
 
-    def _draft(self, node: Node, kernel: Kernel) -> Draft:
+    def draft(self, node: Node) -> Draft | None:
+        """The node's stages over values; None if it is opaque."""
+        kernel = get(node.op).kernel(node)
+        if kernel is None:
+            return None
         buffers: dict[str, str] = {}
         for n, value in enumerate(node.operands):
             if value is not None:

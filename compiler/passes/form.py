@@ -6,6 +6,7 @@ elementwise producer goes into its only reader; what reads back the rows that we
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ..ir.graph import Graph, Node, Value
 from ..ir.types import TensorType
@@ -237,13 +238,16 @@ def _entries(
         reason = "its shapes are known at run time only"
     elif node.op not in REGISTRY or any(0 in value.shape for value in tensors):
         reason = "it has no elements"
-    elif not supports(node):
-        reason = f"the target has no code for {node.op}"
     else:
-        drafts = drafting.drafts(node)
-        if drafts:
-            return drafts
-        reason = f"{node.op} has no stages"
+        reason = f"the target has no code for {node.op}"
+        pieces = drafting.pieces(node)
+        if all(map(supports, pieces)):
+            reason = f"{node.op} has no stages"
+            drafts = [
+                replace(each, nodes=(node,)) for each in map(drafting.draft, pieces) if each is not None
+            ]
+            if len(drafts) == len(pieces):
+                return drafts
     operands = tuple(None if value is None else names[value] for value in node.operands)
     return [HostStep(node, operands, tuple(names[value] for value in node.results), reason)]
 

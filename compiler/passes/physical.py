@@ -48,18 +48,33 @@ class Placed:
 def physical(draft: Draft, values: Mapping[str, Placed]) -> tuple[Kernel, dict[str, str]]:
     """The draft as a kernel over memory, and the value behind each of its buffers that is not local."""
     buffers = dict(draft.locals)
+    stages = _live(draft)
     written = draft.writes()
-    for name in (*draft.reads(), *written):
+    read = [access.buffer for stage in stages for access in stage.reads if access.buffer not in buffers]
+    for name in (*dict.fromkeys(read), *written):
         value = values[name]
         role = OUTPUT if name in written else CONSTANT if value.constant else INPUT
         buffers[name] = Buffer(name, value.layout.shape(value.shape), value.dtype, role)
-    form = Shaping([_laid_out(stage, values) for stage in draft.stages], buffers)
+    form = Shaping([_laid_out(stage, values) for stage in stages], buffers)
     _align(form)
     order = _order_dims(form)
     form.reshape(_ordered_locals(form, order))
     form.reshape(_without_unit_axes(form))
     merge_dims(form)
     return _named(form, order)
+
+
+def _live(draft: Draft) -> list[Stage]:
+    """The stages that a result depends on: a view that went into a lookup may have left its table unread."""
+    stages: list[Stage] = []
+    needed = set(draft.writes())
+    for stage in reversed(draft.stages):
+        if stage.write.buffer in needed:
+            stages.insert(0, stage)
+            needed.update(access.buffer for access in (*stage.reads, *stage.write.accesses()))
+            if stage.repair is not None:
+                needed.add(stage.repair.of)
+    return stages
 
 
 def _laid_out(stage: Stage, values: Mapping[str, Placed]) -> Stage:

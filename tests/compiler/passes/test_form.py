@@ -324,3 +324,11 @@ def test_nodes_apart_are_fused_with_nothing():
     y = b("math.exp", b("math.relu", b("math.add", product, b.weight(8))))
     plan = form(b.graph(y), lambda node: True, apart={y.node.operands[0].node})
     assert names(plan) == ["matmul+add", "relu", "exp"]
+
+
+def test_a_table_that_no_access_needs_any_more_is_not_made():
+    b = Build("f32[4, 1]")
+    wide = b("shape.expand", b("math.neg", b.inputs[0]), shape=(4, 2))
+    y = b("shape.pad", wide, pads=(0, 0, 0, 1), mode="edge")
+    (step,) = check(b.graph(y)).steps
+    assert [buffer.role for buffer in step.kernel.buffers] == ["input", "output"]
