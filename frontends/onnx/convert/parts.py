@@ -1,5 +1,7 @@
 """Taking parts of tensors and adding margins: slice, split, pad."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ....compiler.diagnostics import ModelError
@@ -55,10 +57,10 @@ def split(x, sizes=None, *, axis=0, num_outputs=None, call):
         parts = dims(sizes)
         if parts is None:
             return _split_dynamic(x, sizes, axis, len(call.node.outputs))
-        return _parts(x, parts, axis)
+        return slices(x, parts, axis)
     if num_outputs not in (None, len(call.node.outputs)):
         raise ModelError(f"'num_outputs' is {num_outputs}, it has {len(call.node.outputs)} outputs")
-    return _parts(x, _equal_parts(x.shape[axis], len(call.node.outputs)), axis)
+    return slices(x, _equal_parts(x.shape[axis], len(call.node.outputs)), axis)
 
 
 def _equal_parts(extent: Dim, count: int) -> tuple[Dim, ...]:
@@ -67,7 +69,8 @@ def _equal_parts(extent: Dim, count: int) -> tuple[Dim, ...]:
     return (*[size] * (count - 1), extent - size * (count - 1))
 
 
-def _parts(x: Value, sizes: tuple[Dim, ...], axis: int) -> tuple[Value, ...]:
+def slices(x: Value, sizes: Sequence[Dim], axis: int) -> tuple[Value, ...]:
+    """x in parts of the given sizes along an axis."""
     total = sum(sizes)
     if isinstance(total, int) and isinstance(x.shape[axis], int) and total != x.shape[axis]:
         raise ModelError(f"the parts {list(sizes)} do not add up to axis {axis} of {x.type}")
@@ -99,7 +102,7 @@ def split_13(x, sizes=None, *, axis=0, call):
 @converter("Split")
 def split_2(x, *, axis=0, split=None, call):
     axis = axis_of(axis, x.type.rank)
-    return _parts(x, split or _equal_parts(x.shape[axis], len(call.node.outputs)), axis)
+    return slices(x, split or _equal_parts(x.shape[axis], len(call.node.outputs)), axis)
 
 
 @converter("Pad", since=18)

@@ -6,7 +6,7 @@ from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value
 from ...build import nn
-from ...known import ints, known
+from ...known import dims, ints, known
 from ...normalise import axes_of
 from ..table import converter
 
@@ -32,7 +32,7 @@ def resize(
 ):
     rank = x.type.rank
     chosen = axes_of(range(rank) if axes is None else axes, rank)
-    factors, extents = _numbers(scales, "scales"), ints(sizes, "sizes") if _given(sizes) else ()
+    factors, extents = _numbers(scales, "scales"), _sizes(sizes)
     if bool(factors) == bool(extents):
         raise ModelError("it needs either 'scales' or 'sizes', not both")
     for name, given in (("scales", factors), ("sizes", extents)):
@@ -48,14 +48,17 @@ def resize(
             shape[axis] = extent
         used = []
     else:
-        now = [x.shape[axis] for axis in chosen]
-        if not all(isinstance(extent, int) for extent in now):
+        now, wanted = tuple(x.shape[axis] for axis in chosen), extents
+        pairs = [
+            (a, b) for a, b in zip(now, wanted, strict=True) if isinstance(a, int) and isinstance(b, int)
+        ]
+        if len(pairs) < len(chosen):
             raise UnsupportedError(
                 "keeping the aspect ratio needs known extents", hint="fix them with shapes="
             )
         pick = min if keep_aspect_ratio_policy == "not_larger" else max
-        factor = pick(new / old for new, old in zip(extents, now, strict=True))
-        for axis, old in zip(chosen, now, strict=True):
+        factor = pick(new / old for old, new in pairs)
+        for axis, (old, _) in zip(chosen, pairs, strict=True):
             shape[axis], used[axis] = int(old * factor + 0.5), factor
     region: tuple[float, ...] = ()
     if coordinate_transformation_mode == "tf_crop_and_resize":
@@ -78,6 +81,12 @@ def resize(
 def _given(value: Value | None) -> bool:
     """Whether an operand is there; before opset 13 an empty tensor stands for an absent one."""
     return value is not None and value.shape != (0,)
+
+
+def _sizes(value: Value | None) -> tuple[Dim, ...]:
+    if not _given(value):
+        return ()
+    return dims(value) or ints(value, "sizes")
 
 
 def _numbers(value: Value | None, name: str) -> tuple[float, ...]:

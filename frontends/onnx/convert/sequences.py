@@ -1,14 +1,20 @@
 """Sequences and optional values."""
 
+import numpy as np
 from onnx import TensorProto
 
-from ....compiler.diagnostics import UnsupportedError
+from ....compiler.diagnostics import ModelError, UnsupportedError
+from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import OptionalType, SequenceType, TensorType, Type
-from ...build import optional, sequence
+from ...build import optional, sequence, shape
+from ...known import whole
+from ...normalise import axis_of
 from ..reader import declared_input
 from ..table import converter
 from ..tensors import dtype_of
+from .layout import squeezed
+from .parts import slices
 
 
 @converter("SequenceConstruct", since=11)
@@ -38,8 +44,16 @@ def insert(xs, x, position=None):
     return sequence.insert(xs, x, position)
 
 
+def elements(xs: Value) -> tuple[Value, ...] | None:
+    """The elements of a sequence that is put together here, which most are: then it need not exist at run time."""
+    return xs.node.operands if xs.node.op == "sequence.construct" else None
+
+
 @converter("SequenceAt", since=11)
 def at(xs, position):
+    known, listed = elements(xs), whole(position)
+    if known is not None and listed is not None:
+        return known[axis_of(listed[0], len(known), "position")]
     return sequence.at(xs, position)
 
 
@@ -50,13 +64,19 @@ def erase(xs, position=None):
 
 @converter("SequenceLength", since=11)
 def length(xs):
-    return sequence.length(xs)
+    known = elements(xs)
+    return sequence.length(xs) if known is None else constant(np.array(len(known), np.int64))
 
 
 @converter("ConcatFromSequence", since=11)
 def concat(xs, *, axis, new_axis=0):
     rank = element_of(xs).rank + bool(new_axis)
-    return sequence.concat(xs, axis=axis % rank if -rank <= axis < rank else axis, stack=bool(new_axis))
+    axis, known = axis_of(axis, rank), elements(xs)
+    if known is None:
+        return sequence.concat(xs, axis=axis, stack=bool(new_axis))
+    if new_axis:
+        known = tuple(shape.reshape(x, shape=(*x.shape[:axis], 1, *x.shape[axis:])) for x in known)
+    return shape.concat(*known, axis=axis) if len(known) > 1 else known[0]
 
 
 def element_of(xs: Value) -> TensorType:
@@ -67,9 +87,34 @@ def element_of(xs: Value) -> TensorType:
     raise UnsupportedError(f"{found} is no sequence of tensors")
 
 
+MOST_PARTS = 256
+"""Parts into which a tensor is split while reading; more are split at run time."""
+
+
 @converter("SplitToSequence", since=11)
 def split(x, sizes=None, *, axis=0, keepdims=1):
-    return sequence.split(x, sizes, axis=axis % x.type.rank, keepdims=bool(keepdims))
+    axis = axis_of(axis, x.type.rank)
+    parts = _part_sizes(x.shape[axis], sizes)
+    if parts is None or not 0 < len(parts) <= MOST_PARTS:
+        return sequence.split(x, sizes, axis=axis, keepdims=bool(keepdims))
+    values = slices(x, parts, axis)
+    if sizes is None and not keepdims:
+        values = tuple(squeezed(value, (axis,)) for value in values)
+    return sequence.construct(*values)
+
+
+def _part_sizes(extent: Dim, sizes: Value | None) -> tuple[int, ...] | None:
+    """The sizes of parts, where both they and the extent are known."""
+    given = (1,) if sizes is None else whole(sizes)
+    if given is None or not isinstance(extent, int):
+        return None
+    if sizes is not None and sizes.type.rank == 1:
+        return given
+    size = given[0]
+    if size < 1:
+        raise ModelError(f"the size of its parts is {size}, expected 1 or more")
+    count = -(-extent // size)
+    return None if count > MOST_PARTS else tuple(min(size, extent - n * size) for n in range(count))
 
 
 @converter("Optional", since=15)

@@ -104,3 +104,22 @@ def test_a_constant_of_a_huge_shape_is_not_made(onnx):
     weights = [onnx.tensor("s", np.array([1 << 20, 1 << 20]))]
     graph = onnx.read(onnx.model(nodes, [], weights=weights))
     assert graph.outputs[0].shape == (1, 1)
+
+
+def test_sequences_of_known_parts_vanish(onnx):
+    nodes = [
+        onnx.node("SplitToSequence", "x two", "parts", axis=1),
+        onnx.node("SequenceAt", "parts last", "a"),
+        onnx.node("SequenceLength", "parts", "count"),
+        onnx.node("Cast", "count", "n", to=TensorProto.FLOAT),
+        onnx.node("ConcatFromSequence", "parts", "b", axis=0, new_axis=0),
+        onnx.node("Mul", "a n", "y"),
+    ]
+    weights = [onnx.tensor("two", np.array(2)), onnx.tensor("last", np.array(-1))]
+    graph = onnx.read(onnx.model(nodes, [onnx.value("x", ["N", 6])], "y b", weights))
+    assert not any("sequence" in op for op in onnx.ops(graph))
+    assert [str(value.type) for value in graph.outputs] == ["f32[N, 2]", "f32[3*N, 2]"]
+    x = np.arange(12, dtype=np.float32).reshape(2, 6)
+    found = evaluate(graph, {"x": x})
+    assert found["y"].tolist() == (3 * x[:, 4:]).tolist()
+    assert found["b"].tolist() == np.concatenate(np.split(x, 3, 1)).tolist()
