@@ -15,7 +15,7 @@ from .passes.form import form
 from .passes.plan import HostStep, Plan, Preferences
 from .target.backend import Backend, Compiled, KernelReport, KernelsRefused
 
-_ATTEMPTS = 4  # each one sends what was refused to the host
+_ATTEMPTS = 6  # each one takes apart, or sends to the host, what was refused
 
 Observer = Callable[[str, Graph, Mapping[str, int]], None]
 
@@ -100,8 +100,10 @@ def _fallback(step: HostStep, reasons: Mapping[Node, str]) -> str:
 
 
 def _form_and_compile(graph: Graph, backend: Backend, options: Options) -> tuple[Plan, Compiled, dict[Node, str]]:
-    """Kernels that the backend refuses after fusion run unfused by their meaning: form again without their nodes."""
+    """Nodes of kernels that the backend refuses are formed again one by one, and what it refuses then runs by its
+    meaning."""
     refused: dict[Node, str] = {}
+    apart: set[Node] = set()
 
     def supports(node: Node) -> bool:
         if node not in refused and (reasons := backend.refusals(node, options.device)):
@@ -109,7 +111,7 @@ def _form_and_compile(graph: Graph, backend: Backend, options: Options) -> tuple
         return node not in refused
 
     for _ in range(_ATTEMPTS):
-        plan = form(graph, supports, options.preferences)
+        plan = form(graph, supports, options.preferences, apart)
         segments = assemble.segments(plan)
         calls = [[assemble.call(step, plan) for step in segment] for segment in segments]
         try:
@@ -117,7 +119,10 @@ def _form_and_compile(graph: Graph, backend: Backend, options: Options) -> tuple
         except KernelsRefused as problem:
             steps = [step for segment in segments for step in segment]
             for number, reason in problem.reasons.items():
-                refused.update(dict.fromkeys(steps[number].nodes, reason))
+                nodes = steps[number].nodes
+                if len(nodes) == 1 or apart.issuperset(nodes):
+                    refused.update(dict.fromkeys(nodes, reason))
+                apart.update(nodes)
     raise UnsupportedError(
         "",
         problems=[
