@@ -1,4 +1,4 @@
-"""ONNX: `.onnx` files with external data, and `onnx.ModelProto` objects; opsets 7 to 28 of the standard domain."""
+"""ONNX: `.onnx` files with external data, and `onnx.ModelProto` objects; opsets 6 to 28 of the standard domain."""
 
 import os
 from pathlib import Path

@@ -16,7 +16,7 @@ from onnx import (
     TypeProto,
 )
 
-from ...compiler.diagnostics import CompileError, ModelError, Problem
+from ...compiler.diagnostics import CompileError, ModelError, Problem, located
 from ...compiler.ir.dims import Dim, fresh
 from ..source import Buffer, SourceGraph, SourceInput, SourceModel, SourceNode
 from .calls import MOST, Key, LocalFunction, expanded_size, recursion
@@ -24,7 +24,7 @@ from .checks import check_names, in_order
 from .dimensions import named_dimension
 from .files import Folder, map_file
 from .names import domain_of, text_of
-from .opsets import NEWEST_IR
+from .opsets import NEWEST_IR, check_opset
 from .tensors import DTYPE, TensorReader
 from .wire import cut
 
@@ -45,6 +45,10 @@ class Decoder:
         if not proto.opset_import and proto.graph.node:
             self.problem("", "declares no opset (opset_import is empty)", "export the model again")
         versions = self.versions(proto.opset_import)
+        for found in (versions, *(self.versions(function.opset_import) for function in proto.functions)):
+            if "" in found:
+                with located(self.location):
+                    check_opset(found[""])
         for function in proto.functions:
             entry = LocalFunction(function, {**versions, **self.versions(function.opset_import)})
             if entry.key in self.functions:

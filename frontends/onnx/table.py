@@ -9,7 +9,6 @@ from ...compiler.ir.graph import Value
 from ..driver import Converter
 from ..source import SourceGraph, SourceNode
 from .functions import defining_graph, has_definition, is_standard
-from .opsets import NEWEST, OLDEST
 
 
 class Form(NamedTuple):
@@ -35,10 +34,6 @@ class Table:
     def find(self, node: SourceNode) -> Converter | None:
         """The converter of the greatest since-version <= the node's opset; see `driver.Converters`."""
         forms = self.forms.get((node.domain, node.op), [])
-        if not node.domain and not OLDEST <= node.version <= NEWEST:
-            raise UnsupportedError(
-                f"opset {node.version} is not known", hint=f"export with an opset from {OLDEST} to {NEWEST}"
-            )
         if not forms:
             if has_definition(node):
                 return None

@@ -61,6 +61,9 @@ _BINARY = {
     "Xor": "logical_xor",
 }
 _SINCE = {
+    **dict.fromkeys(
+        ("Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "PRelu", "Pow", "Sub", "Xor"), 7
+    ),
     **dict.fromkeys(("Acosh", "Asinh", "Atanh", "Cosh", "Erf", "IsNaN", "Sign", "Sinh"), 9),
     **dict.fromkeys(("Acos", "Asin", "Atan", "Cos", "Sin", "Tan"), 7),
     **dict.fromkeys(("GreaterOrEqual", "LessOrEqual"), 12),

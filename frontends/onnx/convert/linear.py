@@ -113,7 +113,7 @@ def gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
     return out if c is None else math.add(out, scaled(c, beta))
 
 
-@converter("Gemm")
+@converter("Gemm", since=7)
 def gemm_7(a, b, c, *, alpha=1.0, beta=1.0, transA=0, transB=0):
     return gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
 

@@ -1,4 +1,4 @@
-"""Models as both of torch's exporters write them, with dynamic shapes: no dynamic op is left, results are ONNX Runtime's."""
+"""Models as both of torch's exporters write them, with dynamic shapes: no dynamic op is left, results agree."""
 
 import contextlib
 import io

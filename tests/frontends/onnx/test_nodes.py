@@ -30,7 +30,7 @@ NOT_PASSING = {
     r"test_(adagrad|adam|momentum|nesterov)(_.*)?": ("refused", "training"),
     r"test_(affine_grid_2d.*|affine_grid_3d_align_corners.*)": ("refused", "ranks that the data decide"),
     r"test_if_opt": ("refused", "an optional sequence without a rank"),
-    r"test_not_.d|test_scan_sum": ("refused", "opsets before 7, or the batched Scan of opset 8"),
+    r"test_not_.d|test_scan_sum": ("refused", "opsets before 6, or the batched Scan of opset 8"),
     r"test_bernoulli.*|test_training_dropout(_default)?(_mask)?": (
         "wrong",
         "values of another random generator",

@@ -20,7 +20,7 @@ OPS = sorted({name for name, _ in SCHEMAS})
 
 
 def versions(op):
-    """The schemas of an op that the opsets 7 to 28 use, with an opset that uses each."""
+    """The schemas of an op that the opsets known use, with an opset that uses each."""
     for opset in range(OLDEST, NEWEST + 1):
         known = [since for name, since in SCHEMAS if name == op and since <= opset]
         if known and not SCHEMAS[op, max(known)].deprecated:

@@ -14,7 +14,7 @@ def run(onnx, node, opset, *weights):
     return x, evaluate(graph, {"x": x})["y"]
 
 
-@pytest.mark.parametrize("opset", [7, 12])
+@pytest.mark.parametrize("opset", [6, 7, 12])
 def test_attribute_forms(onnx, opset):
     x, y = run(onnx, onnx.node("Softmax", "x", "y"), opset)
     flat = np.exp(x.reshape(2, 12) - x.reshape(2, 12).max(1, keepdims=True))
@@ -39,11 +39,19 @@ def test_forms_of_other_opsets_are_refused(onnx):
 
 
 def test_opsets_before_and_after_those_known(onnx):
-    for opset in (1, 6, 29, 10**9):
+    for opset in (1, 5, 29, 10**9):
         with pytest.raises(
-            UnsupportedError, match=rf"opset {opset} is not known; export with an opset from 7 to 28"
+            UnsupportedError, match=rf"^test: it is written in opset {opset}, known are opsets 6 to 28"
         ):
             run(onnx, onnx.node("Relu", "x", "y"), opset)
+
+
+def test_one_way_broadcasting(onnx):
+    """Before opset 7 the second operand's axes were matched from `axis` on."""
+    x, y = run(
+        onnx, onnx.node("Add", "x w", "y", broadcast=1, axis=1), 6, onnx.tensor("w", np.ones(3, np.float32))
+    )
+    assert y.tolist() == (x + 1).tolist()
 
 
 def test_the_standard_domain_has_two_names(onnx):
