@@ -1,4 +1,4 @@
-"""What the pipeline does when a backend can't emit a kernel: the kernel is taken apart first, then run by its meaning."""
+"""A kernel that the backend can't emit is taken apart first; what it can't emit alone runs by its meaning."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
