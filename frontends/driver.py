@@ -21,10 +21,10 @@ from ..compiler.diagnostics import (
 )
 from ..compiler.ir.graph import Graph, Node, Value, constant, graph_input
 from ..compiler.ir.location import Location, at
-from ..compiler.ir.types import Type
+from ..compiler.ir.types import TensorType, Type
 from .bind import bind_inputs
 from .fresh import rename_fresh
-from .known import known, memory, remember
+from .known import MOST_ATOMS, atoms, known, memory, remember
 from .signature import Converter, bind
 from .source import SourceGraph, SourceModel, SourceNode
 
@@ -213,6 +213,11 @@ class Driver:
                 raise UnsupportedError(
                     f"its output {index} is not computed here", hint="remove what reads that output"
                 )
+        for value in results:
+            if value is not None and isinstance(value.type, TensorType):
+                if any(atoms(dim) > MOST_ATOMS for dim in value.shape):
+                    reason = "an extent of its result is too long an expression"
+                    raise UnsupportedError(reason, hint="fix dimensions with shapes=")
         return results
 
     def expand(

@@ -22,6 +22,13 @@ from ..compiler.ops import get
 LARGEST = 4096
 """Elements of a value beyond which nothing is evaluated: shapes are small, weights are not looked at."""
 
+MOST_ATOMS = 256
+"""Symbols that a dimension may be made of, counted with repetition; products of sums grow without bound."""
+
+# Families whose meanings take no more memory than their operands and results; padding and windows may.
+_EVALUATED = ("math.", "reduce.", "shape.")
+_NOT_EVALUATED = ("shape.pad", "shape.pad_dynamic")
+
 _memory: ContextVar[dict[Value, np.ndarray | None] | None] = ContextVar("known", default=None)
 
 
@@ -108,7 +115,7 @@ def _evaluate(value: Value) -> np.ndarray | None:
         return node.attributes["value"].array
     if node.op == "shape.of" and node.operands[0] is not None:
         return _settled(np.array(node.operands[0].shape, object), value)
-    if node.op == "input" or node.regions or not get(node.op).foldable:
+    if not node.op.startswith(_EVALUATED) or node.op in _NOT_EVALUATED:
         return None
     arrays = [None if operand is None else known(operand) for operand in node.operands]
     if any(a is None and operand is not None for a, operand in zip(arrays, node.operands, strict=True)):
@@ -123,12 +130,23 @@ def _evaluate(value: Value) -> np.ndarray | None:
     return None if result is None else _settled(result, value)
 
 
-def _settled(array: Any, value: Value) -> np.ndarray:
-    """An array of the value's dtype, when no symbol is left in it."""
+def _settled(array: Any, value: Value) -> np.ndarray | None:
+    """An array of the value's dtype, when no symbol is left in it; None for dimensions that have grown too large."""
     array = np.asarray(array)
     if array.dtype == object and not any(isinstance(item, Expr) for item in array.flat):
         return array.astype(value.dtype.numpy)
-    return array
+    return None if any(atoms(item) > MOST_ATOMS for item in array.flat) else array
+
+
+def atoms(dim: Any) -> int:
+    """How many symbols a dimension is made of, those inside its quotients, largest and least ones included."""
+    if not isinstance(dim, Expr):
+        return 0
+    count = 0
+    for monomial, _ in dim.terms:
+        for atom in monomial:
+            count += 1 if isinstance(atom, str) else sum(map(atoms, atom.arguments))
+    return count
 
 
 def never_negative(dim: Dim) -> bool:

@@ -441,6 +441,22 @@ def op_that_was_withdrawn(folder: Path) -> ModelProto:
     return model([node("Upsample", "x s", "y")], weights=[weight("s", [2])])
 
 
+@bad(UnsupportedError, ("model.onnx:Reshape_", "too long an expression", "shapes="))
+def extent_that_squares_itself(folder: Path) -> ModelProto:
+    """x and x as a table, flattened, and again: after k rounds an extent is a product of 2**k symbols."""
+    flat, column = (
+        numpy_helper.from_array(np.array(shape), name) for shape, name in (([-1], "f"), ([-1, 1], "c"))
+    )
+    nodes = []
+    for level in range(30):
+        nodes += [
+            node("Reshape", f"x{level} c", f"c{level}"),
+            node("Mul", f"x{level} c{level}", f"t{level}", f"outer_{level}"),
+            node("Reshape", f"t{level} f", f"x{level + 1}"),
+        ]
+    return model(nodes, [tensor("x0", ["N"])], [tensor("x30", ["M"])], [flat, column])
+
+
 @bad(UnsupportedError, ("model.onnx:resize:", "operand 'sizes' must be known", "shapes="))
 def operand_known_too_late(folder: Path) -> ModelProto:
     return model(

@@ -105,3 +105,19 @@ def test_sign(dim, expected):
 
 def test_bools_of_symbols_stay_unknown():
     assert known(op("math.cast", op("shape.of", X), dtype=boolean)) is None
+
+
+def test_what_would_take_memory_is_not_evaluated():
+    padded = op("shape.pad", vector(1), pads=(2**40, -(2**40)))
+    assert padded.shape == (1,)
+    assert known(padded) is None
+
+
+def test_expressions_that_grow_without_bound_are_given_up():
+    extents = op("shape.of", graph_input("x", TensorType(f32, (N, symbol("M")))))
+    value = op("reduce.sum", extents, axes=(0,), keepdims=False)
+    with memory():
+        for _ in range(40):
+            value = op("math.mul", value, value)
+            known(value)
+        assert known(value) is None

@@ -46,7 +46,9 @@ def insert(xs, x, position=None):
 
 def elements(xs: Value) -> tuple[Value, ...] | None:
     """The elements of a sequence that is put together here, which most are: then it need not exist at run time."""
-    return xs.node.operands if xs.node.op == "sequence.construct" else None
+    if xs.node.op != "sequence.construct":
+        return None
+    return tuple(value for value in xs.node.operands if value is not None)
 
 
 @converter("SequenceAt", since=11)
