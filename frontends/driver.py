@@ -213,11 +213,10 @@ class Driver:
                 raise UnsupportedError(
                     f"its output {index} is not computed here", hint="remove what reads that output"
                 )
-        for value in results:
-            if value is not None and isinstance(value.type, TensorType):
-                if any(atoms(dim) > MOST_ATOMS for dim in value.shape):
-                    reason = "an extent of its result is too long an expression"
-                    raise UnsupportedError(reason, hint="fix dimensions with shapes=")
+        tensors = [value for value in results if value is not None and isinstance(value.type, TensorType)]
+        if any(atoms(dim) > MOST_ATOMS for value in tensors for dim in value.shape):
+            reason = "an extent of its result is too long an expression"
+            raise UnsupportedError(reason, hint="fix dimensions with shapes=")
         return results
 
     def expand(
