@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ..diagnostics import Problem, VerifyError
+from ..ir.dims import Dim as Extent
 from ..target.description import Target
-from .infer import access_box
 from .schedule import PARALLEL_LOOP, SERIAL, Loop, Place, Schedule
 from .spine import largest_tile, slide
 from .stage import LOCAL, OUTPUT, REDUCE, SCAN, Affine, Kernel, Stage
-from .view import View, not_beyond, within
+from .view import View, clipped, not_beyond, within
 
 Found = Iterator[tuple[str, str]]
 """What is wrong, and the way out."""
@@ -174,10 +174,11 @@ def scans_carry_on(view: View) -> Found:
         for access in stages[reader].reads:
             if access.buffer != target.buffer:
                 continue
-            for read, written in zip(access.index, target.index):
+            for read, written, extent in zip(access.index, target.index, view.buffers[target.buffer].shape):
                 if not isinstance(read, Affine) or not isinstance(written, Affine) or scan in written.dims:
                     continue
-                if not within(view.range(boxes, reader, read), view.range(boxes, writer, written)):
+                needed = clipped(view.range(boxes, reader, read), extent)
+                if not within(needed, view.range(boxes, writer, written)):
                     yield (
                         f"stage '{reader}' reads more of '{target.buffer}' than one step of '{scan}' writes",
                         "put the loops that cut it inside the scan",
@@ -235,34 +236,6 @@ def locals_are_held(view: View) -> Found:
                     f"outside its hold at depth {holds[0].at}",
                     "place the stage deeper or hold further out",
                 )
-
-
-@rule("what is needed inside a hold's loops lies inside its tile")
-def tiles_nest(view: View) -> Found:
-    for name, buffer in view.buffers.items():
-        for hold in view.holds(name):
-            moving = [bool(range_.low.terms) for range_ in view.boxes(hold.at).buffer(view.kernel, name)]
-            needs = [
-                (f"hold of '{name}' at depth {inner.at}", view.boxes(inner.at).buffer(view.kernel, name))
-                for inner in view.holds(name)
-                if inner.at > hold.at
-            ]
-            needs += [
-                (
-                    f"stage '{stage.name}'",
-                    access_box(access, view.boxes(view.at(stage)).stages[stage.name], shape),
-                )
-                for shape in [buffer.shape]
-                for stage in view.kernel.stages
-                for access in (*stage.reads, stage.write)
-                if access.buffer == name and view.at(stage) >= hold.at
-            ]
-            for who, box in needs:
-                if any(moves and not range_.low.terms for moves, range_ in zip(moving, box)):
-                    yield (
-                        f"the {who} needs all of an axis of '{name}', but the hold at depth {hold.at} has a part",
-                        "hold it further out, or take the loop away that readers follow differently",
-                    )
 
 
 @rule("the tile of an output is written whole while it is held, for all of it is stored")
@@ -391,8 +364,10 @@ def outputs_are_written_before_read(view: View) -> Found:
                 all(
                     isinstance(a, Affine)
                     and isinstance(b, Affine)
-                    and within(view.range(boxes, reader.name, a), view.range(boxes, other.name, b))
-                    for a, b in zip(access.index, other.write.index)
+                    and within(
+                        clipped(view.range(boxes, reader.name, a), extent), view.range(boxes, other.name, b)
+                    )
+                    for a, b, extent in zip(access.index, other.write.index, view.buffers[buffer].shape)
                 )
                 for other in view.writers(buffer)
             ):
@@ -556,10 +531,11 @@ def tiles_fit(view: View) -> Found:
         if memory is None:
             yield f"'{hold.buffer}' is held in '{hold.memory}'", f"{view.target.name} has no such memory"
             continue
-        sizes = [range_.size for range_ in view.hold_box(hold)]
+        shape = view.buffers[hold.buffer].shape
+        sizes = [_smaller(range_.size, extent) for range_, extent in zip(view.hold_box(hold), shape)]
         if hold.roll is not None and all(isinstance(size, int) for size in sizes):
             sliding = slide(view.kernel, view.schedule, hold)
-            sizes[sliding.axis] = min(sliding.rows, view.buffers[hold.buffer].shape[sliding.axis])  # type: ignore[type-var]
+            sizes[sliding.axis] = _smaller(sliding.rows, shape[sliding.axis])
             slots = 1
         else:
             slots = hold.slots
@@ -571,3 +547,8 @@ def tiles_fit(view: View) -> Found:
         room = int(memory.bytes * (memory.usable if memory.managed == "cache" else 1))
         if bytes_ > room:
             yield f"{bytes_} bytes are held in {name}, which has room for {room}", "take smaller tiles"
+
+
+def _smaller(size: Extent, extent: Extent) -> Extent:
+    """The number of elements that a tile really has along an axis."""
+    return min(size, extent) if isinstance(size, int) and isinstance(extent, int) else size

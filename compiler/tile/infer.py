@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..diagnostics import VerifyError
+from ..ir.dims import Expr as Symbolic
+from ..ir.dims import extreme
 from .stage import LOCAL, SCAN, Access, Affine, Kernel, Stage
 
 
@@ -37,20 +39,64 @@ def affine_range(affine: Affine, ranges: Mapping[str, Range]) -> Range:
     return Range(low, size)
 
 
-def hull(first: Range, second: Range, extent: Any) -> Range:
-    """The smallest range that holds both; all of the `extent` elements where they move differently with the loops."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A looped dim's variables, and by how much their sum may grow."""
+
+    variables: frozenset[str]
+    reach: Any
+
+
+def spans(kernel: Kernel, loops: Mapping[str, Range]) -> dict[str, Span]:
+    """The span that each loop variable belongs to."""
+    dims = kernel.dims
+    return {
+        variable: Span(frozenset(range_.low.dims), dims[name].extent - range_.size)
+        for name, range_ in loops.items()
+        for variable in range_.low.dims
+    }
+
+
+def hull(first: Range, second: Range, looped: Mapping[str, Span]) -> Range:
+    """The smallest range that holds both and has a static size.
+
+    Where they move differently with a loop, all that this loop may reach is taken, as if its dim were not looped; so
+    boxes under more loops stay inside those under fewer.
+    """
     if first.low == second.low and first.size is second.size:
         return first
     difference = second.low - first.low
-    if difference.terms:
-        return Range(Affine(), extent)
+    while difference.terms:
+        span = looped[difference.dims[0]]
+        first, second = _unlooped(first, span), _unlooped(second, span)
+        difference = second.low - first.low
     start = min(0, difference.const)
     end = _maximum(first.size, difference.const + second.size)
     return Range(first.low + start, end - start)
 
 
+def _unlooped(range_: Range, span: Span) -> Range:
+    """The range for all values of a dim's loop variables."""
+    coefficient = max((range_.low.coefficient(name) for name in span.variables), key=abs)
+    if not coefficient:
+        return range_
+    kept = Affine(tuple(term for term in range_.low.terms if term[0] not in span.variables), range_.low.const)
+    if coefficient < 0:
+        kept = kept + coefficient * int(np.max(span.reach))
+    return Range(kept, range_.size + span.reach * abs(coefficient))
+
+
 def _maximum(a: Any, b: Any) -> Any:
+    if isinstance(a, Symbolic) or isinstance(b, Symbolic):
+        return extreme("max", a, b)
     return max(a, b) if isinstance(a, int) and isinstance(b, int) else np.maximum(a, b)
+
+
+def hulls(
+    first: tuple[Range, ...], second: tuple[Range, ...], looped: Mapping[str, Span]
+) -> tuple[Range, ...]:
+    """`hull` for each axis of a box."""
+    return tuple(hull(a, b, looped) for a, b in zip(first, second, strict=True))
 
 
 def access_box(access: Access, ranges: Mapping[str, Range], shape: tuple[int, ...]) -> tuple[Range, ...]:
@@ -67,6 +113,7 @@ class Boxes:
 
     stages: dict[str, dict[str, Range]]
     locals: dict[str, tuple[Range, ...]]
+    looped: dict[str, Span]
 
     def buffer(self, kernel: Kernel, name: str) -> tuple[Range, ...]:
         """The hull of what all stages read and write of a buffer."""
@@ -76,7 +123,7 @@ class Boxes:
             for access in (*stage.reads, stage.write):
                 if access.buffer == name:
                     box = access_box(access, self.stages[stage.name], shape)  # type: ignore[arg-type]
-                    found = box if found is None else tuple(map(hull, found, box, shape))
+                    found = box if found is None else hulls(found, box, self.looped)
         assert found is not None, f"no stage touches buffer {name}"
         return found
 
@@ -92,6 +139,7 @@ def infer(kernel: Kernel, loops: Mapping[str, Range]) -> Boxes:
     needed: dict[str, tuple[Range, ...]] = {}
     roles = {buffer.name: buffer for buffer in kernel.buffers}
     stepped = _scan_axes(kernel)
+    looped = spans(kernel, loops)
     for stage in reversed(kernel.stages):
         ranges = {dim.name: loops.get(dim.name, Range(Affine(), dim.extent)) for dim in stage.dims}
         target = roles[stage.write.buffer]
@@ -107,8 +155,8 @@ def infer(kernel: Kernel, loops: Mapping[str, Range]) -> Boxes:
             for axis in stepped.get(buffer.name, ()):
                 box = (*box[:axis], Range(Affine(), buffer.shape[axis]), *box[axis + 1 :])
             old = needed.get(buffer.name)
-            needed[buffer.name] = box if old is None else tuple(map(hull, old, box, buffer.shape))
-    return Boxes(stages, needed)
+            needed[buffer.name] = box if old is None else hulls(old, box, looped)
+    return Boxes(stages, needed, looped)
 
 
 def _scan_axes(kernel: Kernel) -> dict[str, tuple[int, ...]]:

@@ -127,7 +127,7 @@ class View:
     def hold_box(self, hold: Hold) -> tuple[Range, ...]:
         """The largest tile of a hold, clipped where that is certain."""
         box = self.boxes(hold.at).buffer(self.kernel, hold.buffer)
-        return tuple(clipped(r, extent) for r, extent in zip(box, self.buffers[hold.buffer].shape))
+        return tuple(clipped(range_, extent) for range_, extent in zip(box, self.buffers[hold.buffer].shape))
 
     def is_single(self, loop: int) -> bool:
         """Whether a spine loop never has more than one tile."""
@@ -176,13 +176,11 @@ def _at_least(size: Any, least: int) -> bool:
 
 
 def clipped(range_: Range, extent: Any) -> Range:
-    """The range cut to 0 .. extent - 1 where its low end is a number, and to the extent where it moves."""
-    if not isinstance(range_.size, int) or not isinstance(extent, int):
+    """The range cut to 0 .. extent - 1 where its low end is a number."""
+    if range_.low.terms or not isinstance(range_.size, int) or not isinstance(extent, int):
         return range_
-    if range_.low.terms:
-        return Range(range_.low, min(range_.size, extent))
     low, size = clip(range_.low.const, range_.size, extent)
-    return Range(range_.low - range_.low.const + low, size)
+    return Range(Affine((), low), size)
 
 
 def within(inner: Range, outer: Range) -> bool:

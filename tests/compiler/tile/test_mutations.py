@@ -125,11 +125,6 @@ CASES = {
         "conv_residual",
         "place epi on e for b step 1 hold acc in m place conv on e",
     ),
-    "tiles_nest: readers follow a loop differently": (
-        "inverted_residual",
-        "hold a in m hold h in m hold d in m hold p in m place expand, relu, depthwise, project, residual on e "
-        "for oh step 3 hold x in m for kh step 1 hold x in r",
-    ),
     "outputs_are_stored_whole: interleaved": (
         "transposed",
         "for r step 1 hold acc in m hold y in m place conv, out on e",
