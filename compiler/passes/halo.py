@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from math import prod
 
-from ..tile.stage import Affine, Load, walk
+from ..tile.stage import Access, Affine, Load, Lookup, walk
 from .accesses import domain, extents_of, reach
 from .draft import Draft
 
@@ -23,16 +23,19 @@ def halos(drafts: Iterable[Draft], shapes: Mapping[str, tuple[int, ...]]) -> dic
     reads: dict[str, int] = {}
     for draft in drafts:
         for stage in draft.stages:
-            if stage.write.fill is not None:
+            if stage.write.fill is not None or _looks_up(stage.write):
                 refused.add(stage.write.buffer)
             extents = extents_of(stage)
             for load in (node for node in walk(stage.body) if isinstance(node, Load)):
                 access = load.access
                 refused.update(inner.buffer for inner in access.accesses() if inner is not access)
+                if _looks_up(access):  # an index out of memory does not know of the zeros before the elements
+                    refused.add(access.buffer)
+                    continue
                 if access.fill is None or access.buffer not in shapes:
                     continue
                 index = [part for part in access.index if isinstance(part, Affine)]
-                if access.fill != 0 or len(index) < len(access.index):
+                if access.fill != 0:
                     refused.add(access.buffer)
                     continue
                 reads[access.buffer] = reads.get(access.buffer, 0) + domain(stage)
@@ -50,3 +53,7 @@ def halos(drafts: Iterable[Draft], shapes: Mapping[str, tuple[int, ...]]) -> dic
         if name not in refused and pays and grown <= GROWTH * size:
             out[name] = tuple(halo)
     return out
+
+
+def _looks_up(access: Access) -> bool:
+    return any(isinstance(part, Lookup) for part in access.index)

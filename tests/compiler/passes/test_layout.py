@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from isthmus.compiler.ir import constant
 from isthmus.compiler.passes.plan import KernelStep, Layout, Preferences
 
 from .plans import Build, check, kernel_of, names, shapes
@@ -81,6 +82,15 @@ def test_a_value_is_not_padded_for_a_reader_that_needs_another_value():
     h = b("math.neg", b.conv(b.inputs[0], 8))
     window = {"kernel": (3, 3), "strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1)}
     y = b("math.add", b("nn.max_pool", h, **window), b.conv(h, 8, 3))
+    plan = check(b.graph(b("reduce.mean", y, axes=(2, 3))))
+    assert not any(array.layout.has_halo for array in plan.arrays.values())
+
+
+def test_a_value_is_not_padded_for_a_reader_that_looks_it_up():
+    b = Build("f32[1, 4, 6, 6]")
+    h = b("math.neg", b.conv(b.inputs[0], 8))
+    rows = constant(np.array([5, 0, 3], np.int64))
+    y = b("math.add", b("shape.gather", b.conv(h, 8, 3), rows, axis=2), b("shape.gather", h, rows, axis=2))
     plan = check(b.graph(b("reduce.mean", y, axes=(2, 3))))
     assert not any(array.layout.has_halo for array in plan.arrays.values())
 
