@@ -6,13 +6,13 @@ JOBS ?= 2
 BIN := .venv/bin
 RUN := $(BIN)/python -P
 SOURCES := api compiler frontends backends runtime
-LINTED := $(SOURCES) $(wildcard tests examples benchmarks) setup.py
+LINTED := $(SOURCES) $(wildcard tests examples benchmarks docs) setup.py
 
 # Editable installs hold the folder's path, so a stamp counts for this folder only, not for a copy of it.
 STAMP := .venv/.installed-$(subst /,+,$(CURDIR))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench conformance test-frameworks format clean
+.PHONY: help demo test lint bench conformance test-frameworks docs format clean
 
 help:
 	@echo "make demo             compile and run a small network on the CPU, stage by stage"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench            measure the public models beside ONNX Runtime and OpenVINO (installs torch)"
 	@echo "make conformance      the ONNX node tests, counted"
 	@echo "make test-frameworks  the tests that run a framework itself (installs torch)"
+	@echo "make docs             write the pages that the code itself knows: docs/ops.md, docs/onnx.md"
 	@echo "make format           rewrite the sources as ruff formats them"
 
 demo: $(STAMP)-core
@@ -39,6 +40,9 @@ conformance: $(STAMP)-dev
 
 test-frameworks: $(STAMP)-frameworks
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -q -m frameworks
+
+docs: $(STAMP)-core
+	@$(RUN) docs/generate.py
 
 # The type checker sees the folders under the names they install as, through links made anew each time.
 lint: $(STAMP)-dev

@@ -37,6 +37,11 @@ def _value(value: Any) -> str:
     return str(value) if isinstance(value, DType) else repr(value)
 
 
+def _code(text: str) -> str:
+    """As code, since a bare * would begin italics."""
+    return f"`{text}`" if text else ""
+
+
 def entries() -> list[Entry]:
     """All ops, by name."""
     return [entry(op) for _, op in sorted(REGISTRY.items())]
@@ -48,8 +53,8 @@ def markdown(rows: Iterable[Entry] | None = None) -> str:
     for row in entries() if rows is None else rows:
         cells = (
             f"`{row.name}`",
-            row.operands,
-            row.attributes,
+            _code(row.operands),
+            _code(row.attributes),
             "stages" if row.stages else "opaque",
             row.summary,
         )

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..diagnostics import CompileError, Problem
+from ..diagnostics import CompileError, Problem, UnsupportedError
 from ..ir.dims import Expr, substitute, symbols
-from ..ir.graph import Graph, Value
+from ..ir.graph import Graph, Node, Value
 from ..ir.types import TensorType, Type
-from .engine import get
+from .engine import REGISTRY, Op
 
 
 def run_graph(graph: Graph, arguments: Sequence[Any], extents: Mapping[str, int] | None = None) -> list[Any]:
@@ -28,11 +28,22 @@ def run_graph(graph: Graph, arguments: Sequence[Any], extents: Mapping[str, int]
         operands = [None if v is None else values[v] for v in node.operands]
         regions = [Body(region, known) for region in node.regions]
         attributes = {name: _specialised(value, known) for name, value in node.attributes.items()}
-        results = get(node.op).evaluate(*operands, regions=regions, **attributes)
+        results = _op(node).evaluate(*operands, regions=regions, **attributes)
         for result, value in zip(node.results, results, strict=True):
             values[result] = value
             _learn(result, value, known)
     return [values[output] for output in graph.outputs]
+
+
+def _op(node: Node) -> Op:
+    """The node's op; UnsupportedError when no module that declares it has been imported."""
+    if node.op not in REGISTRY:
+        raise UnsupportedError(
+            f"there is no op '{node.op}' here",
+            location=str(node.location),
+            hint="import the module that declares it, or install what the model was compiled with",
+        )
+    return REGISTRY[node.op]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from isthmus.compiler.diagnostics import CompileError
-from isthmus.compiler.ir import Graph, TensorType, Value, graph_input, symbol
+from isthmus.compiler.diagnostics import CompileError, UnsupportedError
+from isthmus.compiler.ir import Graph, Location, Node, TensorType, Value, graph_input, symbol
 from isthmus.compiler.ir.types import boolean, f32, i64
 from isthmus.compiler.ops import dynamic, math, shape
 from isthmus.compiler.ops.interpret import evaluate
@@ -40,3 +40,10 @@ def test_inputs_that_are_missing_or_unknown_are_named() -> None:
         evaluate(graph(x, inputs=(x,)), {})
     with pytest.raises(CompileError, match=r"z: no such input; the inputs are: x"):
         evaluate(graph(x, inputs=(x,)), {"x": np.zeros(2, np.int64), "z": np.zeros(1)})
+
+
+def test_ops_that_nobody_declared_are_named() -> None:
+    x = graph_input("x", TensorType(i64, (2,)))
+    node = Node("stranger.op", (x,), {}, (x.type,), location=Location("m.onnx", ("first",)))
+    with pytest.raises(UnsupportedError, match=r"^m.onnx:first: there is no op 'stranger.op' here; import"):
+        evaluate(graph(node.result, inputs=(x,)), [np.zeros(2, np.int64)])
