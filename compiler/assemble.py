@@ -11,7 +11,8 @@ from .ops import host
 from .passes.plan import Array, KernelStep, Plan
 from .passes.plan import HostStep as PlannedHostStep
 from .target.backend import Arena, Call, Compiled, Constant, External, Placed
-from .tile.stage import OUTPUT, Buffer
+from .tile.access_maps import separate_reads
+from .tile.stage import LOCAL, OUTPUT, Buffer
 
 Names = tuple[tuple[str, ...], tuple[str, ...]]
 """Input names and output names."""
@@ -34,9 +35,14 @@ def segments(plan: Plan) -> list[list[KernelStep]]:
 
 
 def call(step: KernelStep, plan: Plan) -> Call:
-    """A kernel step with every buffer placed."""
-    operands = {name: _placed(plan.arrays[array], step.kernel.buffer(name)) for name, array in step.arrays.items()}
-    return Call(step.kernel, operands, step.location, str(step.location) or step.kernel.name)
+    """A kernel step with every buffer placed; operands that are read in several ways are several buffers."""
+    kernel, origins = separate_reads(step.kernel)
+    operands = {
+        buffer.name: _placed(plan.arrays[step.arrays[origins[buffer.name]]], buffer)
+        for buffer in kernel.buffers
+        if buffer.role != LOCAL
+    }
+    return Call(kernel, operands, step.location, str(step.location) or kernel.name)
 
 
 def _placed(array: Array, buffer: Buffer) -> Placed:

@@ -1,10 +1,25 @@
 """What access maps say about a stage: strides, which dim to vectorise, whether it is a contraction and of what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
-from .stage import CONSTANT, PARALLEL, REDUCE, Access, Affine, Apply, Kernel, Load, Lookup, Stage
+from .stage import (
+    CONSTANT,
+    INPUT,
+    PARALLEL,
+    REDUCE,
+    Access,
+    Affine,
+    Apply,
+    Buffer,
+    Expr,
+    Kernel,
+    Load,
+    Lookup,
+    Stage,
+    rewrite,
+)
 
 
 def strides(kernel: Kernel, access: Access, dim: str) -> int:
@@ -97,3 +112,39 @@ def axes_below(access: Access, spine: Sequence[str]) -> dict[str, int] | None:
             return None
         where.update({name: axis for name, _ in inner})
     return where
+
+
+def separate_reads(kernel: Kernel) -> tuple[Kernel, dict[str, str]]:
+    """A buffer of its own for every way in which an operand is read, so that each can be held in a layout of its own.
+
+    Returns the kernel and for each of its buffers the one that it was.
+    """
+    origins = {b.name: b.name for b in kernel.buffers}
+    names: dict[Access, str] = {}
+    extra: dict[str, list[Buffer]] = {}
+    readable = {b.name: b for b in kernel.buffers if b.role in (INPUT, CONSTANT)}
+    for stage in kernel.stages:
+        for access in stage.reads:
+            if (
+                access.buffer not in readable
+                or access in names
+                or any(isinstance(p, Lookup) for p in access.index)
+            ):
+                continue
+            ways = sum(other.buffer == access.buffer for other in names)
+            name = f"{access.buffer}.{ways}" if ways else access.buffer
+            names[access] = name
+            if ways:
+                origins[name] = access.buffer
+                extra.setdefault(access.buffer, []).append(replace(readable[access.buffer], name=name))
+    if not extra:
+        return kernel, origins
+
+    def change(expr: Expr) -> Expr | None:
+        if not isinstance(expr, Load) or names.get(expr.access, expr.access.buffer) == expr.access.buffer:
+            return None
+        return Load(replace(expr.access, buffer=names[expr.access]), expr.dtype)
+
+    stages = tuple(replace(stage, body=rewrite(stage.body, change)) for stage in kernel.stages)
+    buffers = tuple(b for buffer in kernel.buffers for b in (buffer, *extra.get(buffer.name, ())))
+    return Kernel(kernel.name, buffers, stages), origins
