@@ -12,11 +12,13 @@ from isthmus.compiler.ops import REGISTRY
 from isthmus.compiler.ops.engine import Op, Sample, sample_arrays
 from isthmus.compiler.tile.check import check
 from isthmus.compiler.tile.draw import draw_arrays, draw_schedule
+from isthmus.compiler.tile.draw_kernels import draw_kernel
 from isthmus.compiler.tile.interpret import run_tiled
 from isthmus.compiler.tile.schedule import PARALLEL_LOOP, Schedule
 from isthmus.compiler.tile.stage import Kernel
 from isthmus.compiler.tile.text import parse_kernel, parse_schedule, print_kernel, print_schedule
 from isthmus.compiler.tile.untiled import run_untiled
+from isthmus.compiler.tile.verify import require_kernel
 from isthmus.compiler.tile.view import View
 
 KERNELS = {path.stem: path for path in sorted((Path(__file__).parent / "kernels").glob("*.kernel"))}
@@ -94,6 +96,18 @@ def test_a_random_schedule_of_each_op_sample(op: Op, sample: Sample) -> None:
     schedule = draw_schedule(kernel, np.random.default_rng(2))
     assert not check(kernel, schedule)
     assert_same(kernel, schedule, given, run_untiled(kernel, given))
+
+
+def test_random_schedules_of_random_kernels() -> None:
+    for n in range(DRAWS // 3):
+        random = np.random.default_rng([n, 3])
+        kernel = draw_kernel(random)
+        require_kernel(kernel)
+        assert parse_kernel(print_kernel(kernel)) == kernel
+        arrays = draw_arrays(kernel, random)
+        schedule = draw_schedule(kernel, random)
+        assert not check(kernel, schedule)
+        assert_same(kernel, schedule, arrays, run_untiled(kernel, arrays))
 
 
 def test_draws_exercise_every_feature() -> None:

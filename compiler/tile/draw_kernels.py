@@ -1,0 +1,118 @@
+"""Random kernels: small graphs of stages with windows, strides, reversals, reductions and shared buffers.
+
+They are integer, so that any order of summation gives the same bits. Their schedules come from `draw.py`.
+"""
+
+import numpy as np
+
+from ..ir.types import i32
+from .evaluate import span
+from .stage import (
+    INPUT,
+    LOCAL,
+    OUTPUT,
+    PARALLEL,
+    REDUCE,
+    Access,
+    Affine,
+    Buffer,
+    Const,
+    Dim,
+    Expr,
+    Kernel,
+    Load,
+    Stage,
+    dim,
+)
+
+_DIMS = 6
+
+
+def draw_kernel(random: np.random.Generator) -> Kernel:
+    """A well-formed kernel of two to six stages over at most six dims of one to six elements."""
+    return _Draw(random).kernel()
+
+
+class _Draw:
+    def __init__(self, random: np.random.Generator):
+        self.random = random
+        self.extents = {f"d{n}": int(random.integers(1, 7)) for n in range(_DIMS)}
+        self.buffers: dict[str, Buffer] = {}
+        self.readable: list[str] = []
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.random.random() < probability)
+
+    def one(self, items: list[str]) -> str:
+        return items[int(self.random.integers(len(items)))]
+
+    def kernel(self) -> Kernel:
+        stages = [self.stage(n) for n in range(int(self.random.integers(2, 7)))]
+        read = {access.buffer for stage in stages for access in stage.reads}
+        buffers = [
+            Buffer(b.name, b.shape, b.dtype, OUTPUT) if b.role == LOCAL and b.name not in read else b
+            for b in self.buffers.values()
+        ]
+        return Kernel("drawn", tuple(buffers), tuple(stages))
+
+    def buffer(self, prefix: str, dims: list[str], role: str) -> str:
+        name = f"{prefix}{len(self.buffers)}"
+        self.buffers[name] = Buffer(name, tuple(self.extents[d] for d in dims), i32, role)
+        return name
+
+    def stage(self, number: int) -> Stage:
+        names = list(self.extents)
+        dims = [names[n] for n in self.random.permutation(_DIMS)[: int(self.random.integers(1, 4))]]
+        reduced = set(dims[: int(self.random.integers(0, len(dims) + 1))]) if self.chance(0.6) else set()
+        kept = [d for d in dims if d not in reduced]
+        loads = [self.load(dims) for _ in range(int(self.random.integers(1, 3)))]
+        missing = [d for d in dims if all(d not in load.access.dims for load in loads)]
+        if missing:
+            loads.append(self.operand(missing))
+        body: Expr = loads[0]
+        for load in loads[1:]:
+            body = (body + load, body - load, body * load)[int(self.random.integers(3))]
+        if self.chance(0.5):
+            body = body * 3 + Const(1, i32)  # a zero that is read by mistake then shows
+        order = [kept[n] for n in self.random.permutation(len(kept))]
+        local = self.chance(0.75)
+        target = self.buffer("t" if local else "y", order, LOCAL if local else OUTPUT)
+        if local or self.chance(0.4):
+            self.readable.append(target)
+        return Stage(
+            f"s{number}",
+            tuple(Dim(d, self.extents[d], REDUCE if d in reduced else PARALLEL) for d in dims),
+            body,
+            Access(target, tuple(dim(d) for d in order)),
+            self.one(["sum", "sum", "max", "min"]) if reduced else None,
+        )
+
+    def operand(self, dims: list[str]) -> Load:
+        return Load(Access(self.buffer("x", dims, INPUT), tuple(dim(d) for d in dims)), i32)
+
+    def load(self, dims: list[str]) -> Load:
+        """A read of what an earlier stage wrote, at random coordinates, or of a new operand."""
+        if not self.readable or self.chance(0.3):
+            return self.operand([d for d in dims if self.chance(0.8)] or dims[:1])
+        name = self.one(self.readable[-3:] if self.chance(0.8) else self.readable)
+        box = {d: (0, self.extents[d]) for d in dims}
+        index, outside = [], False
+        for extent in self.buffers[name].shape:
+            assert isinstance(extent, int)
+            index.append(self.coordinate(dims, extent))
+            low, high = span(index[-1], box)
+            outside = outside or low < 0 or high >= extent
+        return Load(Access(name, tuple(index), int(self.random.integers(-2, 3)) if outside else None), i32)
+
+    def coordinate(self, dims: list[str], extent: int) -> Affine:
+        """A plain dim, a window, a stride or reversal, or a constant."""
+        fitting = [d for d in dims if self.extents[d] == extent] or dims
+        shift = int(self.random.integers(-2, 3))
+        kind = self.random.random()
+        if kind < 0.55:
+            return dim(self.one(fitting))
+        if kind < 0.8:
+            return dim(self.one(dims)) * int(self.random.integers(1, 3)) + dim(self.one(dims)) + shift
+        if kind < 0.9:
+            return dim(self.one(dims)) * (-1, 1, 2, 3)[int(self.random.integers(4))] + shift
+        return Affine((), int(self.random.integers(0, extent)))
