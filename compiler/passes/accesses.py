@@ -22,10 +22,12 @@ from ..tile.stage import (
     Lookup,
     Stage,
     dim,
+    rewrite,
     walk,
 )
 
 Coordinates = tuple[Affine | Lookup, ...]
+Values = dict[str, Affine | Lookup]
 
 
 def known(extent: Extent) -> int:
@@ -124,6 +126,45 @@ def solve(
             if values.setdefault(name, value) != value:
                 return None
     return Solution(values, splits)
+
+
+def substituted_access(access: Access, values: Values) -> Access:
+    """The access with dims replaced; a lookup may only stand for a dim that is a whole coordinate."""
+    index: list[Affine | Lookup] = []
+    for part in access.index:
+        if isinstance(part, Lookup):
+            index.append(Lookup(substituted_access(part.access, values)))
+            continue
+        looked = [name for name in part.dims if isinstance(values.get(name), Lookup)]
+        if looked and part.single is not None:
+            index.append(values[part.single])
+        elif looked:
+            raise _NoForm
+        else:
+            index.append(part.substitute(values))  # type: ignore[arg-type]
+    return Access(access.buffer, tuple(index), access.fill)
+
+
+class _NoForm(Exception):
+    """A lookup would have to be part of an affine coordinate."""
+
+
+def substituted(body: Expr, values: Values) -> Expr | None:
+    """The body with dims replaced; None where a lookup would have to enter an affine expression."""
+
+    def change(expr: Expr) -> Expr | None:
+        if isinstance(expr, Load):
+            return Load(substituted_access(expr.access, values), expr.dtype)
+        if isinstance(expr, Index):
+            if any(isinstance(values.get(name), Lookup) for name in expr.affine.dims):
+                raise _NoForm
+            return Index(expr.affine.substitute(values))  # type: ignore[arg-type]
+        return None
+
+    try:
+        return rewrite(body, change)
+    except _NoForm:
+        return None
 
 
 def reach(part: Affine, extents: Mapping[str, int]) -> tuple[int, int]:

@@ -29,7 +29,19 @@ from ..tile.stage import (
     dim,
     rewrite,
 )
-from .accesses import extents_of, is_elementwise, join, positions, rename
+from .accesses import (
+    domain,
+    extents_of,
+    is_elementwise,
+    join,
+    known,
+    loads_of,
+    looks_up,
+    positions,
+    rename,
+    solve,
+    substituted,
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,7 @@ class Drafting:
             replace(self._stage(stage, values, buffers, scalars), location=node.location)
             for stage in kernel.stages
         )
-        return Draft(stages, locals_, (node,))
+        return composed(Draft(stages, locals_, (node,)))
 
     def _stage(
         self,
@@ -209,6 +221,37 @@ def _local_axes(draft: Draft, name: str) -> dict[str, int] | None:
     if any(a.buffer in axes and a.index[axes[a.buffer]] != dim(name) for a in accesses):
         return None
     return axes
+
+
+def composed(draft: Draft) -> Draft:
+    """The draft without locals that one stage makes, element by element, for the same elements of one other."""
+    for stage in draft.stages:
+        name = stage.write.buffer
+        readers = [other for other in draft.stages if any(access.buffer == name for access in other.reads)]
+        if name in draft.locals and is_elementwise(stage) and len(readers) == 1:
+            body = _inside(stage, readers[0], draft)
+            if body is not None:
+                into = replace(readers[0], body=body)
+                kept = [into if each is readers[0] else each for each in draft.stages if each is not stage]
+                locals_ = {key: buffer for key, buffer in draft.locals.items() if key != name}
+                return composed(Draft(tuple(kept), locals_, draft.nodes))
+    return draft
+
+
+def _inside(stage: Stage, reader: Stage, draft: Draft) -> Expr | None:
+    """The reader's body with the stage's in the place of what it reads of it; None where it would be repeated."""
+    name = stage.write.buffer
+    loads = loads_of(reader, name)
+    if looks_up(reader, name) or len(loads) != 1 or domain(stage) != domain(reader):
+        return None
+    if loads[0].access.fill is not None or any(s.repair and s.repair.of == name for s in draft.stages):
+        return None
+    shape = tuple(map(known, draft.locals[name].shape))
+    solution = solve(stage.write.index, loads[0].access.index, shape, extents_of(stage, reader))
+    if solution is None or solution.splits or any(d.name not in solution.values for d in stage.dims):
+        return None
+    value = substituted(stage.body, solution.values)
+    return None if value is None else rewrite(reader.body, lambda expr: value if expr == loads[0] else None)
 
 
 def view_source(draft: Draft) -> str | None:

@@ -332,3 +332,10 @@ def test_a_table_that_no_access_needs_any_more_is_not_made():
     y = b("shape.pad", wide, pads=(0, 0, 0, 1), mode="edge")
     (step,) = check(b.graph(y)).steps
     assert [buffer.role for buffer in step.kernel.buffers] == ["input", "output"]
+
+
+def test_a_window_of_one_element_is_elementwise():
+    b = Build("f32[1, 4, 6, 6]")
+    y = b.conv(b("math.neg", b.conv(b.inputs[0], 4, groups=4)), 4, groups=4, stride=2)
+    (step,) = check(b.graph(y)).steps
+    assert len(step.kernel.stages) == 1
