@@ -23,6 +23,7 @@ def draw_arrays(kernel: Kernel, random: np.random.Generator) -> dict[str, np.nda
                 if isinstance(part, Lookup):
                     limits[part.access.buffer] = min(int(extent), limits.get(part.access.buffer, 1 << 30))  # type: ignore[arg-type]
     arrays = {}
+    values: np.ndarray
     for buffer in kernel.role(INPUT, CONSTANT):
         shape: tuple[int, ...] = buffer.shape  # type: ignore[assignment]
         dtype = buffer.dtype.numpy

@@ -295,11 +295,12 @@ def placement(stage: Stage, box: Box, storages: Storages) -> Placement:
     """Where the values of a box are written. VerifyError where that is outside and the access has no fill."""
     kept = tuple(dim.name for dim in stage.dims if dim.kind != REDUCE)
     extents = storages[stage.write.buffer].shape
-    names = [part.single if isinstance(part, Affine) else None for part in stage.write.index]
-    if None not in names and sorted(names) == sorted(kept):  # type: ignore[type-var]
-        low = tuple(box[name][0] for name in names)  # type: ignore[index]
-        if all(a + box[name][1] <= extent for a, name, extent in zip(low, names, extents)):  # type: ignore[index]
-            return Placement(low, tuple(kept.index(name) for name in names))  # type: ignore[arg-type]
+    singles = [part.single if isinstance(part, Affine) else None for part in stage.write.index]
+    names = [name for name in singles if name is not None]
+    if len(names) == len(singles) and sorted(names) == sorted(kept):
+        low = tuple(box[name][0] for name in names)
+        if all(a + box[name][1] <= extent for a, name, extent in zip(low, names, extents)):
+            return Placement(low, tuple(kept.index(name) for name in names))
     shape = tuple(box[name][1] for name in kept)
     index = [
         coordinates(part, kept, box)

@@ -55,6 +55,7 @@ class _Run:
         self.tree = lower(kernel, schedule)
         self.extents: dict[str, int] = {name: int(d.extent) for name, d in kernel.dims.items()}  # type: ignore[arg-type]
         self.buffers = {buffer.name: buffer for buffer in kernel.buffers}
+        self.shapes: dict[str, Ints] = {b.name: b.shape for b in kernel.buffers}  # type: ignore[misc]
         self.partial = {s.write.buffer for s in kernel.stages if not completes_inside(schedule, s)}
         self.repaired = {
             stage.repair.of for stage in kernel.stages if stage.repair is not None
@@ -83,7 +84,7 @@ class _Run:
     def _home(self, name: str, arrays: Mapping[str, np.ndarray]) -> Tile:
         """The whole buffer where callers see it."""
         buffer = self.buffers[name]
-        shape: Ints = buffer.shape  # type: ignore[assignment]
+        shape = self.shapes[name]
         cells = Cells(shape, buffer.dtype.numpy)
         given = buffer.role in (INPUT, CONSTANT)
         cells.values[...] = arrays[name] if given else np.zeros((), cells.values.dtype)
@@ -122,8 +123,7 @@ class _Run:
 
     def buffer_box(self, name: str) -> tuple[Ints, Ints]:
         ranges = self.boxes().buffer(self.kernel, name)
-        shape: Ints = self.buffers[name].shape  # type: ignore[assignment]
-        found = [self.concrete(range_, extent) for range_, extent in zip(ranges, shape)]
+        found = [self.concrete(range_, extent) for range_, extent in zip(ranges, self.shapes[name])]
         return tuple(low for low, _ in found), tuple(size for _, size in found)
 
     def innermost(self, buffer: str) -> Tile:
@@ -192,17 +192,21 @@ class _Run:
         if hold.roll is not None:
             axis = self.slides[hold].axis
             if hold not in self.rings:
-                ring = (*size[:axis], min(int(self.slides[hold].rows), buffer.shape[axis]), *size[axis + 1 :])
+                ring = (
+                    *size[:axis],
+                    min(int(self.slides[hold].rows), self.shapes[name][axis]),
+                    *size[axis + 1 :],
+                )
                 self.rings[hold] = RingCells(ring, dtype, axis), 0
             cells, high = self.rings[hold]
             self.done[hold] = high
             self.rings[hold] = cells, max(high, low[axis] + size[axis])
-            tile = RingTile(name, buffer.shape, low, size, cells)
+            tile = RingTile(name, self.shapes[name], low, size, cells)
             new = (*low[:axis], max(low[axis], min(high, low[axis] + size[axis])), *low[axis + 1 :])
         else:
             slot = self.slots[hold][self.begun[hold] % hold.slots]
             self.begun[hold] += 1
-            tile = Tile(name, buffer.shape, low, size, Cells(size, dtype), slot)
+            tile = Tile(name, self.shapes[name], low, size, Cells(size, dtype), slot)
         extent = tuple(a + n - b for a, n, b in zip(low, size, new))
         lags = [self.lags[stage.name] for stage in self.kernel.writers(name)] or [0]
 

@@ -56,8 +56,8 @@ def _ask(kernel: Kernel, rule: Callable[[Kernel], Found]) -> list[Problem]:
 
 def names_resolve(kernel: Kernel) -> Found:
     """Every name is defined once and every use has a definition; a dim's name has one extent in all stages."""
-    for kind, names in (("buffer", kernel.buffers), ("stage", kernel.stages)):
-        listed = [item.name for item in names]
+    defined = {"buffer": [b.name for b in kernel.buffers], "stage": [s.name for s in kernel.stages]}
+    for kind, listed in defined.items():
         for name in {name for name in listed if listed.count(name) > 1}:
             yield None, f"{kind} '{name}' is defined twice", "give each a name of its own"
     buffers = {buffer.name: buffer for buffer in kernel.buffers}
@@ -188,7 +188,7 @@ def writes_are_legal(kernel: Kernel) -> Found:
 
 
 def _is_plain(access: Access) -> bool:
-    names = []
+    names: list[str] = []
     for part in access.index:
         if not isinstance(part, Affine) or len(part.terms) > 1:
             return False

@@ -7,9 +7,10 @@ import pytest
 
 from isthmus.compiler.diagnostics import VerifyError
 from isthmus.compiler.target.description import Memory, Target
-from isthmus.compiler.tile.check import RULES, check, require_legal
+from isthmus.compiler.tile.check import check, require_legal
 from isthmus.compiler.tile.draw import draw_arrays
 from isthmus.compiler.tile.interpret import run_tiled
+from isthmus.compiler.tile.rules import RULES
 from isthmus.compiler.tile.stage import Kernel
 from isthmus.compiler.tile.text import parse_kernel, parse_schedule
 from isthmus.compiler.tile.untiled import run_untiled
