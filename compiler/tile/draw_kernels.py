@@ -47,7 +47,10 @@ class _Draw:
         return items[int(self.random.integers(len(items)))]
 
     def kernel(self) -> Kernel:
-        stages = [self.stage(n) for n in range(int(self.random.integers(2, 7)))]
+        count = int(self.random.integers(2, 7))
+        stages: list[Stage] = []
+        while len(stages) < count:
+            stages += self.pair(len(stages)) if self.chance(0.15) else [self.stage(len(stages))]
         read = {access.buffer for stage in stages for access in stage.reads}
         buffers = [
             Buffer(b.name, b.shape, b.dtype, OUTPUT) if b.role == LOCAL and b.name not in read else b
@@ -55,16 +58,60 @@ class _Draw:
         ]
         return Kernel("drawn", tuple(buffers), tuple(stages))
 
-    def buffer(self, prefix: str, dims: list[str], role: str) -> str:
+    def buffer(self, prefix: str, shape: list[int], role: str) -> str:
         name = f"{prefix}{len(self.buffers)}"
-        self.buffers[name] = Buffer(name, tuple(self.extents[d] for d in dims), i32, role)
+        self.buffers[name] = Buffer(name, tuple(shape), i32, role)
         return name
 
+    def target(self, shape: list[int]) -> str:
+        """A new local or output, that later stages may read."""
+        local = self.chance(0.75)
+        name = self.buffer("t" if local else "y", shape, LOCAL if local else OUTPUT)
+        if local or self.chance(0.4):
+            self.readable.append(name)
+        return name
+
+    def shuffled(self, dims: list[str]) -> list[str]:
+        return [dims[n] for n in self.random.permutation(len(dims))]
+
     def stage(self, number: int) -> Stage:
-        names = list(self.extents)
-        dims = [names[n] for n in self.random.permutation(_DIMS)[: int(self.random.integers(1, 4))]]
-        reduced = set(dims[: int(self.random.integers(0, len(dims) + 1))]) if self.chance(0.6) else set()
-        kept = [d for d in dims if d not in reduced]
+        dims = self.shuffled(list(self.extents))[: int(self.random.integers(1, 4))]
+        reduced = dims[: int(self.random.integers(0, len(dims) + 1))] if self.chance(0.6) else []
+        body = self.body(dims)
+        order = self.shuffled([d for d in dims if d not in reduced])
+        target = self.target([self.extents[d] for d in order])
+        return self.built(number, dims, reduced, body, Access(target, tuple(dim(d) for d in order)))
+
+    def pair(self, number: int) -> list[Stage]:
+        """Two stages that write one buffer, the second behind the first along an axis."""
+        first, second, *others = self.shuffled(list(self.extents))
+        shared = others[: int(self.random.integers(0, 2))]
+        reduced = others[2:3] if self.chance(0.5) else []
+        bodies = [self.body([own, *shared, *reduced]) for own in (first, second)]
+        target = self.target([self.extents[first] + self.extents[second], *(self.extents[d] for d in shared)])
+        index = [dim(first), dim(second) + self.extents[first]]
+        return [
+            self.built(
+                number + n,
+                [own, *shared, *reduced],
+                reduced,
+                bodies[n],
+                Access(target, (index[n], *(dim(d) for d in shared))),
+            )
+            for n, own in enumerate((first, second))
+        ]
+
+    def built(self, number: int, dims: list[str], reduced: list[str], body: Expr, write: Access) -> Stage:
+        return Stage(
+            f"s{number}",
+            tuple(Dim(d, self.extents[d], REDUCE if d in reduced else PARALLEL) for d in dims),
+            body,
+            write,
+            self.one(["sum", "sum", "max", "min"]) if reduced else None,
+        )
+
+    def body(self, dims: list[str]) -> Expr:
+        """An expression in which every dim occurs."""
         loads = [self.load(dims) for _ in range(int(self.random.integers(1, 3)))]
         missing = [d for d in dims if all(d not in load.access.dims for load in loads)]
         if missing:
@@ -72,23 +119,13 @@ class _Draw:
         body: Expr = loads[0]
         for load in loads[1:]:
             body = (body + load, body - load, body * load)[int(self.random.integers(3))]
-        if self.chance(0.5):
-            body = body * 3 + Const(1, i32)  # a zero that is read by mistake then shows
-        order = [kept[n] for n in self.random.permutation(len(kept))]
-        local = self.chance(0.75)
-        target = self.buffer("t" if local else "y", order, LOCAL if local else OUTPUT)
-        if local or self.chance(0.4):
-            self.readable.append(target)
-        return Stage(
-            f"s{number}",
-            tuple(Dim(d, self.extents[d], REDUCE if d in reduced else PARALLEL) for d in dims),
-            body,
-            Access(target, tuple(dim(d) for d in order)),
-            self.one(["sum", "sum", "max", "min"]) if reduced else None,
-        )
+        return (
+            body * 3 + Const(1, i32) if self.chance(0.5) else body
+        )  # a zero that is read by mistake then shows
 
     def operand(self, dims: list[str]) -> Load:
-        return Load(Access(self.buffer("x", dims, INPUT), tuple(dim(d) for d in dims)), i32)
+        name = self.buffer("x", [self.extents[d] for d in dims], INPUT)
+        return Load(Access(name, tuple(dim(d) for d in dims)), i32)
 
     def load(self, dims: list[str]) -> Load:
         """A read of what an earlier stage wrote, at random coordinates, or of a new operand."""

@@ -6,8 +6,10 @@ that only this rule refuses, and that goes wrong when it is run nevertheless. Wh
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 from ..diagnostics import VerifyError
+from .infer import access_box
 from .schedule import PARALLEL_LOOP, SERIAL
 from .spine import slide
 from .stage import LOCAL, OUTPUT, REDUCE, SCAN, Affine, Stage
@@ -189,6 +191,17 @@ def accumulators_outlive_their_loops(view: View) -> Found:
             )
 
 
+@rule("stages that add to one buffer piece by piece begin with one identity")
+def accumulators_begin_alike(view: View) -> Found:
+    for one, other in combinations(view.partial, 2):
+        if one.write.buffer == other.write.buffer and one.combine != other.combine:
+            yield (
+                f"stages '{one.name}' and '{other.name}' reduce parts of '{one.write.buffer}' "
+                f"by {one.combine} and by {other.combine}",
+                "place one of them outside the loops that cut its reduction",
+            )
+
+
 @rule("between an accumulator's hold and its stage every element is reached once for each reduced one")
 def sums_count_once(view: View) -> Found:
     for stage in view.partial:
@@ -257,18 +270,14 @@ def outputs_are_written_before_read(view: View) -> Found:
         if view.buffers[buffer].role != OUTPUT:
             continue
         boxes = view.boxes(view.at(reader))
+        written = view.written(buffer, boxes)
+        shape = view.buffers[buffer].shape
         for access in reader.reads:
-            if access.buffer == buffer and not any(
-                all(
-                    isinstance(a, Affine)
-                    and isinstance(b, Affine)
-                    and within(
-                        clipped(view.range(boxes, reader.name, a), extent), view.range(boxes, other.name, b)
-                    )
-                    for a, b, extent in zip(access.index, other.write.index, view.buffers[buffer].shape)
-                )
-                for other in view.writers(buffer)
-            ):
+            if access.buffer != buffer:
+                continue
+            read = access_box(access, boxes.stages[reader.name], shape)  # type: ignore[arg-type]
+            needed = [clipped(range_, extent) for range_, extent in zip(read, shape)]
+            if not any(all(map(within, needed, box)) for box in written):
                 yield (
                     f"stage '{reader.name}' reads elements of the output '{buffer}' that stage '{writer.name}' "
                     "has not written then",

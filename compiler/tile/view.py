@@ -1,10 +1,11 @@
 """A kernel under a schedule, with the questions that legality rules ask of it: boxes, partial sums, who shares what."""
 
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import mul
 from typing import Any
 
 from ..target.description import Target
-from .infer import Boxes, Range, affine_range, infer
+from .infer import Boxes, Range, access_box, affine_range, hulls, infer
 from .lower import completes_inside, waits
 from .schedule import Hold, Place, Schedule
 from .spine import clip, largest_tiles, loop_ranges, variable
@@ -128,6 +129,17 @@ class View:
         """The largest tile of a hold, clipped where that is certain."""
         box = self.boxes(hold.at).buffer(self.kernel, hold.buffer)
         return tuple(clipped(range_, extent) for range_, extent in zip(box, self.buffers[hold.buffer].shape))
+
+    def written(self, buffer: str, boxes: Boxes) -> list[tuple[Range, ...]]:
+        """The boxes of a buffer that its writers write; also their hull, if together they fill it."""
+        shape = self.buffers[buffer].shape
+        parts = [
+            access_box(stage.write, boxes.stages[stage.name], shape)  # type: ignore[arg-type]
+            for stage in self.writers(buffer)
+        ]
+        union = reduce(lambda a, b: hulls(a, b, boxes.looped), parts)
+        whole, *sizes = (reduce(mul, (range_.size for range_ in box), 1) for box in (union, *parts))
+        return [*parts, union] if whole == sum(sizes) else parts
 
     def is_single(self, loop: int) -> bool:
         """Whether a spine loop never has more than one tile."""

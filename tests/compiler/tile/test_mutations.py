@@ -100,6 +100,16 @@ kernel "two_writers" {
 }
 """
 
+MIXED = """
+kernel "mixed" {
+  input a: f32[4, 6]
+  input b: f32[3, 6]
+  output y: f32[7]
+  stage sums (i: 4, reduce k: 6): y[i] = sum a[i, k]
+  stage tops (j: 3, reduce k: 6): y[j + 4] = min mul(b[j, k], b[j, k])
+}
+"""
+
 CASES = {
     "scans_are_stepped: two steps at once": (
         STATE.replace("READ", "t"),
@@ -140,6 +150,10 @@ CASES = {
         "for k step 4 hold y in m place mm on e",
     ),
     "accumulators_outlive_their_loops: not held": ("matmul", "for k step 4 place mm on e"),
+    "accumulators_begin_alike: a sum beside a minimum": (
+        MIXED,
+        "hold y in m for k step 2 place sums, tops on e",
+    ),
     "sums_count_once: a loop that the stage lacks": (
         SPREAD,
         "for m step 2 hold s in m place out on e for n step 2 for k step 3 place sum on e",
