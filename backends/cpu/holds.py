@@ -67,7 +67,7 @@ def packed(
     assert hold.layout is not None
     buffer = kernel.buffer(hold.buffer)
     *rest, panel = hold.layout
-    outer = tuple(a for a in rest if box[a].low.terms)
+    outer = tuple(a for a in rest if box[a].low.terms or box[a].size != buffer.static_shape[a])
     inner = [a for a in rest if a not in outer]
     if any(box[a].size != 1 for a in outer):
         raise UnsupportedError(f"the packed constant '{buffer.name}' moves along two axes at once")
@@ -95,6 +95,8 @@ def packed(
         held_at=hold.at,
     )
     panels = _panels(kernel, schedule.loops[: hold.at], buffer, panel)
+    if any(start % lanes for start, _ in panels):
+        raise UnsupportedError(f"the packed constant '{buffer.name}' is not cut at whole vectors")
     return storage, Packing(buffer.name, outer, (*inner, panel), panels, lanes)
 
 

@@ -5,7 +5,7 @@ the tiles of the leading parallel loops. `lag`, `slots` beyond prefetching and `
 on a machine with caches, so they are not looked at.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -102,7 +102,12 @@ class KernelEmitter:
         return self.buffers[buffer].static_shape[axis]
 
     def _is_leading(self, depth: int) -> bool:
-        """Whether the loop at a depth and all around it are parallel, each over a dim of its own."""
+        """Whether the loop at a depth and all around it are parallel, each over a dim of its own, with all work inside."""
+        written = [
+            hold.at for hold in self.schedule.holds if self.buffers[hold.buffer].role in (LOCAL, OUTPUT)
+        ]
+        if depth >= min([*written, *(place.at for place in self.schedule.places)]):
+            return False
         loops = self.schedule.loops[: depth + 1]
         return all(loop.kind == PARALLEL_LOOP for loop in loops) and len({loop.dim for loop in loops}) == len(
             loops
@@ -239,9 +244,24 @@ class KernelEmitter:
             if buffer.role == CONSTANT:
                 self._use_packed(hold, box)
             else:
+                self._refuse_padding(buffer)
                 target = scratch(self.b, buffer, box, hold.layout, self.lanes)
                 self._fill(buffer, target, box, lambda at: Load(Access(buffer.name, at), buffer.dtype))
                 self.storage[hold.buffer] = target
+        elif buffer.role == OUTPUT and node.initialise is not None:
+            box = infer(self.kernel, env).buffer(self.kernel, buffer.name)
+            start = Const(identity(node.initialise, buffer.dtype), buffer.dtype)
+            self._refuse_padding(buffer)
+            self._fill(buffer, self.storage[hold.buffer], box, lambda _: start)
+
+    def _refuse_padding(self, buffer: Buffer) -> None:
+        """A box that accesses may leave holds places that the buffer does not have."""
+        for stage in self.kernel.stages:
+            for access in (*stage.reads, stage.write):
+                if access.buffer == buffer.name and access.fill is not None:
+                    raise UnsupportedError(
+                        f"stage {stage.name} passes the edge of '{buffer.name}', which is copied"
+                    )
 
     def _completes(self, hold: Hold) -> bool:
         """Whether all that touches a tile stands at its depth, and no loop of the spine cuts what fills it."""
@@ -252,6 +272,8 @@ class KernelEmitter:
         )
 
     def _use_packed(self, hold: Hold, box: Sequence[Range]) -> None:
+        if any(self.schedule.place(s.name).at < hold.at for s in self.kernel.readers(hold.buffer)):
+            raise UnsupportedError(f"the constant '{hold.buffer}' is packed for some of its readers only")
         storage, packing = packed(
             self.kernel, self.schedule, hold, box, self.parameters[hold.buffer], self.lanes
         )
@@ -273,7 +295,7 @@ class KernelEmitter:
         stage = Stage("fill", dims, value(index), Access("filled", index))
         contiguous = [name for name, stride in zip(names, target.strides, strict=True) if stride == 1]
         vector = contiguous[-1] if contiguous else None
-        square = (vector, names[-1])
+        square = (vector, *names[-1:])
         loops = tuple(Loop(n, self.lanes, unit=self.lanes) if n in square else Loop(n, 1) for n in names)
         place = Place("fill", 0, "vec", loops, bind=(("n", (vector,)),) if vector else ())
         self.storage["filled"] = target
@@ -288,8 +310,22 @@ class KernelEmitter:
         ]
         if not node.initialise and followed:
             self._keep_old(stage.write.buffer, env)
-        ranges = dict(infer(self.kernel, env).stages[stage.name])
-        self._stage(stage, node.place, self.buffers[stage.write.buffer].dtype, ranges, node.initialise)
+        ranges = self._domain(stage, infer(self.kernel, env).stages[stage.name])
+        if all(range_.size > 0 for range_ in ranges.values()):
+            self._stage(stage, node.place, self.buffers[stage.write.buffer].dtype, ranges, node.initialise)
+
+    def _domain(self, stage: Stage, ranges: Mapping[str, Range]) -> Ranges:
+        """What a tile needs of a stage; where several stages write one buffer, each does its own part of it."""
+        if len(self.kernel.writers(stage.write.buffer)) == 1:
+            return dict(ranges)
+        clipped = {}
+        for name, range_ in ranges.items():
+            if range_.low.terms and self.buffers[stage.write.buffer].role == LOCAL:
+                raise UnsupportedError(f"stage {stage.name} writes a part of a buffer that tiles cut")
+            begin = max(0, range_.low.const)
+            end = min(stage.dim(name).size, range_.low.const + range_.size)
+            clipped[name] = range_ if range_.low.terms else Range(Affine((), begin), end - begin)
+        return clipped
 
     def _keep_old(self, name: str, env: Ranges) -> None:
         """Copy a tile before it changes: repairs ask for the value that it had."""

@@ -396,7 +396,9 @@ class Values:
             if isinstance(part, Affine) and self.vector in part.dims:
                 begin = self.offset(part - low, point, ranges)
                 left = ranges[self.vector].size - point[self.vector]
-                return not begin.terms and begin.const + left >= size
+                row = min((s for s in storage.strides if s > 1), default=size + self.e.lanes)
+                ends = begin.const + left >= size and begin.const + self.e.lanes <= row
+                return not begin.terms and ends
         return False
 
     def _store_at(

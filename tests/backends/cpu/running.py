@@ -101,13 +101,13 @@ class Image:
         self._context = CpuDevice().load(program, code, self._constants, "test").context()
 
     def run(self, number: int, threads: int = 1) -> dict[str, np.ndarray]:
-        """Outputs of one work by buffer name; what no stage writes is zero."""
+        """Outputs of one work by buffer name; what no stage writes is 93, as memory may hold anything."""
         work = self.works[number]
         buffers = [b for b in work.kernel.buffers if b.role not in (LOCAL, CONSTANT)]
         arrays = {
             b.name: np.ascontiguousarray(work.arrays[b.name])
             if b.role == INPUT
-            else np.zeros(b.shape, b.dtype.numpy)  # type: ignore[arg-type]
+            else np.full(b.shape, 93, b.dtype.numpy)  # type: ignore[arg-type]
             for b in buffers
         }
         self._context.run(Call(self._entries.index(number), list(arrays.values()), threads=threads))

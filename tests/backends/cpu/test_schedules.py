@@ -1,0 +1,89 @@
+"""Random legal schedules, vectorised along random dims: what the emitter takes equals the untiled meaning.
+
+`ISTHMUS_SCHEDULES=20000` draws more than `make test` does.
+"""
+
+import os
+from collections import Counter
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isthmus.backends.cpu.machine import select
+from isthmus.backends.cpu.target import describe
+from isthmus.compiler.target.description import Target
+from isthmus.compiler.tile.check import check
+from isthmus.compiler.tile.draw import draw_arrays, draw_schedule
+from isthmus.compiler.tile.schedule import Loop, Schedule
+from isthmus.compiler.tile.stage import REDUCE, SCAN, Kernel
+from isthmus.compiler.tile.text import parse_kernel, print_kernel, print_schedule
+from isthmus.compiler.tile.untiled import run_untiled
+
+from .forms import ATTENTION, CONV, LAYER_NORM, MATMUL, POOL, SOFTMAX
+from .running import Image, Work, differences
+
+FOLDER = Path(__file__).parents[2] / "compiler" / "tile" / "kernels"
+DRAWS = int(os.environ.get("ISTHMUS_SCHEDULES", "300"))
+LEVELS = (None, "x86-64")
+
+
+def kernels() -> list[Kernel]:
+    """The kernels of the tile IR's tests without sequential dims, and some that are wider than a vector."""
+    small = [parse_kernel(path.read_text()) for path in sorted(FOLDER.glob("*.kernel"))]
+    wide = [
+        MATMUL.format(m=5, n=37, k=6),
+        CONV.format(h=3, w=4, c=2, f=19),
+        SOFTMAX.format(m=3, n=37),
+        LAYER_NORM.format(m=3, n=35, inverse=1 / 35),
+        ATTENTION.format(m=4, n=19, d=5),
+        POOL.format(h=3, w=4, c=19),
+    ]
+    return [k for k in (*small, *map(parse_kernel, wide)) if all(d.kind != SCAN for d in k.dims.values())]
+
+
+def draw(kernel: Kernel, target: Target, rng: np.random.Generator) -> Schedule:
+    """A legal schedule with tiles in caches and registers, and stages bound to vectors where that stays legal."""
+    memories = ("l1", "reg") if rng.random() < 0.2 else ("l1", "l2")
+    schedule = draw_schedule(kernel, rng, memories)
+    stages = {stage.name: stage for stage in kernel.stages}
+    places = []
+    for place in schedule.places:
+        dims = stages[place.stage].dims
+        if dims and rng.random() < 0.8:
+            place = replace(place, bind=(("n", (dims[int(rng.integers(len(dims)))].name,)),))
+        if "reg" not in memories and prod(int(d.extent) for d in dims) > 200:  # else all of it is unrolled
+            cut = {loop.dim for loop in place.loops}
+            ribs = [Loop(d.name, int(rng.choice([1, 2, 5, 16]))) for d in dims if d.name not in cut]
+            ribs = [*place.loops, *(ribs[n] for n in rng.permutation(len(ribs)))]
+            ribs.sort(key=lambda rib: stages[place.stage].dim(rib.dim).kind == REDUCE)
+            place = replace(place, loops=tuple(ribs))
+        places.append(place)
+    return replace(schedule, places=tuple(places))
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_random_schedules_equal_the_untiled_meaning(level: str | None) -> None:
+    target = describe(select(level, None))
+    drawn = Counter[str]()
+    works, wants = [], []
+    for kernel in kernels():
+        arrays = draw_arrays(kernel, np.random.default_rng(0))
+        want = run_untiled(kernel, arrays)
+        for n in range(-(-DRAWS // len(kernels()))):
+            schedule = draw(kernel, target, np.random.default_rng([n, 7]))
+            drawn["all"] += 1
+            if check(kernel, schedule, target):
+                continue
+            works.append(Work(kernel, arrays, schedule))
+            wants.append(want)
+    image = Image(works, level)
+    reasons = Counter(" ".join(why.split()[-8:]) for why in image.refused.values())
+    assert len(works) > 0.5 * drawn["all"], drawn
+    assert len(image.refused) < 0.4 * len(works), reasons
+    for number, (work, want) in enumerate(zip(works, wants, strict=True)):
+        if number not in image.refused:
+            found = differences(image.run(number), want, turns=40)
+            assert not found, f"{found}\n{print_kernel(work.kernel)}{print_schedule(work.schedule)}"
