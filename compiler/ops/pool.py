@@ -57,8 +57,8 @@ def lowest(dtype: DType) -> float | int:
 
 def _max_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations) -> None:
     y = s.results[0]
-    outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*kernel)
-    window = Window(kernel, strides, dilations, padding_of(pads))
+    window = Window(kernel, strides, dilations, padding_of(pads)).within_reach(x.shape[2:])
+    outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*window.kernel)
     element = window.read(s, x, outer, positions, taps, lowest(x.dtype))
     s.store(y[(*outer, *positions)], element, "max")
 
@@ -72,6 +72,7 @@ def _max_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations) -> None:
         case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
         case("f32[2, 5, 13]", kernel=(4,), strides=(3,), pads=(0, 2), dilations=(2,)),
         case("f64[1, 2, 5, 6, 7]", kernel=(2, 1, 3), strides=(1, 2, 2), pads=(0,) * 6, dilations=(1, 1, 2)),
+        case("f32[1, 2, 3]", kernel=(9,), strides=(1,), pads=(14, 2), dilations=(2,)),
         case("i8[1, 2, 5, 5]", kernel=(2, 2), strides=(2, 2), pads=(0, 0, 1, 1), dilations=(1, 1)),
     ),
 )
@@ -84,7 +85,8 @@ def max_pool(
     dilations: tuple[int, ...],
 ):
     """Largest element of each window; padding never wins."""
-    parts = Window(kernel, strides, dilations, padding_of(pads)).slices(x, lowest(dtype_of(x.dtype)))
+    window = Window(kernel, strides, dilations, padding_of(pads)).within_reach(x.shape[2:])
+    parts = window.slices(x, lowest(dtype_of(x.dtype)))
     out = next(parts).copy()
     for part in parts:
         np.maximum(out, part, out=out)
@@ -164,7 +166,8 @@ def _avg_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, count_in
     y = s.results[0]
     overhang = overhang or (0,) * len(kernel)
     dtype = wide(x.dtype)
-    outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*kernel)
+    window = Window(kernel, strides, dilations, padding_of(pads, overhang)).within_reach(x.shape[2:])
+    outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*window.kernel)
     divisor = _divisor(
         s,
         x,
@@ -177,7 +180,6 @@ def _avg_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, count_in
         overhang=overhang,
     )
     index = (*outer, *positions)
-    window = Window(kernel, strides, dilations, padding_of(pads, overhang))
     element = window.read(s, x, outer, positions, taps).cast(dtype)
     if isinstance(divisor, int):
         s.store(y[index], element * (1 / divisor), "sum")
@@ -203,6 +205,14 @@ def _avg_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, count_in
         ),
         case("f64[2, 5, 13]", kernel=(4,), strides=(3,), pads=(1, 2), dilations=(2,)),
         case("f32[2, 5, 7, 7]", kernel=(7, 7), strides=(1, 1), pads=(0,) * 4, dilations=(1, 1)),
+        case(
+            "f32[1, 2, 2, 3]",
+            kernel=(64, 48),
+            strides=(64, 48),
+            pads=(0,) * 4,
+            dilations=(1, 1),
+            overhang=(62, 45),
+        ),
         case("f16[1, 2, 5, 6, 7]", kernel=(2, 1, 3), strides=(1, 2, 2), pads=(0,) * 6, dilations=(1, 1, 2)),
     ),
 )
@@ -226,9 +236,13 @@ def avg_pool(
         counted = tuple((0, padding[n][1] - pads[spatial + n]) for n in range(spatial))
     else:
         counted = padding
-    total = reduce(np.add, Window(kernel, strides, dilations, padding).slices(data))
-    count = reduce(np.add, Window(kernel, strides, dilations, counted).slices(ones))
+    total = _sum_of_windows(Window(kernel, strides, dilations, padding), data)
+    count = _sum_of_windows(Window(kernel, strides, dilations, counted), ones)
     return (total / count).astype(x.dtype, copy=False)
+
+
+def _sum_of_windows(window: Window, x: np.ndarray) -> np.ndarray:
+    return reduce(np.add, window.within_reach(x.shape[2:]).slices(x))
 
 
 def _lp_type(x: TensorType, *, p: int, **attributes: Any) -> TensorType:
@@ -240,9 +254,9 @@ def _lp_type(x: TensorType, *, p: int, **attributes: Any) -> TensorType:
 def _lp_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, p) -> None:
     y = s.results[0]
     dtype = wide(x.dtype)
-    outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*kernel)
+    window = Window(kernel, strides, dilations, padding_of(pads)).within_reach(x.shape[2:])
+    outer, positions, taps = s.dims(*y.shape[:2]), s.dims(*y.shape[2:]), s.reduce(*window.kernel)
     index = (*outer, *positions)
-    window = Window(kernel, strides, dilations, padding_of(pads))
     element = window.read(s, x, outer, positions, taps).cast(dtype)
     size = element if p % 2 == 0 else apply("abs", element)
     total: Expr = s.total("sum", reduce(mul, [size] * p), index)
@@ -275,5 +289,5 @@ def lp_pool(
     """(sum of |x|^p in each window)^(1/p)."""
     data = widen(x)
     raised = data * data if p == 2 else np.abs(data) ** p
-    total = reduce(np.add, Window(kernel, strides, dilations, padding_of(pads)).slices(raised))
+    total = _sum_of_windows(Window(kernel, strides, dilations, padding_of(pads)), raised)
     return (np.sqrt(total) if p == 2 else total ** (1 / p)).astype(x.dtype, copy=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..diagnostics import TypeRuleError
-from ..ir.dims import Dim
+from ..ir.dims import Dim, ceildiv
 from ..ir.types import TensorType
 from ..tile.stage import Affine, Load
 from ..tile.writer import Ref, Stages
@@ -77,6 +77,27 @@ class Window:
             raise TypeRuleError(f"{op}: the window [{window}] is larger than the padded input {x}")
         return extents
 
+    def within_reach(self, sizes: Sequence[Dim]) -> "Window":
+        """The window without first and last taps that lie in the padding wherever it stands; its extents stay.
+
+        Global pooling is often written as a window far larger than what it slides over.
+        """
+        axes = []
+        for size, k, stride, dilation, (before, after) in zip(
+            sizes, self.kernel, self.strides, self.dilations, self.padding, strict=True
+        ):
+            axes.append((k, (before, after)))
+            if not isinstance(size, int) or not isinstance(k, int):
+                continue
+            travel = (int(window_extent(size, k, stride, dilation, before + after)) - 1) * stride
+            first = max(0, ceildiv(before - travel, dilation))
+            last = min(k - 1, (before + size - 1) // dilation)
+            if first <= last and last - first + 1 < k:
+                begin = before - first * dilation
+                axes[-1] = last - first + 1, (begin, travel + (last - first) * dilation + 1 - size - begin)
+        kernel, padding = zip(*axes, strict=True)
+        return Window(kernel, self.strides, self.dilations, padding)
+
     def read(
         self,
         s: Stages,
@@ -93,7 +114,9 @@ class Window:
                 positions, taps, self.strides, self.dilations, self.padding, strict=True
             )
         ]
-        return s.guarded(x, *outer, *at, fill=fill) if any(map(any, self.padding)) else x.at(*outer, *at)
+        if any(n > 0 for around in self.padding for n in around):
+            return s.guarded(x, *outer, *at, fill=fill)
+        return x.at(*outer, *at)
 
     def slices(self, x: np.ndarray, fill: float | int = 0) -> Iterator[np.ndarray]:
         """For each tap, in row-major order, what the windows at all positions have there: [N, C, positions...]."""
