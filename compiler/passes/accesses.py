@@ -227,8 +227,11 @@ def applications(body: Expr) -> Iterator[Apply]:
     return (node for node in walk(body) if isinstance(node, Apply) and node.op != "cast")
 
 
-def own_dims(stage: Stage, is_constant: Callable[[str], bool]) -> list[str]:
-    """The dims of a contraction's result that only one operand has: the constant one, if either is constant."""
+def own_dims(stage: Stage, is_constant: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """The dims of a contraction's result that only one operand has: the constant one, if either is constant.
+
+    The second list has those that only the other operand has.
+    """
     found = factors(stage)
     assert found is not None, f"stage {stage.name} is no contraction"
     sides = [set(load.access.dims) for load in found]
@@ -236,14 +239,17 @@ def own_dims(stage: Stage, is_constant: Callable[[str], bool]) -> list[str]:
     own = [[name for name in kept if name in sides[n] and name not in sides[1 - n]] for n in (0, 1)]
     for n in (1, 0):
         if is_constant(found[n].access.buffer):
-            return own[n]  # none in a depthwise window: its result follows what it reads
-    return [*own[0], *own[1]]
+            return own[n], own[1 - n]  # none in a depthwise window: its result follows what it reads
+    return [*own[0], *own[1]], []
 
 
 def innermost(
     stages: Sequence[Stage], write: Access, is_constant: Callable[[str], bool]
 ) -> tuple[str, int] | None:
-    """The dim of a written value along which the last contraction is best stored, and its axis in `write`."""
+    """The dim of a written value along which the last contraction is best stored, and its axis in `write`.
+
+    Phases of a transposed convolution stand between the positions on an axis: another axis is better.
+    """
     axes = {
         name: n
         for n, part in enumerate(write.index)
@@ -252,8 +258,10 @@ def innermost(
         if step == 1
     }
     for stage in reversed([stage for stage in stages if factors(stage)]):
-        own = [name for name in own_dims(stage, is_constant) if name in axes]
+        own, others = own_dims(stage, is_constant)
+        own = [name for name in own if name in axes]
         if own:
-            best = max(own, key=lambda name: axes[name])
+            apart = [name for name in own if not {*others} & {*write.index[axes[name]].dims}]
+            best = max(apart or own, key=lambda name: axes[name])
             return best, axes[best]
     return None

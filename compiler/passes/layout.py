@@ -299,7 +299,7 @@ class _Choice:
     # --- halo ------------------------------------------------------------------------------------------------
 
     def halo(self) -> None:
-        """Values that are read past their edges as zeros get zeros around them; inputs are copied for that."""
+        """Values that are read past their edges as zeros get zeros around them, constants too; inputs are copied."""
         shared = {*self.roots, *self.roots.values()}
         fixed = self.inputs | self.hosted | self.outputs | self.seen
         drafts = [entry for entry in self.entries if isinstance(entry, Draft)]
@@ -314,7 +314,7 @@ class _Choice:
                     with_buffers(entry, {name: twin}) if isinstance(entry, Draft) else entry
                     for entry in self.entries
                 ]
-            elif name not in fixed | shared and not self._is_constant(name):
+            elif name not in fixed | shared:
                 self.layouts[name] = Layout(self.layouts[name].order, halo)
         self.entries = [*copies, *self.entries]
 

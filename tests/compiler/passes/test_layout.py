@@ -28,6 +28,20 @@ def test_convolutions_write_channels_last_and_weights_follow():
     assert shapes(last, "input") == [(36, 16)]
 
 
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_transposed_convolutions_write_channels_last_without_guards(kernel):
+    b = Build("f32[1, 8, 6, 6]")
+    geometry = {"strides": (2, 2), "pads": (1,) * 4, "dilations": (1, 1), "output_padding": (0, 0)}
+    h = b("nn.conv_transpose", b("math.relu", b.inputs[0]), b.weight(8, 5, kernel, kernel), **geometry)
+    plan = check(b.graph(b("reduce.max", h, axes=(2, 3))))
+    step = kernel_of(plan, "nn.conv_transpose")
+    assert shapes(step, "output")[0][-1] == 5
+    assert all(access.fill is None for stage in step.kernel.stages for access in stage.reads)
+    (weights,) = (array for array in plan.arrays.values() if array.place == "constant")
+    extent = kernel + kernel % 2  # a phase has a tap less than the other: it gets one of zeros
+    assert sorted(weights.shape) == sorted((8, 5, extent, extent))
+
+
 def test_without_the_preference_all_is_row_major():
     b = Build("f32[1, 4, 6, 6]")
     plan = check(b.graph(b.conv(b.conv(b.inputs[0], 8), 16)), preferences=Preferences(channels_last=False))
