@@ -12,7 +12,7 @@ from math import prod
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.types import DType
-from ...compiler.tile.infer import Range, infer
+from ...compiler.tile.infer import Range, affine_range, infer
 from ...compiler.tile.lower import Compute, Fix, For, Scope, Tree, lower
 from ...compiler.tile.schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule, Segment, segments
 from ...compiler.tile.stage import (
@@ -20,6 +20,7 @@ from ...compiler.tile.stage import (
     LOCAL,
     OUTPUT,
     REDUCE,
+    SCAN,
     Access,
     Affine,
     Buffer,
@@ -102,7 +103,7 @@ class KernelEmitter:
         return self.buffers[buffer].static_shape[axis]
 
     def _is_leading(self, depth: int) -> bool:
-        """Whether the loop at a depth and all around it are parallel, each over a dim of its own, with all work inside."""
+        """Whether the loops down to a depth are parallel, each over a dim of its own, with all work inside."""
         written = [
             hold.at for hold in self.schedule.holds if self.buffers[hold.buffer].role in (LOCAL, OUTPUT)
         ]
@@ -114,11 +115,24 @@ class KernelEmitter:
         )
 
     def _refuse_borders(self) -> None:
-        """A tile that its readers may leave would have to be clipped at the edges of the tensor."""
+        """A tile that its readers may leave would have to be clipped at the edges of the tensor.
+
+        Along a sequential dim it is not: there a tile is held whole, and earlier steps than the first read the fill.
+        """
         for stage in self.kernel.stages:
+            whole = {d.name: Range(Affine(), d.size) for d in stage.dims}
+            stepped = {d.name for d in stage.kind(SCAN)}
             for access in stage.reads:
-                if access.fill is not None and self.buffers[access.buffer].role == LOCAL:
-                    raise UnsupportedError(f"stage {stage.name} reads past the edge of what the kernel holds")
+                if access.fill is None or self.buffers[access.buffer].role != LOCAL:
+                    continue
+                for part, extent in zip(access.index, self.buffers[access.buffer].static_shape, strict=True):
+                    if not isinstance(part, Affine) or stepped & set(part.dims):
+                        continue
+                    reach = affine_range(part, whole)
+                    if reach.low.const < 0 or reach.low.const + reach.size > extent:
+                        raise UnsupportedError(
+                            f"stage {stage.name} reads past the edge of what the kernel holds"
+                        )
 
     def _nodes(self, nodes: Sequence[Tree], env: Ranges) -> None:
         for node in nodes:
@@ -244,24 +258,26 @@ class KernelEmitter:
             if buffer.role == CONSTANT:
                 self._use_packed(hold, box)
             else:
-                self._refuse_padding(buffer)
+                self._refuse_padding(buffer, box)
                 target = scratch(self.b, buffer, box, hold.layout, self.lanes)
                 self._fill(buffer, target, box, lambda at: Load(Access(buffer.name, at), buffer.dtype))
                 self.storage[hold.buffer] = target
         elif buffer.role == OUTPUT and node.initialise is not None:
             box = infer(self.kernel, env).buffer(self.kernel, buffer.name)
             start = Const(identity(node.initialise, buffer.dtype), buffer.dtype)
-            self._refuse_padding(buffer)
+            self._refuse_padding(buffer, box)
             self._fill(buffer, self.storage[hold.buffer], box, lambda _: start)
 
-    def _refuse_padding(self, buffer: Buffer) -> None:
+    def _refuse_padding(self, buffer: Buffer, box: Sequence[Range]) -> None:
         """A box that accesses may leave holds places that the buffer does not have."""
-        for stage in self.kernel.stages:
-            for access in (*stage.reads, stage.write):
-                if access.buffer == buffer.name and access.fill is not None:
-                    raise UnsupportedError(
-                        f"stage {stage.name} passes the edge of '{buffer.name}', which is copied"
-                    )
+        accesses = [access for stage in self.kernel.stages for access in (*stage.reads, stage.write)]
+        padded = any(access.buffer == buffer.name and access.fill is not None for access in accesses)
+        outside = any(
+            not range_.low.terms and not 0 <= range_.low.const <= extent - range_.size
+            for range_, extent in zip(box, buffer.static_shape, strict=True)
+        )
+        if padded or outside:
+            raise UnsupportedError(f"a tile of '{buffer.name}' that is copied passes its edge")
 
     def _completes(self, hold: Hold) -> bool:
         """Whether all that touches a tile stands at its depth, and no loop of the spine cuts what fills it."""
