@@ -233,7 +233,7 @@ class Scalars:
         return self.select(small, signed, x)
 
     def _extreme(self, op: str, x: Register, y: Register, lanes: int) -> Register:
-        """NaN-propagating max or min: the machine's instruction, and a test of the first operand if it is no literal."""
+        """NaN-propagating max or min: one instruction, and a test of the first operand if it is no literal."""
         if not y.text.startswith("%"):
             x, y = y, x
         flag = vector_type("i1", lanes)

@@ -386,10 +386,13 @@ class Values:
         mask = self.mask(point, ranges, lanes)
         if mask is not None and self._ends(storage, access, point, ranges):
             mask = None
-        if mask is not None and guard is None and self.vector is not None:
-            if ranges[self.vector].size - point[self.vector] == 1:
-                # LLVM 22 writes too many bytes where it joins a narrowing with a masked store of one lane.
-                value, lanes, mask = self._lane(value, 0), 0, None
+        if (
+            mask is not None
+            and guard is None
+            and ranges[str(self.vector)].size - point[str(self.vector)] == 1
+        ):
+            # LLVM 22 writes too many bytes where it joins a narrowing with a masked store of one lane.
+            value, lanes, mask = self._lane(value, 0), 0, None
         self._store_at(value, storage, self.offset(linear, point, ranges), lanes, mask, guard)
 
     def _ends(self, storage: Storage, access: Access, point: Point, ranges: Mapping[str, Range]) -> bool:

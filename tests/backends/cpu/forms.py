@@ -21,7 +21,7 @@ SOFTMAX = """kernel "softmax" {{
 LAYER_NORM = """kernel "layer_norm" {{
   input x: f32[{m}, {n}]  constant g: f32[{n}]  local s: f32[{m}]  local mean: f32[{m}]  local v: f32[{m}]
   output y: f32[{m}, {n}]
-  stage sum (i: {m}, reduce j: {n}): s[i] = sum x[i, j]
+  stage total (i: {m}, reduce j: {n}): s[i] = sum x[i, j]
   stage me (i: {m}): mean[i] = mul(s[i], {inverse}:f32)
   stage va (i: {m}, reduce j: {n}): %0 = sub(x[i, j], mean[i]); v[i] = sum mul(%0, %0)
   stage no (i: {m}, j: {n}):
