@@ -1,19 +1,22 @@
-"""Tiling rows: several reductions over shared row dims (softmax, norms, attention).
+"""Tiling rows: several reductions over shared row dims (softmax, norms, attention), and recurrences over time.
 
-The rows are the spine; every stage has its own loops below; intermediate tiles live in a near memory.
+The rows (or the time) are the spine; every stage has its own loops below; intermediate tiles live in a near memory.
 """
 
 from collections.abc import Sequence
 
+from ..diagnostics import UnsupportedError
 from ..target.description import Target
 from .access_maps import axes_below, contraction, strides, vector_dim
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import estimate_rows
 from .schedule import Hold, Loop, Place, Schedule
-from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, Affine, Kernel, Stage
+from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affine, Kernel, Stage
 
 
 class Rows:
+    """Schedules of a kernel whose stages share their row dims."""
+
     def __init__(self, kernel: Kernel, target: Target):
         self.kernel = kernel
         self.target = target
@@ -56,7 +59,7 @@ class Rows:
     def _place(self, stage: Stage, depth: int, rows: str | None, size: int) -> Place:
         vector = vector_dim(self.kernel, stage, self.lanes, self.spine)
         found = contraction(stage, self._columns(stage))
-        if found is not None and self._columns(stage) not in self.spine:
+        if found is not None and self._columns(stage) not in self.spine and self._streams(found.columns_operand, stage):
             vector = self._columns(stage)
         else:
             found = None
@@ -77,6 +80,12 @@ class Rows:
         ribs.sort(key=lambda loop: names[loop.dim] == REDUCE)
         bind = (("n", (vector,)),) if vector is not None else ()
         return Place(stage.name, depth, engine.name, tuple(ribs), bind)
+
+    def _streams(self, access: Access, stage: Stage) -> bool:
+        """Whether the columns of an operand are contiguous, or will be in a transposed copy of it."""
+        columns = self._columns(stage)
+        assert columns is not None
+        return strides(self.kernel, access, columns) == 1 or axes_below(access, self.spine) is not None
 
     def _columns(self, stage: Stage) -> str | None:
         """The contiguous parallel dim of what a stage writes, if only one operand has it."""
@@ -107,6 +116,27 @@ class Rows:
             fixed = [axis for axis in range(len(access.index)) if axis not in where.values()]
             holds.append(Hold(buffer.name, self.near.name, depth, layout=(*fixed, *axes, where[columns])))
         return holds
+
+
+class Steps(Rows):
+    """Schedules of a recurrence: one sequential dim is the spine, what does not move with it stands before or after."""
+
+    def __init__(self, kernel: Kernel, target: Target):
+        super().__init__(kernel, target)
+        scans = {d.name for s in kernel.stages for d in s.kind(SCAN)}
+        if len(scans) != 1:
+            raise UnsupportedError(f"kernel {kernel.name} has {len(scans)} sequential dims, the tiler schedules one")
+        self.spine = list(scans)
+
+    def choices(self, keep: int) -> list[Choice]:
+        """The only schedule: step by step, everything that is carried held outside the loop."""
+        (scan,) = self.spine
+        holds = [Hold(b.name, self.near.name, 0) for b in self.kernel.role(LOCAL)]
+        places = [
+            self._place(stage, int(any(d.name == scan for d in stage.dims)), None, 1) for stage in self.kernel.stages
+        ]
+        schedule = Schedule((Loop(scan, 1),), tuple(holds), tuple(places))
+        return [Choice(schedule, estimate_rows(self.kernel, schedule, self.target))][:keep]
 
 
 def _balanced(vectors: int, most: int) -> int:

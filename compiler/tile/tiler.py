@@ -7,7 +7,7 @@ from ..diagnostics import UnsupportedError
 from ..target.description import Target
 from .choice import Choice
 from .nest import Nest
-from .rows import Rows
+from .rows import Rows, Steps
 from .stage import PARALLEL, SCAN, Kernel
 
 __all__ = ["Choice", "tile"]
@@ -16,9 +16,7 @@ __all__ = ["Choice", "tile"]
 def tile(kernel: Kernel, target: Target, keep: int = 1) -> list[Choice]:
     """The `keep` cheapest schedules, best first. UnsupportedError when the kernel has no schedule on the target."""
     if any(d.kind == SCAN for s in kernel.stages for d in s.dims):
-        raise UnsupportedError(
-            f"kernel {kernel.name} has a sequential dim, which the tiler does not schedule"
-        )
+        return Steps(kernel, target).choices(keep)
     plan = Nest(kernel, target) if _is_nest(kernel) else Rows(kernel, target)
     choices = plan.choices(keep)
     if not choices:
