@@ -177,7 +177,7 @@ class Nest:
         return Schedule(tuple(loops), tuple(holds), places)
 
     def _place(self, stage: Stage, depth: int, tile: dict[str, int], width: int) -> Place:
-        bind = (("n", (self.vector,)),) if self.vector is not None else ()
+        bind = (("n", (self.vector,)),) if self.vector in {d.name for d in stage.dims} else ()
         return Place(
             stage.name, depth, self.engine.name, self._ribs(stage, prod(tile.values()) * width), bind
         )

@@ -1,0 +1,158 @@
+"""The tiler on a CPU's description: its schedules are legal, ranked, repeatable, quick, and no dearer on more machine.
+
+A tile may outgrow a cache: that is slow, which the cost model charges, not wrong. So `tiles_fit` is not asked here.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+from time import process_time
+
+import pytest
+
+from isthmus.backends.cpu.machine import LEVELS, select
+from isthmus.backends.cpu.target import describe
+from isthmus.compiler.diagnostics import UnsupportedError
+from isthmus.compiler.ir import TensorType, dtype_of, graph_input
+from isthmus.compiler.ops import REGISTRY
+from isthmus.compiler.ops.engine import sample_arrays
+from isthmus.compiler.target.description import Target
+from isthmus.compiler.tile.canonical import canonical
+from isthmus.compiler.tile.check import check
+from isthmus.compiler.tile.stage import SCAN, Kernel
+from isthmus.compiler.tile.text import parse_kernel, print_kernel, print_schedule
+from isthmus.compiler.tile.tiler import tile
+
+CONV = """kernel "conv" {{
+  input x: f32[1, {h}, {h}, {c}]  constant w: f32[{k}, {k}, {c}, {f}]  constant b: f32[{f}]
+  local t: f32[1, {o}, {o}, {f}]  output y: f32[1, {o}, {o}, {f}]
+  stage conv (b: 1, i: {o}, j: {o}, f: {f}, reduce p: {k}, reduce q: {k}, reduce c: {c}):
+    t[b, i, j, f] = sum mul(x[b, {s}*i + p - {p}, {s}*j + q - {p}, c] else 0.0, w[p, q, c, f])
+  stage epilogue (b: 1, i: {o}, j: {o}, f: {f}): y[b, i, j, f] = max(add(t[b, i, j, f], b[f]), 0.0:f32)
+}}"""
+MATMUL = """kernel "matmul" {{
+  input a: f32[{m}, {k}]  constant b: f32[{k}, {n}]  output y: f32[{m}, {n}]
+  stage mm (m: {m}, n: {n}, reduce k: {k}): y[m, n] = sum mul(a[m, k], b[k, n])
+}}"""
+SOFTMAX = """kernel "softmax" {{
+  input x: f32[{m}, {n}]  local m: f32[{m}]  local e: f32[{m}, {n}]  local l: f32[{m}]  output y: f32[{m}, {n}]
+  stage mx (i: {m}, reduce j: {n}): m[i] = max x[i, j]
+  stage ex (i: {m}, j: {n}): e[i, j] = exp(sub(x[i, j], m[i]))
+  stage sm (i: {m}, reduce j: {n}): l[i] = sum e[i, j]
+  stage dv (i: {m}, j: {n}): y[i, j] = div(e[i, j], l[i])
+}}"""
+ATTENTION = """kernel "attention" {{
+  input q: f32[{b}, {m}, {d}]  input k: f32[{b}, {m}, {d}]  input v: f32[{b}, {m}, {d}]
+  local s: f32[{b}, {m}, {m}]  local m: f32[{b}, {m}]  local e: f32[{b}, {m}, {m}]  local l: f32[{b}, {m}]
+  local o: f32[{b}, {m}, {d}]  output y: f32[{b}, {m}, {d}]
+  stage qk (b: {b}, i: {m}, j: {m}, reduce d: {d}): s[b, i, j] = sum mul(q[b, i, d], k[b, j, d])
+  stage mx (b: {b}, i: {m}, reduce j: {m}): m[b, i] = max s[b, i, j]
+  stage ex (b: {b}, i: {m}, j: {m}): e[b, i, j] = exp(sub(s[b, i, j], m[b, i]))
+  stage sm (b: {b}, i: {m}, reduce j: {m}): l[b, i] = sum e[b, i, j]
+  stage pv (b: {b}, i: {m}, f: {d}, reduce j: {m}): o[b, i, f] = sum mul(e[b, i, j], v[b, j, f])
+  stage dv (b: {b}, i: {m}, f: {d}): y[b, i, f] = div(o[b, i, f], l[b, i])
+}}"""
+
+
+def conv(h: int, c: int, f: int, k: int, s: int = 1) -> str:
+    return CONV.format(h=h, c=c, f=f, k=k, s=s, p=k // 2, o=-(-h // s))
+
+
+BLOCKS = {
+    "3x3": conv(7, 512, 512, 3),
+    "1x1": conv(14, 256, 1024, 1),
+    "7x7 stride 2": conv(224, 3, 64, 7, 2),
+    "matmul": MATMUL.format(m=128, n=3072, k=768),
+    "one row": MATMUL.format(m=1, n=3072, k=768),
+    "softmax": SOFTMAX.format(m=1536, n=128),
+    "attention": ATTENTION.format(b=12, m=128, d=64),
+}
+RESNET50 = [
+    conv(224, 3, 64, 7, 2), conv(56, 64, 64, 1), conv(56, 64, 64, 3), conv(56, 64, 256, 1), conv(56, 256, 64, 1),
+    conv(56, 256, 128, 1), conv(56, 128, 128, 3, 2), conv(28, 128, 512, 1), conv(56, 256, 512, 1, 2),
+    conv(28, 512, 128, 1), conv(28, 128, 128, 3), conv(28, 512, 256, 1), conv(28, 256, 256, 3, 2),
+    conv(14, 256, 1024, 1), conv(28, 512, 1024, 1, 2), conv(14, 1024, 256, 1), conv(14, 256, 256, 3),
+    conv(14, 1024, 512, 1), conv(14, 512, 512, 3, 2), conv(7, 512, 2048, 1), conv(14, 1024, 2048, 1, 2),
+    conv(7, 2048, 512, 1), conv(7, 512, 512, 3), MATMUL.format(m=1, n=1000, k=2048),
+]  # fmt: skip
+
+
+def target(level: str) -> Target:
+    return describe(select(level, None))
+
+
+@lru_cache(maxsize=1)
+def sample_kernels() -> tuple[tuple[str, Kernel], ...]:
+    """The distinct kernels of all op samples."""
+    found: dict[str, tuple[str, Kernel]] = {}
+    for op in REGISTRY.values():
+        for number, sample in enumerate(op.samples if op.stages is not None else ()):
+            arrays = sample_arrays(sample)
+            operands = [
+                None if a is None else graph_input(f"x{n}", TensorType(dtype_of(a.dtype), a.shape))
+                for n, a in enumerate(arrays)
+            ]
+            kernel = op.kernel(op.build(operands, sample.attributes))
+            if kernel is not None and all(extent != 0 for b in kernel.buffers for extent in b.shape):
+                found.setdefault(canonical(kernel)[2], (f"{op.name} {number}", kernel))
+    return tuple(found.values())
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_schedules_of_all_ops_are_legal(level: str) -> None:
+    chip = target(level)
+    illegal = []
+    for label, kernel in sample_kernels():
+        if len({d.name for s in kernel.stages for d in s.kind(SCAN)}) > 1:
+            with pytest.raises(UnsupportedError, match="2 sequential dims"):
+                tile(kernel, chip)
+            continue
+        for choice in tile(kernel, chip, keep=3):
+            for problem in check(kernel, choice.schedule, chip, without=["tiles_fit"]):
+                illegal.append(
+                    f"{label}: {problem.message}\n{print_kernel(kernel)}{print_schedule(choice.schedule)}"
+                )
+    assert not illegal, "\n".join(illegal[:5])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", BLOCKS)
+def test_schedules_of_networks_are_legal_and_ranked(name: str, level: str) -> None:
+    chip, kernel = target(level), parse_kernel(BLOCKS[name])
+    choices = tile(kernel, chip, keep=40)
+    costs = [choice.estimate.cycles for choice in choices]
+    assert costs == sorted(costs)
+    assert costs[0] > 0
+    for choice in choices:
+        assert check(kernel, choice.schedule, chip, without=["tiles_fit"]) == [], print_schedule(
+            choice.schedule
+        )
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_more_machine_never_costs_more(name: str) -> None:
+    kernel = parse_kernel(BLOCKS[name])
+    chip = target("avx512")
+    cost = tile(kernel, chip)[0].estimate.cycles
+    dearer = {}
+    for memory in chip.memories.values():
+        for change in ({"bandwidth": memory.bandwidth * 2}, {"bytes": memory.bytes * 2}):
+            larger = replace(chip, memories={**chip.memories, memory.name: replace(memory, **change)})
+            ratio = tile(kernel, larger)[0].estimate.cycles / cost
+            if ratio > 1.01:
+                dearer[memory.name, *change] = ratio
+    assert not dearer
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_choice_is_repeatable(name: str) -> None:
+    kernel, chip = parse_kernel(BLOCKS[name]), target("avx2")
+    assert tile(kernel, chip, keep=10) == tile(parse_kernel(BLOCKS[name]), target("avx2"), keep=10)
+
+
+def test_a_whole_network_is_tiled_within_a_second() -> None:
+    kernels = [parse_kernel(text) for text in RESNET50]
+    chip = target("avx512")
+    begin = process_time()
+    for kernel in kernels:
+        tile(kernel, chip)
+    assert process_time() - begin < 1.5
