@@ -22,7 +22,7 @@ ROUTINE = "has no stages"
 NO_TENSOR = "takes or gives what is no tensor"
 NO_TYPE = "all dtypes have a machine type"
 EMPTY = "no buffer is empty"
-SEQUENTIAL = "no dim is sequential"
+SEQUENTIAL = "at most one dim is sequential"
 BORDER = "reads past the edge of what the kernel holds"
 REASONS = (DYNAMIC, ROUTINE, NO_TENSOR, NO_TYPE, EMPTY, SEQUENTIAL)
 
@@ -38,7 +38,6 @@ _LISTED: tuple[tuple[set[str], str], ...] = (
      "shape.compress shape.nonzero shape.onehot shape.pad_dynamic shape.range shape.slice_dynamic "
      "shape.tile_dynamic shape.unique"),
     ({EMPTY}, "reduce.max reduce.min"),
-    ({SEQUENTIAL}, "reduce.cumprod reduce.cumsum"),
     ({SEQUENTIAL, ROUTINE}, "nn.gru nn.lstm nn.rnn"),
     ({NO_TENSOR}, "optional.make sequence.construct sequence.empty sequence.split"),
 )  # fmt: skip
