@@ -16,6 +16,7 @@ from ...compiler.target.backend import (
 )
 from ...compiler.target.description import Target
 from ...compiler.tile.canonical import canonical
+from ...compiler.tile.check import require_legal
 from ...compiler.tile.stage import Kernel
 from ...compiler.tile.tiler import Choice, tile
 from . import abi, codegen
@@ -66,6 +67,7 @@ class _Module:
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.emitted:
             choice = tile(normal, self.target)[0]
+            require_legal(normal, choice.schedule)
             name = f"kernel_{len(self.emitted)}"
             emitter = KernelEmitter(normal, choice.schedule, self.machine, name, self.declarations)
             self.emitted[key] = _Emitted(normal, choice, emitter.emit())
