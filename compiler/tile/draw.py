@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..diagnostics import VerifyError
 from .check import check
 from .schedule import PARALLEL_LOOP, SERIAL, Hold, Loop, Place, Schedule
 from .stage import CONSTANT, INPUT, LOCAL, OUTPUT, PARALLEL, REDUCE, SCAN, Kernel, Lookup, Stage
@@ -42,7 +43,7 @@ def draw_arrays(kernel: Kernel, random: np.random.Generator) -> dict[str, np.nda
 def draw_schedule(
     kernel: Kernel, random: np.random.Generator, memories: tuple[str, ...] = ("near", "far")
 ) -> Schedule:
-    """A legal schedule of a static kernel; memories and engine are names without meaning.
+    """A legal schedule of a static kernel; memories and engine are names without meaning. VerifyError if none is found.
 
     Built by steps that keep it legal: stages move into a random spine, alone and together, their locals' holds
     following; then inner holds, slots with lags, rings, ribs and parallel loops are added where they are legal.
@@ -61,11 +62,17 @@ class _Draw:
         ]
 
     def schedule(self) -> Schedule:
-        loops = self.spine(scans_first=False)
-        best = self.outside(loops)
-        if check(self.kernel, best):
-            loops = self.spine(scans_first=True)
-            best = self.outside(loops)
+        for spine in (self.spine(scans_first=False), self.spine(scans_first=True), self.scan_loops()):
+            best = self.outside(spine)
+            if not check(self.kernel, best):
+                return self.developed(best)
+        raise VerifyError(
+            f"kernel {self.kernel.name} has no schedule with its scans outermost",
+            problems=check(self.kernel, best),
+        )
+
+    def developed(self, best: Schedule) -> Schedule:
+        loops = best.loops
         for _ in range(10):
             depths = {place.stage: place.at for place in best.places}
             depth = int(self.random.integers(0, len(loops) + 1))
@@ -118,6 +125,9 @@ class _Draw:
             loops.append(Loop(name, 1) if name in self.scans else self.loop(name, around[name]))
             around[name] = max(1, loops[-1].step)
         return tuple(loops)
+
+    def scan_loops(self) -> tuple[Loop, ...]:
+        return tuple(Loop(name, 1) for name in self.scans)
 
     def loop(self, name: str, extent: int) -> Loop:
         step = int(self.random.integers(1, max(2, extent)))

@@ -1,7 +1,9 @@
-"""Random kernels: small graphs of stages with windows, strides, reversals, reductions and shared buffers.
+"""Random kernels: small graphs of stages with windows, strides, reversals, reductions, scans and shared buffers.
 
 They are integer, so that any order of summation gives the same bits. Their schedules come from `draw.py`.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from .stage import (
     OUTPUT,
     PARALLEL,
     REDUCE,
+    SCAN,
     Access,
     Affine,
     Buffer,
@@ -50,7 +53,13 @@ class _Draw:
         count = int(self.random.integers(2, 7))
         stages: list[Stage] = []
         while len(stages) < count:
-            stages += self.pair(len(stages)) if self.chance(0.15) else [self.stage(len(stages))]
+            kind = self.random.random()
+            if kind < 0.15:
+                stages += self.pair(len(stages))
+            elif kind < 0.25 and not any(stage.kind(SCAN) for stage in stages):
+                stages += self.recurrence(len(stages))
+            else:
+                stages.append(self.stage(len(stages)))
         read = {access.buffer for stage in stages for access in stage.reads}
         buffers = [
             Buffer(b.name, b.shape, b.dtype, OUTPUT) if b.role == LOCAL and b.name not in read else b
@@ -100,6 +109,31 @@ class _Draw:
             )
             for n, own in enumerate((first, second))
         ]
+
+    def recurrence(self, number: int) -> list[Stage]:
+        """Two stages along a scan: one looks at earlier states, the other makes the next state."""
+        scan, kept, *others = self.shuffled(list(self.extents))
+        looked = others[0] if self.chance(0.5) else kept
+        reduced = [looked] if looked != kept else []
+        shape = [self.extents[scan], self.extents[kept]]
+        gate = self.buffer("t", shape, LOCAL)
+        rest = self.body([scan, kept])
+        state = self.target(shape)
+        behind = dim(scan) - int(self.random.integers(1, 3))
+        inside = self.extents[looked] <= self.extents[kept]
+        fill = int(self.random.integers(-2, 3))
+        earlier = Load(Access(state, (behind, dim(looked) + (0 if inside else -1)), fill), i32)
+        here = (dim(scan), dim(kept))
+        bodies = [
+            earlier + self.operand([kept, *reduced]),
+            Load(Access(gate, here), i32) - rest,
+        ]
+        stages = [
+            self.built(number, [scan, kept, *reduced], reduced, bodies[0], Access(gate, here)),
+            self.built(number + 1, [scan, kept], [], bodies[1], Access(state, here)),
+        ]
+        dims = {scan: Dim(scan, self.extents[scan], SCAN)}
+        return [replace(s, dims=tuple(dims.get(d.name, d) for d in s.dims)) for s in stages]
 
     def built(self, number: int, dims: list[str], reduced: list[str], body: Expr, write: Access) -> Stage:
         return Stage(

@@ -14,7 +14,7 @@ import numpy as np
 from ..diagnostics import VerifyError
 from ..ir.dims import Expr as Symbolic
 from ..ir.dims import extreme
-from .stage import LOCAL, SCAN, Access, Affine, Kernel, Stage
+from .stage import LOCAL, PARALLEL, SCAN, Access, Affine, Kernel, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ def hull(first: Range, second: Range, looped: Mapping[str, Span]) -> Range:
     difference = second.low - first.low
     while difference.terms:
         span = looped[difference.dims[0]]
-        first, second = _unlooped(first, span), _unlooped(second, span)
+        first, second = unlooped(first, span), unlooped(second, span)
         difference = second.low - first.low
     start = min(0, difference.const)
     end = _maximum(first.size, difference.const + second.size)
     return Range(first.low + start, end - start)
 
 
-def _unlooped(range_: Range, span: Span) -> Range:
+def unlooped(range_: Range, span: Span) -> Range:
     """The range for all values of a dim's loop variables."""
     coefficient = max((range_.low.coefficient(name) for name in span.variables), key=abs)
     if not coefficient:
@@ -135,16 +135,28 @@ def infer(kernel: Kernel, loops: Mapping[str, Range]) -> Boxes:
     of what they read, inverted through its write map (one dim an axis); reduce dims take their loop, else all.
     Scan dims take their loop too: every step is run, whoever reads it.
     """
+    steps = _steps(kernel)
+    return _infer(kernel, loops, steps, _carried(kernel, steps) if steps else {})
+
+
+def _infer(
+    kernel: Kernel,
+    loops: Mapping[str, Range],
+    stepped: Mapping[str, tuple["_Step", ...]],
+    carried: Mapping[str, Mapping[int, Range]],
+) -> Boxes:
     stages: dict[str, dict[str, Range]] = {}
     needed: dict[str, tuple[Range, ...]] = {}
     roles = {buffer.name: buffer for buffer in kernel.buffers}
-    stepped = _scan_axes(kernel)
     looped = spans(kernel, loops)
     for stage in reversed(kernel.stages):
         ranges = {dim.name: loops.get(dim.name, Range(Affine(), dim.extent)) for dim in stage.dims}
         target = roles[stage.write.buffer]
         if target.role == LOCAL and target.name in needed:
-            ranges.update(_inverted(stage, needed[target.name]))
+            box = needed[target.name]
+            for axis, range_ in carried.get(target.name, {}).items():
+                box = (*box[:axis], hull(box[axis], range_, looped), *box[axis + 1 :])
+            ranges.update(_inverted(stage, box))
             ranges.update({d.name: loops.get(d.name, Range(Affine(), d.extent)) for d in stage.kind(SCAN)})
         stages[stage.name] = ranges
         for access in stage.reads:
@@ -152,24 +164,81 @@ def infer(kernel: Kernel, loops: Mapping[str, Range]) -> Boxes:
             if buffer.role != LOCAL:
                 continue
             box = access_box(access, ranges, buffer.shape)  # type: ignore[arg-type]
-            for axis in stepped.get(buffer.name, ()):
-                box = (*box[:axis], Range(Affine(), buffer.shape[axis]), *box[axis + 1 :])
+            box = _all_steps(access, box, stepped.get(buffer.name, ()), buffer.shape, loops, looped)
             old = needed.get(buffer.name)
             needed[buffer.name] = box if old is None else hulls(old, box, looped)
     return Boxes(stages, needed, looped)
 
 
-def _scan_axes(kernel: Kernel) -> dict[str, tuple[int, ...]]:
-    """For each buffer the axes that a scan dim writes: their readers may look at any earlier step."""
-    found: dict[str, tuple[int, ...]] = {}
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """An axis of a buffer that a scan dim writes, and at which coordinate."""
+
+    axis: int
+    scan: str
+    coordinate: Affine
+
+
+def _steps(kernel: Kernel) -> dict[str, tuple[_Step, ...]]:
+    """For each buffer the axes that scan dims write."""
+    found: dict[str, tuple[_Step, ...]] = {}
     for stage in kernel.stages:
-        scans = {dim.name for dim in stage.kind(SCAN)}
-        if scans:
-            found[stage.write.buffer] = tuple(
-                axis
+        for dim in stage.kind(SCAN):
+            found[stage.write.buffer] = found.get(stage.write.buffer, ()) + tuple(
+                _Step(axis, dim.name, part)
                 for axis, part in enumerate(stage.write.index)
-                if isinstance(part, Affine) and scans & set(part.dims)
+                if isinstance(part, Affine) and dim.name in part.dims
             )
+    return found
+
+
+def _all_steps(
+    access: Access,
+    box: tuple[Range, ...],
+    steps: tuple[_Step, ...],
+    shape: tuple[Any, ...],
+    loops: Mapping[str, Range],
+    looped: Mapping[str, Span],
+) -> tuple[Range, ...]:
+    """What an access needs of any step of a scan, when the scan is at one of its own.
+
+    A read of the step that is just written needs this step's part; another read needs what it needs at any time.
+    """
+    for step in steps:
+        if access.index[step.axis] != step.coordinate and step.scan in loops:
+            for variable in loops[step.scan].low.dims:
+                box = tuple(unlooped(range_, looped[variable]) for range_ in box)
+    for step in steps:
+        box = (*box[: step.axis], Range(Affine(), shape[step.axis]), *box[step.axis + 1 :])
+    return box
+
+
+def _carried(kernel: Kernel, steps: Mapping[str, tuple[_Step, ...]]) -> dict[str, dict[int, Range]]:
+    """For each buffer of a scan the axes of which later steps look at more than other readers ask for, and that part.
+
+    A later step that looks at just the element it stands at asks for no more than is written.
+    """
+    found: dict[str, dict[int, Range]] = {}
+    asked = _infer(kernel, {}, steps, {})
+    roles = {buffer.name: buffer.role for buffer in kernel.buffers}
+    for position, stage in enumerate(kernel.stages):
+        whole = {dim.name: Range(Affine(), dim.extent) for dim in stage.dims}
+        free = {dim.name for dim in stage.dims if dim.kind != PARALLEL}
+        for access in stage.reads:
+            writers = [w for w in kernel.stages[position:] if w.write.buffer == access.buffer]
+            if roles[access.buffer] != LOCAL or not writers or access.buffer not in steps:
+                continue
+            shape = kernel.buffer(access.buffer).shape
+            stepping = {step.axis for step in steps[access.buffer]}
+            for axis, (read, written) in enumerate(zip(access.index, writers[-1].write.index, strict=True)):
+                if axis in stepping or read == written:
+                    continue
+                known = isinstance(read, Affine) and set(read.dims) <= free
+                need = affine_range(read, whole) if known else Range(Affine(), shape[axis])  # type: ignore[arg-type]
+                made = affine_range(written, asked.stages[writers[-1].name])  # type: ignore[arg-type]
+                total = hull(made, need, {})
+                if total != made:
+                    found.setdefault(access.buffer, {})[axis] = total
     return found
 
 

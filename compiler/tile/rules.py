@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from ..diagnostics import VerifyError
-from .infer import access_box
+from .infer import access_box, unlooped
 from .schedule import PARALLEL_LOOP, SERIAL
 from .spine import slide
-from .stage import LOCAL, OUTPUT, REDUCE, SCAN, Affine, Stage
+from .stage import LOCAL, OUTPUT, REDUCE, SCAN, Access, Affine, Stage
 from .view import View, clipped, not_beyond, within
 
 Found = Iterator[tuple[str, str]]
@@ -69,6 +69,11 @@ def scans_carry_on(view: View) -> Found:
                     f"'{target.buffer}' is carried along '{scan}', but held at depth {hold.at} inside its loop",
                     f"hold it at depth {loops[0]} or further out",
                 )
+        if not view.fills(stages[writer], loops[-1] + 1):
+            yield (
+                f"stage '{writer}' leaves gaps in what '{target.buffer}' carries to the next step of '{scan}'",
+                "put no loop that skips elements inside the scan",
+            )
         boxes = view.boxes(loops[-1] + 1)
         for access in stages[reader].reads:
             if access.buffer != target.buffer:
@@ -76,7 +81,11 @@ def scans_carry_on(view: View) -> Found:
             for read, written, extent in zip(access.index, target.index, view.buffers[target.buffer].shape):
                 if not isinstance(read, Affine) or not isinstance(written, Affine) or scan in written.dims:
                     continue
-                needed = clipped(view.range(boxes, reader, read), extent)
+                needed = view.range(boxes, reader, read)
+                for name in needed.low.dims:  # an earlier step must have written what this one looks at
+                    if view.schedule.loops[int(name)].dim == scan:
+                        needed = unlooped(needed, boxes.looped[name])
+                needed = clipped(needed, extent)
                 if not within(needed, view.range(boxes, writer, written)):
                     yield (
                         f"stage '{reader}' reads more of '{target.buffer}' than one step of '{scan}' writes",
@@ -269,20 +278,23 @@ def outputs_are_written_before_read(view: View) -> Found:
     for reader, buffer, writer in view.dependences:
         if view.buffers[buffer].role != OUTPUT:
             continue
-        boxes = view.boxes(view.at(reader))
-        written = view.written(buffer, boxes)
-        shape = view.buffers[buffer].shape
+        depths = {view.at(reader), min(view.at(reader), view.at(writer))}
         for access in reader.reads:
-            if access.buffer != buffer:
-                continue
-            read = access_box(access, boxes.stages[reader.name], shape)  # type: ignore[arg-type]
-            needed = [clipped(range_, extent) for range_, extent in zip(read, shape)]
-            if not any(all(map(within, needed, box)) for box in written):
+            if access.buffer == buffer and not any(_is_written(view, reader, access, d) for d in depths):
                 yield (
                     f"stage '{reader.name}' reads elements of the output '{buffer}' that stage '{writer.name}' "
                     "has not written then",
                     "place it outside the loops that cut the output",
                 )
+
+
+def _is_written(view: View, reader: Stage, access: Access, depth: int) -> bool:
+    """Whether what an access reads under some loops is among what writers write under the same loops."""
+    boxes = view.boxes(depth)
+    shape = view.buffers[access.buffer].shape
+    read = access_box(access, boxes.stages[reader.name], shape)  # type: ignore[arg-type]
+    needed = [clipped(range_, extent) for range_, extent in zip(read, shape)]
+    return any(all(map(within, needed, box)) for box in view.written(access.buffer, boxes))
 
 
 @rule("parallel tiles write different elements of what they share")
@@ -308,6 +320,11 @@ def rings_slide(view: View) -> Found:
     for hold in view.schedule.holds:
         if hold.roll is None:
             continue
+        if view.buffers[hold.buffer].role == OUTPUT:
+            yield (
+                f"the output '{hold.buffer}' can't roll: it may be written at any coordinates",
+                "hold it without roll",
+            )
         if view.writers(hold.buffer) and view.holds(hold.buffer)[-1] is not hold:
             yield f"'{hold.buffer}' is held again inside its ring", "let the innermost hold roll"
         if any(stage in view.partial for stage in view.writers(hold.buffer)):

@@ -110,6 +110,18 @@ kernel "mixed" {
 }
 """
 
+SKIPPED = """
+kernel "skipped" {
+  input x: f32[5, 6]
+  local g: f32[5, 6]
+  local h: f32[5, 6]
+  output y: f32[3]
+  stage gates (scan t: 5, c: 6, reduce k: 4): g[t, c] = sum h[t - 1, k] else 1.0
+  stage cell (scan t: 5, c: 6): h[t, c] = add(g[t, c], x[t, c])
+  stage out (i: 3): y[i] = h[4, 2*i]
+}
+"""
+
 CASES = {
     "scans_are_stepped: two steps at once": (
         STATE.replace("READ", "t"),
@@ -122,6 +134,10 @@ CASES = {
     "scans_carry_on: the loop over the state is outside": (
         STATE.replace("READ", "t"),
         "hold h in m for i step 2 for t step 1 hold g in m place gates, cell, out on e",
+    ),
+    "scans_carry_on: the loop inside skips elements": (
+        SKIPPED,
+        "hold h in m place out on e for t step 1 for i step 1 hold g in m place gates, cell on e",
     ),
     "scans_are_read_behind: the last step is read first": (
         STATE.replace("READ", "-t + 4"),
@@ -194,6 +210,10 @@ CASES = {
         "inverted_residual",
         "for oh step 2 for ow step 3 hold h in m roll oh hold a in m hold d in m hold p in m "
         "place expand, relu, depthwise, project, residual on e",
+    ),
+    "rings_slide: an output with gaps": (
+        "transposed",
+        "hold acc in m for q step 4 hold y in m roll q place conv, out on e",
     ),
     "rings_slide: the sum is not complete": (
         "cascade",
