@@ -110,6 +110,10 @@ class Lanes:
     def __ge__(self, other: "Lanes | float | int") -> "Lanes":
         return self._compare("ge", other)
 
+    def compare(self, verb: str, other: "Lanes | float | int") -> "Lanes":
+        """One of LLVM's comparisons."""
+        return self._emit(verb, other, boolean)
+
     def equals(self, other: "Lanes | float | int") -> "Lanes":
         """Lanes that are equal (NaN equals nothing)."""
         return self._compare("eq", other)
@@ -154,16 +158,20 @@ class Lanes:
 
     def bits(self) -> "Lanes":
         """A float's bits, as a signed integer of its width."""
-        return self.cast_bits(i64 if self.dtype == f64 else i32)
+        return self.convert("bitcast", i64 if self.dtype == f64 else i32)
 
     def floats(self) -> "Lanes":
         """The float that has these bits."""
-        return self.cast_bits(f64 if self.dtype == i64 else f32)
+        return self.convert("bitcast", f64 if self.dtype == i64 else f32)
 
-    def cast_bits(self, dtype: DType) -> "Lanes":
-        """The same bits as another dtype."""
-        text = f"bitcast {self.register.type} {{0}} to {self._type(dtype)}"
+    def convert(self, verb: str, dtype: DType) -> "Lanes":
+        """One of LLVM's conversions."""
+        text = f"{verb} {self.register.type} {{0}} to {self._type(dtype)}"
         return self._of(self.scalars.b.pure(self._type(dtype), text, [self.register]), dtype)
+
+    def as_dtype(self, dtype: DType) -> "Lanes":
+        """The same register, whose LLVM type both dtypes have."""
+        return self._of(self.register, dtype)
 
     def lane(self, n: int) -> Register:
         """One element."""

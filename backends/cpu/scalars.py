@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.ir.types import DType, bf16, boolean, f16, f32, f64, i16, i32
-from . import circular, exponentials, remainders
+from ...compiler.ir.types import DType, bf16, boolean, f16, f32, f64
+from . import casts, circular, exponentials, remainders
 from .builder import Builder, Register
-from .lanes import Lanes, choose
+from .lanes import Lanes
 from .literals import element_type, has_registers, literal, suffix, vector_type
 
 __all__ = ["Scalars", "element_type", "has_code", "has_registers", "literal", "vector_type"]
@@ -309,79 +309,6 @@ class Scalars:
         shifted = self._op(f"{'shl' if op == 'shift_left' else 'lshr'} {{t}} {{0}}, {{1}}", x, amount)
         return self.select(inside, shifted, self.constant(0, source, lanes))
 
-    # --- casts -----------------------------------------------------------------------------------------------
-
     def cast(self, x: Register, source: DType, dtype: DType, lanes: int) -> Register:
-        """Conversion as numpy's astype: floats truncate towards zero, integers wrap, anything nonzero is true."""
-        if source == dtype:
-            return x
-        target = vector_type(element_type(dtype), lanes)
-        if dtype == boolean:
-            zero = self.constant(0, source, lanes)
-            text = "fcmp une {t} {0}, {1}" if source.is_float and source != bf16 else "icmp ne {t} {0}, {1}"
-            if source == bf16:
-                x = self._op("and {t} {0}, {1}", x, self.constant(0x7FFF, i16, lanes))
-            return self._op(text, x, zero, type=target)
-        if source == bf16:
-            bits = self._op(
-                f"zext {{t}} {{0}} to {vector_type('i32', lanes)}", x, type=vector_type("i32", lanes)
-            )
-            high = self._op("shl {t} {0}, {1}", bits, self.constant(16, i32, lanes))
-            single = self._op(
-                f"bitcast {{t}} {{0}} to {vector_type('float', lanes)}",
-                high,
-                type=vector_type("float", lanes),
-            )
-            return self.cast(single, f32, dtype, lanes)
-        if dtype == bf16:
-            return self._to_bf16(self.cast(x, source, f32, lanes), lanes)
-        if source == f64 and dtype == f16:
-            return self.cast(self._to_odd_f32(x, lanes), f32, f16, lanes)
-        if source.is_float and dtype.is_float:
-            verb = "fpext" if dtype.bits > source.bits else "fptrunc"
-        elif source.is_float:
-            return self._float_to_int(x, source, dtype, lanes)
-        elif dtype.is_float:
-            verb = "sitofp" if source.kind == "int" else "uitofp"
-        elif dtype.bits > source.bits or source == boolean:
-            verb = "sext" if source.kind == "int" else "zext"
-        elif dtype.bits < source.bits:
-            verb = "trunc"
-        else:
-            return x
-        return self._op(f"{verb} {{t}} {{0}} to {target}", x, type=target)
-
-    def _float_to_int(self, x: Register, source: DType, dtype: DType, lanes: int) -> Register:
-        """Through i64 (saturating, NaN to 0), then wrapped: equal to numpy wherever numpy defines the result."""
-        wide = vector_type("i64" if dtype.bits > 32 or dtype.kind == "uint" else "i32", lanes)
-        sign = "fptoui" if dtype.name == "u64" else "fptosi"
-        callee = self.b.intrinsic(f"llvm.{sign}.sat.{suffix(wide)}.{suffix(x.type)}", wide, [x.type])
-        value = self.b.pure(wide, f"call {wide} {callee}({x.type} {{0}})", [x])
-        target = vector_type(element_type(dtype), lanes)
-        return value if wide == target else self._op(f"trunc {{t}} {{0}} to {target}", value, type=target)
-
-    def _to_odd_f32(self, x: Register, lanes: int) -> Register:
-        """An f64 towards zero with the last bit set where digits are lost: rounding it further then errs once only.
-
-        Machines have no instruction from f64 to f16.
-        """
-        exact = Lanes(self, x, f64, lanes)
-        near = exact.to(f32)
-        back = near.to(f64)
-        bits = near.bits() - choose(back.size() > exact.size(), near.bits().constant(1), 0)
-        odd = choose(back.equals(exact) | exact.is_nan(), bits, bits | 1)
-        return odd.floats().register
-
-    def _to_bf16(self, x: Register, lanes: int) -> Register:
-        """Round to nearest even by integer arithmetic on the bits; NaN stays NaN."""
-        words, halves = vector_type("i32", lanes), vector_type("i16", lanes)
-        bits = self._op(f"bitcast {{t}} {{0}} to {words}", x, type=words)
-        odd = self._op("and {t} {0}, {1}", self._op("lshr {t} {0}, {1}", bits, self.constant(16, i32, lanes)),
-                       self.constant(1, i32, lanes))  # fmt: skip
-        rounded = self._op(
-            "add {t} {0}, {1}", self._op("add {t} {0}, {1}", bits, self.constant(0x7FFF, i32, lanes)), odd
-        )
-        nan = self._op("fcmp uno {t} {0}, {1}", x, x, type=vector_type("i1", lanes))
-        kept = self.select(nan, self.constant(0x7FC00000, i32, lanes), rounded)
-        high = self._op("lshr {t} {0}, {1}", kept, self.constant(16, i32, lanes))
-        return self._op(f"trunc {{t}} {{0}} to {halves}", high, type=halves)
+        """Conversion as numpy's astype; see `casts.py`."""
+        return casts.cast(Lanes(self, x, source, lanes), dtype).register
