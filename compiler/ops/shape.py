@@ -329,6 +329,7 @@ def _reflected(position: Expr, extent: int, mode: str) -> Expr:
         case("bf16[4, 3]", pads=(2, -1, 0, 2), mode="edge"),
         case("f32[2, 3]", pads=(0, 4, 0, 5), mode="wrap"),
         case("f32[1, 3]", pads=(2, 0, 1, 0), mode="reflect"),
+        case("f32[]", pads=(), mode="edge"),
         case("string[2]", np.array("z", object), pads=(1, 0)),
     ),
 )
@@ -336,7 +337,9 @@ def pad(x, value=None, *, pads: tuple[int, ...], mode: str = "constant"):
     """x with elements added (or, where negative, removed) before and after each axis: value, or 0, or x repeated."""
     begins, ends = pads[: x.ndim], pads[x.ndim :]
     widths = [(max(0, begin), max(0, end)) for begin, end in zip(begins, ends)]
-    if mode == "constant":
+    if not any(map(any, widths)):
+        pass  # numpy refuses no widths at all, which is what rank 0 has
+    elif mode == "constant":
         value = ("" if x.dtype == object else 0) if value is None else value
         x = np.pad(x, widths, constant_values=value)
     else:
