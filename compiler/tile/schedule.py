@@ -28,7 +28,8 @@ class Hold:
     """The tile of `buffer` that is needed under the first `at` spine loops lives in `memory`.
 
     `slots` 2 is double buffering (on a managed cache: the next tile is prefetched while this one is used). `layout`
-    is the axis order of a packed copy, None for no relayout. `roll` names the dim along which the tile is a ring.
+    is the axis order of a packed copy, None for no relayout. `roll` names the dim of the spine loop along which the
+    tile slides: a ring, which keeps what the next tile needs again.
     """
 
     buffer: str
