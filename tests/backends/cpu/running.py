@@ -13,7 +13,7 @@ from isthmus.backends.cpu.device import CpuDevice
 from isthmus.backends.cpu.entry import Step, entry_text, support_text
 from isthmus.backends.cpu.kernel import KernelEmitter
 from isthmus.backends.cpu.link import describe, link
-from isthmus.backends.cpu.machine import select
+from isthmus.backends.cpu.machine import Machine, select
 from isthmus.backends.cpu.pool_ir import POOL_EXPORTS
 from isthmus.backends.cpu.target import describe as describe_target
 from isthmus.compiler.diagnostics import UnsupportedError
@@ -36,6 +36,11 @@ class Work:
     schedule: Schedule | None = None
 
 
+def machine(level: str | None) -> Machine:
+    """This machine (None), a feature level of it, or another one by its triple."""
+    return select(None, level) if level is not None and "linux" in level else select(level, None)
+
+
 @dataclass(frozen=True)
 class Module:
     """IR with an entry for each work, the constants, and why some works have none, by number."""
@@ -48,15 +53,15 @@ class Module:
 
 def emit(works: Sequence[Work], level: str | None = None) -> Module:
     """All works as one module for a feature level (None: this machine)."""
-    machine = select(level, None)
-    target = describe_target(machine)
+    chip = machine(level)
+    target = describe_target(chip)
     declarations: set[str] = set()
     blob = Blob()
     functions, texts, entries, refused = [], [], [], {}
     for number, work in enumerate(works):
         try:
             schedule = work.schedule or tile(work.kernel, target)[0].schedule
-            code = KernelEmitter(work.kernel, schedule, machine, f"kernel_{number}", declarations).emit()
+            code = KernelEmitter(work.kernel, schedule, chip, f"kernel_{number}", declarations).emit()
         except UnsupportedError as error:
             refused[number] = error.message
             continue
@@ -72,7 +77,7 @@ def emit(works: Sequence[Work], level: str | None = None) -> Module:
         functions.append(code.text)
         texts.append(entry_text(f"segment_{number}", [Step(code.name, tuple(arguments), code.chunks, 0)]))
         entries.append(number)
-    text = codegen.module_text(machine, [support_text(machine.triple), *functions, *texts], declarations)
+    text = codegen.module_text(chip, [support_text(chip.triple), *functions, *texts], declarations)
     return Module(text, entries, blob, refused)
 
 
@@ -81,18 +86,18 @@ class Image:
 
     def __init__(self, works: Sequence[Work], level: str | None = None):
         self.works = list(works)
-        machine = select(level, None)
+        chip = machine(level)
         module = emit(works, level)
         self.refused = module.refused
         self._entries = module.entries
         names = [f"segment_{n}" for n in module.entries]
-        image = link(codegen.object_code(machine, module.text), [*names, *POOL_EXPORTS])
+        image = link(codegen.object_code(chip, module.text), [*names, *POOL_EXPORTS])
         facts = describe(
             image,
             names,
-            triple=machine.triple,
-            cpu=machine.cpu,
-            features=sorted(machine.features),
+            triple=chip.triple,
+            cpu=chip.cpu,
+            features=sorted(chip.features),
             arena=0,
             counters=1,
             steps=[["kernel"]] * len(names),

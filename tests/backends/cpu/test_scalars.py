@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from isthmus.backends.cpu.machine import select
+from isthmus.backends.cpu import codegen
+from isthmus.backends.cpu.link import link
 from isthmus.backends.cpu.scalars import has_code, has_registers
 from isthmus.compiler.ir.types import DTYPES, DType, boolean, f16
 from isthmus.compiler.ops.scalar import SCALARS, apply_scalar
 from isthmus.compiler.tile.stage import INPUT, OUTPUT, Access, Apply, Buffer, Dim, Kernel, Load, Stage, dim
 
-from .running import Image, Work
+from .running import Image, Work, emit, machine
 
 LEVELS = (None, "avx2", "x86-64")
 KINDS = [dtype for dtype in DTYPES.values() if has_registers(dtype)]
@@ -42,8 +43,7 @@ def kernel(op: str, operands: list[DType], result: DType, size: int) -> Kernel:
 
 def works(level: str | None) -> list[tuple[str, Work, np.ndarray]]:
     """All operations on all pairs of edge values, and all casts, with what they should give."""
-    machine = select(level, None)
-    kinds = [dtype for dtype in KINDS if dtype != f16 or machine.converts_f16]
+    kinds = [dtype for dtype in KINDS if dtype != f16 or machine(level).converts_f16]
     out = []
     for dtype in kinds:
         values = edges(dtype)
@@ -110,3 +110,11 @@ def test_operations_equal_their_meaning(level: str | None) -> None:
             operands = [array[place] for array in work.arrays.values()]
             wrong.append(f"{label} of {operands} is {got[place]}, not {want[place]}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_operations_need_no_library_on_aarch64() -> None:
+    triple = "aarch64-unknown-linux-gnu"
+    module = emit([work for _, work, _ in works(triple)], triple)
+    assert module.refused == {}
+    image = link(codegen.object_code(machine(triple), module.text), [f"segment_{n}" for n in module.entries])
+    assert image.machine == "aarch64"
