@@ -1,7 +1,7 @@
 """The whole of compile(), read top to bottom: graph passes, kernels and memory, the backend's code, the package."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..runtime.manifest import Manifest
 from . import assemble, stored_graph
 from .diagnostics import Problem, UnsupportedError
 from .ir.graph import Graph, Node
-from .passes import GRAPH_PASSES
+from .passes import GRAPH_PASSES, Pass, Rewrite
 from .passes.form import form
 from .passes.plan import HostStep, Plan, Preferences
 from .target.backend import Backend, Compiled, KernelReport, KernelsRefused
@@ -45,10 +45,18 @@ class Built:
         return self.compiled.reports
 
 
-def optimise(graph: Graph, observe: Observer | None = None) -> tuple[Graph, dict[str, Mapping[str, int]]]:
+def passes_for(backend: Backend) -> tuple[Pass, ...]:
+    """The passes that every model goes through, then the rewrites to what the backend runs, if it has some."""
+    rules = tuple(backend.rules())
+    return (*GRAPH_PASSES, Rewrite("legalise", rules)) if rules else GRAPH_PASSES
+
+
+def optimise(
+    graph: Graph, observe: Observer | None = None, passes: Sequence[Pass] = GRAPH_PASSES
+) -> tuple[Graph, dict[str, Mapping[str, int]]]:
     """All graph passes in order; `observe(pass name, graph, rule hits)` is called after each."""
     hits: dict[str, Mapping[str, int]] = {}
-    for step in GRAPH_PASSES:
+    for step in passes:
         result = step.run(graph)
         graph = result.graph
         hits[step.name] = Counter(hits.get(step.name, {})) + Counter(result.hits)
@@ -68,7 +76,8 @@ def build(
     observe: Observer | None = None,
 ) -> Built:
     """Compile a graph with static shapes for one backend; UnsupportedError names what can't be compiled."""
-    graph, hits = optimise(graph, observe)
+    passes = passes_for(backend)
+    graph, hits = optimise(graph, observe, passes)
     plan, compiled, refused = _form_and_compile(graph, backend, options)
     program, entries = assemble.program(plan, backend.name, compiled, (graph.input_names, graph.output_names))
     source = stored_graph.to_entries(graph)
@@ -83,7 +92,7 @@ def build(
             "preferences": asdict(options.preferences),
             **_plain(options.device),
         },
-        passes=tuple(step.name for step in GRAPH_PASSES),
+        passes=tuple(step.name for step in passes),
         features={backend.name: list(compiled.features)},
         fallbacks=tuple(_fallback(step, refused) for step in plan.steps if isinstance(step, HostStep)),
     )

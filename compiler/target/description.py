@@ -30,7 +30,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Engine:
-    """What an engine does ("contract" or "elementwise") and what it costs; see `compiler/tile/cost.py` for the formulas."""
+    """What an engine does ("contract" or "elementwise") and what it costs; `tile/cost.py` has the formulas."""
 
     name: str
     does: str

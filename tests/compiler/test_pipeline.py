@@ -13,6 +13,7 @@ from isthmus.compiler.ops import get
 from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.passes.plan import HostStep, KernelStep
 from isthmus.compiler.pipeline import build
+from isthmus.compiler.rewrite import Rule, Var
 from isthmus.compiler.target.backend import Call, Compiled, KernelsRefused
 
 
@@ -62,3 +63,20 @@ def test_a_kernel_of_the_compiler_itself_that_is_refused_is_an_error():
     backend = Picky(lambda kernel: "no copies" if kernel.name == "copy" else "")
     with pytest.raises(UnsupportedError, match="no copies"):
         build(Graph([x], [y], ["y"]), backend, tool_version="0")
+
+
+class WithoutExp(CpuBackend):
+    """The CPU, which is made to run e^x as sinh x + cosh x."""
+
+    def rules(self):
+        x = Var("x")
+        sinh, cosh, add = (get(f"math.{name}") for name in ("sinh", "cosh", "add"))
+        return (Rule("exp(x) => sinh(x) + cosh(x)", get("math.exp")(x), lambda x: add(sinh(x), cosh(x))),)
+
+
+def test_the_rewrites_of_a_backend_are_applied_last():
+    built = build(layer(), WithoutExp(), tool_version="0")
+    assert {"math.sinh", "math.cosh"} <= {node.op for node in built.graph.nodes}
+    assert "math.exp" not in {node.op for node in built.graph.nodes}
+    assert built.artefact.manifest.passes[-1] == "legalise"
+    assert built.hits["legalise"] == {"exp(x) => sinh(x) + cosh(x)": 1}
