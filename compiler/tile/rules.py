@@ -273,6 +273,17 @@ def nothing_is_read_early(view: View) -> Found:
             )
 
 
+@rule("all that a stage computes after a loop has been fed inside the loop, without gaps")
+def late_stages_are_fed(view: View) -> Found:
+    for reader, buffer, writer in view.dependences:
+        if view.at(writer) > view.at(reader) and not view.fills(reader, view.at(reader), view.at(writer)):
+            yield (
+                f"stage '{reader.name}' at depth {view.at(reader)} computes elements for which the loops around stage "
+                f"'{writer.name}' leave gaps in '{buffer}'",
+                "place the writer further out or the reader deeper",
+            )
+
+
 @rule("an output that is read back is read where it has been written")
 def outputs_are_written_before_read(view: View) -> Found:
     for reader, buffer, writer in view.dependences:

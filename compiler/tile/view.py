@@ -159,9 +159,9 @@ class View:
         step = _step(range_, loop)
         return step > 0 and isinstance(range_.size, int) and range_.size <= step
 
-    def fills(self, stage: Stage, depth: int) -> bool:
-        """Whether the loops between a depth and a stage make it write, piece by piece, its whole box at that depth."""
-        for loop in range(depth, self.at(stage)):
+    def fills(self, stage: Stage, depth: int, until: int | None = None) -> bool:
+        """Whether loops from a depth on (to the stage, or `until`) cut its box at that depth in pieces without gaps."""
+        for loop in range(depth, self.at(stage) if until is None else until):
             if self.is_single(loop):
                 continue
             ranges = self.least(loop).stages[stage.name]

@@ -122,6 +122,18 @@ kernel "skipped" {
 }
 """
 
+FED = """
+kernel "fed" {
+  input x: f32[9]
+  local u: f32[9]
+  local w: f32[9]
+  output y: f32[3, 2]
+  stage first (a: 9): u[a] = exp(x[a])
+  stage second (b: 9): w[b] = neg(u[b])
+  stage third (i: 3, j: 2): y[i, j] = w[2*i + 3*j]
+}
+"""
+
 CASES = {
     "scans_are_stepped: two steps at once": (
         STATE.replace("READ", "t"),
@@ -151,6 +163,10 @@ CASES = {
     "locals_are_held: read outside": (
         "conv_residual",
         "place epi on e for b step 1 hold acc in m place conv on e",
+    ),
+    "late_stages_are_fed: the loop inside skips elements": (
+        FED,
+        "hold w in m place third on e for j step 1 hold u in m place second on e for i step 1 place first on e",
     ),
     "outputs_are_stored_whole: interleaved": (
         "transposed",
