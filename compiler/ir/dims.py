@@ -164,7 +164,10 @@ def extreme(function: str, a: Dim, b: Dim) -> Dim:
 
 def product(dims: Iterable[Dim]) -> Dim:
     """Product of dimensions; 1 for none."""
-    return reduce(lambda a, b: a * b, dims, 1)
+    total: Dim = 1
+    for each in dims:
+        total = total * each
+    return total
 
 
 def symbols(dim: Dim) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..diagnostics import TypeRuleError
-from ..ir.dims import Dim, ceildiv
+from ..ir.dims import Dim
 from ..ir.types import TensorType
 from ..tile.stage import Affine, Load
 from ..tile.writer import Ref, Stages
@@ -82,15 +82,18 @@ class Window:
 
         Global pooling is often written as a window far larger than what it slides over.
         """
-        axes = []
+        axes: list[tuple[Dim, tuple[Dim, Dim]]] = []
         for size, k, stride, dilation, (before, after) in zip(
             sizes, self.kernel, self.strides, self.dilations, self.padding, strict=True
         ):
             axes.append((k, (before, after)))
-            if not isinstance(size, int) or not isinstance(k, int):
+            if not (isinstance(size, int) and isinstance(k, int) and isinstance(before, int)):
                 continue
-            travel = (int(window_extent(size, k, stride, dilation, before + after)) - 1) * stride
-            first = max(0, ceildiv(before - travel, dilation))
+            extent = window_extent(size, k, stride, dilation, before + after)
+            if not isinstance(extent, int):
+                continue
+            travel = (extent - 1) * stride
+            first = max(0, -((travel - before) // dilation))
             last = min(k - 1, (before + size - 1) // dilation)
             if first <= last and last - first + 1 < k:
                 begin = before - first * dilation

@@ -261,7 +261,8 @@ def innermost(
         own, others = own_dims(stage, is_constant)
         own = [name for name in own if name in axes]
         if own:
-            apart = [name for name in own if not {*others} & {*write.index[axes[name]].dims}]
+            along = {name: part.dims for name in own if isinstance(part := write.index[axes[name]], Affine)}
+            apart = [name for name, dims in along.items() if not {*others} & {*dims}]
             best = max(apart or own, key=lambda name: axes[name])
             return best, axes[best]
     return None
