@@ -1,20 +1,12 @@
 """Each op sample that the backend takes runs as machine code and equals the op's meaning; the others are listed."""
 
-from dataclasses import dataclass
-from math import prod
-from typing import Any
-
-import numpy as np
 import pytest
 
 import isthmus.compiler.ops  # noqa: F401
 from isthmus.backends.cpu import backend
-from isthmus.compiler.ir import TensorType, constant, dtype_of, graph_input
-from isthmus.compiler.ir.graph import Node
-from isthmus.compiler.ops.engine import REGISTRY, Op, sample_arrays
-from isthmus.compiler.tile.stage import LOCAL, OUTPUT, REDUCE, Kernel
 
-from .running import Image, Work, differences
+from .running import Image, differences
+from .samples import cases, turns, work_of
 
 # What runs by its reference meaning, by the beginning of the reason.
 DYNAMIC = "a shape is known at run time only"
@@ -46,54 +38,6 @@ NOT_EMITTED = {"quant.conv 0": BORDER}
 """What the emitter itself refuses, by sample; a zero point that is a constant folds away."""
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A sample as a node, with its operands."""
-
-    label: str
-    op: Op
-    node: Node
-    arrays: tuple[np.ndarray | None, ...]
-
-    def want(self) -> list[np.ndarray]:
-        """What the op's meaning gives."""
-        return [np.asarray(array) for array in self.op.evaluate(*self.arrays, **self.node.attributes)]
-
-
-def cases(constants: bool) -> list[Case]:
-    """All samples of tensors; operands after the first are constants on demand, as weights are."""
-    out = []
-    for op in REGISTRY.values():
-        for number, sample in enumerate(op.samples):
-            arrays = sample_arrays(sample)
-            if any(isinstance(array, list) for array in arrays) or op.regions:
-                continue
-            values: list[Any] = [
-                None
-                if a is None
-                else constant(a)
-                if constants and n
-                else graph_input(f"x{n}", TensorType(dtype_of(a.dtype), a.shape))
-                for n, a in enumerate(arrays)
-            ]
-            result = op(*values, **sample.attributes)
-            node = (result[0] if isinstance(result, tuple) else result).node
-            out.append(Case(f"{op.name} {number}", op, node, tuple(arrays)))
-    return out
-
-
-def work(case: Case) -> Work:
-    kernel = case.op.kernel(case.node)
-    assert kernel is not None
-    inputs = [b for b in kernel.buffers if b.role not in (LOCAL, OUTPUT)]
-    return Work(kernel, {b.name: np.asarray(case.arrays[int(b.name[1:])]) for b in inputs})
-
-
-def turns(kernel: Kernel) -> int:
-    """Values that go into one result."""
-    return max(prod(int(d.extent) for d in stage.kind(REDUCE)) for stage in kernel.stages)  # type: ignore[arg-type]
-
-
 def test_refusals_are_the_ones_listed() -> None:
     found: dict[str, set[str]] = {}
     for case in cases(constants=False):
@@ -110,7 +54,7 @@ def test_samples_equal_their_meaning(level: str | None, constants: bool) -> None
     options = {} if level is None else {"level": level}
     taken = [case for case in cases(constants) if not backend.refusals(case.node, options)]
     assert len(taken) > 500
-    works = [work(case) for case in taken]
+    works = [work_of(case) for case in taken]
     image = Image(works, level)
     for number, why in image.refused.items():
         assert NOT_EMITTED.get(taken[number].label, "nothing") in why, f"{taken[number].label}: {why}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isthmus.backends.cpu import backend
 from isthmus.backends.cpu.machine import select
 from isthmus.backends.cpu.target import describe
 from isthmus.compiler.target.description import Target
@@ -24,6 +25,7 @@ from isthmus.compiler.tile.untiled import run_untiled
 
 from .forms import ATTENTION, CONV, LAYER_NORM, MATMUL, POOL, SOFTMAX
 from .running import Image, Work, differences
+from .samples import cases, turns, work_of
 
 FOLDER = Path(__file__).parents[2] / "compiler" / "tile" / "kernels"
 DRAWS = int(os.environ.get("ISTHMUS_SCHEDULES", "300"))
@@ -67,23 +69,48 @@ def draw(kernel: Kernel, target: Target, rng: np.random.Generator) -> Schedule:
 @pytest.mark.parametrize("level", LEVELS, ids=str)
 def test_random_schedules_equal_the_untiled_meaning(level: str | None) -> None:
     target = describe(select(level, None))
-    drawn = Counter[str]()
+    forms = kernels()
+    drawn = 0
     works, wants = [], []
-    for kernel in kernels():
+    for kernel in forms:
         arrays = draw_arrays(kernel, np.random.default_rng(0))
         want = run_untiled(kernel, arrays)
-        for n in range(-(-DRAWS // len(kernels()))):
+        for n in range(-(-DRAWS // len(forms))):
             schedule = draw(kernel, target, np.random.default_rng([n, 7]))
-            drawn["all"] += 1
+            drawn += 1
             if check(kernel, schedule, target):
                 continue
             works.append(Work(kernel, arrays, schedule))
             wants.append(want)
     image = Image(works, level)
     reasons = Counter(" ".join(why.split()[-8:]) for why in image.refused.values())
-    assert len(works) > 0.5 * drawn["all"], drawn
+    assert len(works) > 0.5 * drawn
     assert len(image.refused) < 0.4 * len(works), reasons
     for number, (work, want) in enumerate(zip(works, wants, strict=True)):
         if number not in image.refused:
             found = differences(image.run(number), want, turns=40)
             assert not found, f"{found}\n{print_kernel(work.kernel)}{print_schedule(work.schedule)}"
+
+
+def test_a_random_schedule_of_op_samples() -> None:
+    """Of every other sample, for time's sake."""
+    level = "x86-64"
+    target = describe(select(level, None))
+    taken = [case for case in cases(constants=False) if not backend.refusals(case.node, {"level": level})][
+        ::2
+    ]
+    works, chosen = [], []
+    for case in taken:
+        plain = work_of(case)
+        schedule = draw(plain.kernel, target, np.random.default_rng(5))
+        if not check(plain.kernel, schedule, target):
+            works.append(replace(plain, schedule=schedule))
+            chosen.append(case)
+    image = Image(works, level)
+    assert len(works) - len(image.refused) > 0.8 * len(taken)
+    for number, case in enumerate(chosen):
+        if number not in image.refused:
+            got, meaning = image.run(number), case.want()
+            want = {name: meaning[int(name[1:])] for name in got}
+            found = differences(got, want, turns(works[number].kernel), ulps=8)
+            assert not found, f"{case.label}: {found}\n{print_schedule(works[number].schedule)}"
