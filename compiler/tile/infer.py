@@ -135,14 +135,14 @@ def infer(kernel: Kernel, loops: Mapping[str, Range]) -> Boxes:
     of what they read, inverted through its write map (one dim an axis); reduce dims take their loop, else all.
     Scan dims take their loop too: every step is run, whoever reads it.
     """
-    steps = _steps(kernel)
+    steps = scan_steps(kernel)
     return _infer(kernel, loops, steps, _carried(kernel, steps) if steps else {})
 
 
 def _infer(
     kernel: Kernel,
     loops: Mapping[str, Range],
-    stepped: Mapping[str, tuple["_Step", ...]],
+    stepped: Mapping[str, tuple["Step", ...]],
     carried: Mapping[str, Mapping[int, Range]],
 ) -> Boxes:
     stages: dict[str, dict[str, Range]] = {}
@@ -164,28 +164,38 @@ def _infer(
             if buffer.role != LOCAL:
                 continue
             box = access_box(access, ranges, buffer.shape)  # type: ignore[arg-type]
-            box = _all_steps(access, box, stepped.get(buffer.name, ()), buffer.shape, loops, looped)
+            box = _all_steps(box, stepped.get(buffer.name, ()), buffer.shape, loops, looped)
             old = needed.get(buffer.name)
             needed[buffer.name] = box if old is None else hulls(old, box, looped)
     return Boxes(stages, needed, looped)
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """An axis of a buffer that a scan dim writes, and at which coordinate."""
+class Step:
+    """An axis of a local that a scan dim writes, `ahead` of the dim's value."""
 
     axis: int
     scan: str
-    coordinate: Affine
+    ahead: int
+
+    def is_now(self, range_: Range, loops: Mapping[str, Range]) -> bool:
+        """Whether a range along the axis is just what the scan's loop writes now."""
+        loop = loops.get(self.scan)
+        return (
+            loop is not None
+            and range_.low == loop.low + self.ahead
+            and bool(np.all(range_.size == loop.size))  # sizes may be candidates
+        )
 
 
-def _steps(kernel: Kernel) -> dict[str, tuple[_Step, ...]]:
-    """For each buffer the axes that scan dims write."""
-    found: dict[str, tuple[_Step, ...]] = {}
+def scan_steps(kernel: Kernel) -> dict[str, tuple[Step, ...]]:
+    """For each local the axes that scan dims write."""
+    found: dict[str, tuple[Step, ...]] = {}
+    locals_ = {buffer.name for buffer in kernel.role(LOCAL)}
     for stage in kernel.stages:
-        for dim in stage.kind(SCAN):
+        for dim in stage.kind(SCAN) if stage.write.buffer in locals_ else ():
             found[stage.write.buffer] = found.get(stage.write.buffer, ()) + tuple(
-                _Step(axis, dim.name, part)
+                Step(axis, dim.name, part.const)
                 for axis, part in enumerate(stage.write.index)
                 if isinstance(part, Affine) and dim.name in part.dims
             )
@@ -193,19 +203,18 @@ def _steps(kernel: Kernel) -> dict[str, tuple[_Step, ...]]:
 
 
 def _all_steps(
-    access: Access,
     box: tuple[Range, ...],
-    steps: tuple[_Step, ...],
+    steps: tuple[Step, ...],
     shape: tuple[Any, ...],
     loops: Mapping[str, Range],
     looped: Mapping[str, Span],
 ) -> tuple[Range, ...]:
-    """What an access needs of any step of a scan, when the scan is at one of its own.
+    """What a reader needs of any step of a scan, when the scan is at one of its own.
 
     A read of the step that is just written needs this step's part; another read needs what it needs at any time.
     """
     for step in steps:
-        if access.index[step.axis] != step.coordinate and step.scan in loops:
+        if step.scan in loops and not step.is_now(box[step.axis], loops):
             for variable in loops[step.scan].low.dims:
                 box = tuple(unlooped(range_, looped[variable]) for range_ in box)
     for step in steps:
@@ -213,7 +222,7 @@ def _all_steps(
     return box
 
 
-def _carried(kernel: Kernel, steps: Mapping[str, tuple[_Step, ...]]) -> dict[str, dict[int, Range]]:
+def _carried(kernel: Kernel, steps: Mapping[str, tuple[Step, ...]]) -> dict[str, dict[int, Range]]:
     """For each buffer of a scan the axes of which later steps look at more than other readers ask for, and that part.
 
     A later step that looks at just the element it stands at asks for no more than is written.

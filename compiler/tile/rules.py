@@ -276,7 +276,10 @@ def nothing_is_read_early(view: View) -> Found:
 @rule("all that a stage computes after a loop has been fed inside the loop, without gaps")
 def late_stages_are_fed(view: View) -> Found:
     for reader, buffer, writer in view.dependences:
-        if view.at(writer) > view.at(reader) and not view.fills(reader, view.at(reader), view.at(writer)):
+        outer, inner = view.at(reader), view.at(writer)
+        if inner > outer and not view.fills(
+            reader, outer, inner, view.looks_elsewhere(reader, buffer, outer, inner)
+        ):
             yield (
                 f"stage '{reader.name}' at depth {view.at(reader)} computes elements for which the loops around stage "
                 f"'{writer.name}' leave gaps in '{buffer}'",

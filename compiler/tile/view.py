@@ -1,11 +1,12 @@
 """A kernel under a schedule, with the questions that legality rules ask of it: boxes, partial sums, who shares what."""
 
+from collections.abc import Collection
 from functools import cached_property, reduce
 from operator import mul
 from typing import Any
 
 from ..target.description import Target
-from .infer import Boxes, Range, access_box, affine_range, hulls, infer
+from .infer import Boxes, Range, Step, access_box, affine_range, hulls, infer, scan_steps
 from .lower import completes_inside, waits
 from .schedule import Hold, Place, Schedule
 from .spine import clip, largest_tiles, loop_ranges, variable
@@ -61,6 +62,11 @@ class View:
     @cached_property
     def sizes(self) -> tuple[Any, ...]:
         return largest_tiles(self.kernel, self.schedule)
+
+    @cached_property
+    def steps(self) -> dict[str, tuple[Step, ...]]:
+        """For each local the axes that scan dims write."""
+        return scan_steps(self.kernel)
 
     @cached_property
     def late(self) -> dict[str, bool]:
@@ -159,16 +165,36 @@ class View:
         step = _step(range_, loop)
         return step > 0 and isinstance(range_.size, int) and range_.size <= step
 
-    def fills(self, stage: Stage, depth: int, until: int | None = None) -> bool:
+    def fills(self, stage: Stage, depth: int, until: int | None = None, but: Collection[int] = ()) -> bool:
         """Whether loops from a depth on (to the stage, or `until`) cut its box at that depth in pieces without gaps."""
         for loop in range(depth, self.at(stage) if until is None else until):
-            if self.is_single(loop):
+            if loop in but or self.is_single(loop):
                 continue
             ranges = self.least(loop).stages[stage.name]
             moved = [ranges[d.name] for d in stage.dims if d.kind != REDUCE and _step(ranges[d.name], loop)]
             if len(moved) > 1 or any(not _at_least(range_.size, _step(range_, loop)) for range_ in moved):
                 return False
         return True
+
+    def looks_elsewhere(self, reader: Stage, buffer: str, depth: int, until: int) -> set[int]:
+        """The loops between two depths that step a scan, of which the reader looks at other steps than the current."""
+        found = set()
+        for loop in range(depth, until):
+            boxes = self.boxes(loop + 1)
+            ranges = loop_ranges(self.extents, self.schedule.loops[: loop + 1], self.sizes[: loop + 1])
+            parts = [
+                (step, access.index[step.axis])
+                for step in self.steps.get(buffer, ())
+                if step.scan == self.schedule.loops[loop].dim
+                for access in reader.reads
+                if access.buffer == buffer
+            ]
+            if parts and not any(
+                isinstance(part, Affine) and step.is_now(self.range(boxes, reader.name, part), ranges)
+                for step, part in parts
+            ):
+                found.add(loop)
+        return found
 
     def stays(self, stage: Stage, loop: int) -> bool:
         """Whether a spine loop leaves in place what the stage writes."""
