@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isthmus.compiler.diagnostics import VerifyError
 from isthmus.compiler.ir import TensorType, dtype_of, graph_input
 from isthmus.compiler.ops import REGISTRY
 from isthmus.compiler.ops.engine import Op, Sample, sample_arrays
@@ -99,22 +100,29 @@ def test_a_random_schedule_of_each_op_sample(op: Op, sample: Sample) -> None:
 
 
 def test_random_schedules_of_random_kernels() -> None:
+    drawn = 0
     for n in range(DRAWS // 3):
         random = np.random.default_rng([n, 3])
         kernel = draw_kernel(random)
         require_kernel(kernel)
         assert parse_kernel(print_kernel(kernel)) == kernel
         arrays = draw_arrays(kernel, random)
-        schedule = draw_schedule(kernel, random)
+        try:
+            schedule = draw_schedule(kernel, random)
+        except VerifyError:
+            continue  # a recurrence whose scans can't all stand outermost
+        drawn += 1
         assert not check(kernel, schedule)
         assert_same(kernel, schedule, arrays, run_untiled(kernel, arrays))
+    assert drawn >= 0.9 * (DRAWS // 3)
 
 
 def test_draws_exercise_every_feature() -> None:
     count: Counter[str] = Counter()
     for path in KERNELS.values():
         kernel = parse_kernel(path.read_text())
-        for n in range(12):
+        repaired = any(stage.repair is not None for stage in kernel.stages)
+        for n in range(60 if repaired else 12):  # a reduction that needs repair is seldom cut
             count.update(features(kernel, draw_schedule(kernel, np.random.default_rng([n, 1]))))
     expected = (
         "lag",
