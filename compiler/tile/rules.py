@@ -391,6 +391,14 @@ def changing_buffers_are_read_at_once(view: View) -> Found:
                 "give them one lag",
             )
     for source in view.partial:
+        name = source.write.buffer
+        lags = {view.lag(stage) for stage in view.writers(name)}
+        if len(view.holds(name)) > 1 and len(lags) > 1:
+            yield (
+                f"an inner tile of '{name}' is loaded, added to and stored, but its writers have lags {sorted(lags)}",
+                "give them one lag, or hold the buffer once",
+            )
+    for source in view.partial:
         last = view.reducing(source)[-1]
         changing = {source.write.buffer}
         for reader, buffer, writer in view.dependences:

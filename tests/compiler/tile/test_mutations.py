@@ -269,6 +269,10 @@ CASES = {
         "hold m in m hold l in m hold w in m slots 2 place out on e lag 1 for j step 2 "
         "place mx on e place ex on e place sm on e lag 1",
     ),
+    "changing_buffers_are_read_at_once: loaded before it is stored": (
+        MIXED.replace("min mul", "sum mul"),
+        "hold y in m slots 2 for k step 2 hold y in r slots 2 place sums on e place tops on e lag 1",
+    ),
     "changing_buffers_are_read_at_once: the steps of a scan": (
         STATE.replace("READ", "t"),
         "hold h in m hold g in m slots 2 for t step 1 place gates on e place cell, out on e lag 1",
