@@ -59,7 +59,11 @@ class Rows:
     def _place(self, stage: Stage, depth: int, rows: str | None, size: int) -> Place:
         vector = vector_dim(self.kernel, stage, self.lanes, self.spine)
         found = contraction(stage, self._columns(stage))
-        if found is not None and self._columns(stage) not in self.spine and self._streams(found.columns_operand, stage):
+        if (
+            found is not None
+            and self._columns(stage) not in self.spine
+            and self._streams(found.columns_operand, stage)
+        ):
             vector = self._columns(stage)
         else:
             found = None
@@ -100,7 +104,7 @@ class Rows:
         for stage in self.kernel.stages:
             columns = self._columns(stage)
             found = contraction(stage, columns)
-            if found is None or columns is None:
+            if found is None or columns is None or columns in self.spine:
                 continue
             access = found.columns_operand
             buffer = self.kernel.buffer(access.buffer)
@@ -125,7 +129,9 @@ class Steps(Rows):
         super().__init__(kernel, target)
         scans = {d.name for s in kernel.stages for d in s.kind(SCAN)}
         if len(scans) != 1:
-            raise UnsupportedError(f"kernel {kernel.name} has {len(scans)} sequential dims, the tiler schedules one")
+            raise UnsupportedError(
+                f"kernel {kernel.name} has {len(scans)} sequential dims, the tiler schedules one"
+            )
         self.spine = list(scans)
 
     def choices(self, keep: int) -> list[Choice]:
@@ -133,7 +139,8 @@ class Steps(Rows):
         (scan,) = self.spine
         holds = [Hold(b.name, self.near.name, 0) for b in self.kernel.role(LOCAL)]
         places = [
-            self._place(stage, int(any(d.name == scan for d in stage.dims)), None, 1) for stage in self.kernel.stages
+            self._place(stage, int(any(d.name == scan for d in stage.dims)), None, 1)
+            for stage in self.kernel.stages
         ]
         schedule = Schedule((Loop(scan, 1),), tuple(holds), tuple(places))
         return [Choice(schedule, estimate_rows(self.kernel, schedule, self.target))][:keep]
