@@ -108,7 +108,9 @@ def _fallback(step: HostStep, reasons: Mapping[Node, str]) -> str:
     return f"{step.node.location or step.node.op}: {step.node.op}: {why}"
 
 
-def _form_and_compile(graph: Graph, backend: Backend, options: Options) -> tuple[Plan, Compiled, dict[Node, str]]:
+def _form_and_compile(
+    graph: Graph, backend: Backend, options: Options
+) -> tuple[Plan, Compiled, dict[Node, str]]:
     """Nodes of kernels that the backend refuses are formed again one by one, and what it refuses then runs by its
     meaning."""
     refused: dict[Node, str] = {}

@@ -32,7 +32,9 @@ class Nest:
         names = [d.name for d in self.root.kind(PARALLEL)]
         self._computed: dict[object, float] = {}
         caches = [m.name for m in target.memories.values() if m.managed == "cache" and not m.home]
-        self.panels = caches[-1] if caches else target.home.name  # where panels of weights stay while rows pass by
+        self.panels = (
+            caches[-1] if caches else target.home.name
+        )  # where panels of weights stay while rows pass by
         self.parallel = [n for n in order if n in names] + [n for n in names if n not in order]
 
     def choices(self, keep: int) -> list[Choice]:
@@ -220,7 +222,9 @@ class Nest:
             )
             if self.kernel.buffer(name).role == CONSTANT and is_plain(access) and whole:
                 depth = 1 + max((n for n, loop in enumerate(loops) if loop.dim in access.dims), default=-1)
-                holds.append(Hold(name, self.panels, depth, slots=2 if columns else 1, layout=self._layout(access)))
+                holds.append(
+                    Hold(name, self.panels, depth, slots=2 if columns else 1, layout=self._layout(access))
+                )
         return holds
 
     def _layout(self, access: Access) -> tuple[int, ...]:
