@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from isthmus.compiler.diagnostics import VerifyError
+from isthmus.compiler.diagnostics import VerifyError
 from isthmus.compiler.ir import TensorType, dtype_of, graph_input
 from isthmus.compiler.ops import REGISTRY
 from isthmus.compiler.ops.engine import Op, Sample, sample_arrays
@@ -100,8 +101,9 @@ def test_a_random_schedule_of_each_op_sample(op: Op, sample: Sample) -> None:
 
 
 def test_random_schedules_of_random_kernels() -> None:
-    drawn = 0
-    for n in range(DRAWS // 3):
+    kernels = DRAWS // 3
+    without = 0
+    for n in range(kernels):
         random = np.random.default_rng([n, 3])
         kernel = draw_kernel(random)
         require_kernel(kernel)
@@ -110,11 +112,11 @@ def test_random_schedules_of_random_kernels() -> None:
         try:
             schedule = draw_schedule(kernel, random)
         except VerifyError:
-            continue  # a recurrence whose scans can't all stand outermost
-        drawn += 1
+            without += 1  # some random recurrences are read in ways that no one spine can serve
+            continue
         assert not check(kernel, schedule)
         assert_same(kernel, schedule, arrays, run_untiled(kernel, arrays))
-    assert drawn >= 0.9 * (DRAWS // 3)
+    assert without <= kernels // 50
 
 
 def test_draws_exercise_every_feature() -> None:
