@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from isthmus.compiler.diagnostics import VerifyError
-from isthmus.compiler.diagnostics import VerifyError
 from isthmus.compiler.ir import TensorType, dtype_of, graph_input
 from isthmus.compiler.ops import REGISTRY
 from isthmus.compiler.ops.engine import Op, Sample, sample_arrays
