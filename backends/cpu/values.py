@@ -220,16 +220,22 @@ class Values:
         gathered = iter(coordinates)
         for axis, part in enumerate(access.index):
             if isinstance(part, Lookup):
-                value = next(gathered)[0]
+                inside = self._inside(next(gathered)[0], self.e.extent(access.buffer, axis))
             elif not self.may_leave(access, axis, ranges):
                 continue
             else:
-                value = self._index(part, point, ranges, lanes if lanes and self.vector in part.dims else 0)
-            wide = lanes if value.type.startswith("<") else 0
-            limit = self.s.constant(self.e.extent(access.buffer, axis), i64, wide)
-            inside = self.b.pure(
-                vector_type("i1", wide), f"icmp ult {value.type} {{0}}, {{1}}", [value, limit]
-            )
+                wide = lanes if lanes and self.vector in part.dims else 0
+                extent = self.e.extent(access.buffer, axis)
+                at = self.offset(part, point, ranges)
+                if not at.terms:
+                    # LLVM must not be left to find out that a mask has all lanes: it may then abort (22.1, AVX2)
+                    step = part.coefficient(self.vector) if self.vector is not None and wide else 0
+                    flags = [0 <= at.const + lane * step < extent for lane in range(wide or 1)]
+                    if all(flags):
+                        continue
+                    inside = _flags(flags) if wide else Register("false", "i1")
+                else:
+                    inside = self._inside(self._index(part, point, ranges, wide), extent)
             if condition is None:
                 condition = inside
             else:
@@ -239,6 +245,12 @@ class Values:
                     condition.type, f"and {condition.type} {{0}}, {{1}}", [condition, inside]
                 )
         return condition
+
+    def _inside(self, index: Register, extent: int) -> Register:
+        """Whether an index, or each lane of them, is one of an axis."""
+        wide = self.e.lanes if index.type.startswith("<") else 0
+        limit = self.s.constant(extent, i64, wide)
+        return self.b.pure(vector_type("i1", wide), f"icmp ult {index.type} {{0}}, {{1}}", [index, limit])
 
     def may_leave(self, access: Access, axis: int, ranges: Mapping[str, Range]) -> bool:
         """Whether an axis of an access can leave the buffer anywhere in the kernel's whole domain."""
@@ -478,8 +490,12 @@ def _register_key(access: Access, point: Point) -> tuple[int, ...]:
 
 
 def _lane_mask(left: int, lanes: int) -> Register:
-    flags = ", ".join(f"i1 {'true' if n < left else 'false'}" for n in range(lanes))
-    return Register(f"<{flags}>", f"<{lanes} x i1>")
+    return _flags([n < left for n in range(lanes)])
+
+
+def _flags(lanes: Sequence[bool]) -> Register:
+    """A constant mask."""
+    return Register(f"<{', '.join(f'i1 {str(flag).lower()}' for flag in lanes)}>", f"<{len(lanes)} x i1>")
 
 
 def _mangled(element: str) -> str:
