@@ -41,6 +41,7 @@ from .rules import (
     same_dtype,
     same_type,
     scalar,
+    widen,
 )
 from .scalar import SCALARS, cast_array
 
@@ -194,11 +195,17 @@ def _floordiv(x: Expr, y: Expr) -> Expr:
     infer=only(NUMBERS, broadcast),
     stages=pointwise(_floordiv),
     cost=per_element(8),
-    samples=(*samples(NUMBERS, 2), case(("i32[9]", -50, 50), ("i32[9]", -4, 5))),
+    samples=(
+        *samples(NUMBERS, 2),
+        case(("i32[9]", -50, 50), ("i32[9]", -4, 5)),
+        case(np.array([1.3046875, 7.0], bf16.numpy), np.array([-0.06201171875, 0.0703125], bf16.numpy)),
+    ),
 )
 def floordiv(x, y):
     """x / y rounded down; an integer divided by 0 gives 0."""
-    return np.floor_divide(x, y) if x.dtype.kind in "iu" else np.floor(np.true_divide(x, y))
+    if x.dtype.kind in "iu":
+        return np.floor_divide(x, y)
+    return np.floor(np.true_divide(widen(x), widen(y))).astype(x.dtype, copy=False)
 
 
 def _pow_type(x: TensorType, y: TensorType) -> TensorType:
@@ -220,11 +227,12 @@ def _pow_body(x: Expr, y: Expr) -> Expr:
         case("f32[3, 5]", ("i64[5]", 0, 4)),
         case(("i32[7]", -9, 9), ("i32[]", 0, 5)),
         case(("i64[4]", 1, 9), ("f32[4]", 0, 3)),
+        case(("bf16[4]", 1, 9), ("f32[4]", 0, 3)),
     ),
 )
 def power(x, y):
     """x to the power y, in x's dtype; y may have another one. Integers are raised in f64."""
-    dtype = x.dtype if x.dtype.kind not in "iu" else np.dtype(np.float64)
+    dtype = widen(x).dtype if x.dtype.kind not in "iu" else np.dtype(np.float64)
     return cast_array(np.power(x.astype(dtype), y.astype(dtype)), dtype_of(x.dtype))
 
 

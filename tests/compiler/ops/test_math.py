@@ -117,3 +117,11 @@ def test_a_number_becomes_a_constant_of_the_operands_dtype() -> None:
     constant = y.node.operands[1].constant
     assert constant is not None
     assert constant.dtype == np.float16
+
+
+def test_narrow_floats_are_divided_and_raised_wide() -> None:
+    bf16 = ml_dtypes.bfloat16
+    quotient = run(math.floordiv, np.array([1.3046875], bf16), np.array([-0.06201171875], bf16))
+    assert (quotient.dtype, float(quotient[0])) == (bf16, -22.0)  # in bf16 the quotient would be -21 exactly
+    power = run(math.power, np.array([9], bf16), np.array([2.7], np.float32))
+    assert power[0] == np.float32(9.0 ** np.float32(2.7)).astype(bf16)
