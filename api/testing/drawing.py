@@ -36,7 +36,8 @@ LARGEST = 50_000
 """Elements of the largest value that a later op may take."""
 
 _FINITE = ("nn.conv_transpose", "math.bitcast")
-# Phases that lack a tap multiply by a zero instead, which makes NaN of an infinity next to it; NaN has many bit patterns.
+# Phases that lack a tap multiply by a zero instead, which makes NaN of an infinity next to it.
+# NaN has many bit patterns.
 
 
 def _usable() -> dict[Op, list[Sample]]:
