@@ -1,0 +1,124 @@
+"""Elementwise stages go into their readers: a vector engine evaluates a whole body on one pass over its operands.
+
+A table that is looked up at a computed index becomes `lookup(index, table element)`, whose index is any expression.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from ..tile.stage import (
+    LOCAL,
+    REDUCE,
+    Access,
+    Affine,
+    Apply,
+    Buffer,
+    Expr,
+    Kernel,
+    Load,
+    Lookup,
+    Stage,
+    dim,
+    rewrite,
+    walk,
+)
+
+MOST_OPERATIONS = 24
+"""Operations of a body beyond which a stage is no longer put into its readers."""
+
+
+def compose(kernel: Kernel) -> Kernel:
+    """The kernel with every elementwise local computed where it is read, as far as bodies stay short."""
+    changed = True
+    while changed:
+        changed = False
+        for stage in kernel.stages:
+            new = _without(kernel, stage)
+            if new is not None:
+                kernel, changed = new, True
+                break
+    return kernel
+
+
+def operations(body: Expr) -> int:
+    """Operations of a body, casts left out."""
+    return sum(isinstance(node, Apply) and node.op != "cast" for node in walk(body))
+
+
+def _without(kernel: Kernel, stage: Stage) -> Kernel | None:
+    """The kernel without a stage, its body in all its readers; None where it has to stay."""
+    name = stage.write.buffer
+    if kernel.buffer(name).role != LOCAL or stage.combine is not None or len(kernel.writers(name)) > 1:
+        return None
+    axes = [part.single if isinstance(part, Affine) else None for part in stage.write.index]
+    readers = kernel.readers(name)
+    if None in axes or len(set(axes)) < len(axes) or len(axes) != len(stage.dims):
+        return None
+    if any(reader.repair is not None or reader is stage for reader in readers):
+        return None
+    if len(readers) > 1 and operations(stage.body) > 4:
+        return None
+    new: dict[str, Stage] = {}
+    for reader in readers:
+        body = _inlined(reader, stage, axes)  # type: ignore[arg-type]
+        if body is None or operations(body) > MOST_OPERATIONS:
+            return None
+        if reader.combine is not None and operations(stage.body) > 2:
+            return None  # a sum's terms stay short: they run at the rate of products
+        new[reader.name] = replace(reader, body=body)
+    stages = tuple(new.get(each.name, each) for each in kernel.stages if each is not stage)
+    buffers = tuple(buffer for buffer in kernel.buffers if buffer.name != name)
+    return Kernel(kernel.name, buffers, stages)
+
+
+def _inlined(reader: Stage, stage: Stage, axes: list[str]) -> Expr | None:
+    name = stage.write.buffer
+    possible = True
+
+    def at(index: tuple[Affine | Lookup, ...]) -> Expr:
+        values = {axis: part for axis, part in zip(axes, index) if isinstance(part, Affine)}
+        return stage.substitute(values, ()).body
+
+    def change(expr: Expr) -> Expr | None:
+        nonlocal possible
+        if not isinstance(expr, Load):
+            return None
+        access = expr.access
+        if access.buffer == name:
+            if access.fill is not None or any(isinstance(part, Lookup) for part in access.index):
+                possible = False
+                return None
+            return at(access.index).cast(expr.dtype)
+        inner = [part for part in access.index if isinstance(part, Lookup) and part.access.buffer == name]
+        if not inner:
+            return None
+        if len(access.index) > 1 or any(isinstance(part, Lookup) for part in inner[0].access.index):
+            possible = False
+            return None
+        index = at(inner[0].access.index)
+        source = next((node for node in walk(index) if isinstance(node, Load)), None)
+        if source is None:
+            possible = False
+            return None
+        element = Load(Access(access.buffer, (Lookup(source.access),)), expr.dtype)
+        return Apply("lookup", (index, element), expr.dtype)
+
+    body = rewrite(reader.body, change)
+    return body if possible else None
+
+
+def drain(kernel: Kernel, products: Collection[str]) -> Kernel:
+    """The kernel with a copy behind each product that writes a result: sums leave the accumulators by another engine."""
+    for stage in kernel.stages:
+        target = kernel.buffer(stage.write.buffer)
+        if stage.name not in products or target.role == LOCAL:
+            continue
+        kept = [d for d in stage.dims if d.kind != REDUCE]
+        name = f"{target.name}.sum"
+        local = Access(name, tuple(dim(d.name) for d in kept))
+        sums = replace(stage, write=local)
+        copy = Stage(f"{stage.name}.out", tuple(kept), Load(local, stage.body.dtype).cast(target.dtype), stage.write)
+        stages = tuple(new for old in kernel.stages for new in ((sums, copy) if old is stage else (old,)))
+        buffer = Buffer(name, tuple(d.extent for d in kept), stage.body.dtype, LOCAL)
+        kernel = Kernel(kernel.name, (*kernel.buffers, buffer), stages)
+    return kernel
