@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.ir.types import DType, bf16, boolean, f16, f32, f64
+from ...compiler.ir.types import DType, bf16, boolean, f16, f32, f64, i32, i64
 from . import casts, circular, exponentials, remainders
 from .builder import Builder, Register
 from .lanes import Lanes
@@ -59,11 +59,23 @@ def has_code(op: str, dtype: DType) -> bool:
     """Whether a scalar operation has code for operands of `dtype` (for where: of the chosen values)."""
     if op in ("cast", "where", "not", *_LOGIC):
         return True
+    if op == "requantize":
+        return dtype == i32
     if dtype in (f16, bf16):
         dtype = f32
     if dtype.is_float:
         return op in _FLOAT or op in _FUNCTIONS
     return (op in _INTEGER and dtype != boolean) or op in ("eq", "ne", "bit_and", "bit_or", "bit_xor")
+
+
+def _requantize(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dtype: DType) -> Lanes:
+    """((acc * multiplier + 2^(shift - 1)) >> shift) + zero in i64, saturated to `dtype`."""
+    product = acc.to(i64) * multiplier.to(i64)
+    places = shift.to(i64)
+    half = product.constant(1) << (places + -1)
+    scaled = ((product + half) >> places) + zero.to(i64)
+    low, high = dtype.limits
+    return scaled.call("smax", low).call("smin", high).to(dtype)
 
 
 class Scalars:
@@ -174,6 +186,9 @@ class Scalars:
             if op == "not":
                 flags.append(self.constant(True, boolean, lanes))
             return self._op(f"{_LOGIC.get(op, 'xor')} {{t}} {{0}}, {{1}}", *flags)
+        if op == "requantize":
+            acc, *factors = (Lanes(self, operand, i32, lanes) for operand in operands)
+            return _requantize(acc, *factors, dtype=dtype).register
         if source in (f16, bf16):
             wide = [self.cast(operand, source, f32, lanes) for operand in operands]
             result = self.apply(op, wide, f32, boolean if dtype == boolean else f32, lanes)

@@ -19,7 +19,7 @@ from .rules import extent_value, wide, widen
 from .window import Window, check_entries, padding_of
 
 
-def _window_type(
+def window_type(
     x: TensorType,
     *,
     kernel: tuple[int, ...],
@@ -43,10 +43,12 @@ def _window_type(
 def _float_window_type(x: TensorType, **attributes: Any) -> TensorType:
     if not x.dtype.is_float:
         raise TypeRuleError(f"this pooling needs floats, got {x}", hint="insert a cast")
-    return _window_type(x, **attributes)
+    return window_type(x, **attributes)
 
 
-def _cost(results: tuple[TensorType, ...], x: TensorType, *, kernel: tuple[int, ...], **_: object) -> Cost:
+def window_cost(
+    results: tuple[TensorType, ...], x: TensorType, *, kernel: tuple[int, ...], **_: object
+) -> Cost:
     return Cost(operations=results[0].elements * int(np.prod(kernel)))
 
 
@@ -65,9 +67,9 @@ def _max_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations) -> None:
 
 @op(
     "nn.max_pool",
-    infer=_window_type,
+    infer=window_type,
     stages=_max_stages,
-    cost=_cost,
+    cost=window_cost,
     samples=(
         case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
         case("f32[2, 5, 13]", kernel=(4,), strides=(3,), pads=(0, 2), dilations=(2,)),
@@ -94,14 +96,14 @@ def max_pool(
 
 
 def _indices_type(x: TensorType, **attributes: Any) -> tuple[TensorType, TensorType]:
-    values = _window_type(x, **attributes)
+    values = window_type(x, **attributes)
     return values, values.with_dtype(i64)
 
 
 @op(
     "nn.max_pool_indices",
     infer=_indices_type,
-    cost=_cost,
+    cost=window_cost,
     samples=(
         case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
         case("i8[2, 5, 13]", kernel=(4,), strides=(3,), pads=(0, 2), dilations=(2,)),
@@ -191,7 +193,7 @@ def _avg_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, count_in
     "nn.avg_pool",
     infer=_float_window_type,
     stages=_avg_stages,
-    cost=_cost,
+    cost=window_cost,
     samples=(
         case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
         case(
@@ -269,7 +271,7 @@ def _lp_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, p) -> Non
     "nn.lp_pool",
     infer=_lp_type,
     stages=_lp_stages,
-    cost=_cost,
+    cost=window_cost,
     tolerance=Tolerance(relative=2e-5),
     samples=(
         case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1), p=2),

@@ -6,7 +6,7 @@ import pytest
 from isthmus.backends.cpu import codegen
 from isthmus.backends.cpu.link import link
 from isthmus.backends.cpu.scalars import has_code, has_registers
-from isthmus.compiler.ir.types import DTYPES, DType, boolean, f16
+from isthmus.compiler.ir.types import DTYPES, DType, boolean, f16, i8, i16, i32, u8
 from isthmus.compiler.ops.scalar import SCALARS, apply_scalar
 from isthmus.compiler.tile.stage import INPUT, OUTPUT, Access, Apply, Buffer, Dim, Kernel, Load, Stage, dim
 
@@ -49,7 +49,7 @@ def works(level: str | None) -> list[tuple[str, Work, np.ndarray]]:
         values = edges(dtype)
         pairs = [part.ravel() for part in np.meshgrid(values, values)]
         for op, scalar in SCALARS.items():
-            if not has_code(op, dtype) or (dtype == boolean and not _of_flags(op)):
+            if scalar.typed or not has_code(op, dtype) or (dtype == boolean and not _of_flags(op)):
                 continue
             operands = [dtype] * scalar.arity
             arrays = pairs[: scalar.arity] if scalar.arity > 1 else [values]
@@ -64,6 +64,7 @@ def works(level: str | None) -> list[tuple[str, Work, np.ndarray]]:
                 out.append(
                     (f"cast {dtype} to {target}", [dtype], [_castable(values, dtype, target)], target, "cast")
                 )
+    out += requantisations()
     made = []
     for label, operands, arrays, result, op in out:
         node = kernel(op, operands, result, arrays[0].size)
@@ -72,6 +73,18 @@ def works(level: str | None) -> list[tuple[str, Work, np.ndarray]]:
             (label, Work(node, {f"x{n}": np.ascontiguousarray(a) for n, a in enumerate(arrays)}), want)
         )
     return made
+
+
+def requantisations() -> list[tuple[str, list[DType], list[np.ndarray], DType, str]]:
+    """All of some accumulators, multipliers, shifts and zero points, to each dtype that holds the results."""
+    multipliers = [0, 1, 3, 2**30, 1518500250, 2**31 - 1]
+    grid = np.meshgrid(
+        edges(i32), multipliers, [1, 2, 30, 31, 32, 33, 38, 61, 62], [0, -128, 128, 2**31 - 1, -(2**31)]
+    )
+    arrays = [part.ravel().astype(np.int32) for part in grid]
+    return [
+        (f"requantize i32 to {dtype}", [i32] * 4, arrays, dtype, "requantize") for dtype in (i8, u8, i16, i32)
+    ]
 
 
 def _of_flags(op: str) -> bool:
