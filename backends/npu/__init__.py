@@ -1,0 +1,1 @@
+"""The NPU: a matrix engine and a vector unit between explicitly managed memories, fed by DMA engines."""
