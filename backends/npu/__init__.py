@@ -1,1 +1,5 @@
-"""The NPU: a matrix engine and a vector unit between explicitly managed memories, fed by DMA engines."""
+"""The NPU backend: chips of the n1 family, each a file in `chips/`. Importing it is cheap."""
+
+from .backend import NpuBackend
+
+backend = NpuBackend()

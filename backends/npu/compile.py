@@ -1,0 +1,144 @@
+"""Placed kernels -> the instruction streams of a package: tile each distinct kernel once, emit each call, set tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...compiler.diagnostics import UnsupportedError
+from ...compiler.stream.compose import compose, drain
+from ...compiler.stream.emit import Emission
+from ...compiler.stream.sync import synchronise
+from ...compiler.target.backend import Call, Compiled, External, KernelReport, KernelsRefused
+from ...compiler.target.description import Target
+from ...compiler.tile.canonical import canonical
+from ...compiler.tile.check import require_legal
+from ...compiler.tile.products import product
+from ...compiler.tile.stage import Kernel
+from ...compiler.tile.staged import StagedChoice, stage_tiles
+from ...runtime.sim.fields import Halt, Instruction
+from .dram import Dram, aligned
+from .isa import N1, context
+from .vector import Body
+from .writer import Writer, number_programs
+
+PROGRAMS = 16
+
+
+@dataclass(frozen=True)
+class _Tiled:
+    """A distinct kernel as the chip runs it: composed, in its normal form, with its schedule."""
+
+    kernel: Kernel
+    choice: StagedChoice
+
+
+class _Kernels:
+    """Distinct kernels by normal form."""
+
+    def __init__(self, target: Target):
+        self.target = target
+        self.types = target.engine("contract").types
+        self.tiled: dict[str, _Tiled] = {}
+
+    def find(self, call: Call) -> tuple[_Tiled, dict[str, str]]:
+        """The tiled kernel of a call, and for each of its buffers the call's own."""
+        normal, _, key = canonical(call.kernel)
+        names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
+        if key not in self.tiled:
+            kernel = prepared(normal, self.types)
+            choice = stage_tiles(kernel, self.target)[0]
+            require_legal(kernel, choice.schedule, self.target)
+            self.tiled[key] = _Tiled(kernel, choice)
+        return self.tiled[key], names
+
+
+def prepared(kernel: Kernel, types: Sequence[str]) -> Kernel:
+    """The kernel in the stages that the engines run: bodies composed, sums drained."""
+    kernel = compose(kernel)
+    return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
+
+
+def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Target) -> Compiled:
+    """The program of a package's part on the chip; see `Backend.compile`."""
+    kernels = _Kernels(target)
+    found, reasons = [], {}
+    for number, call in enumerate(call for calls in segments for call in calls):
+        try:
+            found.append(kernels.find(call))
+        except UnsupportedError as error:
+            reasons[number] = error.message
+    if reasons:
+        raise KernelsRefused(reasons)
+    places = [_externals(calls) for calls in segments]
+    dram = Dram(arena, max((size for _, size in places), default=0))
+    tiled = iter(found)
+    code = b""
+    entries, spans, sources, reports, tokens = [], [], [], [], {}
+    position = 0
+    for calls, (externals, _) in zip(segments, places):
+        dram.externals = {slot: offset for slot, (offset, _) in externals.items()}
+        known: dict[Body, int] = {}
+        records: list[Instruction] = []
+        for call in calls:
+            each, names = next(tiled)
+            begin = len(records)
+            written = _emit(each, call, names, target, dram, upwards=len(reports) % 2 == 0)
+            records += number_programs(written, PROGRAMS, known)
+            spans.append([position + begin, position + len(records), len(sources)])
+            sources.append({"name": call.name, "nodes": list(call.location.names)})
+            reports.append(_report(call, each))
+        tokens = synchronise(records, N1.queues, target.control.semaphores, context(target.record()))
+        records.append(Halt())
+        start = len(code)
+        code += N1.encode(records)
+        entries.append(
+            {
+                "start": start,
+                "end": len(code),
+                "externals": [[dram.external_base + offset, size] for offset, size in externals.values()],
+            }
+        )
+        position += len(records)
+    meta = {
+        "chip": target.record(),
+        "dram": {"arena": 0, "arena_bytes": arena, "constants": dram.constant_base},
+        "entries": entries,
+        "spans": spans,
+        "sources": sources,
+    }
+    return Compiled(code, dram.blob(), meta, (), tuple(reports))
+
+
+def _emit(
+    each: _Tiled, call: Call, names: Mapping[str, str], target: Target, dram: Dram, upwards: bool
+) -> list[object]:
+    types = target.engine("contract").types
+    products = {stage.name: product(each.kernel, stage, types) for stage in each.kernel.stages}
+    operands = {name: call.operands[own] for name, own in names.items() if own in call.operands}
+    writer = Writer(each.kernel, target, products, operands, dram)
+    Emission(each.kernel, each.choice.schedule, target, writer, upwards).run()
+    return writer.instructions()  # type: ignore[return-value]
+
+
+def _externals(calls: Sequence[Call]) -> tuple[dict[str, tuple[int, int]], int]:
+    """Offset and bytes of a segment's external arrays, in the order of first use, and the bytes of all."""
+    found: dict[str, tuple[int, int]] = {}
+    total = 0
+    for call in calls:
+        for buffer in call.kernel.buffers:
+            placed = call.operands.get(buffer.name)
+            if not isinstance(placed, External) or placed.slot in found:
+                continue
+            size = buffer.dtype.bytes
+            for extent in buffer.static_shape:
+                size *= extent
+            found[placed.slot] = (total, size)
+            total += aligned(size)
+    return found, total
+
+
+def _report(call: Call, each: _Tiled) -> KernelReport:
+    estimate = each.choice.estimate
+    breakdown = {**estimate.parts, "before and after": estimate.prologue}
+    return KernelReport(
+        call.name, call.location, each.choice.schedule, estimate.cycles, breakdown, each.kernel
+    )
