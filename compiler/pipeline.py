@@ -12,7 +12,7 @@ from .diagnostics import Problem, UnsupportedError
 from .ir.graph import Graph, Node
 from .passes import GRAPH_PASSES, Pass, Rewrite
 from .passes.form import form
-from .passes.plan import HostStep, Plan, Preferences
+from .passes.plan import HostStep, Plan
 from .target.backend import Backend, Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 6  # each one takes apart, or sends to the host, what was refused
@@ -25,7 +25,6 @@ class Options:
     """How to compile. `device` holds the backend's own options; `strip` leaves the source constants out."""
 
     strip: bool = False
-    preferences: Preferences = field(default_factory=Preferences)
     device: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -86,10 +85,10 @@ def build(
         tool_version=tool_version,
         model=model,
         model_sha256=model_sha256,
-        target=backend.name,
+        target=backend.target(options.device).name,
         options={
             "strip": options.strip,
-            "preferences": asdict(options.preferences),
+            "preferences": asdict(backend.preferences()),
             **_plain(options.device),
         },
         passes=tuple(step.name for step in passes),
@@ -122,7 +121,7 @@ def _form_and_compile(
         return node not in refused
 
     for _ in range(_ATTEMPTS):
-        plan = form(graph, supports, options.preferences, apart)
+        plan = form(graph, supports, backend.preferences(), apart)
         segments = assemble.segments(plan)
         calls = [[assemble.call(step, plan) for step in segment] for segment in segments]
         try:

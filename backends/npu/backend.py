@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ...compiler.ir.graph import Node
-    from ...compiler.passes.plan import Preferences
     from ...compiler.rewrite import Rule
-    from ...compiler.target.backend import Call, Compiled
+    from ...compiler.target.backend import Call, Compiled, Preferences
     from ...compiler.target.description import Target
 
 DEFAULT = "n1-32"
@@ -61,7 +60,7 @@ class NpuBackend:
 
     def preferences(self) -> "Preferences":
         """Channels last, and no halos: copies fill in padding."""
-        from ...compiler.passes.plan import Preferences
+        from ...compiler.target.backend import Preferences
 
         return Preferences(halo=False)
 

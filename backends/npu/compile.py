@@ -17,7 +17,6 @@ from ...compiler.tile.staged import StagedChoice, stage_tiles
 from ...runtime.sim.fields import Halt, Instruction
 from .dram import Dram, aligned
 from .isa import N1, context
-from .vector import Body
 from .writer import Writer, number_programs
 
 PROGRAMS = 16
@@ -72,21 +71,21 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
     dram = Dram(arena, max((size for _, size in places), default=0))
     tiled = iter(found)
     code = b""
-    entries, spans, sources, reports, tokens = [], [], [], [], {}
-    position = 0
+    entries, names_of_kernels, reports = [], [], []
     for calls, (externals, _) in zip(segments, places):
         dram.externals = {slot: offset for slot, (offset, _) in externals.items()}
-        known: dict[Body, int] = {}
+        known: dict[object, int] = {}
         records: list[Instruction] = []
+        spans = []
         for call in calls:
             each, names = next(tiled)
             begin = len(records)
             written = _emit(each, call, names, target, dram, upwards=len(reports) % 2 == 0)
             records += number_programs(written, PROGRAMS, known)
-            spans.append([position + begin, position + len(records), len(sources)])
-            sources.append({"name": call.name, "nodes": list(call.location.names)})
+            spans.append([begin, len(records) - begin, len(names_of_kernels)])
+            names_of_kernels.append({"name": call.name, "sources": list(call.location.names)})
             reports.append(_report(call, each))
-        tokens = synchronise(records, N1.queues, target.control.semaphores, context(target.record()))
+        synchronise(records, N1.queues, target.control.semaphores, context(target.record()))
         records.append(Halt())
         start = len(code)
         code += N1.encode(records)
@@ -95,15 +94,14 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
                 "start": start,
                 "end": len(code),
                 "externals": [[dram.external_base + offset, size] for offset, size in externals.values()],
+                "spans": spans,
             }
         )
-        position += len(records)
     meta = {
         "chip": target.record(),
-        "dram": {"arena": 0, "arena_bytes": arena, "constants": dram.constant_base},
+        "dram": {"arena": 0, "bytes": arena, "constants": dram.constant_base},
         "entries": entries,
-        "spans": spans,
-        "sources": sources,
+        "kernels": names_of_kernels,
     }
     return Compiled(code, dram.blob(), meta, (), tuple(reports))
 

@@ -52,6 +52,11 @@ class Body:
     immediates: tuple[int, ...]
     sources: tuple[Load | Index, ...]
 
+    @property
+    def key(self) -> object:
+        """Equal for equal programs."""
+        return self.immediates, tuple(micro.text() for micro in self.micros)
+
     def program(self, number: int) -> Program:
         """The instruction that defines it."""
         return Program(number=number, immediates=self.immediates, micros=self.micros)

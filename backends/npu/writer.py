@@ -97,16 +97,10 @@ class Writer:
         assert self.array is not None
         outer, run = self._sum(found, extents)
         depth = -(-prod(extents[name] for name in run) // self.array.rows) * self.array.rows
-        n = self._streamed(found)
+        n = found.lane
         columns = -(-extents[n] // self.array.cols) * self.array.cols
         others = prod(size for name, size in extents.items() if name not in (*found.k, n))
         return columns * depth * prod(extents[name] for name in outer) * others
-
-    def _streamed(self, found: Product) -> str:
-        """The column dim along the array's columns: the innermost one of the result."""
-        stage = next(s for s in self.kernel.stages if self.products.get(s.name) is found)
-        last = [d for part in stage.write.index for d in getattr(part, "dims", ())]
-        return next((name for name in reversed(last) if name in found.n), found.n[-1])
 
     # --- copies ------------------------------------------------------------------------------------------------
 
@@ -152,23 +146,17 @@ class Writer:
             read = all(axis.before <= n < axis.before + axis.inside for axis, n in zip(outer, places))
             home = sum((n - axis.before) * axis.home for axis, n in zip(outer, places))
             near = sum(n * axis.tile for axis, n in zip(outer, places))
-            n2, before2 = (second.inside, second.before) if read else (0, second.before + second.inside)
+            planes, before2 = (second, second.before) if read else (_NONE, second.before + second.inside)
             self.append(
                 Lda(
                     dram=source + home * bytes_ if read else source,
                     spa=tile.address + near * bytes_,
-                    n0=run * bytes_,
                     fill=fill,
-                    n1=first.inside,
-                    n2=n2,
-                    s1=first.home * bytes_,
-                    s2=second.home * bytes_,
-                    d1=first.tile * bytes_,
-                    d2=second.tile * bytes_,
                     before1=first.before,
                     after1=first.after,
                     before2=before2,
                     after2=second.after,
+                    **_counts(run, first, planes, second, bytes_),
                 )
             )
 
@@ -188,13 +176,7 @@ class Writer:
                 Sto(
                     dram=target + home * bytes_,
                     spa=tile.address + near * bytes_,
-                    n0=run * bytes_,
-                    n1=first.inside,
-                    n2=second.inside,
-                    s1=first.home * bytes_,
-                    s2=second.home * bytes_,
-                    d1=first.tile * bytes_,
-                    d2=second.tile * bytes_,
+                    **_counts(run, first, second, second, bytes_),
                 )
             )
 
@@ -207,7 +189,7 @@ class Writer:
         extents = _sizes(found.columns, tile.size)
         lows = _sizes(found.columns, tile.low)
         outer, run = self._sum(found, extents)
-        n = self._streamed(found)
+        n = found.lane
         others = [name for name in found.columns.dims if name not in (*found.k, n)]
         if any(extents[name] > 1 for name in others):
             raise UnsupportedError("columns of several products are held at once")
@@ -259,7 +241,7 @@ class Writer:
         assert self.array is not None
         rows, columns = tiles[found.rows.buffer], tiles[found.columns.buffer]
         target = tiles[stage.write.buffer]
-        n = self._streamed(found)
+        n = found.lane
         extents = {name: size for name, (_, size) in box.items()}
         outer, run = self._sum(found, {name: extents[name] for name in found.k})
         if len(outer) > 2:
@@ -279,7 +261,13 @@ class Writer:
         sums = [(1, 0)] * (2 - len(outer)) + [(extents[name], _step(found.rows, rows, name)) for name in outer]
         a0 = rows.address + _start(found.rows, rows, box) * size
         c0 = target.address // ACC_BYTES + _start(stage.write, target, box)
-        k_tiles = -(-k0 // self.array.rows) * sums[0][0] * sums[1][0]
+        depth = -(-k0 // self.array.rows) * self.array.rows * sums[0][0] * sums[1][0]
+        k_tiles = depth // self.array.rows
+        lows = _sizes(found.columns, columns.low)
+        skipped, rest = divmod(box[n][0] - lows[n], self.array.cols)
+        if rest or any(box[name][0] != lows[name] for name in found.k):
+            raise UnsupportedError("a product begins inside a packed tile of columns")
+        w0 = columns.address + skipped * depth * self.array.cols * size
         for places in cartesian(*(range(count) for count, _ in dims)):
             a = a0 + sum(p * steps[0] for p, (_, steps) in zip(places, dims)) * size
             c = c0 + sum(p * steps[1] for p, (_, steps) in zip(places, dims))
@@ -287,21 +275,23 @@ class Writer:
                 Mxu(
                     type=PRODUCTS.index(found.type.partition("*")[0]),
                     accumulate=int(accumulate),
-                    mapping=best_mapping(self.array, inner[0] * middle[0], extents[n], k_tiles),
+                    mapping=best_mapping(
+                        self.array, found, inner[0] * middle[0], extents[n], k0 * sums[0][0] * sums[1][0], k_tiles
+                    ),
                     m0=inner[0],
                     m1=middle[0],
                     a=a,
-                    w=columns.address,
+                    w=w0,
                     n=extents[n],
                     c=c,
-                    pitch=pitch,
+                    pitch=pitch if pitch != extents[n] else 0,
                     k0=k0,
                     k1=sums[1][0],
                     k2=sums[0][0],
                     am0=inner[1][0] * size,
                     am1=middle[1][0] * size,
-                    ak1=sums[1][1] * size,
-                    ak2=sums[0][1] * size,
+                    ak1=sums[1][1] * size if sums[1][0] > 1 else 0,
+                    ak2=sums[0][1] * size if sums[0][0] > 1 else 0,
                 )
             )
 
@@ -366,6 +356,25 @@ class Writer:
                 )
             )
             started = True
+
+
+_NONE = Axis(0, 0, 0, 0, 0)
+
+
+def _counts(run: int, rows: Axis, planes: Axis, place: Axis, bytes_: int) -> dict[str, int]:
+    """Counts and strides of a copy; what follows from the others is left at its default, which is not stored."""
+    pitch = rows.tile * bytes_ if rows.inside + rows.before + rows.after > 1 else run * bytes_
+    height = (rows.before + rows.inside + rows.after) * pitch
+    several = place.before + planes.inside + place.after > 1
+    return {
+        "n0": run * bytes_,
+        "n1": rows.inside,
+        "n2": planes.inside,
+        "s1": rows.home * bytes_ if rows.inside > 1 else 0,
+        "s2": planes.home * bytes_ if planes.inside > 1 else 0,
+        "d1": pitch if pitch != run * bytes_ else 0,
+        "d2": place.tile * bytes_ if several and place.tile * bytes_ != height else 0,
+    }
 
 
 def _lookups(stage: Stage) -> list[Apply]:
@@ -522,20 +531,22 @@ def _sizes(access: Access, sizes: Ints) -> dict[str, int]:
     return out
 
 
-def number_programs(instructions: Sequence[Instruction | _Vector], slots: int, known: dict[Body, int]) -> list[Instruction]:
+def number_programs(
+    instructions: Sequence[Instruction | _Vector], slots: int, known: dict[object, int]
+) -> list[Instruction]:
     """Vector instructions with the number of their program, each defined before its first use and kept while it fits."""
     out: list[Instruction] = []
     for each in instructions:
         if isinstance(each, Instruction):
             out.append(each)
             continue
-        number = known.pop(each.body, None)
+        key = each.body.key
+        number = known.pop(key, None)
         if number is None:
-            taken = set(known.values())
-            free = next((n for n in range(slots) if n not in taken), None)
+            free = next((n for n in range(slots) if n not in set(known.values())), None)
             number = known.pop(next(iter(known))) if free is None else free
             out.append(each.body.program(number))
-        known[each.body] = number
+        known[key] = number  # the last one used goes last
         each.instruction.number = number
         out.append(each.instruction)
     return out

@@ -2,7 +2,7 @@
 
     inherits = "n1-32"                 # optional: another chip file, whose tables are taken over and changed
     [target] name, kind, cores, clock_mhz
-    [memory.NAME] ...  [engine.NAME] ...  [engine.NAME.mapping.NAME] cycles, fill
+    [memory.NAME] ...  [engine.NAME] ...  [engine.NAME.mapping.NAME] cycles, load, fill
     [control] ...  [limits] ...  [resources] ...  [energy] ...
 """
 
@@ -14,14 +14,12 @@ from typing import Any
 from ...runtime.errors import IsthmusError, Problem
 from ...runtime.sim.formula import formula
 from ..diagnostics import CompileError
-from .description import Control, Dataflow, Engine, Memory, Target
+from .description import Control, Dataflow, Engine, Memory, Target, figures
 
 _TABLES: dict[str, tuple[str, type]] = {"memory": ("memories", Memory), "engine": ("engines", Engine)}
 _FREE = ("limits", "resources", "energy")
 _KNOWN = ("target", *_TABLES, "control", *_FREE)
-_NAMES_OF_FORMULAS = {
-    name: 1 for name in ("m", "n", "k", "k_tiles", "rows", "cols", "weight_banks", "fresh")
-}
+_NAMES_OF_FORMULAS = ("m", "n", "k", "k_tiles", "n_tiles", "size")
 _POSITIVE = frozenset(
     "cores clock_mhz lanes issue loads line bandwidth banks channels interleave burst page outstanding rows cols "
     "weight_banks mac_per_cycle special_per_cycle transpose_factor queue_depth semaphores".split()
@@ -189,10 +187,10 @@ def _inconsistent(target: Target, source: str) -> Iterator[Problem]:
                         f"'{role}' names the memory '{name}'",
                         f"memories are: {', '.join(target.memories)}",
                     )
+        names = dict.fromkeys(_NAMES_OF_FORMULAS, 1) | figures(engine)
         for mapping in engine.mapping.values():
-            for name in ("cycles", "fill"):
+            for name in ("cycles", "load", "fill"):
                 try:
-                    text = getattr(mapping, name)
-                    formula(text, f"{location}.mapping.{mapping.name}:{name}")(**_NAMES_OF_FORMULAS)
+                    formula(getattr(mapping, name), f"{location}.mapping.{mapping.name}:{name}")(**names)
                 except IsthmusError as error:
                     yield from error.problems

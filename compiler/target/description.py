@@ -45,14 +45,17 @@ class Memory:
 
 @dataclass(frozen=True)
 class Dataflow:
-    """One way in which an engine does a product of m rows, n columns and k products a sum (k padded to whole tiles).
+    """One way in which an array does a product of m rows, n columns and sums of k.
 
-    `cycles` is its steady state, `fill` what its pipeline costs once a macro product, both formulas over m, n, k,
-    k_tiles, rows, cols and the engine's weight_banks.
+    `cycles` is how long the array is busy, `load` what passes before that until its first weights stand (hidden behind
+    the product before where there are two weight banks), `fill` what passes behind it until the last sum is there.
+    Formulas over m, n, k, k_tiles and n_tiles (how many arrays high and wide the weights are), `size` (bytes of a
+    factor) and the engine's own figures; see `runtime/sim/formula.py`.
     """
 
     name: str
-    cycles: str = ""
+    cycles: str = "0"
+    load: str = "0"
     fill: str = "0"
 
 
@@ -136,8 +139,19 @@ class Target:
         return not any(memory.managed == "cache" for memory in self.memories.values())
 
     def record(self) -> dict[str, Any]:
-        """The chip as JSON values, for its device."""
-        return _plain(self)
+        """The chip as JSON values, for its device: tables by name, an engine's mappings as a list in their order."""
+        record = _plain(self)
+        for memory in record["memories"].values():
+            memory["bytes_per_cycle"] = memory.pop("bandwidth")
+        for engine in record["engines"].values():
+            engine["mappings"] = list(engine.pop("mapping").values())
+        return record
+
+
+def figures(engine: Engine) -> dict[str, float]:
+    """The numbers of an engine by name, as formulas use them."""
+    values = {each.name: getattr(engine, each.name) for each in fields(engine)}
+    return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
 def _plain(value: Any) -> Any:

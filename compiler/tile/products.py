@@ -8,14 +8,16 @@ into wide sums.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..target.description import Engine
 from .access_maps import strides
 from .stage import CONSTANT, PARALLEL, REDUCE, Access, Affine, Apply, Expr, Kernel, Load, Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A stage as sum over k of rows[m, k] * columns[k, n]; names of dims in the stage's order."""
+    """A stage as sum over k of rows[m, k] * columns[k, n]; names of dims in the stage's order.
+
+    `lane` is the column dim that goes along the array's columns: the innermost one of the result.
+    """
 
     rows: Access
     columns: Access
@@ -23,6 +25,7 @@ class Product:
     m: tuple[str, ...]
     n: tuple[str, ...]
     k: tuple[str, ...]
+    lane: str
     type: str
 
 
@@ -68,7 +71,9 @@ def _roles(stage: Stage, rows: Access, columns: Access, type: str) -> Product | 
         return None
     batch = tuple(name for name in parallel if name in a and name in b)
     m = tuple(name for name in parallel if name in a and name not in b)
-    return Product(rows, columns, batch, m, n, k, type)
+    written = [name for part in stage.write.index for name in getattr(part, "dims", ())]
+    lane = next((name for name in reversed(written) if name in n), n[-1])
+    return Product(rows, columns, batch, m, n, k, lane, type)
 
 
 def _streams(kernel: Kernel, stage: Stage, found: Product) -> bool:
@@ -76,8 +81,3 @@ def _streams(kernel: Kernel, stage: Stage, found: Product) -> bool:
     return kernel.buffer(found.columns.buffer).role == CONSTANT or any(
         strides(kernel, found.columns, name) == 1 for name in found.n
     )
-
-
-def engine_for(target_engines: Sequence[Engine], does: str) -> Engine | None:
-    """The first engine that does one kind of work."""
-    return next((engine for engine in target_engines if engine.does == does), None)

@@ -6,7 +6,7 @@ Cost: engines and home's transfers work side by side, so the slowest of them cou
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import permutations, product as cartesian
 from math import ceil, prod
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 
 from ...runtime.sim.formula import formula
 from ..diagnostics import UnsupportedError
-from ..target.description import Engine, Target
+from ..ir.types import DTYPES
+from ..target.description import Engine, Target, figures
 from .infer import Range, infer
 from .products import Product, product
 from .schedule import Hold, Loop, Place, Schedule
@@ -171,7 +172,7 @@ class Staging:
     def _product_spines(self, root: Stage) -> Iterator[tuple[tuple[str, ...], list[_Dim]]]:
         assert self.array is not None
         found = self.products[root.name]
-        n = self._streaming(found)
+        n = found.lane
         rows = found.m[-2:]
         forced = [name for name in self.common if name not in rows and name != n]
         single = [_Dim(name, (1,)) for name in forced if self.extents[name] > 1]
@@ -179,15 +180,12 @@ class Staging:
         if len(dims) == 2:  # the inner of two row dims is cut only where the outer one is cut to single rows
             dims[1] = _Dim(rows[1], _parts(self.extents[rows[1]], 1)[:4])
         dims.append(_Dim(n, _parts(self.extents[n], self.array.cols), self.array.cols))
-        split = self._split(found)
-        for chosen in permutations(dims):
-            order = [*single, *chosen, *split]
-            yield tuple(each.name for each in order), order
-
-    def _streaming(self, found: Product) -> str:
-        """The column dim that is contiguous in the result, else in the operand."""
-        last = [d for part in self.kernel.stages[0].write.index for d in getattr(part, "dims", ())]
-        return next((name for name in reversed(last) if name in found.n), found.n[-1])
+        for split in ([], self._split(found)):
+            for chosen in permutations(dims):
+                order = [*single, *chosen, *split]
+                yield tuple(each.name for each in order), order
+            if not self._split(found):
+                return
 
     def _split(self, found: Product) -> list[_Dim]:
         """The dim of the sum that may be cut: the longest one."""
@@ -195,8 +193,8 @@ class Staging:
         name = max(found.k, key=lambda each: self.extents[each])
         last = found.rows.index[-1]
         unit = self.array.rows if isinstance(last, Affine) and name in last.dims else 1
-        sizes = _parts(self.extents[name], unit)[:6]
-        return [_Dim(name, sizes, unit)] if len(sizes) > 1 else []
+        sizes = _parts(self.extents[name], unit)[1:6]
+        return [_Dim(name, sizes, unit)] if sizes else []
 
     # --- cost --------------------------------------------------------------------------------------------------
 
@@ -265,11 +263,17 @@ class Staging:
                 name for stage in readers for a in stage.reads if a.buffer == buffer.name for name in a.dims
             }
             depths = [0, *(n + 1 for n, name in enumerate(order[:limit]) if name in moving)]
-            if prod(buffer.static_shape) * buffer.dtype.bytes <= self.target.memories[self.memory[buffer.name]].bytes // 32:
+            if self.is_packed(buffer.name) and self._reduced(order) < len(order):
+                depths = depths[-1:]  # a packed tile is read whole: it is of one piece of the sum
+            elif prod(buffer.static_shape) * buffer.dtype.bytes <= self.target.memories[self.memory[buffer.name]].bytes // 32:
                 depths = depths[:1]  # small enough to stay
             several[buffer.name] = depths
         names = list(several)
         return fixed, [dict(zip(names, choice)) for choice in cartesian(*several.values())]
+
+    def is_packed(self, name: str) -> bool:
+        """Whether a buffer holds the columns of a product."""
+        return any(found.columns.buffer == name for found in self.products.values())
 
     def is_gathered(self, name: str) -> bool:
         """Whether rows of a buffer are looked up: it stays at home, and what is looked up is fetched."""
@@ -356,7 +360,7 @@ class Staging:
             for name, size in step.items():
                 if name in run:
                     inner = inner * size
-                elif name == self._streaming(found):
+                elif name == found.lane:
                     elements = elements * np.ceil(size / self.array.cols) * self.array.cols
                 else:
                     elements = elements * size
@@ -409,7 +413,7 @@ class Staging:
 
     def _array_cycles(self, found: Product, sizes: Mapping[str, Any]) -> Any:
         assert self.array is not None
-        n_dim = self._streaming(found)
+        n_dim = found.lane
         extra: Any = 1
         m: Any = 1
         for name in found.m:
@@ -427,7 +431,7 @@ class Staging:
             if name != n_dim:
                 extra = extra * sizes[name]
         tiles = np.ceil(inner / self.array.rows) * outer
-        return extra * array_cycles(self.array, m, n, tiles)
+        return extra * array_cycles(self.array, found, m, n, inner * outer, tiles)
 
     # --- schedule ----------------------------------------------------------------------------------------------
 
@@ -440,7 +444,7 @@ class Staging:
         slots: Mapping[str, int],
     ) -> Schedule:
         units = {each.name: each.unit for each in dims}
-        loops = tuple(Loop(name, sizes[name], unit=min(units[name], sizes[name])) for name in order)
+        loops = tuple(Loop(name, ceil(sizes[name] / units[name]) * units[name], unit=units[name]) for name in order)
         touched = {a.buffer for s in self.kernel.stages for a in (*s.reads, s.write)}
         held = tuple(
             Hold(name, self.memory[name], depth, slots[name])
@@ -455,34 +459,24 @@ class Staging:
         return Schedule(loops, held, tuple(places))
 
 
-def array_cycles(array: Engine, m: Any, n: Any, k_tiles: Any) -> Any:
+def array_cycles(array: Engine, found: Product, m: Any, n: Any, k: Any, k_tiles: Any) -> Any:
     """Cycles of one macro product by the best of an array's mappings."""
-    best: Any = None
-    for mapping in array.mapping.values():
-        cycles = mapping_cycles(array, mapping.cycles, m, n, k_tiles) + mapping_cycles(
-            array, mapping.fill, m, n, k_tiles
-        )
-        best = cycles if best is None else np.minimum(best, cycles)
-    return best
+    costs = mapping_costs(array, found, m, n, k, k_tiles)
+    return reduce(np.minimum, costs)
 
 
-def best_mapping(array: Engine, m: int, n: int, k_tiles: int) -> int:
+def best_mapping(array: Engine, found: Product, m: int, n: int, k: int, k_tiles: int) -> int:
     """The position of the cheapest mapping of one macro product."""
-    costs = [
-        float(
-            mapping_cycles(array, each.cycles, m, n, k_tiles) + mapping_cycles(array, each.fill, m, n, k_tiles)
-        )
-        for each in array.mapping.values()
-    ]
+    costs = mapping_costs(array, found, m, n, k, k_tiles)
     return costs.index(min(costs))
 
 
-def mapping_cycles(array: Engine, text: str, m: Any, n: Any, k_tiles: Any) -> Any:
-    """A formula of a mapping for one macro product."""
-    return formula(text)(
-        m=m, n=n, k=k_tiles * array.rows, k_tiles=k_tiles, rows=array.rows, cols=array.cols,
-        weight_banks=array.weight_banks, fresh=1,
-    )
+def mapping_costs(array: Engine, found: Product, m: Any, n: Any, k: Any, k_tiles: Any) -> list[Any]:
+    """For each mapping the cycles that a macro product keeps the array busy."""
+    size = DTYPES[found.type.partition("*")[0]].bytes
+    names = figures(array) | {"m": m, "n": n, "k": k, "k_tiles": k_tiles, "size": size}
+    names["n_tiles"] = np.ceil(n / array.cols)
+    return [formula(each.cycles)(**names) for each in array.mapping.values()]
 
 
 def sum_run(found: Product, cut: Collection[str]) -> tuple[str, ...]:
@@ -523,4 +517,4 @@ def _parts(extent: int, unit: int) -> tuple[int, ...]:
     """Tile sizes that cut an extent in nearly equal parts at multiples of `unit`, largest first."""
     units = ceil(extent / unit)
     sizes = {ceil(units / parts) * unit for parts in PARTS if parts <= units}
-    return tuple(sorted((min(size, extent) if size >= extent else size for size in sizes), reverse=True))[:_NARROW]
+    return tuple(sorted({min(size, extent) for size in sizes}, reverse=True))[:_NARROW]
