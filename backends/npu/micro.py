@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .numbers import round_bf16, to_integer
+
 TYPES = ("i8", "u8", "i16", "i32", "bf16", "f32")
 VALUE_TYPES = ("i32", "f32")
 SOURCES = ("none", "register", "stream", "immediate")
@@ -87,21 +89,6 @@ def _cast(x: Any, to: str) -> Any:
     if x.dtype.kind == "f":
         x = to_integer(x)
     return x if to == "i32" else np.clip(x, *LIMITS[to])
-
-
-def to_integer(x: Any) -> Any:
-    """f32 to i32, towards zero; what lies outside i32 becomes its nearest end, NaN 0."""
-    with np.errstate(invalid="ignore"):
-        wide = np.nan_to_num(np.trunc(x), nan=0.0, posinf=2.0**31, neginf=-(2.0**31)).astype(np.float64)
-    return np.clip(wide, -(2.0**31), 2.0**31 - 1).astype(np.int64).astype(np.int32)
-
-
-def round_bf16(x: np.ndarray) -> np.ndarray:
-    """f32 values rounded to the nearest bf16, half to even, as f32; NaN stays NaN."""
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    rounded = (bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))) & np.uint32(0xFFFF0000)
-    quiet = (bits & np.uint32(0xFFFF0000)) | np.uint32(0x00400000)
-    return np.where(np.isnan(x), quiet, rounded).view(np.float32)
 
 
 def _round(x: Any) -> Any:

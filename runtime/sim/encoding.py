@@ -122,7 +122,7 @@ class _Encoder:
             return self._halves(where, begin, counts, lanes[:, 0].astype(np.int64))
         size = group.item.size // LANE
         within = running(counts)
-        for lane in range(lanes.shape[1]):
+        for lane in range(size):
             self.parts.append((owners, np.repeat(begin, counts) + within * size + lane, lanes[:, lane]))
         return begin + counts * size
 

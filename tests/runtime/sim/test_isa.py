@@ -17,6 +17,12 @@ class Part(Item):
     stride: int = operand(12, "how far", signed=True, default=1)
 
 
+class Wide(Item):
+    """An item of 64 bits."""
+
+    number: int = operand(40, "a number", signed=True)
+
+
 class Copy(Instruction, mnemonic="copy", opcode=3, queue="move"):
     """Copies."""
 
@@ -32,6 +38,7 @@ class Fetch(Instruction, mnemonic="fetch", opcode=9, queue="work"):
     """Fetches parts."""
 
     parts: tuple[Part, ...] = group(Part, 5, "what", default=())
+    wides: tuple[Wide, ...] = group(Wide, 3, "more", default=())
     numbers: tuple[int, ...] = group(None, 9, "constants", default=())
 
 
@@ -59,7 +66,8 @@ def drawn(seed: int, count: int = 200) -> list[Instruction]:
         else:
             parts = tuple(Part(**fields(Part.operands)) for _ in range(source.randrange(6)))
             numbers = tuple(source.randint(-(1 << 31), (1 << 31) - 1) for _ in range(source.randrange(10)))
-            records.append(Fetch(parts=parts, numbers=numbers, **masks))
+            wides = tuple(Wide(**fields(Wide.operands)) for _ in range(source.randrange(4)))
+            records.append(Fetch(parts=parts, wides=wides, numbers=numbers, **masks))
     return records
 
 
