@@ -516,5 +516,5 @@ def lane_dim(kernel: Kernel, stage: Stage, engine: Engine) -> str | None:
 def _parts(extent: int, unit: int) -> tuple[int, ...]:
     """Tile sizes that cut an extent in nearly equal parts at multiples of `unit`, largest first."""
     units = ceil(extent / unit)
-    sizes = {ceil(units / parts) * unit for parts in PARTS if parts <= units}
+    sizes = {ceil(units / parts) * unit for parts in (*PARTS, units) if parts <= units}
     return tuple(sorted({min(size, extent) for size in sizes}, reverse=True))[:_NARROW]
