@@ -11,13 +11,14 @@ import numpy as np
 
 from ..diagnostics import TypeRuleError
 from ..ir.dims import product
-from ..ir.types import TensorType, f64, i8, i32, i64, u8
-from ..tile.stage import Affine, Expr, apply, lift
+from ..ir.types import TensorType, boolean, f64, i8, i32, i64, u8
+from ..tile.stage import Affine, Expr, apply, lift, select
 from ..tile.writer import Ref, Stages
 from .engine import case, op
 from .fixed import check_eight_bits, check_shift, requantize_body, requantized
 from .quant import EXACT
-from .rules import check_axis, differ, per_element
+from .rules import broadcast_shapes, check_axis, differ, per_element
+from .scalar import SCALARS
 
 ROOT_BITS = 44
 """The reciprocal of a root is floor(2^44 / root)."""
@@ -29,12 +30,14 @@ LONGEST_ROW = 65535
 """Elements of a softmax row: sums of so many numbers up to 2^15 fit i32."""
 
 
-def _softmax_type(x, table, *, axis, numerator, shift, zero_point):
+def _softmax_type(x, table, mask=None, *, axis, numerator, shift, zero_point):
     check_eight_bits("quant.softmax", x)
     check_axis(axis, x.rank)
     check_shift("quant.softmax", shift)
     if table.shape != (256,) or table.dtype != i32:
         raise TypeRuleError(f"quant.softmax: the table is {table}, expected i32[256]")
+    if mask is not None and (mask.dtype != boolean or broadcast_shapes(mask.shape, x.shape) != x.shape):
+        raise TypeRuleError(f"quant.softmax: the mask is {mask}, expected bool that broadcasts to {x}")
     if not 0 < numerator < 2**31:
         raise TypeRuleError(f"quant.softmax: 'numerator' is {numerator}, expected 1 to 2^31 - 1")
     extent = x.shape[axis]
@@ -46,12 +49,20 @@ def _softmax_type(x, table, *, axis, numerator, shift, zero_point):
     return x
 
 
-def _softmax_stages(s: Stages, x: Ref, table: Ref, *, axis, numerator, shift, zero_point) -> None:
+def _softmax_stages(
+    s: Stages, x: Ref, table: Ref, mask: Ref | None, *, axis, numerator, shift, zero_point
+) -> None:
     index = s.dims(*x.shape)
     rows = [part for n, part in enumerate(index) if n != axis]
-    top = s.total("max", x[index], rows)
-    places = s.value(top.cast(i32) - x[index].cast(i32), index)
-    raised = s.value(table[places], index)
+    element: Expr = x[index]
+    if mask is not None:
+        element = s.value(select(mask.broadcast(index), element, x.dtype.limits[0]), index)
+    top = s.total("max", element, rows)
+    places = s.value(top.cast(i32) - element.cast(i32), index)
+    raised: Expr = table[places]
+    if mask is not None:
+        raised = select(mask.broadcast(index), raised, 0)
+    raised = s.value(raised, index)
     total = s.total("sum", raised, rows)
     share = s.value(lift(numerator, i32) / total, rows)
     s.store(s.results[0][index], requantize_body(raised * share, 1, shift, zero_point, x.dtype))
@@ -71,18 +82,26 @@ def _exponentials(scale: float) -> np.ndarray:
         case(("i8[5, 37]", -128, 128), _exponentials(0.05), axis=1),
         case(("i8[3, 17, 4]", -128, 128), _exponentials(0.2), axis=1, numerator=1700000000, shift=21),
         case(("u8[2, 9]", 0, 256), _exponentials(0.01), axis=0, zero_point=0),
+        case(("i8[2, 4, 9]", -128, 128), _exponentials(0.1), np.tri(4, 9, 2, dtype=bool), axis=2),
+        case(("i8[3, 5]", -128, 128), _exponentials(0.1), np.array([[True], [False], [True]]), axis=1),
     ),
 )
-def softmax(x, table, *, axis: int, numerator: int = 2**30, shift: int = 22, zero_point: int = -128):
+def softmax(
+    x, table, mask=None, *, axis: int, numerator: int = 2**30, shift: int = 22, zero_point: int = -128
+):
     """exp(x) / sum of exp(x) along one axis, on 8-bit x with a table i32[256] of exponentials.
 
     With m = max(x) of the row: t = table[m - x], total = sum(t) in i32, share = floor(numerator / total),
     y = requantize(t * share, 1, shift, zero_point). table[d] = round(2^15 * exp(-d * scale of x)), and numerator /
-    2^shift = 1 / scale of y: the defaults are for the scale 1/256. A row has at most 65,535 elements.
+    2^shift = 1 / scale of y: the defaults are for the scale 1/256. A row has at most 65,535 elements. Where the mask,
+    bool that broadcasts to x, is False, x is the least value of its dtype and t is 0; numerator / 0 is 0.
     """
-    top = x.max(axis, keepdims=True).astype(np.int32)
-    raised = table[top - x.astype(np.int32)]
-    share = (numerator // raised.sum(axis, keepdims=True, dtype=np.int32)).astype(np.int32)
+    keep = np.True_ if mask is None else mask
+    kept = np.where(keep, x, x.dtype.type(np.iinfo(x.dtype).min))
+    top = kept.max(axis, keepdims=True).astype(np.int32)
+    raised = np.where(keep, table[top - kept.astype(np.int32)], np.int32(0))
+    total = raised.sum(axis, keepdims=True, dtype=np.int32)
+    share = SCALARS["div"].numpy(np.int32(numerator), total).astype(np.int32)
     return requantized(raised * share, 1, shift, zero_point, i8 if x.dtype == np.int8 else u8)
 
 

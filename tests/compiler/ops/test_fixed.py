@@ -188,6 +188,14 @@ def test_a_row_without_variance_gives_beta() -> None:
             lambda: fixed_rows.softmax(x("i8[2, 2]"), x("i32[256]"), axis=1, numerator=2**31),
             "'numerator' is 2147483648",
         ),
+        (
+            lambda: fixed_rows.softmax(x("i8[2, 2]"), x("i32[256]"), x("bool[3, 2]"), axis=1),
+            r"do not broadcast",
+        ),
+        (
+            lambda: fixed_rows.softmax(x("i8[2, 2]"), x("i32[256]"), x("i8[2, 2]"), axis=1),
+            r"the mask is i8\[2, 2\], expected bool",
+        ),
         (lambda: fixed_rows.softmax(x("i8[65536]"), x("i32[256]"), axis=0), "rows of 65536 elements"),
         (lambda: fixed_rows.layer_norm(x("i8[1, 32769]"), x("i32[32769]"), **NORM), "rows of 32769 elements"),
         (lambda: fixed_rows.layer_norm(x("u8[1, 8]"), x("i32[1]"), **NORM), "expected i32 of the normalised"),
