@@ -10,7 +10,7 @@ from ...compiler.stream.sync import synchronise
 from ...compiler.target.backend import Call, Compiled, External, KernelReport, KernelsRefused
 from ...compiler.target.description import Target
 from ...compiler.tile.canonical import canonical
-from ...compiler.tile.check import require_legal
+from ...compiler.tile.check import check
 from ...compiler.tile.products import product
 from ...compiler.tile.stage import Kernel
 from ...compiler.tile.staged import StagedChoice, stage_tiles
@@ -45,7 +45,9 @@ class _Kernels:
         if key not in self.tiled:
             kernel = prepared(normal, self.types)
             choice = stage_tiles(kernel, self.target)[0]
-            require_legal(kernel, choice.schedule, self.target)
+            problems = check(kernel, choice.schedule, self.target)
+            if problems:
+                raise UnsupportedError(problems[0].message)
             self.tiled[key] = _Tiled(kernel, choice)
         return self.tiled[key], names
 
@@ -69,21 +71,25 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
         raise KernelsRefused(reasons)
     places = [_externals(calls) for calls in segments]
     dram = Dram(arena, max((size for _, size in places), default=0))
-    tiled = iter(found)
+    tiled = iter(enumerate(found))
     code = b""
-    entries, names_of_kernels, reports = [], [], []
+    entries, kernel_names, reports = [], [], []
     for calls, (externals, _) in zip(segments, places):
         dram.externals = {slot: offset for slot, (offset, _) in externals.items()}
         known: dict[object, int] = {}
         records: list[Instruction] = []
         spans = []
         for call in calls:
-            each, names = next(tiled)
+            number, (each, names) = next(tiled)
             begin = len(records)
-            written = _emit(each, call, names, target, dram, upwards=len(reports) % 2 == 0)
+            try:
+                written = _emit(each, call, names, target, dram, upwards=len(reports) % 2 == 0)
+            except UnsupportedError as error:
+                reasons[number] = error.message
+                continue
             records += number_programs(written, PROGRAMS, known)
-            spans.append([begin, len(records) - begin, len(names_of_kernels)])
-            names_of_kernels.append({"name": call.name, "sources": list(call.location.names)})
+            spans.append([begin, len(records) - begin, len(kernel_names)])
+            kernel_names.append({"name": call.name, "sources": list(call.location.names)})
             reports.append(_report(call, each))
         synchronise(records, N1.queues, target.control.semaphores, context(target.record()))
         records.append(Halt())
@@ -97,11 +103,13 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
                 "spans": spans,
             }
         )
+    if reasons:
+        raise KernelsRefused(reasons)
     meta = {
         "chip": target.record(),
         "dram": {"arena": 0, "bytes": arena, "constants": dram.constant_base},
         "entries": entries,
-        "kernels": names_of_kernels,
+        "kernels": kernel_names,
     }
     return Compiled(code, dram.blob(), meta, (), tuple(reports))
 

@@ -31,8 +31,8 @@ def value_type(dtype: DType) -> str:
         return "i32"
     if str(dtype) in ("f32", "bf16"):
         return "f32"
-    if str(dtype) == "i64":
-        return "i64"
+    if str(dtype) in VALUE_TYPES:
+        return str(dtype)
     raise UnsupportedError(f"the vector engine has no {dtype}")
 
 
@@ -172,15 +172,15 @@ class _Builder:
     ) -> tuple[str, int]:
         """A value of one type as a value of another."""
         old, new = value_type(source), value_type(target)
+        if target == boolean and source != boolean:
+            zero = self.immediate(0, old)
+            equal = self.step("eq", old, (place, zero))
+            return self.step("bit_xor", "i32", (equal, self.immediate(1, "i32")))
         if str(target) in ("bf16",) and str(source) != "bf16":
             return self.step("cast", old, (place,), "bf16")
         if old != new:
-            to = str(target) if new == "i32" and target != boolean else new
+            to = str(target) if new == "i32" else new
             return self.step("cast", old, (place,), to)
-        if target == boolean and source != boolean:
-            zero = self.immediate(0, new)
-            equal = self.step("eq", new, (place, zero))
-            return self.step("bit_xor", "i32", (equal, self.immediate(1, "i32")))
         if new == "i32" and target.bits < source.bits and not _fits(expr, target):
             shift = self.immediate(32 - target.bits, "i32")  # wraps, as integers do in stages
             raised = self.step("shift_left", "i32", (place, shift))

@@ -1,7 +1,7 @@
 """Instructions for what emission walks through: copies, products and vector work, at addresses in the chip's memories."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product as cartesian
 from math import prod
 
@@ -13,17 +13,17 @@ from ...compiler.target.backend import Arena, Constant, External, Placed
 from ...compiler.target.description import Target
 from ...compiler.tile.products import Product
 from ...compiler.tile.schedule import Hold
-from ...compiler.tile.stage import CONSTANT, REDUCE, Access, Affine, Apply, Index, Kernel, Load, Lookup, Stage, walk
+from ...compiler.tile.stage import CONSTANT, REDUCE, Access, Affine, Apply, Const, Index, Kernel, Load, Lookup, Stage, walk
 from ...compiler.tile.staged import best_mapping, lane_dim, sum_run
 from ...runtime.sim.fields import Instruction
 from .dram import Dram
-from .isa import COMBINES, MEMORIES, PRODUCTS, Lda, Ldw, Mxu, Program, Sto, Vec, View
+from .isa import COMBINES, LANE_BYTES, MEMORIES, PRODUCTS, Lda, Ldw, Mxu, Sto, Vec, View
 from .micro import TYPES
 from .vector import Body, body_of, element_type
 
 MOST_BYTES = (1 << 20) - 1
 MOST_DIMS = 5
-ACC_BYTES = 4
+MOST_COUNT = (1 << 16) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Writer:
             _, found = self.columns[hold.buffer]
             extents = _sizes(found.columns, size)
             return self._packed_elements(found, extents) * buffer.dtype.bytes
-        return prod(size) * (ACC_BYTES if hold.memory == "acc" else buffer.dtype.bytes)
+        return prod(size) * (LANE_BYTES if hold.memory == "acc" else buffer.dtype.bytes)
 
     def _sum(self, found: Product, extents: Mapping[str, int]) -> tuple[list[str], tuple[str, ...]]:
         """The outer dims of a sum, and those of its run."""
@@ -180,6 +180,16 @@ class Writer:
                 )
             )
 
+    def fill(self, tile: Tile) -> None:
+        kind = tile.buffer.dtype
+        body = body_of(Stage("fill", (), Const(tile.fill or 0, kind), Access(tile.buffer.name, ())), kind)
+        view = _view(Access(tile.buffer.name, ()), tile, 0, [1], False)
+        for begin in range(0, prod(tile.size), MOST_COUNT):
+            size = LANE_BYTES if tile.memory == "acc" else kind.bytes
+            piece = replace(view, base=view.base + begin * size // (LANE_BYTES if tile.memory == "acc" else 1))
+            count = min(MOST_COUNT, prod(tile.size) - begin)
+            self.append(_Vector(body, Vec(number=0, n0=count, streams=(piece,))))
+
     def _load_columns(self, tile: Tile) -> None:
         """The columns of a product, packed as the array reads them: constants when compiled, else row by row."""
         assert self.array is not None
@@ -260,7 +270,7 @@ class Writer:
         k0 = prod(extents[name] for name in run)
         sums = [(1, 0)] * (2 - len(outer)) + [(extents[name], _step(found.rows, rows, name)) for name in outer]
         a0 = rows.address + _start(found.rows, rows, box) * size
-        c0 = target.address // ACC_BYTES + _start(stage.write, target, box)
+        c0 = target.address // LANE_BYTES + _start(stage.write, target, box)
         depth = -(-k0 // self.array.rows) * self.array.rows * sums[0][0] * sums[1][0]
         k_tiles = depth // self.array.rows
         lows = _sizes(found.columns, columns.low)
@@ -409,8 +419,8 @@ def _view(access: Access | Affine, tile: Tile | None, start: int, steps: Sequenc
         memory, dtype, base = "index", "i32", start
     else:
         memory, dtype = tile.memory, element_type(tile.buffer.dtype)
-        size = ACC_BYTES if memory == "acc" else tile.buffer.dtype.bytes
-        base = (tile.address + start * size) // (ACC_BYTES if memory == "acc" else 1)
+        size = LANE_BYTES if memory == "acc" else tile.buffer.dtype.bytes
+        base = (tile.address + start * size) // (LANE_BYTES if memory == "acc" else 1)
         if table:
             strides = [prod(tile.size), 0, 0, 0, 0]
     return View(

@@ -16,7 +16,7 @@ from ..tile.interpret import tiles_of
 from ..tile.lower import Compute, Fix, For, Scope, Tree, lower
 from ..tile.products import Product, product
 from ..tile.schedule import Hold, Schedule
-from ..tile.spine import clip, loop_ranges
+from ..tile.spine import clip, largest_tiles, loop_ranges
 from ..tile.stage import Buffer, Kernel, Number, Stage
 
 Ints = tuple[int, ...]
@@ -64,6 +64,10 @@ class Writer(Protocol):
         """Bring a tile from home."""
         ...
 
+    def fill(self, tile: Tile) -> None:
+        """Set a whole tile to what is read past its buffer's edges."""
+        ...
+
     def store(self, tile: Tile) -> None:
         """Bring a tile home."""
         ...
@@ -108,8 +112,6 @@ class Emission:
 
     def _room(self) -> dict[Hold, int]:
         """Bytes of one slot of each hold: as much as its largest tile takes."""
-        from ..tile.spine import largest_tiles
-
         sizes = largest_tiles(self.kernel, self.schedule)
         found = {}
         for hold in self.schedule.holds:
@@ -207,9 +209,11 @@ class Emission:
             raise VerifyError(f"kernel {self.kernel.name}: '{name}' is held twice on an explicit memory")
         lags = [self.lags[stage.name] for stage in self.kernel.writers(name)] or [0]
         self.fresh.add(name)
+        self.at(min(lags))
         if node.load:
-            self.at(min(lags))
             self.writer.load(tile)
+        elif tile.fill is not None and tile.inside != (tile.low, tile.size):
+            self.writer.fill(tile)
         self.live[name].append(tile)
         self.block(node.body)
         self.live[name].pop()
