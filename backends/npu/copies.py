@@ -27,7 +27,9 @@ def prepare_load(field: Mapping[str, int], region: int, offset: int, memory: str
     shape, strides = (n2, n1, n0), (field["s2"], field["s1"], 1)
     whole, steps = _box(field, rows, planes, d1, d2)
     inner = slice(before2, before2 + n2), slice(before1, before1 + n1)
-    fill = field.get("fill", 0)
+    width = 1 << field.get("fill_width", 0)
+    pattern = np.frombuffer(int(field.get("fill", 0)).to_bytes(4, "little")[:width], np.uint8)
+    fill = np.resize(pattern, n0) if len(set(pattern.tolist())) > 1 else pattern[0]
     padded = rows * planes != n1 * n2
 
     def run(memories: Memories) -> None:

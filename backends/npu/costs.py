@@ -16,7 +16,7 @@ from .micro import MICRO_OPS, TYPES
 from .programs import Step, steps
 
 ENGINES = N1.queues
-COUNTS = ("mac_i8", "mac_bf16", "vec_op", "spa_byte", "spw_byte", "acc_byte", "dram_byte")
+COUNTS = ("mac_i8", "mac_bf16", "vector_op", "spa_byte", "spw_byte", "acc_byte", "dram_byte")
 """What the energy figures of a chip file count."""
 _WORK = ("lead", "busy", "tail", "overlap", "transfer", "share")
 Columns = dict[str, np.ndarray]
@@ -143,11 +143,11 @@ def _vectors(chip: Mapping[str, Any], stream: Stream, found: Columns) -> None:
     found["busy"][block.positions] += np.ceil(vectors * cycles * factor)
     found["tail"][block.positions] += engine.get("latency", 0)
     operations = np.array([len(program) for program in programs])
-    found["vec_op"][block.positions] += outer * columns["n0"] * operations
+    found["vector_op"][block.positions] += outer * columns["n0"] * operations
     owner = np.repeat(np.arange(len(block)), block.counts["streams"])
     views = block.items["streams"]
     touched = _touched(columns, views, owner)
-    for number, memory in enumerate(MEMORIES):
+    for number, memory in enumerate(MEMORIES[:-1]):
         here = np.where(views["memory"] == number, touched, 0)
         found[f"{memory}_byte"][block.positions] += np.bincount(owner, here, len(block))
 
@@ -179,7 +179,10 @@ def _cycles_a_vector(engine: Mapping[str, Any], program: tuple[Step, ...], combi
     if whole and (names, combine) in _FAST:
         return lanes / engine["mac_per_cycle"]
     special = lanes / engine["special_per_cycle"]
-    cycles = sum(special if MICRO_OPS[name].cost == "special" else 1.0 for name in names)
+    cycles = sum(
+        special if MICRO_OPS[step.name].cost == "special" else 2.0 if step.type == "i64" else 1.0
+        for step in program
+    )
     return cycles + (combine != "none")
 
 

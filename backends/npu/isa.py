@@ -12,11 +12,11 @@ from ...runtime.sim.fields import Instruction, Item, group, operand
 from ...runtime.sim.isa import Isa
 from .micro import MICRO_OPS, SOURCES, TYPES, VALUE_TYPES
 
-MEMORIES = ("spa", "spw", "acc")
+MEMORIES = ("spa", "spw", "acc", "index")
 COMBINES = ("none", "sum", "max", "min")
 PRODUCTS = ("i8", "bf16")
 LANE_BYTES = 4
-ITEM_BYTES = {"i8": 1, "u8": 1, "i16": 2, "i32": 4, "bf16": 2, "f32": 4}
+ITEM_BYTES = {"i8": 1, "u8": 1, "i16": 2, "i32": 4, "bf16": 2, "f32": 4, "i64": 8}
 PRODUCT_BYTES = (1, 2)
 
 
@@ -24,12 +24,12 @@ class Lda(Instruction, mnemonic="lda", opcode=4, queue="lda"):
     """DRAM to activation scratchpad: n2 planes of n1 rows of n0 bytes, with rows and planes of padding around.
 
     Planes before1..after2 count from the first one written: destination row (i2, i1), both counted from the first
-    padding row, lies at spa + i2*d2 + i1*d1; padding rows hold n0 times `fill` and read nothing."""
+    padding row, lies at spa + i2*d2 + i1*d1; padding rows hold `fill` over and over and read nothing."""
 
     dram: int = operand(32, "first row in DRAM, padding left out", unit="byte address", advance=True)
     spa: int = operand(24, "first row in the scratchpad, padding included", unit="byte address", advance=True)
     n0: int = operand(20, "contiguous bytes of a row", unit="bytes", least=1)
-    fill: int = operand(8, "the byte that padding is made of", default=0)
+    fill_width: int = operand(2, "bytes of `fill` that padding repeats", default=0, choices=("1", "2", "4"))
     n1: int = operand(16, "rows of a plane that are read", default=1)
     n2: int = operand(16, "planes that are read", default=1)
     s1: int = operand(32, "from row to row in DRAM", unit="bytes", signed=True, default=0)
@@ -42,6 +42,7 @@ class Lda(Instruction, mnemonic="lda", opcode=4, queue="lda"):
     after1: int = operand(8, "rows of padding behind each plane's rows", default=0)
     before2: int = operand(8, "planes of padding before", default=0)
     after2: int = operand(8, "planes of padding behind", default=0)
+    fill: int = operand(32, "what padding is made of, lowest byte first", default=0)
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         rows, planes = self.before1 + self.n1 + self.after1, self.before2 + self.n2 + self.after2
@@ -150,14 +151,15 @@ class Mxu(Instruction, mnemonic="mxu", opcode=8, queue="mxu"):
 
 
 class Micro(Item):
-    """One operation of a vector program: dst = op(a, b, c, d) in `type`, a result of `to` held in a register.
+    """One operation of a vector program: dst = op(a, b, c, d), computed in `type`.
 
-    A source is a register, a stream of the vec instruction (1 to 4) or an immediate of the program, read as `type`."""
+    A source is a register, a stream of the vec instruction (from 1 on) or an immediate of the program, read as `type`;
+    an immediate in i64 is extended by its sign."""
 
     op: int = operand(6, "the operation", choices=tuple(MICRO_OPS))
-    type: int = operand(1, "what it computes in", choices=VALUE_TYPES)
+    type: int = operand(2, "what it computes in", choices=VALUE_TYPES)
     to: int = operand(3, "to what `cast` and `requantize` limit their result", choices=TYPES)
-    dst: int = operand(3, "the register that gets the result")
+    dst: int = operand(4, "the register that gets the result")
     a_from: int = operand(2, "where operand a is", default=0, choices=SOURCES)
     a: int = operand(4, "its number", default=0)
     b_from: int = operand(2, "where operand b is", default=0, choices=SOURCES)
@@ -177,7 +179,9 @@ class Program(Instruction, mnemonic="program", opcode=9, queue="vec"):
 
 
 class View(Item):
-    """A stream of a vec instruction: the element of (i4, i3, i2, i1, i0) lies at base + the sum of i times stride."""
+    """A stream of a vec instruction: the element of (i4, i3, i2, i1, i0) lies at base + the sum of i times stride.
+
+    In `index` nothing is read: the element is that very sum as an i32, its base a two's complement number."""
 
     memory: int = operand(2, "which memory", choices=MEMORIES)
     dtype: int = operand(3, "the elements' type", choices=TYPES)
@@ -210,7 +214,7 @@ class View(Item):
 
 
 class Vec(Instruction, mnemonic="vec", opcode=10, queue="vec"):
-    """Runs a program on every element of up to five dimensions; stream 0 is the destination, 1 to 4 the sources.
+    """Runs a program on every element of up to five dimensions; stream 0 is the destination, 1 to 7 the sources.
 
     With `combine`, results are combined over the dimensions in which the destination's stride is 0, onto what the
     destination holds unless `initialise` is set. Without it, each element of the destination is written once."""
@@ -222,13 +226,13 @@ class Vec(Instruction, mnemonic="vec", opcode=10, queue="vec"):
     n1: int = operand(16, "extent", default=1, least=1)
     n2: int = operand(16, "extent", default=1, least=1)
     n3: int = operand(16, "extent", default=1, least=1)
-    n4: int = operand(10, "outermost extent", default=1, least=1)
-    streams: tuple[View, ...] = group(View, 5, "the destination, then the sources", default=())
+    n4: int = operand(9, "outermost extent", default=1, least=1)
+    streams: tuple[View, ...] = group(View, 8, "the destination, then the sources", default=())
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         counts = (self.n0, self.n1, self.n2, self.n3, self.n4)
         target = self.streams[0].access(counts, write=True)
-        reads = tuple(stream.access(counts) for stream in self.streams[1:])
+        reads = tuple(view.access(counts) for view in self.streams[1:] if MEMORIES[view.memory] != "index")
         if self.combine and not self.initialise:
             reads = (*reads, target._replace(write=False))
         return (*reads, target)

@@ -1,7 +1,7 @@
 """The operations of n1's vector programs: meaning, types and cost of each in one table.
 
-i32 arithmetic wraps, f32 follows IEEE 754 with one rounding an operation; NaN propagates. A program's value is an i32
-or an f32; narrower types exist in memory, and `cast` and `requantize` limit values to them.
+i32 and i64 arithmetic wraps, f32 follows IEEE 754 with one rounding an operation; NaN propagates. Values of a program
+are i32, f32 or i64; narrower types exist in memory, and `cast` and `requantize` limit values to them.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ import numpy as np
 
 from .numbers import round_bf16, to_integer
 
-TYPES = ("i8", "u8", "i16", "i32", "bf16", "f32")
-VALUE_TYPES = ("i32", "f32")
+TYPES = ("i8", "u8", "i16", "i32", "bf16", "f32", "i64")
+VALUE_TYPES = ("i32", "f32", "i64")
 SOURCES = ("none", "register", "stream", "immediate")
 LIMITS = {
     "i8": (-128, 127),
@@ -22,6 +22,7 @@ LIMITS = {
     "i16": (-(1 << 15), (1 << 15) - 1),
     "i32": (-(1 << 31), (1 << 31) - 1),
 }
+_LARGEST_ROOT = 3037000499  # of a number of 63 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,17 @@ class MicroOp:
 
 
 def _shift_left(x: Any, y: Any) -> Any:
-    return np.where((y >= 0) & (y < 32), np.left_shift(x, y & 31), 0).astype(np.int32)
+    bits = _bits(x)
+    return np.where((y >= 0) & (y < bits), np.left_shift(x, y & (bits - 1)), 0).astype(x.dtype)
 
 
 def _shift_right(x: Any, y: Any) -> Any:
-    return np.right_shift(x, np.where((y >= 0) & (y < 32), y, 31)).astype(np.int32)
+    bits = _bits(x)
+    return np.right_shift(x, np.where((y >= 0) & (y < bits), y, bits - 1)).astype(x.dtype)
+
+
+def _bits(x: Any) -> int:
+    return 8 * x.dtype.itemsize
 
 
 def _requantize(x: Any, multiplier: Any, shift: Any, zero: Any, to: str) -> Any:
@@ -62,11 +69,19 @@ def _scaled(x: Any, y: Any, shift: Any) -> Any:
 
 
 def _integer_division(x: Any, y: Any) -> Any:
-    """Truncated; 0 for a divisor of 0."""
-    x, y = np.asarray(x, np.int64), np.asarray(y, np.int64)
-    safe = np.where(y == 0, 1, y)
-    quotient = np.abs(x) // np.abs(safe)
-    return np.where(y == 0, 0, np.where((x < 0) != (y < 0), -quotient, quotient)).astype(np.int32)
+    """Truncated; 0 for a divisor of 0; the least number by -1 wraps."""
+    safe = np.where(y == 0, 1, y).astype(x.dtype)
+    quotient = np.floor_divide(x, safe)
+    quotient = quotient + ((quotient * safe != x) & ((x < 0) != (safe < 0)))
+    return np.where(y == 0, 0, quotient).astype(x.dtype)
+
+
+def _root(x: Any) -> Any:
+    """The square root rounded down, exact in 64 bits; 0 of a negative number."""
+    x = np.asarray(x, np.int64)
+    root = np.sqrt(np.maximum(x, 0).astype(np.float64)).astype(np.int64)
+    root -= (root > _LARGEST_ROOT) | (root * root > x)
+    return np.maximum(root + ((root < _LARGEST_ROOT) & ((root + 1) ** 2 <= x)), 0)
 
 
 def _division(x: Any, y: Any) -> Any:
@@ -81,14 +96,16 @@ def _erf(x: Any) -> Any:
 
 
 def _cast(x: Any, to: str) -> Any:
-    """Between i32 and f32, limited to a narrower type; see `to_integer` and `round_bf16`."""
-    if to in ("bf16", "f32"):
-        x = np.asarray(x).astype(np.float32)
-        return round_bf16(x) if to == "bf16" else x
+    """See the table; `to_integer` and `round_bf16` say how reals are rounded."""
     x = np.asarray(x)
+    if to in ("bf16", "f32"):
+        x = x.astype(np.float32)
+        return round_bf16(x) if to == "bf16" else x
     if x.dtype.kind == "f":
         x = to_integer(x)
-    return x if to == "i32" else np.clip(x, *LIMITS[to])
+    if to == "i64":
+        return x.astype(np.int64)
+    return (x if to == "i32" else np.clip(x, *LIMITS[to])).astype(np.int32)
 
 
 def _round(x: Any) -> Any:
@@ -99,13 +116,20 @@ def _rsqrt(x: Any) -> Any:
     return np.divide(np.float32(1), np.sqrt(x))
 
 
-_INTEGER, _REAL = ("i32",), ("f32",)
+_INTEGER, _WHOLE, _REAL = ("i32",), ("i32", "i64"), ("f32",)
 
 MICRO_OPS: dict[str, MicroOp] = {
     each.name: each
     for each in (
         MicroOp("copy", lambda x: x, 1, "a"),
-        MicroOp("cast", _cast, 1, "a as `to`: towards zero and limited to its range", to=True, result="to"),
+        MicroOp(
+            "cast",
+            _cast,
+            1,
+            "a as `to`: towards zero, limited; i64 to i32: the low bits",
+            to=True,
+            result="to",
+        ),
         MicroOp("add", np.add, 2, "a + b"),
         MicroOp("sub", np.subtract, 2, "a - b"),
         MicroOp("mul", np.multiply, 2, "a * b"),
@@ -116,11 +140,11 @@ MICRO_OPS: dict[str, MicroOp] = {
         MicroOp("min", np.minimum, 2, "the smaller of a and b"),
         MicroOp("neg", np.negative, 1, "-a"),
         MicroOp("abs", np.abs, 1, "a without its sign"),
-        MicroOp("bit_and", np.bitwise_and, 2, "a & b", _INTEGER),
-        MicroOp("bit_or", np.bitwise_or, 2, "a | b", _INTEGER),
-        MicroOp("bit_xor", np.bitwise_xor, 2, "a ^ b", _INTEGER),
-        MicroOp("shift_left", _shift_left, 2, "a << b; 0 from 32 on", _INTEGER),
-        MicroOp("shift_right", _shift_right, 2, "a >> b, arithmetic; as 31 from 32 on", _INTEGER),
+        MicroOp("bit_and", np.bitwise_and, 2, "a & b", _WHOLE),
+        MicroOp("bit_or", np.bitwise_or, 2, "a | b", _WHOLE),
+        MicroOp("bit_xor", np.bitwise_xor, 2, "a ^ b", _WHOLE),
+        MicroOp("shift_left", _shift_left, 2, "a << b; 0 for b outside the bits of a", _WHOLE),
+        MicroOp("shift_right", _shift_right, 2, "a >> b, arithmetic; b outside: the sign", _WHOLE),
         MicroOp("lt", np.less, 2, "1 if a < b, else 0", result="i32"),
         MicroOp("le", np.less_equal, 2, "1 if a <= b, else 0", result="i32"),
         MicroOp("eq", np.equal, 2, "1 if a == b, else 0", result="i32"),
@@ -138,6 +162,9 @@ MICRO_OPS: dict[str, MicroOp] = {
         ),
         MicroOp("lookup", None, 2, "the element number a of the table that stream b is", cost="special"),  # type: ignore[arg-type]
         MicroOp("div", _division, 2, "a / b; of integers towards zero, 0 for b = 0", cost="special"),
+        MicroOp(
+            "isqrt", _root, 1, "the square root of a rounded down; 0 of less than 0", ("i64",), "special"
+        ),
         MicroOp("sqrt", np.sqrt, 1, "the square root of a", _REAL, "special"),
         MicroOp("rsqrt", _rsqrt, 1, "1 / sqrt(a), both rounded", _REAL, "special"),
         MicroOp("exp", np.exp, 1, "e to the power a", _REAL, "special"),

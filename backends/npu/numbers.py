@@ -2,22 +2,22 @@
 
 import numpy as np
 
-_NUMPY = {"i8": "i1", "u8": "u1", "i16": "<i2", "i32": "<i4", "bf16": "<u2", "f32": "<f4"}
+_NUMPY = {"i8": "i1", "u8": "u1", "i16": "<i2", "i32": "<i4", "bf16": "<u2", "f32": "<f4", "i64": "<i8"}
 DTYPES = {name: np.dtype(text) for name, text in _NUMPY.items()}
 """How numpy reads an element; bf16 as its bits."""
 
 
 def widened(elements: np.ndarray, dtype: str) -> np.ndarray:
-    """Elements as i32 or f32."""
+    """Elements as i32, f32 or i64."""
     if dtype == "bf16":
         return (elements.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    if dtype == "f32":
+    if dtype in ("f32", "i64"):
         return elements
     return elements.astype(np.int32)
 
 
 def stored(values: np.ndarray, dtype: str) -> np.ndarray:
-    """i32 or f32 values as elements: integers by their low bits, bf16 rounded to nearest, half to even."""
+    """Values as elements: integers by their low bits, bf16 rounded to nearest, half to even."""
     if dtype == "bf16":
         return (np.ascontiguousarray(round_bf16(values)).view(np.uint32) >> np.uint32(16)).astype(np.uint16)
     return values.astype(DTYPES[dtype], copy=False)

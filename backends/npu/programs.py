@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .isa import Micro, Program
+from .isa import Micro, Program, Vec
 from .micro import MICRO_OPS, SOURCES, TYPES, VALUE_TYPES
 
 _OPS = tuple(MICRO_OPS)
+MOST_STREAMS = Vec.groups[0].most
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ def register(number: int) -> Source:
 
 
 def stream(number: int) -> Source:
-    """The current element of a source stream, 1 to 4."""
+    """The current element of a source stream, from 1 on."""
     return Source("stream", number)
 
 
@@ -95,12 +96,12 @@ def faults(program: Program) -> list[str]:
 
 
 def result_type(step: Step) -> str:
-    """i32 or f32; of a lookup "", since the table says."""
+    """i32, f32 or i64; of a lookup "", since the table says."""
     if step.name == "lookup":
         return ""
     result = MICRO_OPS[step.name].result
     if result == "to":
-        return "f32" if step.to in ("f32", "bf16") else "i32"
+        return {"f32": "f32", "bf16": "f32", "i64": "i64"}.get(step.to, "i32")
     return result or step.type
 
 
@@ -110,8 +111,8 @@ def _source_faults(
     wanted = "i32" if position == 0 and step.name in ("where", "lookup") else step.type
     if source.kind == "immediate" and source.number >= len(program.immediates):
         return [f"reads immediate {source.number} of {len(program.immediates)}"]
-    if source.kind == "stream" and not 1 <= source.number <= 4:
-        return [f"reads stream {source.number}, expected 1 to 4"]
+    if source.kind == "stream" and not 1 <= source.number < MOST_STREAMS:
+        return [f"reads stream {source.number}, expected 1 to {MOST_STREAMS - 1}"]
     if source.kind == "none":
         return [f"lacks operand {'abcd'[position]}"]
     if source.kind == "register" and source.number not in held:

@@ -16,6 +16,7 @@ from .programs import Source, Step, faults, steps
 _REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum}
 _MOST_TURNS = 64  # of a loop over reduced dimensions: more are reduced by numpy after one evaluation
 _DIMS = 5
+_BASE_BITS = next(each.bits for each in View.operands if each.name == "base")
 
 
 class _Stream:
@@ -26,7 +27,8 @@ class _Stream:
         self.dtype = TYPES[view.dtype]
         self.numpy = DTYPES[self.dtype]
         self.base = view.base * LANE_BYTES if self.memory == "acc" else view.base
-        size = ITEM_BYTES[self.dtype]
+        self.index = self.memory == "index"
+        size = 1 if self.index else ITEM_BYTES[self.dtype]
         if view.table:
             self.shape: tuple[int, ...] = (view.s0,)
             self.strides: tuple[int, ...] = (size,)
@@ -38,10 +40,24 @@ class _Stream:
     def at(self, memories: Memories, turn: dict[int, int] | None = None) -> np.ndarray:
         """The elements; with `turn`, only those at the given positions of some dimensions, which get extent 1."""
         base, shape = self.base, self.shape
+        if self.index:
+            return self._places(turn or {})
         if turn and len(shape) == _DIMS:
             base += sum(self.strides[axis] * index for axis, index in turn.items() if shape[axis] > 1)
             shape = tuple(1 if axis in turn else extent for axis, extent in enumerate(shape))
         return np.ndarray(shape, self.numpy, getattr(memories, self.memory), base, self.strides)
+
+    def _places(self, turn: dict[int, int]) -> np.ndarray:
+        """The element's own number, for a stream that reads no memory."""
+        signed = self.base - (self.base >> _BASE_BITS - 1 << _BASE_BITS)
+        total = np.full((1,) * _DIMS, signed, np.int32)
+        for axis, (extent, stride) in enumerate(zip(self.shape, self.strides)):
+            if axis in turn:
+                total = total + np.int32(stride * turn[axis] * (extent > 1))
+            elif extent > 1:
+                line = np.arange(extent, dtype=np.int32) * np.int32(stride)
+                total = total + line.reshape([-1 if each == axis else 1 for each in range(_DIMS)])
+        return total
 
 
 def prepare(vec: Vec, program: Program | None) -> Prepared:
@@ -81,7 +97,11 @@ class _Body:
     def __init__(self, program: tuple[Step, ...], immediates: tuple[int, ...], streams: list[_Stream]):
         self.steps, self.streams = program, streams
         raw = np.array(immediates, np.int32)
-        self.immediates = {"i32": list(raw), "f32": list(raw.view(np.float32))}
+        self.immediates = {
+            "i32": list(raw),
+            "f32": list(raw.view(np.float32)),
+            "i64": list(raw.astype(np.int64)),
+        }
 
     def combined(self, memories: Memories, ufunc: Any, counts: Sequence[int], axes: list[int]) -> np.ndarray:
         """Results combined over `axes`, which keep extent 1: outer dimensions first, each in the order of its index."""

@@ -10,8 +10,8 @@ from isthmus.runtime.errors import ExecutionError
 
 from .running import ARENA, CONSTANTS, EXTERNAL, part, run
 
-SPA, SPW, ACC = range(3)
-I8, U8, I16, I32, BF16, F32 = range(6)
+SPA, SPW, ACC, INDEX = range(4)
+I8, U8, I16, I32, BF16, F32, I64 = range(7)
 
 
 def random(seed: int) -> np.random.Generator:
@@ -476,3 +476,75 @@ def test_a_missing_semaphore_gives_what_hardware_would():
     store.wait = 1
     run([load, store], arena=x, externals=[result])
     assert np.array_equal(result[:256], x[:256])
+
+
+def test_positions_mask_what_lies_ahead():
+    x = random(8).integers(-100, 100, (6, 6)).astype(np.int32)
+    ran = run(
+        [
+            Program(
+                number=0,
+                immediates=(0, -999),
+                micros=(
+                    operation("le", 0, stream(2), immediate(0)),
+                    operation("where", 1, register(0), stream(1), immediate(1)),
+                ),
+            ),
+            loaded(x, 0, signal=1),
+            Vec(
+                number=0, n0=6, n1=6, wait=1,
+                streams=(view(SPA, I32, 512, 1, 6), view(SPA, I32, 0, 1, 6), view(INDEX, I32, (1 << 24) - 2, 1, -1)),
+            ),
+            Vec(
+                number=0, n0=6, n1=6, combine=2,
+                streams=(view(ACC, I32, 0, 1, 0), view(SPA, I32, 0, 1, 6), view(INDEX, I32, (1 << 24) - 2, 1, -1)),
+            ),
+        ],
+        arena=x,
+    )  # fmt: skip
+    rows, columns = np.mgrid[0:6, 0:6]
+    expected = np.where(columns - rows - 2 <= 0, x, -999)
+    assert np.array_equal(part(ran.context._memories.spa, np.int32, (6, 6), 512), expected)
+    assert np.array_equal(part(ran.context._memories.acc, np.int32, (6,)), expected.max(0))
+
+
+def test_wide_numbers():
+    large = np.array([0, 3, (1 << 52) - 1, 1 << 60, (1 << 63) - 1, -5], np.int64)
+    ran = run(
+        [
+            Program(number=0, micros=(operation("isqrt", 0, stream(1), type="i64"),)),
+            Program(
+                number=1,
+                immediates=(1 << 30, -3, 2),
+                micros=(
+                    operation("mul", 0, stream(1), immediate(1), type="i64"),
+                    operation("shift_left", 0, register(0), immediate(2), type="i64"),
+                    operation("div", 1, register(0), immediate(0), type="i64"),
+                    operation("cast", 1, register(1), type="i64", to="i32"),
+                ),
+            ),
+            loaded(large, 0, signal=1),
+            Vec(number=0, n0=6, wait=1, streams=(view(SPA, I64, 64, 1), view(SPA, I64, 0, 1))),
+            Vec(number=1, n0=6, streams=(view(SPA, I32, 128, 1), view(SPA, I64, 0, 1))),
+        ],
+        arena=large,
+    )
+    from math import isqrt
+
+    spa = ran.context._memories.spa
+    roots = [isqrt(value) if value >= 0 else 0 for value in large.tolist()]
+    assert part(spa, np.int64, (6,), 64).tolist() == roots
+    results = []
+    for value in large.tolist():
+        product = (value * -3 * 4 + (1 << 63)) % (1 << 64) - (1 << 63)
+        quotient = abs(product) // (1 << 30) * (1 if product >= 0 else -1)
+        results += wrapped([quotient])
+    assert part(spa, np.int32, (6,), 128).tolist() == results
+
+
+@pytest.mark.parametrize(("width", "fill"), [(0, 0x80), (1, 0xFF80), (2, 0xFF800000)])
+def test_padding_repeats_its_pattern(width, fill):
+    x = np.arange(8, dtype=np.uint8)
+    ran = run([Lda(dram=ARENA, spa=8, n0=8, before1=1, after1=1, fill=fill, fill_width=width)], arena=x)
+    pattern = np.frombuffer(fill.to_bytes(4, "little")[: 1 << width] * (8 >> width), np.uint8)
+    assert np.array_equal(ran.context._memories.spa[8:32], np.concatenate([pattern, x, pattern]))
