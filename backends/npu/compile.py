@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.stream.compose import compose, drain
+from ...compiler.stream.compose import compose, drain, fetch
 from ...compiler.stream.emit import Emission
 from ...compiler.stream.sync import synchronise
 from ...compiler.target.backend import Call, Compiled, External, KernelReport, KernelsRefused
@@ -54,7 +54,7 @@ class _Kernels:
 
 def prepared(kernel: Kernel, types: Sequence[str]) -> Kernel:
     """The kernel in the stages that the engines run: bodies composed, sums drained."""
-    kernel = compose(kernel)
+    kernel = fetch(compose(kernel))
     return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
 
 

@@ -7,11 +7,12 @@ from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.graph import Node
 from ...compiler.ir.types import TensorType
 from ...compiler.ops.engine import get
+from ...compiler.stream.compose import gathers, is_fetch
 from ...compiler.target.description import Target
 from ...compiler.tile.products import product
 from ...compiler.tile.stage import SCAN, Kernel, Stage
 from .compile import prepared
-from .vector import body_of, element_type, gathers
+from .vector import body_of, element_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def _has_element(dtype: object) -> bool:
 def _bodies(kernel: Kernel, target: Target) -> str:
     types = target.engine("contract").types
     for stage in kernel.stages:
-        if product(kernel, stage, types) is None and (reason := _body(kernel, stage)):
+        if product(kernel, stage, types) is None and not is_fetch(kernel, stage) and (reason := _body(kernel, stage)):
             return reason
     return ""
 
@@ -67,8 +68,10 @@ CONSTRAINTS = (
     Constraint("reductions are sums, maxima or minima", _combines),
     Constraint("every body fits a vector program", _bodies),
     Constraint(
-        "nothing is gathered",
-        lambda kernel, _: next((s.name for s in kernel.stages if gathers(s)), ""),
+        "what is looked up is whole rows of an input, or elements of a small table",
+        lambda kernel, _: next(
+            (s.name for s in kernel.stages if gathers(s) and not is_fetch(kernel, s)), ""
+        ),
     ),
     Constraint(
         "no stage repairs an earlier result",

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.ir.types import DType, boolean
-from ...compiler.tile.stage import Affine, Apply, Const, Expr, Index, Load, Lookup, Stage, walk
+from ...compiler.ir.types import DType, boolean, i32
+from ...compiler.tile.stage import Apply, Const, Expr, Index, Load, Stage
 from .isa import Micro, Program, Vec
 from .micro import MICRO_OPS, SOURCES, TYPES, VALUE_TYPES
 
@@ -22,6 +22,7 @@ DIRECT = frozenset(
 """Scalar operations that are an operation of vector programs under the same name."""
 
 SWAPPED = {"gt": "lt", "ge": "le"}
+NEGATED = ("not", "ne", "isnan")
 LOGICAL = {"and": "bit_and", "or": "bit_or", "xor": "bit_xor"}
 
 
@@ -122,7 +123,8 @@ class _Builder:
         if expr.op == "lookup":
             index, element = expr.arguments
             assert isinstance(element, Load)
-            return self.step("lookup", "i32", (self.value(index), self.source(element)))
+            place = self.converted(self.value(index), index.dtype, i32)
+            return self.step("lookup", "i32", (place, self.source(element)))
         if expr.op == "add":
             fused = self._fused(expr, kind)
             if fused is not None:
@@ -135,14 +137,12 @@ class _Builder:
             return self.step(SWAPPED[expr.op], kind, self.values(expr.arguments[::-1]))
         if expr.op in LOGICAL:
             return self.step(LOGICAL[expr.op], "i32", self.values(expr.arguments))
-        if expr.op in ("not", "ne"):
-            one = self.immediate(1, "i32")
-            inner = (
-                self.value(expr.arguments[0])
-                if expr.op == "not"
-                else self.step("eq", kind, self.values(expr.arguments))
-            )
-            return self.step("bit_xor", "i32", (inner, one))
+        if expr.op in NEGATED:
+            operands = self.values(expr.arguments)
+            inner = operands[0] if expr.op == "not" else self.step("eq", kind, (operands[0], operands[-1]))
+            return self.step("bit_xor", "i32", (inner, self.immediate(1, "i32")))
+        if expr.op == "ceil":
+            return self.step("neg", kind, (self.step("floor", kind, (self.step("neg", kind, self.values(expr.arguments)),)),))
         if expr.op not in DIRECT or (kind != "i64" and kind not in MICRO_OPS[expr.op].types):
             raise UnsupportedError(f"the vector engine has no '{expr.op}' of {expr.arguments[0].dtype}")
         return self.step(expr.op, kind, self.values(expr.arguments))
@@ -203,12 +203,21 @@ class _Builder:
         else:
             bits = int(value)  # type: ignore[call-overload]
         if not -(1 << 31) <= bits < 1 << 31:
-            raise UnsupportedError(f"the constant {value} has more than 32 bits")
+            return self._wide(bits)
         if bits not in self.immediates:
             self.immediates.append(bits)
         if len(self.immediates) > MOST_IMMEDIATES:
             raise UnsupportedError(f"a body has more than {MOST_IMMEDIATES} constants")
         return "immediate", self.immediates.index(bits)
+
+    def _wide(self, value: int) -> tuple[str, int]:
+        """A number of more than 32 bits: a shorter one, shifted."""
+        zeros = (value & -value).bit_length() - 1
+        if not -(1 << 31) <= value >> zeros < 1 << 31:
+            raise UnsupportedError(f"the constant {value} has more than 32 bits")
+        return self.step(
+            "shift_left", "i64", (self.immediate(value >> zeros, "i64"), self.immediate(zeros, "i64"))
+        )
 
     def step(
         self, op: str, kind: str, operands: tuple[tuple[str, int], ...], to: str = ""
@@ -279,20 +288,3 @@ def _fits(expr: Expr | None, target: DType) -> bool:
                 if isinstance(argument, Const):
                     bounds[node.op] = argument.value
     return "min" in bounds and "max" in bounds and bounds["max"] >= low and bounds["min"] <= high  # type: ignore[operator]
-
-
-def gathers(stage: Stage) -> list[Load]:
-    """Loads at looked-up rows: what is fetched from home row by row; tables of single elements are not among them."""
-    tables = {
-        node.arguments[1] for node in walk(stage.body) if isinstance(node, Apply) and node.op == "lookup"
-    }
-    return [
-        load
-        for load in stage.loads
-        if load not in tables and any(isinstance(part, Lookup) for part in load.access.index)
-    ]
-
-
-def coefficients(part: Affine | Lookup, name: str) -> int:
-    """How far an index moves along a dim."""
-    return 0 if isinstance(part, Lookup) else part.coefficient(name)

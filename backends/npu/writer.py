@@ -17,13 +17,15 @@ from ...compiler.tile.stage import CONSTANT, REDUCE, Access, Affine, Apply, Cons
 from ...compiler.tile.staged import best_mapping, lane_dim, sum_run
 from ...runtime.sim.fields import Instruction
 from .dram import Dram
-from .isa import COMBINES, LANE_BYTES, MEMORIES, PRODUCTS, Lda, Ldw, Mxu, Sto, Vec, View
+from .isa import COMBINES, LANE_BYTES, MEMORIES, PRODUCTS, Gather, Lda, Ldw, Mxu, Sto, Vec, View
 from .micro import TYPES
 from .vector import Body, body_of, element_type
 
 MOST_BYTES = (1 << 20) - 1
 MOST_DIMS = 5
 MOST_COUNT = (1 << 16) - 1
+FILL_WIDTHS = (1, 2, 4)
+INDEX_MASK = (1 << next(o.bits for o in View.operands if o.name == "base")) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class Writer:
             for axis, (a, n, start, whole, pitch) in enumerate(zip(low, size, tile.low, tile.size, tile.pitch))
         ]
         run, axes = _run(axes)
-        fill = _fill(tile) if any(axis.padded for axis in axes) else 0
+        fill = _fill(tile) if any(axis.padded for axis in axes) else {}
         *outer, second, first = [*[Axis(1, 0, 0, 0, 0)] * max(0, 2 - len(axes)), *axes]
         for places in cartesian(*(range(axis.before + axis.inside + axis.after) for axis in outer)):
             read = all(axis.before <= n < axis.before + axis.inside for axis, n in zip(outer, places))
@@ -151,11 +153,11 @@ class Writer:
                 Lda(
                     dram=source + home * bytes_ if read else source,
                     spa=tile.address + near * bytes_,
-                    fill=fill,
                     before1=first.before,
                     after1=first.after,
                     before2=before2,
                     after2=second.after,
+                    **fill,
                     **_counts(run, first, planes, second, bytes_),
                 )
             )
@@ -242,6 +244,44 @@ class Writer:
                             d2=sums * depth * cols * bytes_,
                         )
                     )
+
+    def gather(self, stage: Stage, box: Box, tiles: Mapping[str, Tile]) -> None:
+        load = stage.body
+        assert isinstance(load, Load)
+        lookup, *inner = load.access.index
+        assert isinstance(lookup, Lookup)
+        table, target = self.kernel.buffer(load.access.buffer), tiles[stage.write.buffer]
+        indices = tiles[lookup.access.buffer]
+        rows, *shape = (int(extent) for extent in table.shape)  # type: ignore[arg-type]
+        bytes_ = table.dtype.bytes
+        lows = [box[part.dims[0]][0] if isinstance(part, Affine) and part.dims else 0 for part in inner]
+        sizes = [box[part.dims[0]][1] if isinstance(part, Affine) and part.dims else 1 for part in inner]
+        run, axes = _run([Axis(n, 0, 0, prod(shape[a + 1 :]), prod(sizes[a + 1 :])) for a, n in enumerate(sizes)])
+        operand = self.operands[table.name]
+        if isinstance(operand, Constant):
+            home = self.dram.constant((operand.key, operand.array.shape), operand.array)
+        else:
+            home = self.dram.address(operand)
+        names = [part.dims[0] for part in lookup.access.index if isinstance(part, Affine) and part.dims]
+        count = prod(box[name][1] for name in names)
+        if indices.size != tuple(box[name][1] for name in names) and len(names) > 1:
+            raise UnsupportedError("indices of rows do not lie side by side")
+        for places in cartesian(*(range(axis.inside) for axis in axes)):
+            at = _offset(tuple(lows), tuple(shape)) + sum(n * axis.home for axis, n in zip(axes, places))
+            near = _start(stage.write, target, box) + sum(n * axis.tile for axis, n in zip(axes, places))
+            self.append(
+                Gather(
+                    table=home + at * bytes_,
+                    spa=target.address + near * bytes_,
+                    n0=run * bytes_,
+                    width=int(indices.buffer.dtype.bytes == 8),
+                    count=count,
+                    index=indices.address + _start(lookup.access, indices, box) * indices.buffer.dtype.bytes,
+                    d1=prod(sizes) * bytes_ if axes else 0,
+                    pitch=prod(shape) * bytes_,
+                    rows=rows,
+                )
+            )
 
     # --- work --------------------------------------------------------------------------------------------------
 
@@ -416,7 +456,7 @@ def _stream_start(access: Access | Affine, tile: Tile | None, box: Box) -> int:
 def _view(access: Access | Affine, tile: Tile | None, start: int, steps: Sequence[int], table: bool) -> View:
     strides = [*steps, *[0] * (MOST_DIMS - len(steps))]
     if tile is None:
-        memory, dtype, base = "index", "i32", start
+        memory, dtype, base = "index", "i32", start & INDEX_MASK
     else:
         memory, dtype = tile.memory, element_type(tile.buffer.dtype)
         size = LANE_BYTES if memory == "acc" else tile.buffer.dtype.bytes
@@ -499,12 +539,12 @@ def _run(axes: Sequence[Axis]) -> tuple[int, list[Axis]]:
     return run, joined
 
 
-def _fill(tile: Tile) -> int:
-    """The byte that padding is made of."""
+def _fill(tile: Tile) -> dict[str, int]:
+    """The pattern that padding is made of."""
     pattern = np.array(tile.fill or 0).astype(tile.buffer.dtype.numpy).tobytes()
-    if len(set(pattern)) > 1:
-        raise UnsupportedError(f"padding with {tile.fill} of {tile.buffer.dtype} is no pattern of one byte")
-    return pattern[0]
+    if len(pattern) not in FILL_WIDTHS:
+        raise UnsupportedError(f"padding of {tile.buffer.dtype} is no pattern of at most 4 bytes")
+    return {"fill_width": FILL_WIDTHS.index(len(pattern)), "fill": int.from_bytes(pattern, "little")}
 
 
 def _offset(low: Ints, shape: Ints) -> int:

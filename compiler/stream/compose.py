@@ -1,6 +1,8 @@
-"""Elementwise stages go into their readers: a vector engine evaluates a whole body on one pass over its operands.
+"""Kernels in the stages that the engines of a chip run.
 
-A table that is looked up at a computed index becomes `lookup(index, table element)`, whose index is any expression.
+Elementwise stages go into their readers: a vector engine evaluates a whole body on one pass over its operands. A small
+table that is looked up at a computed index becomes `lookup(index, table element)`, whose index is any expression; rows
+of a large one are fetched from home by a stage of their own. Sums leave the accumulators by a copy.
 """
 
 from collections.abc import Collection
@@ -122,3 +124,59 @@ def drain(kernel: Kernel, products: Collection[str]) -> Kernel:
         buffer = Buffer(name, tuple(d.extent for d in kept), stage.body.dtype, LOCAL)
         kernel = Kernel(kernel.name, (*kernel.buffers, buffer), stages)
     return kernel
+
+
+def fetch(kernel: Kernel) -> Kernel:
+    """The kernel with a stage of its own for each load at looked-up rows, which copies them from home into a local."""
+    for stage in kernel.stages:
+        for number, load in enumerate(gathers(stage)):
+            inner = [name for part in load.access.index if isinstance(part, Lookup) for name in part.access.dims]
+            names = [d for d in stage.dims if d.name in load.access.dims]
+            if is_fetch(kernel, stage) or any(d.kind == REDUCE for d in names) or not inner:
+                continue
+            name = f"{stage.name}.rows{number}"
+            local = Access(name, tuple(dim(d.name) for d in names))
+            rows = Stage(name, tuple(names), load, local)
+            read = Load(local, load.dtype)
+
+            def change(expr: Expr, load: Load = load, read: Load = read) -> Expr | None:
+                return read if expr == load else None
+
+            reader = replace(stage, body=rewrite(stage.body, change))
+            stages = tuple(new for old in kernel.stages for new in ((rows, reader) if old is stage else (old,)))
+            buffer = Buffer(name, tuple(d.extent for d in names), load.dtype, LOCAL)
+            new = Kernel(kernel.name, (*kernel.buffers, buffer), stages)
+            if is_fetch(new, rows):
+                return fetch(new)
+    return kernel
+
+
+def gathers(stage: Stage) -> list[Load]:
+    """Loads at looked-up coordinates, tables of single elements left out."""
+    tables = {
+        node.arguments[1] for node in walk(stage.body) if isinstance(node, Apply) and node.op == "lookup"
+    }
+    return [
+        load
+        for load in stage.loads
+        if load not in tables and any(isinstance(part, Lookup) for part in load.access.index)
+    ]
+
+
+def is_fetch(kernel: Kernel, stage: Stage) -> bool:
+    """Whether a stage only copies looked-up rows from home into a local: one coordinate is looked up, by an index of
+    its own elements, and all inside of it are whole runs."""
+    load = stage.body
+    if not isinstance(load, Load) or stage.combine is not None or kernel.buffer(stage.write.buffer).role != LOCAL:
+        return False
+    axes = [axis for axis, part in enumerate(load.access.index) if isinstance(part, Lookup)]
+    if len(axes) != 1 or kernel.buffer(load.access.buffer).role == LOCAL or load.access.fill is not None:
+        return False
+    lookup = load.access.index[axes[0]]
+    assert isinstance(lookup, Lookup)
+    outer, inner = load.access.index[: axes[0]], load.access.index[axes[0] + 1 :]
+    written = [part.single if isinstance(part, Affine) else None for part in stage.write.index]
+    run = [part.single if isinstance(part, Affine) else None for part in inner]
+    indices = [part.single if isinstance(part, Affine) else None for part in lookup.access.index]
+    plain = None not in (*written, *run, *indices) and lookup.access.fill is None
+    return plain and not outer and written == [*indices, *run]

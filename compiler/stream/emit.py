@@ -18,6 +18,7 @@ from ..tile.products import Product, product
 from ..tile.schedule import Hold, Schedule
 from ..tile.spine import clip, largest_tiles, loop_ranges
 from ..tile.stage import Buffer, Kernel, Number, Stage
+from .compose import is_fetch
 
 Ints = tuple[int, ...]
 Box = Mapping[str, tuple[int, int]]
@@ -76,6 +77,10 @@ class Writer(Protocol):
         self, stage: Stage, found: Product, box: Box, tiles: Mapping[str, Tile], accumulate: bool
     ) -> None:
         """Run a product on a box; with `accumulate` its sums are added to what the target holds."""
+        ...
+
+    def gather(self, stage: Stage, box: Box, tiles: Mapping[str, Tile]) -> None:
+        """Copy looked-up rows from home."""
         ...
 
     def elementwise(self, stage: Stage, box: Box, tiles: Mapping[str, Tile], initialise: bool) -> None:
@@ -237,7 +242,9 @@ class Emission:
         self.fresh.discard(target)
         self.at(self.lags[stage.name])
         found = self.products[stage.name]
-        if found is not None:
+        if is_fetch(self.kernel, stage):
+            self.writer.gather(stage, box, tiles)
+        elif found is not None:
             self.writer.contract(stage, found, box, tiles, accumulate=not fresh)
         else:
             self.writer.elementwise(stage, box, tiles, initialise=fresh)

@@ -20,7 +20,7 @@ from ..target.description import Engine, Target, figures
 from .infer import Range, infer
 from .products import Product, product
 from .schedule import Hold, Loop, Place, Schedule
-from .stage import CONSTANT, LOCAL, OUTPUT, PARALLEL, REDUCE, SCAN, Affine, Apply, Buffer, Kernel, Stage, dim, walk
+from .stage import CONSTANT, LOCAL, OUTPUT, PARALLEL, REDUCE, SCAN, Affine, Apply, Buffer, Kernel, Load, Lookup, Stage, dim, walk
 
 PARTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64, 96, 112, 128, 256, 512)
 """Into how many parts a dim may be cut."""
@@ -133,10 +133,14 @@ class Staging:
         order += [d.name for d in final.dims]
         return [name for name in dict.fromkeys(order) if name in common]
 
-    def home_buffers(self) -> list[Buffer]:
-        """Buffers that come from or go to home, those that something touches."""
-        touched = {access.buffer for stage in self.kernel.stages for access in (*stage.reads, stage.write)}
-        return [b for b in self.kernel.buffers if b.role != LOCAL and b.name in touched]
+    @cached_property
+    def loader(self) -> Engine:
+        """The engine that copies from home to where the vector engine works."""
+        return next(
+            engine
+            for engine in self.target.engines.values()
+            if engine.does == "load" and self.vector.writes[0] in engine.writes
+        )
 
     # --- candidates --------------------------------------------------------------------------------------------
 
@@ -277,7 +281,15 @@ class Staging:
 
     def is_gathered(self, name: str) -> bool:
         """Whether rows of a buffer are looked up: it stays at home, and what is looked up is fetched."""
-        return False
+        return any(self._fetched(stage) == name for stage in self.kernel.stages)
+
+    @staticmethod
+    def _fetched(stage: Stage) -> str | None:
+        """The buffer at home that a stage copies looked-up rows of."""
+        load = stage.body
+        if isinstance(load, Load) and any(isinstance(part, Lookup) for part in load.access.index):
+            return load.access.buffer
+        return None
 
     def _place_depth(self, stage: Stage, order: Sequence[str]) -> int:
         """Products stand inside all loops, all else outside of those that cut the sum."""
@@ -405,6 +417,14 @@ class Staging:
                 assert self.array is not None
                 cycles = self._array_cycles(self.products[stage.name], sizes)
                 name = self.array.name
+            elif self._fetched(stage) is not None:
+                buffer = self.kernel.buffer(stage.write.buffer)
+                rows = [sizes[part.dims[0]] for part in stage.write.index if isinstance(part, Affine) and part.dims]
+                bytes_ = np.full(count, float(buffer.dtype.bytes))
+                for size in rows:
+                    bytes_ = bytes_ * size
+                cycles = self._moved(buffer, rows, bytes_, count)
+                name = self.loader.name
             else:
                 cycles = vector_cycles(stage, self.vector, sizes, lane_dim(self.kernel, stage, self.vector))
                 name = self.vector.name
@@ -454,6 +474,7 @@ class Staging:
         places = []
         for stage in self.kernel.stages:
             engine = self.array if stage.name in self.products else self.vector
+            engine = self.loader if self._fetched(stage) is not None else engine
             assert engine is not None
             places.append(Place(stage.name, self._place_depth(stage, order), engine.name))
         return Schedule(loops, held, tuple(places))
