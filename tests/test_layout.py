@@ -33,6 +33,7 @@ COMPILER_LAYERS = (
     "rewrite",
     "target",
     "tile",
+    "stream",
     "passes",
     "stored_graph",
     "assemble",
@@ -45,6 +46,7 @@ BACKENDS_SEE = (
     "compiler.ops",
     "compiler.rewrite",
     "compiler.tile",
+    "compiler.stream",
     "compiler.target",
     "runtime",
 )

@@ -1,7 +1,8 @@
-"""Placed kernels -> the instruction streams of a package: tile each distinct kernel once, emit each call, set tokens."""
+"""Placed kernels -> instruction streams: tile each distinct kernel once, emit each call, set tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.stream.compose import compose, drain, fetch
@@ -17,7 +18,7 @@ from ...compiler.tile.staged import StagedChoice, stage_tiles
 from ...runtime.sim.fields import Halt, Instruction
 from .dram import Dram, aligned
 from .isa import N1, context
-from .writer import Writer, number_programs
+from .writer import Vector, Writer, number_programs
 
 PROGRAMS = 16
 
@@ -73,7 +74,9 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
     dram = Dram(arena, max((size for _, size in places), default=0))
     tiled = iter(enumerate(found))
     code = b""
-    entries, kernel_names, reports = [], [], []
+    entries: list[dict[str, Any]] = []
+    kernel_names: list[dict[str, Any]] = []
+    reports: list[KernelReport] = []
     for calls, (externals, _) in zip(segments, places):
         dram.externals = {slot: offset for slot, (offset, _) in externals.items()}
         known: dict[object, int] = {}
@@ -116,13 +119,13 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
 
 def _emit(
     each: _Tiled, call: Call, names: Mapping[str, str], target: Target, dram: Dram, upwards: bool
-) -> list[object]:
+) -> list[Instruction | Vector]:
     types = target.engine("contract").types
     products = {stage.name: product(each.kernel, stage, types) for stage in each.kernel.stages}
     operands = {name: call.operands[own] for name, own in names.items() if own in call.operands}
     writer = Writer(each.kernel, target, products, operands, dram)
     Emission(each.kernel, each.choice.schedule, target, writer, upwards).run()
-    return writer.instructions()  # type: ignore[return-value]
+    return writer.instructions()
 
 
 def _externals(calls: Sequence[Call]) -> tuple[dict[str, tuple[int, int]], int]:

@@ -39,7 +39,11 @@ def _has_element(dtype: object) -> bool:
 def _bodies(kernel: Kernel, target: Target) -> str:
     types = target.engine("contract").types
     for stage in kernel.stages:
-        if product(kernel, stage, types) is None and not is_fetch(kernel, stage) and (reason := _body(kernel, stage)):
+        if (
+            product(kernel, stage, types) is None
+            and not is_fetch(kernel, stage)
+            and (reason := _body(kernel, stage))
+        ):
             return reason
     return ""
 
@@ -60,18 +64,14 @@ def _combines(kernel: Kernel, target: Target) -> str:
 CONSTRAINTS = (
     Constraint(
         "no dim is sequential",
-        lambda kernel, _: next(
-            (d.name for s in kernel.stages for d in s.dims if d.kind == SCAN), ""
-        ),
+        lambda kernel, _: next((d.name for s in kernel.stages for d in s.dims if d.kind == SCAN), ""),
     ),
     Constraint("elements are i8, u8, i16, i32, bf16, f32 or bool", _types),
     Constraint("reductions are sums, maxima or minima", _combines),
     Constraint("every body fits a vector program", _bodies),
     Constraint(
         "what is looked up is whole rows of an input, or elements of a small table",
-        lambda kernel, _: next(
-            (s.name for s in kernel.stages if gathers(s) and not is_fetch(kernel, s)), ""
-        ),
+        lambda kernel, _: next((s.name for s in kernel.stages if gathers(s) and not is_fetch(kernel, s)), ""),
     ),
     Constraint(
         "no stage repairs an earlier result",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...compiler.target.backend import Arena, Constant, External, Placed
+from ...compiler.target.backend import Arena, External, Placed
 
 ALIGNMENT = 64
 

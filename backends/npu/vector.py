@@ -16,8 +16,33 @@ MOST_STREAMS = Vec.groups[0].most - 1
 MOST_IMMEDIATES, MOST_OPERATIONS = (group.most for group in Program.groups)
 
 DIRECT = frozenset(
-    "add sub mul max min neg abs bit_and bit_or bit_xor shift_left shift_right lt le eq where requantize div sqrt "
-    "exp tanh erf floor round lookup".split()
+    [
+        "add",
+        "sub",
+        "mul",
+        "max",
+        "min",
+        "neg",
+        "abs",
+        "bit_and",
+        "bit_or",
+        "bit_xor",
+        "shift_left",
+        "shift_right",
+        "lt",
+        "le",
+        "eq",
+        "where",
+        "requantize",
+        "div",
+        "sqrt",
+        "exp",
+        "tanh",
+        "erf",
+        "floor",
+        "round",
+        "lookup",
+    ]
 )
 """Scalar operations that are an operation of vector programs under the same name."""
 
@@ -142,7 +167,11 @@ class _Builder:
             inner = operands[0] if expr.op == "not" else self.step("eq", kind, (operands[0], operands[-1]))
             return self.step("bit_xor", "i32", (inner, self.immediate(1, "i32")))
         if expr.op == "ceil":
-            return self.step("neg", kind, (self.step("floor", kind, (self.step("neg", kind, self.values(expr.arguments)),)),))
+            return self.step(
+                "neg",
+                kind,
+                (self.step("floor", kind, (self.step("neg", kind, self.values(expr.arguments)),)),),
+            )
         if expr.op not in DIRECT or (kind != "i64" and kind not in MICRO_OPS[expr.op].types):
             raise UnsupportedError(f"the vector engine has no '{expr.op}' of {expr.arguments[0].dtype}")
         return self.step(expr.op, kind, self.values(expr.arguments))

@@ -1,4 +1,4 @@
-"""Instructions for what emission walks through: copies, products and vector work, at addresses in the chip's memories."""
+"""Instructions for what emission walks through: copies, products and vector work."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,11 +9,24 @@ import numpy as np
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.stream.emit import Box, Ints, Tile
-from ...compiler.target.backend import Arena, Constant, External, Placed
+from ...compiler.target.backend import Constant, Placed
 from ...compiler.target.description import Target
 from ...compiler.tile.products import Product
 from ...compiler.tile.schedule import Hold
-from ...compiler.tile.stage import CONSTANT, REDUCE, Access, Affine, Apply, Const, Index, Kernel, Load, Lookup, Stage, walk
+from ...compiler.tile.stage import (
+    CONSTANT,
+    REDUCE,
+    Access,
+    Affine,
+    Apply,
+    Const,
+    Index,
+    Kernel,
+    Load,
+    Lookup,
+    Stage,
+    walk,
+)
 from ...compiler.tile.staged import best_mapping, lane_dim, sum_run
 from ...runtime.sim.fields import Instruction
 from .dram import Dram
@@ -44,7 +57,7 @@ class Axis:
 
 
 @dataclass
-class _Vector:
+class Vector:
     """A vec instruction whose program has no number yet."""
 
     body: Body
@@ -60,7 +73,7 @@ class Writer:
     products: Mapping[str, Product | None]
     operands: Mapping[str, Placed]
     dram: Dram
-    written: list[tuple[Ints, Instruction | _Vector]] = field(default_factory=list)
+    written: list[tuple[Ints, Instruction | Vector]] = field(default_factory=list)
     now: Ints = ()
 
     def __post_init__(self) -> None:
@@ -72,10 +85,10 @@ class Writer:
     def begin(self, at: Ints) -> None:
         self.now = at
 
-    def append(self, instruction: Instruction | _Vector) -> None:
+    def append(self, instruction: Instruction | Vector) -> None:
         self.written.append((self.now, instruction))
 
-    def instructions(self) -> list[Instruction | _Vector]:
+    def instructions(self) -> list[Instruction | Vector]:
         """What was written, in the order of the queues."""
         return [instruction for _, instruction in sorted(self.written, key=lambda entry: entry[0])]
 
@@ -114,7 +127,9 @@ class Writer:
             assert isinstance(constant, Constant)
             low, size = tile.inside
             where = tuple(slice(a, a + n) for a, n in zip(low, size))
-            address = self.dram.constant((constant.key, constant.array.shape, low, size), constant.array[where])
+            address = self.dram.constant(
+                (constant.key, constant.array.shape, low, size), constant.array[where]
+            )
             if (low, size) == (tile.low, tile.size):
                 self._flat(Lda, address, tile.address, prod(size) * tile.buffer.dtype.bytes)
             else:
@@ -139,7 +154,9 @@ class Writer:
         bytes_ = tile.buffer.dtype.bytes
         axes = [
             Axis(n, a - start, whole - n - (a - start), prod(shape[axis + 1 :]), pitch)
-            for axis, (a, n, start, whole, pitch) in enumerate(zip(low, size, tile.low, tile.size, tile.pitch))
+            for axis, (a, n, start, whole, pitch) in enumerate(
+                zip(low, size, tile.low, tile.size, tile.pitch)
+            )
         ]
         run, axes = _run(axes)
         fill = _fill(tile) if any(axis.padded for axis in axes) else {}
@@ -167,7 +184,8 @@ class Writer:
         bytes_ = tile.buffer.dtype.bytes
         target = self.dram.address(self.operands[tile.buffer.name]) + _offset(tile.low, shape) * bytes_
         axes = [
-            Axis(n, 0, 0, prod(shape[axis + 1 :]), pitch) for axis, (n, pitch) in enumerate(zip(tile.size, tile.pitch))
+            Axis(n, 0, 0, prod(shape[axis + 1 :]), pitch)
+            for axis, (n, pitch) in enumerate(zip(tile.size, tile.pitch))
         ]
         run, axes = _run(axes)
         *outer, second, first = [*[Axis(1, 0, 0, 0, 0)] * max(0, 2 - len(axes)), *axes]
@@ -188,9 +206,11 @@ class Writer:
         view = _view(Access(tile.buffer.name, ()), tile, 0, [1], False)
         for begin in range(0, prod(tile.size), MOST_COUNT):
             size = LANE_BYTES if tile.memory == "acc" else kind.bytes
-            piece = replace(view, base=view.base + begin * size // (LANE_BYTES if tile.memory == "acc" else 1))
+            piece = replace(
+                view, base=view.base + begin * size // (LANE_BYTES if tile.memory == "acc" else 1)
+            )
             count = min(MOST_COUNT, prod(tile.size) - begin)
-            self.append(_Vector(body, Vec(number=0, n0=count, streams=(piece,))))
+            self.append(Vector(body, Vec(number=0, n0=count, streams=(piece,))))
 
     def _load_columns(self, tile: Tile) -> None:
         """The columns of a product, packed as the array reads them: constants when compiled, else row by row."""
@@ -209,14 +229,25 @@ class Writer:
             key = (operand.key, operand.array.shape, found.columns, tile.low, tile.size, tuple(outer), run)
             if key not in self.dram.places:
                 packed = pack(
-                    operand.array, found.columns, lows, extents, outer, run, n, self.array.rows, self.array.cols
+                    operand.array,
+                    found.columns,
+                    lows,
+                    extents,
+                    outer,
+                    run,
+                    n,
+                    self.array.rows,
+                    self.array.cols,
                 )
                 self.dram.constant(key, packed)
             count = self._packed_elements(found, extents) * bytes_
             self._flat(Ldw, self.dram.places[key], tile.address, count)
             return
         shape = tuple(int(extent) for extent in tile.buffer.shape)  # type: ignore[arg-type]
-        steps = {d: sum(_coefficient(p, d) * prod(shape[a + 1 :]) for a, p in enumerate(found.columns.index)) for d in extents}
+        steps = {
+            d: sum(_coefficient(p, d) * prod(shape[a + 1 :]) for a, p in enumerate(found.columns.index))
+            for d in extents
+        }
         source = self.dram.address(operand) + _offset(tile.low, shape) * bytes_
         cols, rows = self.array.cols, self.array.rows
         run_length = prod(extents[name] for name in run)
@@ -256,7 +287,9 @@ class Writer:
         bytes_ = table.dtype.bytes
         lows = [box[part.dims[0]][0] if isinstance(part, Affine) and part.dims else 0 for part in inner]
         sizes = [box[part.dims[0]][1] if isinstance(part, Affine) and part.dims else 1 for part in inner]
-        run, axes = _run([Axis(n, 0, 0, prod(shape[a + 1 :]), prod(sizes[a + 1 :])) for a, n in enumerate(sizes)])
+        run, axes = _run(
+            [Axis(n, 0, 0, prod(shape[a + 1 :]), prod(sizes[a + 1 :])) for a, n in enumerate(sizes)]
+        )
         operand = self.operands[table.name]
         if isinstance(operand, Constant):
             home = self.dram.constant((operand.key, operand.array.shape), operand.array)
@@ -297,18 +330,22 @@ class Writer:
         if len(outer) > 2:
             raise UnsupportedError("a sum has more than two dims beside its run")
         size = rows.buffer.dtype.bytes
-        dims = [
+        dims: list[tuple[int, Ints]] = [
             (extents[name], (_step(found.rows, rows, name), _step(stage.write, target, name)))
             for name in (*found.batch, *found.m, *(each for each in found.n if each != n))
         ]
         dims = merged([entry for entry in dims if entry[0] > 1])
         pitch = self._pitch(stage, target, n)
-        inner = dims.pop() if dims and dims[-1][1][1] == pitch else (1, (0, pitch))
-        middle = (1, (0, 0))
+        inner: tuple[int, Ints] = (1, (0, pitch))
+        middle: tuple[int, Ints] = (1, (0, 0))
+        if dims and dims[-1][1][1] == pitch:
+            inner = dims.pop()
         if dims and dims[-1][1][1] == pitch * inner[0]:
             middle = dims.pop()
         k0 = prod(extents[name] for name in run)
-        sums = [(1, 0)] * (2 - len(outer)) + [(extents[name], _step(found.rows, rows, name)) for name in outer]
+        sums = [(1, 0)] * (2 - len(outer)) + [
+            (extents[name], _step(found.rows, rows, name)) for name in outer
+        ]
         a0 = rows.address + _start(found.rows, rows, box) * size
         c0 = target.address // LANE_BYTES + _start(stage.write, target, box)
         depth = -(-k0 // self.array.rows) * self.array.rows * sums[0][0] * sums[1][0]
@@ -326,7 +363,12 @@ class Writer:
                     type=PRODUCTS.index(found.type.partition("*")[0]),
                     accumulate=int(accumulate),
                     mapping=best_mapping(
-                        self.array, found, inner[0] * middle[0], extents[n], k0 * sums[0][0] * sums[1][0], k_tiles
+                        self.array,
+                        found,
+                        inner[0] * middle[0],
+                        extents[n],
+                        k0 * sums[0][0] * sums[1][0],
+                        k_tiles,
                     ),
                     m0=inner[0],
                     m1=middle[0],
@@ -357,7 +399,10 @@ class Writer:
         if stage.name not in self.bodies:
             self.bodies[stage.name] = body_of(stage, target.buffer.dtype)
         body = self.bodies[stage.name]
-        streams = [(stage.write, target), *((_access(source), _tile(source, tiles)) for source in body.sources)]
+        streams = [
+            (stage.write, target),
+            *((_access(source), _tile(source, tiles)) for source in body.sources),
+        ]
         tables = {node.arguments[1] for node in _lookups(stage)}
         lane = lane_dim(self.kernel, stage, self.engine)
         names = [name for name in box if name != lane]
@@ -381,7 +426,10 @@ class Writer:
         split = max(0, len(dims) - MOST_DIMS)
         started = False
         for places in cartesian(*(range(count) for count, _ in dims[:split])):
-            at = [base + sum(p * steps[s] for p, (_, steps) in zip(places, dims[:split])) for s, base in enumerate(bases)]
+            at = [
+                base + sum(p * steps[s] for p, (_, steps) in zip(places, dims[:split]))
+                for s, base in enumerate(bases)
+            ]
             inner = [*dims[split:]][::-1]
             counts = [count for count, _ in inner] + [1] * (MOST_DIMS - len(inner))
             views = tuple(
@@ -390,7 +438,7 @@ class Writer:
             )
             reduced_outside = any(steps[0] == 0 for _, steps in dims[:split])
             self.append(
-                _Vector(
+                Vector(
                     body,
                     Vec(
                         number=0,
@@ -498,7 +546,7 @@ def pack(
     rows: int,
     cols: int,
 ) -> np.ndarray:
-    """Columns as the array reads them: [column tiles, outer sums, run filled up to rows, cols], zeros beyond the ends."""
+    """Columns as the array reads them: [column tiles, outer sums, run filled up to rows, cols], zeros beyond."""
     order = [*outer, *run, n]
     grids = np.ix_(*(np.arange(extents[name]) + lows[name] for name in order))
     where = dict(zip(order, grids))
@@ -582,9 +630,9 @@ def _sizes(access: Access, sizes: Ints) -> dict[str, int]:
 
 
 def number_programs(
-    instructions: Sequence[Instruction | _Vector], slots: int, known: dict[object, int]
+    instructions: Sequence[Instruction | Vector], slots: int, known: dict[object, int]
 ) -> list[Instruction]:
-    """Vector instructions with the number of their program, each defined before its first use and kept while it fits."""
+    """Vector instructions with the number of their program, defined before its first use, kept while it fits."""
     out: list[Instruction] = []
     for each in instructions:
         if isinstance(each, Instruction):
