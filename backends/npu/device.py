@@ -14,24 +14,28 @@ from ...runtime.device import Call
 from ...runtime.errors import DeviceError, ExecutionError, PackageError
 from ...runtime.memory import zeros
 from ...runtime.program import DeviceProgram
+from ...runtime.sim.checks import check
 from ...runtime.sim.dram import Dram
 from ...runtime.sim.events import Control, Timeline, simulate
 from ...runtime.sim.stream import Block, Stream
 from . import copies, products, vectors
 from .costs import ENGINES, Costs, costs
-from .isa import N1, Gather, Lda, Ldw, Mxu, Program, Sto, Vec
+from .isa import N1, Gather, Lda, Ldw, Mxu, Program, Sto, Vec, context
 from .memories import Memories, Prepared
 
 _CONSTANTS, _ARENA, _EXTERNAL = 0, 1, 2
 
 
 class NpuDevice:
-    """Chips of the kind n1; the package says which one. `exact`: bf16 sums in the order that the manual states."""
+    """Chips of the kind n1; the package says which one.
+
+    `exact`: bf16 sums in the order that the manual states. `checked`: entry points are proved before they first run.
+    """
 
     name = "npu"
 
-    def __init__(self, exact: bool = False):
-        self.exact = exact
+    def __init__(self, exact: bool = False, checked: bool = False):
+        self.exact, self.checked = exact, checked
 
     def threads(self) -> int:
         """One: an instruction is one call of numpy."""
@@ -48,22 +52,23 @@ class NpuDevice:
                 location=location,
                 hint="recompile the model",
             )
-        return NpuCode(program.meta, code, constants, location, self.exact)
+        return NpuCode(program.meta, code, constants, location, self.exact, self.checked)
 
 
 class NpuCode:
     """A device program: its entry points, and where DRAM has what."""
 
     def __init__(
-        self, meta: Mapping[str, Any], code: np.ndarray, constants: np.ndarray, location: str, exact: bool
+        self,
+        meta: Mapping[str, Any],
+        code: np.ndarray,
+        constants: np.ndarray,
+        location: str,
+        exact: bool = False,
+        checked: bool = False,
     ):
-        self.meta, self.code, self.constants, self.location, self.exact = (
-            meta,
-            code,
-            constants,
-            location,
-            exact,
-        )
+        self.meta, self.code, self.constants, self.location = meta, code, constants, location
+        self.exact, self.checked = exact, checked
         self.chip: Mapping[str, Any] = meta["chip"]
         self._entries: dict[int, Entry] = {}
 
@@ -80,7 +85,10 @@ class NpuCode:
                 hint="recompile the model",
             )
         if number not in self._entries:
-            self._entries[number] = Entry(self, number)
+            entry = Entry(self, number)
+            if self.checked:
+                entry.check()
+            self._entries[number] = entry
         return self._entries[number]
 
 
@@ -124,6 +132,17 @@ class Entry:
                     found[position] = effect
         chosen = ((number, found[number]) for number in self.timeline.order)
         return [(number, effect) for number, effect in chosen if effect is not None]
+
+    def check(self) -> None:
+        """HazardError for a stream that could deadlock or whose values depend on time; see `runtime/sim/checks.py`."""
+        sizes = {name: self.chip["memories"][name]["bytes"] for name in ("spa", "spw", "acc")}
+        depth = self.chip["control"]["queue_depth"]
+        check(self.stream.records, N1.queues, depth, sizes, context(self.chip), self.located)
+
+    def located(self, instruction: int) -> str:
+        """The source nodes of an instruction, for a message."""
+        kernel = self.kernel(instruction)
+        return ", ".join(kernel["sources"]) or kernel["name"] or self.location
 
     def kernel(self, instruction: int) -> Mapping[str, Any]:
         """The kernel that an instruction belongs to: its name and sources."""
@@ -215,10 +234,8 @@ class NpuContext:
 
     @staticmethod
     def _fault(entry: Entry, number: int, message: str) -> ExecutionError:
-        kernel = entry.kernel(number)
         mnemonic = type(entry.stream.records[number]).mnemonic
-        where = ", ".join(kernel["sources"]) or kernel["name"] or entry.location
-        return ExecutionError(f"instruction {number}, {mnemonic}: {message}", location=where)
+        return ExecutionError(f"instruction {number}, {mnemonic}: {message}", location=entry.located(number))
 
 
 def _steps(entry: Entry) -> list[tuple[str, float, float]]:
