@@ -118,13 +118,11 @@ def roofline(run: ChipRun) -> str:
 
 
 def _points(summary: Mapping[str, Any]) -> Iterator[tuple[float, float, dict[str, Any]]]:
+    """Speed counts from the first instruction of a kernel to its last: it may overlap with the kernels beside it."""
     for number, kernel in enumerate(summary["kernels"]):
-        if kernel["macs"] and kernel["dram_bytes"] and kernel["cycles"]:
-            yield (
-                kernel["macs"] / kernel["dram_bytes"],
-                kernel["macs"] / kernel["cycles"],
-                {**kernel, "number": number},
-            )
+        cycles = kernel["end"] - kernel["begin"]
+        if kernel["macs"] and kernel["dram_bytes"] and cycles > 0:
+            yield kernel["macs"] / kernel["dram_bytes"], kernel["macs"] / cycles, {**kernel, "number": number}
 
 
 def _grid(x_low: float, x_high: float, y_low: float, y_high: float) -> Iterator[tuple[float, float, str]]:
