@@ -1,13 +1,16 @@
-"""Writes the pages that the code itself knows: the IR's ops and the ONNX ops that are read. `make docs` runs it."""
+"""Writes the pages that the code itself knows: the IR's ops, the ONNX ops that are read, the NPU's instructions."""
 
 from pathlib import Path
 
 import onnx
 from onnx import defs
 
+from isthmus.backends.npu.isa import N1
+from isthmus.backends.npu.micro import MICRO_OPS
 from isthmus.compiler.ops.docs import entries, markdown
 from isthmus.frontends.onnx.convert import TABLE
 from isthmus.frontends.onnx.opsets import NEWEST, OLDEST
+from isthmus.runtime.sim.manual import manual
 
 FOLDER = Path(__file__).parent
 
@@ -41,6 +44,40 @@ tests.
 
 ## Refused
 {refused}.
+"""
+
+INSTRUCTIONS = """# The instructions of n1
+
+*Generated from the declarations in `backends/npu/isa.py` and `micro.py` by `make docs`.*
+
+Every chip of the n1 family runs these instructions; a chip file (`backends/npu/chips/`) says how large and how fast it
+is. `isthmus disasm PACKAGE` lists those of a package. What they cost in cycles: [the simulator](design/simulator.md).
+
+**Engines.** `lda` and `ldw` load activations and weights from DRAM, `mxu` multiplies matrices, `vec` does everything
+else, `sto` stores. Each has a queue; instructions of one queue start and complete in order, and read and write memory
+as if each were complete before the next one starts. Between queues only semaphores order: an instruction starts when
+each semaphore of its `wait` list has a token, which it takes, and gives one to each of its `signal` list when it is
+complete.
+
+**Memories.** `dram`, `spa` and `spw` are addressed in bytes, `acc` in lanes of 32 bits. All are little-endian. What was
+never written has no value.
+
+**Code** is a sequence of words of 128 bits, each two lanes of 64, little-endian; bits are numbered from the lowest of
+the first word. A field lies whole within a lane. Words at the end that only hold defaults are left out. The items of
+lists follow the fields, each list from the next lane on: items of 32 bits two to a lane, items of 64 bits one, items of
+128 bits two lanes each. In a loop follow, again from the next lane on, a signed 32-bit step for each field that
+advances: first the fields, then those of each item.
+
+{manual}
+## Operations of vector programs
+
+"Special" ones take `lanes / special_per_cycle` cycles a vector, the others one, or two in i64. A program of one `mul`
+in i32 that is combined by `sum`, and one of a `copy` in i32 that is combined, takes `lanes / mac_per_cycle`. A sum of
+f32 adds one after another, the outermost dimension first.
+
+| number | operation | types | operands | value | cost |
+|---|---|---|---|---|---|
+{operations}
 """
 
 
@@ -83,7 +120,16 @@ def onnx_page() -> str:
     )
 
 
-PAGES = {"ops.md": ops_page, "onnx.md": onnx_page}
+def instructions_page() -> str:
+    """docs/n1.md."""
+    operations = [
+        f"| {number} | {op.name} | {', '.join(op.types)} | {op.arity} | {op.meaning} | {op.cost} |"
+        for number, op in enumerate(MICRO_OPS.values())
+    ]
+    return INSTRUCTIONS.format(manual=manual(N1), operations="\n".join(operations))
+
+
+PAGES = {"ops.md": ops_page, "onnx.md": onnx_page, "n1.md": instructions_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

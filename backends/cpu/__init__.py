@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...compiler.ir.graph import Node
     from ...compiler.rewrite import Rule
     from ...compiler.target.backend import Call, Compiled, Preferences
     from ...compiler.target.description import Target
+    from ...runtime.program import DeviceProgram
     from .machine import Machine
 
 
@@ -79,6 +82,12 @@ class CpuBackend:
 
         machine = self.machine(options)
         return compile_segments(segments, arena, machine, self.target(options), options.get("listings", ()))
+
+    def listing(self, program: "DeviceProgram", code: "np.ndarray", location: str) -> str:
+        """The machine code, through objdump; see `listing.py`."""
+        from .listing import listing
+
+        return listing(program, code, location)
 
 
 backend = CpuBackend()

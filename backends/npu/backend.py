@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...compiler.ir.graph import Node
     from ...compiler.rewrite import Rule
     from ...compiler.target.backend import Call, Compiled, Preferences
     from ...compiler.target.description import Target
+    from ...runtime.program import DeviceProgram
 
 DEFAULT = "n1-32"
 
@@ -83,3 +86,9 @@ class NpuBackend:
         from .compile import compile_segments
 
         return compile_segments(segments, arena, self.target(options))
+
+    def listing(self, program: "DeviceProgram", code: "np.ndarray", location: str) -> str:
+        """The instructions of all entry points; see `listing.py`."""
+        from .listing import listing
+
+        return listing(program, code, location)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...runtime.program import DeviceProgram
 from ..ir.graph import Node
 from ..ir.location import Location
 from ..rewrite import Rule
@@ -140,4 +141,8 @@ class Backend(Protocol):
         """Code for runs of kernels: each segment becomes one entry, called with its external arrays in first-use order.
 
         KernelsRefused names what can't be compiled, all at once."""
+        ...
+
+    def listing(self, program: DeviceProgram, code: np.ndarray, location: str) -> str:
+        """The code of a package, u8[n], as text; DeviceError, with `location`, when that can't be had."""
         ...

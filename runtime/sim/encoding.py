@@ -234,3 +234,24 @@ def step_counts(kind: type[Instruction], columns: Mapping[str, np.ndarray], coun
     for group in kind.groups:
         total = total + len(items[group.name]) * columns[group.count.name]
     return total
+
+
+def word_counts(records: Sequence[Instruction]) -> tuple[np.ndarray, np.ndarray]:
+    """Words of each instruction as it stands, and with steps, i64[n] each. Fields must be within their limits."""
+    plain, stepped = np.zeros(len(records), np.int64), np.zeros(len(records), np.int64)
+    members: dict[type[Instruction], list[int]] = {}
+    for position, record in enumerate(records):
+        members.setdefault(type(record), []).append(position)
+    for kind, positions in members.items():
+        chosen = [records[position] for position in positions]
+        names = [each.name for each in kind.operands]
+        columns = {name: np.array([getattr(record, name) for record in chosen], np.int64) for name in names}
+        for group in kind.groups:
+            columns[group.count.name] = np.array([len(getattr(record, group.name)) for record in chosen])
+        lanes = stored_lanes(kind, columns, len(chosen))
+        for group in kind.groups:
+            size = 32 if group.item is None else group.item.size
+            lanes = lanes + (columns[group.count.name] * size + LANE - 1) // LANE
+        plain[positions] = (lanes + 1) // 2
+        stepped[positions] = (lanes + (step_counts(kind, columns, len(chosen)) + 1) // 2 + 1) // 2
+    return plain, stepped
