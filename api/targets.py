@@ -8,8 +8,6 @@ from isthmus.compiler.diagnostics import UnsupportedError
 if TYPE_CHECKING:
     from isthmus.compiler.target.backend import Backend
 
-PRECISIONS = ("f32",)
-
 
 def find_backend(target: str) -> "Backend":
     """The backend of a target's name; UnsupportedError, with the registered names, for any other."""
@@ -25,19 +23,3 @@ def find_backend(target: str) -> "Backend":
     if target not in registry.targets():
         raise UnsupportedError("there is no such target", location=f"target '{target}'", hint=known)
     return registry.backend(target)
-
-
-def check_precision(precision: str, calibration: object) -> None:
-    """UnsupportedError for what this version does not compile to."""
-    if precision not in PRECISIONS:
-        raise UnsupportedError(
-            f"got {precision!r}, this version compiles to {', '.join(PRECISIONS)} only",
-            location="precision",
-            hint="leave it out; models that are quantised or hold half-precision types keep their types",
-        )
-    if calibration is not None:
-        raise UnsupportedError(
-            "calibration belongs to a quantising precision, which this version has not",
-            location="calibration",
-            hint="leave it out",
-        )

@@ -146,5 +146,3 @@ class Clipped:
             constant(np.int8(low)) if low > LOW else None,
             constant(np.int8(high)) if high < HIGH else None,
         )
-
-

@@ -98,6 +98,16 @@ class Lowering:
             return None
         return form
 
+    def numbers(self) -> dict[Value, Stored]:
+        """The values of the float graph that the quantised one has as 8-bit numbers; call it after `run`."""
+        forms = {value: form for value, form in self._forms.items() if isinstance(form, Stored)}
+        return forms | self._stored
+
+    @property
+    def lowered(self) -> frozenset[Node]:
+        """The nodes that have become integer ops."""
+        return frozenset(value.node for value in self._forms)
+
     # --- what lowerings ask for -------------------------------------------------------------------------------
 
     def parameters(self, value: Value) -> Parameters | None:

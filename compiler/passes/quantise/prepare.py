@@ -25,7 +25,9 @@ def _parts(q: Value, k: Value, v: Value, y: Value, mask: Value | None = None, **
     scores = contract.matmul(
         shape.reshape(q, shape=(batch, groups, shared * rows, depth)), shape.transpose(k, perm=(0, 1, 3, 2))
     )
-    scores = math.mul(shape.reshape(scores, shape=(batch, heads, rows, columns)), constant(np.float32(given["scale"])))
+    scores = math.mul(
+        shape.reshape(scores, shape=(batch, heads, rows, columns)), constant(np.float32(given["scale"]))
+    )
     if given["softcap"]:
         cap = constant(np.float32(given["softcap"]))
         scores = math.mul(math.tanh(math.div(scores, cap)), cap)
@@ -43,10 +45,15 @@ def _parts(q: Value, k: Value, v: Value, y: Value, mask: Value | None = None, **
 RULES = (
     Rule(
         "attention => products and softmax",
-        As("y", attention.attention(Var("q"), Var("k"), Var("v"), Maybe(Var("mask")))),
+        As("y", attention.attention(Var("q"), Var("k"), Var("v"), Maybe("mask"))),
         _parts,
         samples=(
-            {"q": "f32[2, 3, 5, 8]", "k": "f32[2, 3, 7, 8]", "v": "f32[2, 3, 7, 4]", "nn.attention.scale": 0.35},
+            {
+                "q": "f32[2, 3, 5, 8]",
+                "k": "f32[2, 3, 7, 8]",
+                "v": "f32[2, 3, 7, 4]",
+                "nn.attention.scale": 0.35,
+            },
         ),
     ),
 )
