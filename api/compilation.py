@@ -14,6 +14,7 @@ from isthmus.runtime.executor import check_threads
 from isthmus.targets import find_backend
 
 if TYPE_CHECKING:
+    from isthmus.compiler.passes.quantise import Report
     from isthmus.precision import Samples
 
 
@@ -57,7 +58,7 @@ def compile(
 
     def build_package(bound: Model) -> Package:
         built = build_model(bound, target, strip=strip, options=options, observe=observe, precision=wanted)
-        return finish(built, threads, wanted)
+        return finish(built, threads, wanted.report)
 
     if model.symbols and precision != "int8":
         return DynamicPackage(model, build_package, threads)
@@ -71,10 +72,11 @@ def build_model(
     strip: bool = False,
     options: Mapping[str, Any] | None = None,
     observe: Observer | None = None,
-    precision: Precision = Precision(),
+    precision: Precision | None = None,
 ) -> Built:
     """What the pipeline makes of a model whose shapes are all known, reports included; see `compile` for the rest."""
     model.require_bound()
+    precision = precision or Precision()
     with located(model.location):
         return build(
             model.graph,
@@ -92,8 +94,8 @@ def build_model(
         )
 
 
-def finish(built: Built, threads: int | None = None, precision: Precision = Precision()) -> Package:
+def finish(built: Built, threads: int | None = None, report: "Report | None" = None) -> Package:
     """The package of what was built."""
     package = Package(built.artefact, threads, Model(built.graph, built.artefact.location))
-    package.quantisation = precision.report
+    package.quantisation = report
     return package

@@ -1,4 +1,4 @@
-"""What `precision=` and `calibration=` mean: checked, and turned into passes; the float graph is observed as CPU code."""
+"""What `precision=` and `calibration=` mean: checked, and turned into passes; float graphs are observed as CPU code."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ class Precision:
 
     name: str = "f32"
     samples: Samples = ()
-    choices: Choices = Choices()
+    choices: Choices = field(default_factory=Choices)
     report: Report | None = field(default=None, compare=False)
 
     def passes(self, model: "Model") -> tuple[Pass, ...]:

@@ -51,7 +51,7 @@ class Built:
 
 
 def passes_for(backend: Backend, precision: Sequence[Pass] = ()) -> tuple[Pass, ...]:
-    """The passes that every model goes through, those of a precision, then the backend's own rewrites, if it has some."""
+    """The passes that every model goes through, those of a precision, then the backend's own rewrites, if any."""
     rules = tuple(backend.rules())
     legalise = (Rewrite("legalise", rules),) if rules else ()
     return (*GRAPH_PASSES, *precision, *legalise)

@@ -1,4 +1,4 @@
-"""bf16: products take bf16 operands and give bf16, summed in f32; norms, softmax, sums and the model's borders stay f32."""
+"""bf16: products take and give bf16 and sum in f32; norms, softmax, sums and the borders of the model stay f32."""
 
 from collections import Counter
 from dataclasses import dataclass

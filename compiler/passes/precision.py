@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from .base import Pass
 from .narrow import NARROW
-from .quantise import PREPARE, Choices, Quantise, Report, Runner, interpreted
+from .quantise import PREPARE, Choices, Quantise, Report, Runner
 from .quantise.statistics import Arrays
 
 
@@ -16,9 +16,9 @@ def to_bf16(simplify: Pass) -> tuple[Pass, ...]:
 def to_int8(
     simplify: Pass,
     samples: Sequence[Arrays],
-    choices: Choices = Choices(),
-    runner: Runner = interpreted,
-    tell: Callable[[Report], None] = lambda report: None,
+    choices: Choices,
+    runner: Runner,
+    tell: Callable[[Report], None],
 ) -> tuple[Pass, ...]:
     """8-bit integers by post-training quantisation."""
     return (PREPARE, simplify, Quantise(samples, choices, runner, tell), simplify)

@@ -1,7 +1,7 @@
 """From a float graph and the parameters of its values to integer arithmetic, node by node.
 
-Every value has up to two faces in the new graph: reals, and 8-bit numbers. A node whose op has a lowering here and whose
-operands have numbers becomes integer ops; all others compute in floats, and borders are quantised or dequantised.
+Every value has up to two faces in the new graph: reals, and 8-bit numbers. A node whose op has a lowering here and
+whose operands have numbers becomes integer ops; all others compute in floats, and borders are quantised or dequantised.
 """
 
 from collections.abc import Callable, Mapping

@@ -12,10 +12,20 @@ from .forms import Form, Made, Stored, Sums
 from .lowering import Lowering, lowers
 from .parameters import LOW, Parameters
 
-MOVES = (
-    "shape.reshape shape.transpose shape.slice shape.expand shape.tile shape.gather shape.gather_elements "
-    "shape.gather_nd nn.max_pool reduce.max reduce.min shape.pad"
-).split()
+MOVES = [
+    "shape.reshape",
+    "shape.transpose",
+    "shape.slice",
+    "shape.expand",
+    "shape.tile",
+    "shape.gather",
+    "shape.gather_elements",
+    "shape.gather_nd",
+    "nn.max_pool",
+    "reduce.max",
+    "reduce.min",
+    "shape.pad",
+]
 """Ops whose result has no values but those of the first operand (and padding)."""
 
 

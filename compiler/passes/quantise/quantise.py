@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from ...diagnostics import Problem, UnsupportedError
 from ...ir.graph import Graph, Node, Value
 from ..base import PassResult
+from .equalise import equalised
 from .imported import imported_parameters, on_grid
 from .lowering import LOWERINGS, Decisions, Lowering, Weights
 from .parameters import Parameters
@@ -27,9 +28,10 @@ _ROUNDS = 8
 class Choices:
     """What a user decides about quantising.
 
-    `ranges`: a name of `ranges.METHODS`. `floats`: source nodes that stay in floats. `budget`: dB of signal to noise that
-    the outputs are to have; layers that lose most stay in floats until they do. `wide`: outputs from 32-bit sums.
-    `correct`: biases make up for what rounding the weights shifts. `report`: measure the errors of all layers.
+    `ranges`: a name of `ranges.METHODS`. `floats`: source nodes that stay in floats. `budget`: dB of signal to noise
+    that the outputs are to have; layers that lose most stay in floats until they do. `wide`: outputs from 32-bit sums.
+    `equalise`: even out channels between depthwise convolutions and others. `correct`: biases make up for what rounding
+    the weights shifts. `report`: measure the errors of all layers.
     """
 
     ranges: str = "mse"
@@ -55,20 +57,31 @@ class Quantise:
         return "quantise"
 
     def run(self, graph: Graph) -> PassResult:
+        original = graph
+        points = find_points(graph)
+        seen = self._seen(graph, points)
+        if seen is not None and self.choices.equalise:
+            graph = equalised(graph, seen.largest)
+            if graph is not original:
+                points = find_points(graph)
+                seen = self._seen(graph, points)
         named = _named(graph, self.choices.floats)
-        decisions = self._decisions(graph, named)
+        decisions = self._decisions(graph, points, seen, named)
         lowering = Lowering(graph, decisions)
         quantised = lowering.run()
         self._require_ranges(graph, lowering, named)
         if self.choices.report or self.choices.budget is not None:
-            lowering, quantised = self._measured(graph, decisions, lowering, quantised)
+            lowering, quantised = self._measured(original, graph, decisions, lowering, quantised)
         return PassResult(quantised, Counter(f"integer {node.op}" for node in lowering.lowered))
 
-    def _decisions(self, graph: Graph, floats: frozenset[Node]) -> Decisions:
+    def _seen(self, graph: Graph, points: Points) -> Statistics | None:
+        return gather(graph, points, self.samples, self.runner) if self.samples else None
+
+    def _decisions(
+        self, graph: Graph, points: Points, seen: Statistics | None, floats: frozenset[Node]
+    ) -> Decisions:
         given = imported_parameters(graph)
         weights = _imported_weights(graph) if given else {}
-        points = find_points(graph)
-        seen = gather(graph, points, self.samples, self.runner) if self.samples else None
         parameters = self._parameters(points, seen, given)
         means = seen.means if seen is not None and self.choices.correct else {}
         return Decisions(parameters, weights, means, floats, self.choices.wide)
@@ -109,11 +122,11 @@ class Quantise:
             )
 
     def _measured(
-        self, graph: Graph, decisions: Decisions, lowering: Lowering, quantised: Graph
+        self, original: Graph, graph: Graph, decisions: Decisions, lowering: Lowering, quantised: Graph
     ) -> tuple[Lowering, Graph]:
         samples = self.samples[:4]
         for _ in range(_ROUNDS):
-            layers, outputs = measure(graph, lowering, quantised, samples, self.runner)
+            layers, outputs = measure(original, graph, lowering, quantised, samples, self.runner)
             report = Report(
                 tuple(layers.values()),
                 outputs,

@@ -33,7 +33,7 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
-    """A value's place in the source, the op that makes it, its signal-to-noise ratio in dB, its scale and zero point."""
+    """A value's place in the source, the op that makes it, its signal-to-noise ratio in dB, scale and zero point."""
 
     name: str
     op: str
@@ -88,25 +88,32 @@ class Report:
 
 
 def measure(
-    graph: Graph, lowering: Lowering, quantised: Graph, samples: Sequence[Arrays], runner: Runner
+    original: Graph,
+    graph: Graph,
+    lowering: Lowering,
+    quantised: Graph,
+    samples: Sequence[Arrays],
+    runner: Runner,
 ) -> tuple[dict[Value, LayerError], dict[str, float]]:
-    """Errors of all values that both graphs have, and of the outputs (before a last softmax), over the samples."""
+    """Errors of all values that `graph` and the quantised one have, and of the outputs (before a last softmax) against
+    those of `original`, summed over the samples."""
     numbers = {
         value: form
         for value, form in lowering.numbers().items()
         if is_real(value) and value.node.op != "input"
     }
-    ends = _ends(graph)
-    reals = [lowering.real(value) for value in ends.values()]
-    want = observed(graph, [*numbers, *ends.values()], runner)
+    ends = _ends(original)
+    reals = [lowering.real(value) for value in _ends(graph).values()]
+    want = observed(graph, list(numbers), runner)
+    want_ends = observed(original, list(ends.values()), runner)
     got = observed(quantised, [*(form.value for form in numbers.values()), *reals], runner)
     noise = {value: Noise() for value in numbers}
     outputs = {name: Noise() for name in ends}
     for sample in samples:
-        wanted, found = want(sample), got(sample)
-        for (value, form), a, b in zip(numbers.items(), wanted, found):
+        found = got(sample)
+        for (value, form), a, b in zip(numbers.items(), want(sample), found):
             noise[value].add(a, form.parameters.reals(b))
-        for name, a, b in zip(ends, wanted[len(numbers) :], found[len(numbers) :]):
+        for name, a, b in zip(ends, want_ends(sample), found[len(numbers) :]):
             outputs[name].add(a, b)
     layers = {
         value: LayerError(
