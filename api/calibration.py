@@ -34,17 +34,12 @@ def load_samples(files: Sequence[str], model: Model) -> list[dict[str, np.ndarra
 def _split(file: str, port: Port, array: np.ndarray | None) -> list[np.ndarray]:
     if array is None:
         raise InputError(f"has no array '{port.name}'", location=file, hint="it needs one for each input")
-    shape = tuple(port.shape or ())
+    shape = tuple(int(dim) for dim in port.shape or ())  # bound, so no dimension is text
     if array.shape == shape:
         return [array]
     if array.shape[1:] == shape:
         return list(array)
-    if (
-        shape
-        and array.shape[1:] == shape[1:]
-        and isinstance(shape[0], int)
-        and array.shape[0] % shape[0] == 0
-    ):
+    if shape and array.shape[1:] == shape[1:] and array.shape[0] % shape[0] == 0:
         return [part.reshape(shape) for part in np.split(array, array.shape[0] // shape[0])]
     raise InputError(
         f"'{port.name}' is {list(array.shape)}, expected {list(shape)} or several of these along a first axis",

@@ -4,9 +4,10 @@ import numpy as np
 
 from ...ir.graph import Node, Value
 from ...ops import fixed
+from ...ops.fixed import fixed_point
 from .forms import Clipped, Form, Made, Stored, Sums, Unfit, table_of
 from .lowering import Lowering, evaluated, lowers
-from .parameters import HIGH, LOW, Parameters, common_shift, fixed_point
+from .parameters import HIGH, LOW, Parameters, common_shift
 
 _FUNCTIONS = """
 sigmoid leaky_relu elu selu celu hard_sigmoid hard_swish gelu silu mish softplus softsign thresholded_relu shrink neg

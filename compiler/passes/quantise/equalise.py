@@ -138,6 +138,6 @@ def _weights(conv: Node, into: np.ndarray | None, out_of: np.ndarray | None) -> 
     array = array / out_of.reshape(-1, 1, *tail)
     scaled: list[Value | None] = [constant(array.astype(np.float32), location=w.node.location)]
     if bias is not None:
-        shifted = bias.constant / out_of  # type: ignore[operator]
+        shifted = bias.constant / out_of
         scaled.append(constant(shifted.astype(np.float32), location=bias.node.location))
     return scaled

@@ -79,7 +79,7 @@ def mean(lowering: Lowering, node: Node) -> Form | None:
     extents = [x.shape[axis] for axis in node.attributes["axes"]]
     if source is None or not all(isinstance(extent, int) for extent in extents):
         return None
-    count = prod(extents)  # type: ignore[arg-type]
+    count = prod(extents)
     total = reduce.sum_of(math.cast(source.value, dtype=i32), **node.attributes)
     return _average(total, source.parameters, count, count if node.op == "reduce.mean" else 1)
 
