@@ -10,8 +10,6 @@ from isthmus.compiler.diagnostics import CompileError, UnsupportedError
 if TYPE_CHECKING:
     from isthmus.compiler.target.backend import Backend
 
-PRECISIONS = ("f32",)
-
 
 def find_backend(target: str) -> "Backend":
     """The backend of a target: a kind of chip (its default chip), a chip's name, or the path of a chip file.
@@ -27,6 +25,7 @@ def find_backend(target: str) -> "Backend":
         raise UnsupportedError(
             "several targets in one package are not supported", location=f"target '{target}'", hint=known
         )
+<<<<<<< HEAD
     if target in registry.kinds():
         return registry.backend(target)
     for kind in registry.kinds():
@@ -81,3 +80,8 @@ def check_precision(precision: str, calibration: object) -> None:
             location="calibration",
             hint="leave it out",
         )
+=======
+    if target not in registry.targets():
+        raise UnsupportedError("there is no such target", location=f"target '{target}'", hint=known)
+    return registry.backend(target)
+>>>>>>> quant
