@@ -25,7 +25,6 @@ def find_backend(target: str) -> "Backend":
         raise UnsupportedError(
             "several targets in one package are not supported", location=f"target '{target}'", hint=known
         )
-<<<<<<< HEAD
     if target in registry.kinds():
         return registry.backend(target)
     for kind in registry.kinds():
@@ -64,24 +63,3 @@ def _of_file(path: str) -> "Backend":
             )
         return registry.backend(kind).select(path)
     raise CompileError("chip files inherit from each other", location=path, hint="break the circle")
-
-
-def check_precision(precision: str, calibration: object) -> None:
-    """UnsupportedError for what this version does not compile to."""
-    if precision not in PRECISIONS:
-        raise UnsupportedError(
-            f"got {precision!r}, this version compiles to {', '.join(PRECISIONS)} only",
-            location="precision",
-            hint="leave it out; models that are quantised or hold half-precision types keep their types",
-        )
-    if calibration is not None:
-        raise UnsupportedError(
-            "calibration belongs to a quantising precision, which this version has not",
-            location="calibration",
-            hint="leave it out",
-        )
-=======
-    if target not in registry.targets():
-        raise UnsupportedError("there is no such target", location=f"target '{target}'", hint=known)
-    return registry.backend(target)
->>>>>>> quant
