@@ -16,6 +16,7 @@ from ...compiler.tile.products import product
 from ...compiler.tile.stage import Kernel
 from ...compiler.tile.staged import StagedChoice, stage_tiles
 from ...runtime.sim.fields import Halt, Instruction
+from ...runtime.sim.rolling import roll
 from .dram import Dram, aligned
 from .isa import N1, context
 from .writer import Vector, Writer, number_programs
@@ -97,7 +98,7 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
         synchronise(records, N1.queues, target.control.semaphores, context(target.record()))
         records.append(Halt())
         start = len(code)
-        code += N1.encode(records)
+        code += N1.encode(*roll(records))
         entries.append(
             {
                 "start": start,
