@@ -62,10 +62,10 @@ class NpuBackend:
             ) from None
 
     def preferences(self) -> "Preferences":
-        """Channels last, and no halos: copies fill in padding."""
+        """Channels last, and no halos: copies fill in padding. The array takes sums as runs of neighbours."""
         from ...compiler.target.backend import Preferences
 
-        return Preferences(halo=False)
+        return Preferences(halo=False, sums_inside=True)
 
     def rules(self) -> "Sequence[Rule]":
         """Rewrites from ops to ones that the chip runs."""

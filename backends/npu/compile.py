@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.stream.compose import compose, drain, fetch
+from ...compiler.stream.compose import compose, drain, fetch, turn
 from ...compiler.stream.emit import Emission
 from ...compiler.stream.sync import synchronise
 from ...compiler.target.backend import Call, Compiled, External, KernelReport, KernelsRefused
@@ -13,8 +13,8 @@ from ...compiler.target.description import Target
 from ...compiler.tile.canonical import canonical
 from ...compiler.tile.check import check
 from ...compiler.tile.products import product
-from ...compiler.tile.stage import Kernel
-from ...compiler.tile.staged import StagedChoice, stage_tiles
+from ...compiler.tile.stage import Kernel, Stage
+from ...compiler.tile.staged import StagedChoice, lane_dim, lane_factor, stage_tiles
 from ...runtime.sim.fields import Halt, Instruction
 from ...runtime.sim.rolling import roll
 from .dram import Dram, aligned
@@ -37,7 +37,6 @@ class _Kernels:
 
     def __init__(self, target: Target):
         self.target = target
-        self.types = target.engine("contract").types
         self.tiled: dict[str, _Tiled] = {}
 
     def find(self, call: Call) -> tuple[_Tiled, dict[str, str]]:
@@ -45,7 +44,7 @@ class _Kernels:
         normal, _, key = canonical(call.kernel)
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.tiled:
-            kernel = prepared(normal, self.types)
+            kernel = prepared(normal, self.target)
             choice = stage_tiles(kernel, self.target)[0]
             problems = check(kernel, choice.schedule, self.target)
             if problems:
@@ -54,9 +53,15 @@ class _Kernels:
         return self.tiled[key], names
 
 
-def prepared(kernel: Kernel, types: Sequence[str]) -> Kernel:
-    """The kernel in the stages that the engines run: bodies composed, sums drained."""
-    kernel = fetch(compose(kernel))
+def prepared(kernel: Kernel, target: Target) -> Kernel:
+    """The kernel in the stages that the engines run: bodies composed, rows fetched, sums drained."""
+    types = target.engine("contract").types
+    engine = target.engine("elementwise")
+
+    def crosses(kernel: Kernel, stage: Stage) -> bool:
+        return lane_factor(kernel, stage, engine, lane_dim(kernel, stage, engine)) > 1
+
+    kernel = turn(fetch(compose(kernel)), crosses)
     return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
 
 

@@ -92,6 +92,6 @@ def refusals(node: Node, target: Target) -> list[str]:
     kernel = get(node.op).kernel(node)
     if kernel is None:
         return [f"{node.op} has no stages: it runs as a whole-tensor routine"]
-    kernel = prepared(kernel, target.engine("contract").types)
+    kernel = prepared(kernel, target)
     found = [(c.sentence, c.failure(kernel, target)) for c in CONSTRAINTS]
     return [f"{sentence} (here: {what})" for sentence, what in found if what]

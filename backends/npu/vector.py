@@ -144,16 +144,14 @@ class _Builder:
             return self.cast(expr)
         kind = value_type(expr.arguments[0].dtype)
         if expr.op == "requantize":
-            return self.step("requantize", "i32", self.values(expr.arguments), str(expr.dtype))
+            return self._requantized(expr)
         if expr.op == "lookup":
             index, element = expr.arguments
             assert isinstance(element, Load)
             place = self.converted(self.value(index), index.dtype, i32)
             return self.step("lookup", "i32", (place, self.source(element)))
-        if expr.op == "add":
-            fused = self._fused(expr, kind)
-            if fused is not None:
-                return fused
+        if expr.op == "add" and kind == "i32":
+            return self._sum(expr)
         if expr.op == "where":
             condition, yes, no = expr.arguments
             kind = value_type(expr.dtype)
@@ -179,14 +177,29 @@ class _Builder:
     def values(self, arguments: Sequence[Expr]) -> tuple[tuple[str, int], ...]:
         return tuple(self.value(argument) for argument in arguments)
 
-    def _fused(self, expr: Apply, kind: str) -> tuple[str, int] | None:
-        """a * b + c of integers in one operation: exact, so nothing changes."""
-        if kind != "i32":
-            return None
-        for product, other in (expr.arguments, expr.arguments[::-1]):
-            if isinstance(product, Apply) and product.op == "mul" and product not in self.done:
-                return self.step("mac", kind, (*self.values(product.arguments), self.value(other)))
-        return None
+    def _requantized(self, expr: Apply) -> tuple[str, int]:
+        """A requantisation, what is added before it in the same operation."""
+        acc, *parameters = expr.arguments
+        if isinstance(acc, Apply) and acc.op == "add" and acc not in self.done:
+            terms = _terms(acc)
+            if len(terms) == 2 and not any(isinstance(t, Apply) and t.op == "mul" for t in terms):
+                operands = (self.value(terms[0]), *self.values(parameters), self.value(terms[1]))
+                return self.step("rescale", "i32", operands, str(expr.dtype))
+        return self.step("requantize", "i32", self.values(expr.arguments), str(expr.dtype))
+
+    def _sum(self, expr: Apply) -> tuple[str, int]:
+        """A sum of integers, products in one operation with what they are added to: any order gives the same."""
+        terms = _terms(expr)
+        products = [t for t in terms if isinstance(t, Apply) and t.op == "mul" and t not in self.done]
+        others = [t for t in terms if t not in products]
+        if not others:
+            others = [products.pop()]
+        total = self.value(others[0])
+        for term in others[1:]:
+            total = self.step("add", "i32", (total, self.value(term)))
+        for term in products:
+            total = self.step("mac", "i32", (*self.values(term.arguments), total))
+        return total
 
     def cast(self, expr: Apply) -> tuple[str, int]:
         """A cast: none where the value is held as it is, a limit or a wrap where it narrows."""
@@ -265,7 +278,7 @@ class _Builder:
         out = []
         for step in self.steps:
             fields = {}
-            for name, (kind, number) in zip("abcd", step.operands):
+            for name, (kind, number) in zip("abcde", step.operands):
                 if kind == "step":
                     left[number] -= 1
                     if not left[number]:
@@ -287,6 +300,13 @@ class _Builder:
                 )
             )
         return tuple(out)
+
+
+def _terms(expr: Expr) -> list[Expr]:
+    """The terms of a sum of sums, of one dtype."""
+    if isinstance(expr, Apply) and expr.op == "add":
+        return [term for argument in expr.arguments for term in _terms(argument)]
+    return [expr]
 
 
 def _root_of(expr: Apply) -> Expr | None:

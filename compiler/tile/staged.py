@@ -19,6 +19,7 @@ from ...runtime.sim.formula import formula
 from ..diagnostics import UnsupportedError
 from ..ir.types import DTYPES
 from ..target.description import Engine, Target, figures
+from .access_maps import strides
 from .infer import Range, infer
 from .products import Product, product
 from .schedule import Hold, Loop, Place, Schedule
@@ -32,6 +33,7 @@ from .stage import (
     Affine,
     Apply,
     Buffer,
+    Expr,
     Kernel,
     Load,
     Lookup,
@@ -84,19 +86,36 @@ def stage_tiles(kernel: Kernel, target: Target, keep: int = 1) -> list[StagedCho
     return Staging(kernel, target).choices(keep)
 
 
-def vector_cycles(stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None) -> Any:
+def vector_cycles(
+    kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None
+) -> Any:
     """Cycles of a vector engine for a box of a stage; `lane` is the dim along its lanes."""
     lanes = np.ceil(sizes[lane] / engine.lanes) if lane is not None else 1
-    vectors = lanes
+    vectors = lanes * lane_factor(kernel, stage, engine, lane)
     for name, size in sizes.items():
         if name != lane:
             vectors = vectors * size
     return vectors * body_cost(stage, engine)
 
 
+def merged_operations(body: Expr) -> list[Apply]:
+    """Operations of a body: a product of integers goes with the sum that it is added to, a sum with its rescaling."""
+    operations = [node for node in walk(body) if isinstance(node, Apply) and node.op != "cast"]
+    merged: set[int] = set()
+    for node in operations:
+        inner = [a for a in node.arguments if isinstance(a, Apply) and a.dtype.is_integer]
+        if node.op == "add":
+            products = [a for a in inner if a.op == "mul"]
+            merged.update(id(a) for a in products[: 1 if len(products) == len(node.arguments) else 2])
+        elif node.op == "requantize" and inner and inner[0] is node.arguments[0] and inner[0].op == "add":
+            if not any(isinstance(a, Apply) and a.op in ("mul", "add") for a in inner[0].arguments):
+                merged.add(id(inner[0]))
+    return [node for node in operations if id(node) not in merged]
+
+
 def body_cost(stage: Stage, engine: Engine) -> float:
-    """Cycles that one vector of a stage's domain takes."""
-    operations = [node for node in walk(stage.body) if isinstance(node, Apply) and node.op != "cast"]
+    """Cycles that one vector of a stage's domain takes; see `merged_operations`."""
+    operations = merged_operations(stage.body)
     special = sum(node.op in SPECIAL for node in operations)
     plain = len(operations) - special
     if stage.combine is not None and not special and plain <= 1:
@@ -453,7 +472,7 @@ class Staging:
                 cycles = self._moved(buffer, rows, bytes_, count)
                 name = self.loader.name
             else:
-                cycles = vector_cycles(stage, self.vector, sizes, lane_dim(self.kernel, stage, self.vector))
+                cycles = vector_cycles(self.kernel, stage, self.vector, sizes, lane_dim(self.kernel, stage, self.vector))
                 name = self.vector.name
             out[name] = out.get(name, np.zeros(count)) + turns * (cycles + issue + 4)
         return out
@@ -546,21 +565,27 @@ def sum_run(found: Product, cut: Collection[str]) -> tuple[str, ...]:
     return tuple(run)
 
 
-def lane_dim(kernel: Kernel, stage: Stage, engine: Engine) -> str | None:
-    """The dim along a vector engine's lanes: innermost in what is written, else in what is read most."""
-    last = [part for part in stage.write.index if isinstance(part, Affine) and part.terms]
-    names = {d.name for d in stage.dims}
-    for part in reversed(last[-1:]):
-        for name, coefficient in part.terms:
-            if abs(coefficient) == 1 and name in names and stage.dim(name).size > 1:
-                return name
-    for access in sorted(stage.reads, key=lambda a: -len(a.dims)):
-        inner = access.index[-1] if access.index else None
-        if isinstance(inner, Affine):
-            for name, coefficient in inner.terms:
-                if coefficient == 1 and name in names and stage.dim(name).size > 1:
-                    return name
-    return stage.dims[-1].name if stage.dims else None
+def lane_dim(kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, int] | None = None) -> str | None:
+    """The dim that a stage is best cut along into vectors: long, and contiguous in what is written and read."""
+    extents = sizes or {d.name: d.size for d in stage.dims}
+    best: tuple[float, int, str] | None = None
+    points = prod(extents.values())
+    for position, name in enumerate(reversed(list(extents))):
+        if extents[name] == 1 and len(extents) > 1:
+            continue
+        vectors = points // extents[name] * ceil(extents[name] / engine.lanes)
+        cost = float(vectors * lane_factor(kernel, stage, engine, name))
+        if best is None or (cost, position) < best[:2]:
+            best = (cost, position, name)
+    return None if best is None else best[2]
+
+
+def lane_factor(kernel: Kernel, stage: Stage, engine: Engine, lane: str | None) -> int:
+    """How much longer a stage takes because something is not contiguous along its lanes."""
+    if lane is None:
+        return 1
+    across = any(abs(strides(kernel, access, lane)) > 1 for access in (*stage.reads, stage.write))
+    return engine.transpose_factor if across else 1
 
 
 def _parts(extent: int, unit: int) -> tuple[int, ...]:
