@@ -204,6 +204,9 @@ class _Builder:
     def cast(self, expr: Apply) -> tuple[str, int]:
         """A cast: none where the value is held as it is, a limit or a wrap where it narrows."""
         (inner,) = expr.arguments
+        limited = _limited(expr)
+        if limited is not None:
+            return self.step("cast", value_type(limited.dtype), (self.value(limited),), str(expr.dtype))
         root = _root_of(expr)
         if root is not None:
             return self.step("isqrt", "i64", (self.value(root),))
@@ -307,6 +310,20 @@ def _terms(expr: Expr) -> list[Expr]:
     if isinstance(expr, Apply) and expr.op == "add":
         return [term for argument in expr.arguments for term in _terms(argument)]
     return [expr]
+
+
+def _limited(expr: Apply) -> Expr | None:
+    """x of an integer cast of x limited to that type's range: the cast itself limits; None for anything else."""
+    if not expr.dtype.is_integer or expr.dtype.bits > 32:
+        return None
+    inner, limits = expr.arguments[0], {}
+    for op in ("min", "max"):
+        if not isinstance(inner, Apply) or inner.op != op or not isinstance(inner.arguments[1], Const):
+            return None
+        limits[op] = inner.arguments[1].value
+        inner = inner.arguments[0]
+    low, high = expr.dtype.limits
+    return inner if (limits["max"], limits["min"]) == (low, high) else None
 
 
 def _root_of(expr: Apply) -> Expr | None:

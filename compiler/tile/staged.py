@@ -48,6 +48,12 @@ PARTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64, 96,
 SPECIAL = frozenset(("exp", "tanh", "erf", "div", "sqrt", "log", "lookup", "reciprocal"))
 """Scalar operations that a vector engine does at its special rate."""
 
+INSTRUCTION = 8
+"""Cycles that an instruction costs beside its work: what it waits for its tokens, and a little for its bytes."""
+
+HANDOVER = 40
+"""Cycles from the end of a copy to the beginning of its use and back."""
+
 _NARROW = 64  # at most so many candidate sizes of one dim
 
 
@@ -253,8 +259,8 @@ class Staging:
         engines = self._engine_cycles(order, trips, count)
         for depths in options:
             holds = {**fixed, **depths}
-            parts, room, prologue = self._transfers(order, trips, holds, count)
-            parts = {**engines, **parts}
+            parts, room, prologue, turnaround = self._transfers(order, trips, holds, engines, count)
+            parts = {**engines, **parts, "turns": turnaround}
             fits = np.ones(count, bool)
             for name, need in room.items():
                 fits &= need <= self.target.memories[name].bytes
@@ -363,14 +369,22 @@ class Staging:
         return np.where(turns > 1, 2, 1)
 
     def _transfers(
-        self, order: tuple[str, ...], trips: Sequence[np.ndarray], holds: Mapping[str, int], count: int
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-        """Cycles of home's transfers and of each engine that does them; bytes needed of each memory; the prologue."""
+        self,
+        order: tuple[str, ...],
+        trips: Sequence[np.ndarray],
+        holds: Mapping[str, int],
+        engines: Mapping[str, np.ndarray],
+        count: int,
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Cycles of home's transfers and of each engine that does them; bytes needed of each memory; the prologue; and
+        what tiles in two places allow: one is filled only when it has been used, so two turns take a copy and its use.
+        """
         home = self.target.home
         room: dict[str, np.ndarray] = {}
         queues: dict[str, np.ndarray] = {}
         total = np.zeros(count)
         prologue = np.full(count, float(home.latency))
+        turnaround = np.zeros(count)
         for name, depth in holds.items():
             buffer = self.kernel.buffer(name)
             sizes = self.boxes(frozenset(order[:depth]))[name]
@@ -387,9 +401,18 @@ class Staging:
             cycles = turns * once
             total = total + cycles
             queue = self._queue(buffer, memory)
-            queues[queue] = queues.get(queue, np.zeros(count)) + cycles + turns * 4
+            queues[queue] = queues.get(queue, np.zeros(count)) + cycles + turns * INSTRUCTION
+            user = engines[self._user(buffer)]
+            both = (turns * (once + home.latency + HANDOVER) + user) / 2
+            turnaround = np.maximum(turnaround, np.where(turns > 1, both, 0))
             prologue = prologue + 0.5 * once
-        return {home.name: total, **queues}, room, prologue
+        return {home.name: total, **queues}, room, prologue, turnaround
+
+    def _user(self, buffer: Buffer) -> str:
+        """The engine that reads a loaded tile, or writes one that is stored."""
+        stages = self.kernel.writers(buffer.name) if buffer.role == OUTPUT else self.kernel.readers(buffer.name)
+        array = self.array is not None and any(stage.name in self.products for stage in stages)
+        return self.array.name if array and self.array is not None else self.vector.name
 
     def _queue(self, buffer: Buffer, memory: str) -> str:
         does = "store" if buffer.role == OUTPUT else "load"
@@ -474,7 +497,7 @@ class Staging:
             else:
                 cycles = vector_cycles(self.kernel, stage, self.vector, sizes, lane_dim(self.kernel, stage, self.vector))
                 name = self.vector.name
-            out[name] = out.get(name, np.zeros(count)) + turns * (cycles + issue + 4)
+            out[name] = out.get(name, np.zeros(count)) + turns * (cycles + issue + INSTRUCTION)
         return out
 
     def _array_cycles(self, found: Product, sizes: Mapping[str, Any]) -> Any:
