@@ -148,7 +148,10 @@ class Staging:
         if any(d.kind == SCAN for stage in kernel.stages for d in stage.dims):
             raise UnsupportedError(f"kernel {kernel.name} has a sequential dim")
         self._boxes: dict[object, dict[str, list[Any]]] = {}
+        self._tiles: dict[object, tuple[np.ndarray, np.ndarray]] = {}
         self._steps: dict[str, np.ndarray] = {}
+        self._dims: list[_Dim] | None = None
+        self._count = 0
 
     # --- what lies where ---------------------------------------------------------------------------------------
 
@@ -248,18 +251,17 @@ class Staging:
     def _ranked(
         self, order: tuple[str, ...], dims: list[_Dim], keep: int, before: int
     ) -> list[tuple[float, int, StagedChoice]]:
-        grid = list(cartesian(*(each.sizes for each in dims)))
-        steps = np.array(grid, np.int64).reshape(len(grid), len(dims)).T
-        self._boxes.clear()
-        self._steps = {each.name: steps[n] for n, each in enumerate(dims)}
-        count = len(grid)
-        out: list[tuple[float, int, StagedChoice]] = []
-        trips = [np.ceil(self.extents[name] / self._steps[name]) for name in order]
+        """The cheapest schedules of one loop order, with their cost and a number that settles ties."""
+        count = self._grid(dims)
+        turns = [np.ones(count)]
+        for name in order:
+            turns.append(turns[-1] * np.ceil(self.extents[name] / self._steps[name]))
         fixed, options = self._depths(order)
-        engines = self._engine_cycles(order, trips, count)
+        engines = self._engine_cycles(order, turns)
+        out: list[tuple[float, int, StagedChoice]] = []
         for depths in options:
             holds = {**fixed, **depths}
-            parts, room, prologue, turnaround = self._transfers(order, trips, holds, engines, count)
+            parts, room, prologue, turnaround = self._transfers(order, turns, holds, engines)
             parts = {**engines, **parts, "turns": turnaround}
             fits = np.ones(count, bool)
             for name, need in room.items():
@@ -268,25 +270,31 @@ class Staging:
                 continue
             stacked = np.array(list(parts.values()))
             top = stacked.max(0)
-            total = top + 0.02 * (stacked.sum(0) - top) + prologue
-            total = np.where(fits, total, np.inf)
+            total = np.where(fits, top + 0.02 * (stacked.sum(0) - top) + prologue, np.inf)
             for place in np.argsort(total, kind="stable")[:keep]:
-                if np.isfinite(total[place]):
-                    sizes = {each.name: int(self._steps[each.name][place]) for each in dims}
-                    slots = {
-                        name: int(np.broadcast_to(self._slots(name, depth, trips, count), (count,))[place])
-                        for name, depth in holds.items()
-                    }
-                    choice = StagedChoice(
-                        self._schedule(order, dims, sizes, holds, slots),
-                        Overlap(
-                            {name: float(cycles[place]) for name, cycles in parts.items()},
-                            float(prologue[place]),
-                        ),
-                    )
-                    out.append((float(total[place]), before + len(out), choice))
+                if not np.isfinite(total[place]):
+                    break
+                sizes = {each.name: int(self._steps[each.name][place]) for each in dims}
+                slots = {name: int(self._slots(name, turns[depth][place])) for name, depth in holds.items()}
+                estimate = Overlap(
+                    {name: float(cycles[place]) for name, cycles in parts.items()}, float(prologue[place])
+                )
+                choice = StagedChoice(self._schedule(order, dims, sizes, holds, slots), estimate)
+                out.append((float(total[place]), before + len(out), choice))
         out.sort(key=lambda entry: entry[:2])
         return out[:keep]
+
+    def _grid(self, dims: Sequence[_Dim]) -> int:
+        """Sets `_steps` to all combinations of the dims' sizes; orders of the same dims have the same ones."""
+        ordered = sorted(dims, key=lambda each: each.name)
+        if ordered != self._dims:
+            grid = list(cartesian(*(each.sizes for each in ordered)))
+            steps = np.array(grid, np.int64).reshape(len(grid), len(ordered)).T
+            self._steps = {each.name: steps[n] for n, each in enumerate(ordered)}
+            self._dims, self._count = ordered, len(grid)
+            self._boxes.clear()
+            self._tiles.clear()
+        return self._count
 
     def _reduced(self, order: Sequence[str]) -> int:
         """The depth of the first loop that cuts a sum: what reads the sum stands there."""
@@ -356,56 +364,62 @@ class Staging:
             }
         return self._boxes[names]
 
-    def _slots(self, name: str, depth: int, trips: Sequence[np.ndarray], count: int) -> Any:
+    def _slots(self, name: str, turns: Any) -> Any:
         """Two places for what one engine fills while another uses the last one, one for what stays."""
-        buffer = self.kernel.buffer(name)
-        if buffer.role == LOCAL and not any(
-            s.name in self.products for s in (*self.kernel.writers(name), *self.kernel.readers(name))
-        ):
-            return 1
-        turns = np.ones(count)
-        for each in trips[:depth]:
-            turns = turns * each
-        return np.where(turns > 1, 2, 1)
+        return np.where(turns > 1, 2, 1) if name in self.shared else 1
+
+    @cached_property
+    def shared(self) -> frozenset[str]:
+        """Buffers that two engines use: all but locals of the vector engine."""
+        private = {
+            buffer.name
+            for buffer in self.kernel.role(LOCAL)
+            if not any(
+                stage.name in self.products or self._fetched(stage) is not None
+                for stage in (*self.kernel.writers(buffer.name), *self.kernel.readers(buffer.name))
+            )
+        }
+        return frozenset(buffer.name for buffer in self.kernel.buffers) - private
+
+    def _tile(self, buffer: Buffer, loops: tuple[str, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Bytes of the tile of a buffer under some loops, and cycles to move it from or to home once."""
+        key = (buffer.name, frozenset(loops))
+        if key not in self._tiles:
+            sizes = self.boxes(key[1])[buffer.name]
+            bytes_ = self._tile_bytes(buffer, sizes, loops, count)
+            moved = np.zeros(count) if buffer.role == LOCAL else self._moved(buffer, sizes, bytes_, count)
+            self._tiles[key] = np.ceil(bytes_ / 64) * 64, moved
+        return self._tiles[key]
 
     def _transfers(
         self,
         order: tuple[str, ...],
-        trips: Sequence[np.ndarray],
+        turns: Sequence[np.ndarray],
         holds: Mapping[str, int],
         engines: Mapping[str, np.ndarray],
-        count: int,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
         """Cycles of home's transfers and of each engine that does them; bytes needed of each memory; the prologue; and
         what tiles in two places allow: one is filled only when it has been used, so two turns take a copy and its use.
         """
         home = self.target.home
-        room: dict[str, np.ndarray] = {}
+        count = len(turns[0])
+        room = {self.memory[name]: np.zeros(count) for name in holds}
         queues: dict[str, np.ndarray] = {}
-        total = np.zeros(count)
+        total, turnaround = np.zeros(count), np.zeros(count)
         prologue = np.full(count, float(home.latency))
-        turnaround = np.zeros(count)
         for name, depth in holds.items():
             buffer = self.kernel.buffer(name)
-            sizes = self.boxes(frozenset(order[:depth]))[name]
-            bytes_ = self._tile_bytes(buffer, sizes, order[:depth], count)
-            slots = self._slots(name, depth, trips, count)
-            memory = self.memory[name]
-            room[memory] = room.get(memory, np.zeros(count)) + np.ceil(bytes_ / 64) * 64 * slots
+            bytes_, once = self._tile(buffer, order[:depth], count)
+            room[self.memory[name]] += bytes_ * self._slots(name, turns[depth])
             if buffer.role == LOCAL:
                 continue
-            turns = np.ones(count)
-            for each in trips[:depth]:
-                turns = turns * each
-            once = self._moved(buffer, sizes, bytes_, count)
-            cycles = turns * once
-            total = total + cycles
-            queue = self._queue(buffer, memory)
-            queues[queue] = queues.get(queue, np.zeros(count)) + cycles + turns * INSTRUCTION
-            user = engines[self._user(buffer)]
-            both = (turns * (once + home.latency + HANDOVER) + user) / 2
-            turnaround = np.maximum(turnaround, np.where(turns > 1, both, 0))
-            prologue = prologue + 0.5 * once
+            cycles = turns[depth] * once
+            total += cycles
+            queue = self._queue(buffer, self.memory[name])
+            queues[queue] = queues.get(queue, 0) + cycles + turns[depth] * INSTRUCTION
+            both = (cycles + turns[depth] * (home.latency + HANDOVER) + engines[self._user(buffer)]) / 2
+            turnaround = np.maximum(turnaround, np.where(turns[depth] > 1, both, 0))
+            prologue += 0.5 * once
         return {home.name: total, **queues}, room, prologue, turnaround
 
     def _user(self, buffer: Buffer) -> str:
@@ -465,40 +479,32 @@ class Staging:
         refresh = 1 + (home.refresh_for / home.refresh_every if home.refresh_every else 0)
         return busy * refresh
 
-    def _engine_cycles(
-        self, order: tuple[str, ...], trips: Sequence[np.ndarray], count: int
-    ) -> dict[str, np.ndarray]:
-        """Cycles of the array and of the vector engine over the whole kernel."""
+    def _engine_cycles(self, order: tuple[str, ...], turns: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Cycles over the whole kernel of the engines that work on tiles."""
         out: dict[str, np.ndarray] = {}
-        issue = self.target.control.issue_cycles
         for stage in self.kernel.stages:
             depth = self._place_depth(stage, order)
-            turns = np.ones(count)
-            for each in trips[:depth]:
-                turns = turns * each
-            cut = set(order[:depth])
+            cut = frozenset(order[:depth])
             sizes = {d.name: self._steps[d.name] if d.name in cut else d.size for d in stage.dims}
-            if stage.name in self.products:
-                assert self.array is not None
-                cycles = self._array_cycles(self.products[stage.name], sizes)
-                name = self.array.name
-            elif self._fetched(stage) is not None:
-                buffer = self.kernel.buffer(stage.write.buffer)
-                rows = [
-                    sizes[part.dims[0]]
-                    for part in stage.write.index
-                    if isinstance(part, Affine) and part.dims
-                ]
-                bytes_ = np.full(count, float(buffer.dtype.bytes))
-                for size in rows:
-                    bytes_ = bytes_ * size
-                cycles = self._moved(buffer, rows, bytes_, count)
-                name = self.loader.name
-            else:
-                cycles = vector_cycles(self.kernel, stage, self.vector, sizes, lane_dim(self.kernel, stage, self.vector))
-                name = self.vector.name
-            out[name] = out.get(name, np.zeros(count)) + turns * (cycles + issue + INSTRUCTION)
+            engine, cycles = self._work(stage, sizes, len(turns[0]))
+            once = cycles + self.target.control.issue_cycles + INSTRUCTION
+            out[engine.name] = out.get(engine.name, 0) + turns[depth] * once
         return out
+
+    def _work(self, stage: Stage, sizes: Mapping[str, Any], count: int) -> tuple[Engine, Any]:
+        """The engine of a stage, and its cycles for a box."""
+        if stage.name in self.products:
+            assert self.array is not None
+            return self.array, self._array_cycles(self.products[stage.name], sizes)
+        if self._fetched(stage) is None:
+            lane = lane_dim(self.kernel, stage, self.vector)
+            return self.vector, vector_cycles(self.kernel, stage, self.vector, sizes, lane)
+        buffer = self.kernel.buffer(stage.write.buffer)
+        rows = [sizes[name] for part in stage.write.index for name in getattr(part, "dims", ())]
+        bytes_ = np.full(count, float(buffer.dtype.bytes))
+        for size in rows:
+            bytes_ = bytes_ * size
+        return self.loader, self._moved(buffer, rows, bytes_, count)
 
     def _array_cycles(self, found: Product, sizes: Mapping[str, Any]) -> Any:
         assert self.array is not None
