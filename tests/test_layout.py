@@ -33,6 +33,7 @@ COMPILER_LAYERS = (
     "rewrite",
     "target",
     "tile",
+    "stream",
     "passes",
     "stored_graph",
     "assemble",
@@ -46,6 +47,7 @@ BACKENDS_SEE = (
     "compiler.rewrite",
     "compiler.tile",
     "compiler.target",
+    "compiler.stream",
     "runtime",
 )
 # The first name that fits a module decides which packages from outside it may import.

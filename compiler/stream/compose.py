@@ -5,9 +5,11 @@ table that is looked up at a computed index becomes `lookup(index, table element
 of a large one are fetched from home by a stage of their own. Sums leave the accumulators by a copy.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from ..target.description import Target
+from ..tile.products import product
 from ..tile.stage import (
     LOCAL,
     REDUCE,
@@ -27,6 +29,17 @@ from ..tile.stage import (
 
 MOST_OPERATIONS = 24
 """Operations of a body beyond which a stage is no longer put into its readers."""
+
+
+def product_types(target: Target) -> tuple[str, ...]:
+    """The products that the chip's array does; none without an array."""
+    return next((engine.types for engine in target.engines.values() if engine.does == "contract"), ())
+
+
+def prepared(kernel: Kernel, types: Sequence[str]) -> Kernel:
+    """The kernel in the stages that the engines run: bodies composed, looked-up rows fetched, sums drained."""
+    kernel = fetch(compose(kernel))
+    return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
 
 
 def compose(kernel: Kernel) -> Kernel:
@@ -119,7 +132,9 @@ def drain(kernel: Kernel, products: Collection[str]) -> Kernel:
         name = f"{target.name}.sum"
         local = Access(name, tuple(dim(d.name) for d in kept))
         sums = replace(stage, write=local)
-        copy = Stage(f"{stage.name}.out", tuple(kept), Load(local, stage.body.dtype).cast(target.dtype), stage.write)
+        copy = Stage(
+            f"{stage.name}.out", tuple(kept), Load(local, stage.body.dtype).cast(target.dtype), stage.write
+        )
         stages = tuple(new for old in kernel.stages for new in ((sums, copy) if old is stage else (old,)))
         buffer = Buffer(name, tuple(d.extent for d in kept), stage.body.dtype, LOCAL)
         kernel = Kernel(kernel.name, (*kernel.buffers, buffer), stages)
@@ -130,7 +145,9 @@ def fetch(kernel: Kernel) -> Kernel:
     """The kernel with a stage of its own for each load at looked-up rows, which copies them from home into a local."""
     for stage in kernel.stages:
         for number, load in enumerate(gathers(stage)):
-            inner = [name for part in load.access.index if isinstance(part, Lookup) for name in part.access.dims]
+            inner = [
+                name for part in load.access.index if isinstance(part, Lookup) for name in part.access.dims
+            ]
             names = [d for d in stage.dims if d.name in load.access.dims]
             if is_fetch(kernel, stage) or any(d.kind == REDUCE for d in names) or not inner:
                 continue
@@ -143,7 +160,9 @@ def fetch(kernel: Kernel) -> Kernel:
                 return read if expr == load else None
 
             reader = replace(stage, body=rewrite(stage.body, change))
-            stages = tuple(new for old in kernel.stages for new in ((rows, reader) if old is stage else (old,)))
+            stages = tuple(
+                new for old in kernel.stages for new in ((rows, reader) if old is stage else (old,))
+            )
             buffer = Buffer(name, tuple(d.extent for d in names), load.dtype, LOCAL)
             new = Kernel(kernel.name, (*kernel.buffers, buffer), stages)
             if is_fetch(new, rows):
@@ -167,7 +186,11 @@ def is_fetch(kernel: Kernel, stage: Stage) -> bool:
     """Whether a stage only copies looked-up rows from home into a local: one coordinate is looked up, by an index of
     its own elements, and all inside of it are whole runs."""
     load = stage.body
-    if not isinstance(load, Load) or stage.combine is not None or kernel.buffer(stage.write.buffer).role != LOCAL:
+    if (
+        not isinstance(load, Load)
+        or stage.combine is not None
+        or kernel.buffer(stage.write.buffer).role != LOCAL
+    ):
         return False
     axes = [axis for axis, part in enumerate(load.access.index) if isinstance(part, Lookup)]
     if len(axes) != 1 or kernel.buffer(load.access.buffer).role == LOCAL or load.access.fill is not None:

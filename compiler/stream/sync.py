@@ -59,7 +59,9 @@ def synchronise(
     """
     number = {name: n for n, name in enumerate(queues)}
     memories: dict[str, _Bytes] = {}
-    known: list[list[int]] = []  # for each instruction, the last position of each queue that is complete when it starts
+    known: list[
+        list[int]
+    ] = []  # for each instruction, the last position of each queue that is complete when it starts
     latest = [-1] * len(queues)
     last_of_queue: dict[int, int] = {}
     semaphore: dict[tuple[int, int], int] = {}

@@ -3,23 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...compiler.diagnostics import UnsupportedError
-from ...compiler.stream.compose import compose, drain, fetch
-from ...compiler.stream.emit import Emission
-from ...compiler.stream.sync import synchronise
-from ...compiler.target.backend import Call, Compiled, External, KernelReport, KernelsRefused
-from ...compiler.target.description import Target
-from ...compiler.tile.canonical import canonical
-from ...compiler.tile.check import check
-from ...compiler.tile.products import product
-from ...compiler.tile.stage import Kernel
-from ...compiler.tile.staged import StagedChoice, stage_tiles
 from ...runtime.sim.fields import Halt, Instruction
-from .dram import Dram, aligned
-from .isa import N1, context
-from .writer import Writer, number_programs
-
-PROGRAMS = 16
+from ..diagnostics import UnsupportedError
+from ..target.backend import Call, Compiled, External, KernelReport, KernelsRefused
+from ..target.description import Target
+from ..tile.canonical import canonical
+from ..tile.check import check
+from ..tile.products import product
+from ..tile.stage import Kernel
+from ..tile.staged import StagedChoice, stage_tiles
+from .compose import prepared, product_types
+from .emit import Emission
+from .home import Home, aligned
+from .instructions import Instructions
+from .programs import Pending
+from .sync import synchronise
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class _Kernels:
 
     def __init__(self, target: Target):
         self.target = target
-        self.types = target.engine("contract").types
+        self.types = product_types(target)
         self.tiled: dict[str, _Tiled] = {}
 
     def find(self, call: Call) -> tuple[_Tiled, dict[str, str]]:
@@ -52,14 +50,11 @@ class _Kernels:
         return self.tiled[key], names
 
 
-def prepared(kernel: Kernel, types: Sequence[str]) -> Kernel:
-    """The kernel in the stages that the engines run: bodies composed, sums drained."""
-    kernel = fetch(compose(kernel))
-    return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
-
-
-def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Target) -> Compiled:
+def compile_segments(
+    segments: Sequence[Sequence[Call]], arena: int, target: Target, instructions: Instructions
+) -> Compiled:
     """The program of a package's part on the chip; see `Backend.compile`."""
+    isa = instructions.isa
     kernels = _Kernels(target)
     found, reasons = [], {}
     for number, call in enumerate(call for calls in segments for call in calls):
@@ -70,12 +65,12 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
     if reasons:
         raise KernelsRefused(reasons)
     places = [_externals(calls) for calls in segments]
-    dram = Dram(arena, max((size for _, size in places), default=0))
+    home = Home(arena, max((size for _, size in places), default=0))
     tiled = iter(enumerate(found))
     code = b""
     entries, kernel_names, reports = [], [], []
     for calls, (externals, _) in zip(segments, places):
-        dram.externals = {slot: offset for slot, (offset, _) in externals.items()}
+        home.externals = {slot: offset for slot, (offset, _) in externals.items()}
         known: dict[object, int] = {}
         records: list[Instruction] = []
         spans = []
@@ -83,23 +78,23 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
             number, (each, names) = next(tiled)
             begin = len(records)
             try:
-                written = _emit(each, call, names, target, dram, upwards=len(reports) % 2 == 0)
+                written = _emit(each, call, names, target, home, instructions, upwards=len(reports) % 2 == 0)
             except UnsupportedError as error:
                 reasons[number] = error.message
                 continue
-            records += number_programs(written, PROGRAMS, known)
+            records += instructions.numbered(written, known)
             spans.append([begin, len(records) - begin, len(kernel_names)])
             kernel_names.append({"name": call.name, "sources": list(call.location.names)})
             reports.append(_report(call, each))
-        synchronise(records, N1.queues, target.control.semaphores, context(target.record()))
+        synchronise(records, isa.queues, target.control.semaphores, instructions.context(target.record()))
         records.append(Halt())
         start = len(code)
-        code += N1.encode(records)
+        code += isa.encode(records)
         entries.append(
             {
                 "start": start,
                 "end": len(code),
-                "externals": [[dram.external_base + offset, size] for offset, size in externals.values()],
+                "externals": [[home.external_base + offset, size] for offset, size in externals.values()],
                 "spans": spans,
             }
         )
@@ -107,22 +102,28 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
         raise KernelsRefused(reasons)
     meta = {
         "chip": target.record(),
-        "dram": {"arena": 0, "bytes": arena, "constants": dram.constant_base},
+        "dram": {"arena": 0, "bytes": arena, "constants": home.constant_base},
         "entries": entries,
         "kernels": kernel_names,
     }
-    return Compiled(code, dram.blob(), meta, (), tuple(reports))
+    return Compiled(code, home.blob(), meta, (), tuple(reports))
 
 
 def _emit(
-    each: _Tiled, call: Call, names: Mapping[str, str], target: Target, dram: Dram, upwards: bool
-) -> list[object]:
-    types = target.engine("contract").types
+    each: _Tiled,
+    call: Call,
+    names: Mapping[str, str],
+    target: Target,
+    home: Home,
+    instructions: Instructions,
+    upwards: bool,
+) -> list[Instruction | Pending]:
+    types = product_types(target)
     products = {stage.name: product(each.kernel, stage, types) for stage in each.kernel.stages}
     operands = {name: call.operands[own] for name, own in names.items() if own in call.operands}
-    writer = Writer(each.kernel, target, products, operands, dram)
+    writer = instructions.writer(each.kernel, target, products, operands, home)
     Emission(each.kernel, each.choice.schedule, target, writer, upwards).run()
-    return writer.instructions()  # type: ignore[return-value]
+    return writer.instructions()
 
 
 def _externals(calls: Sequence[Call]) -> tuple[dict[str, tuple[int, int]], int]:
