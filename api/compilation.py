@@ -1,6 +1,6 @@
 """`compile`: from a model to a package. Models whose inputs leave dimensions open become packages that specialise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import isthmus
@@ -9,11 +9,13 @@ from isthmus.compiler.pipeline import Built, Observer, Options, build
 from isthmus.dynamic import DynamicPackage
 from isthmus.model import Model, Shapes, read
 from isthmus.package import Package
+from isthmus.precision import Precision, find_precision
 from isthmus.runtime.executor import check_threads
-from isthmus.targets import check_precision, find_backend
+from isthmus.targets import find_backend
 
 if TYPE_CHECKING:
-    import numpy as np
+    from isthmus.compiler.passes.quantise import Report
+    from isthmus.precision import Samples
 
 
 def compile(
@@ -22,7 +24,8 @@ def compile(
     *,
     shapes: Shapes | None = None,
     precision: str = "f32",
-    calibration: "Sequence[Mapping[str, np.ndarray]] | None" = None,
+    calibration: "Samples | None" = None,
+    quantisation: Mapping[str, Any] | None = None,
     threads: int | None = None,
     strip: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -35,8 +38,11 @@ def compile(
         target: a registered target's name.
         shapes: dimensions of inputs by name; see `read`. Dimensions left open make the package compile for each new
             shape that it is run with, and keep the last few.
-        precision: "f32" computes in the model's own types.
-        calibration: sample inputs for a quantising precision.
+        precision: "f32" computes in the model's own types; "bf16" multiplies in bf16 and sums in f32; "int8" computes
+            in 8-bit integers, with ranges from `calibration` or from the model's own quantize nodes.
+        calibration: sample inputs for "int8", each as `run` takes it; some 16 that are typical of use do.
+        quantisation: choices for "int8" by name; see docs/quantisation.md. With `report` true, `package.quantisation`
+            holds the errors of all layers.
         threads: default of the package's `run`; None means all cores.
         strip: leave the graph's constants out of the package, which then has no `graph` to evaluate.
         options: the target's own options, for the cpu `level` (such as "avx2") and `triple`.
@@ -45,15 +51,16 @@ def compile(
     Raises:
         IsthmusError: everything that can't be read or compiled, before work starts.
     """
-    check_precision(precision, calibration)
+    wanted = find_precision(precision, calibration, quantisation)
     check_threads(threads)
     find_backend(target)
     model = read(source, shapes)
 
     def build_package(bound: Model) -> Package:
-        return finish(build_model(bound, target, strip=strip, options=options, observe=observe), threads)
+        built = build_model(bound, target, strip=strip, options=options, observe=observe, precision=wanted)
+        return finish(built, threads, wanted.report)
 
-    if model.symbols:
+    if model.symbols and precision != "int8":
         return DynamicPackage(model, build_package, threads)
     return build_package(model)
 
@@ -65,14 +72,21 @@ def build_model(
     strip: bool = False,
     options: Mapping[str, Any] | None = None,
     observe: Observer | None = None,
+    precision: Precision | None = None,
 ) -> Built:
     """What the pipeline makes of a model whose shapes are all known, reports included; see `compile` for the rest."""
     model.require_bound()
+    precision = precision or Precision()
     with located(model.location):
         return build(
             model.graph,
             find_backend(target),
-            Options(strip=strip, device=dict(options or {})),
+            Options(
+                strip=strip,
+                precision=precision.passes(model),
+                precision_record=precision.record,
+                device=dict(options or {}),
+            ),
             tool_version=isthmus.__version__,
             model=model.location,
             model_sha256=model.sha256,
@@ -80,6 +94,8 @@ def build_model(
         )
 
 
-def finish(built: Built, threads: int | None = None) -> Package:
+def finish(built: Built, threads: int | None = None, report: "Report | None" = None) -> Package:
     """The package of what was built."""
-    return Package(built.artefact, threads, Model(built.graph, built.artefact.location))
+    package = Package(built.artefact, threads, Model(built.graph, built.artefact.location))
+    package.quantisation = report
+    return package

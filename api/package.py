@@ -14,6 +14,7 @@ from isthmus.runtime.profile import Profile
 from isthmus.runtime.program import Port
 
 if TYPE_CHECKING:
+    from isthmus.compiler.passes.quantise import Report
     from isthmus.model import Model
 
 
@@ -25,6 +26,8 @@ class Package:
         self.artefact = artefact
         self.threads = check_threads(threads)
         self._model = model
+        self.quantisation: Report | None = None
+        """What 8-bit integers have cost, where `compile` was asked to measure it; not part of the file."""
 
     @cached_property
     def loaded(self) -> LoadedPackage:

@@ -10,8 +10,6 @@ from isthmus.compiler.diagnostics import CompileError, UnsupportedError
 if TYPE_CHECKING:
     from isthmus.compiler.target.backend import Backend
 
-PRECISIONS = ("f32",)
-
 
 def find_backend(target: str) -> "Backend":
     """The backend of a target: a kind of chip (its default chip), a chip's name, or the path of a chip file.
@@ -65,19 +63,3 @@ def _of_file(path: str) -> "Backend":
             )
         return registry.backend(kind).select(path)
     raise CompileError("chip files inherit from each other", location=path, hint="break the circle")
-
-
-def check_precision(precision: str, calibration: object) -> None:
-    """UnsupportedError for what this version does not compile to."""
-    if precision not in PRECISIONS:
-        raise UnsupportedError(
-            f"got {precision!r}, this version compiles to {', '.join(PRECISIONS)} only",
-            location="precision",
-            hint="leave it out; models that are quantised or hold half-precision types keep their types",
-        )
-    if calibration is not None:
-        raise UnsupportedError(
-            "calibration belongs to a quantising precision, which this version has not",
-            location="calibration",
-            hint="leave it out",
-        )

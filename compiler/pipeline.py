@@ -22,9 +22,14 @@ Observer = Callable[[str, Graph, Mapping[str, int]], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How to compile. `device` holds the backend's own options; `strip` leaves the source constants out."""
+    """How to compile. `device` holds the backend's own options; `strip` leaves the source constants out.
+
+    `precision`: passes that rewrite the graph to other types, and what the manifest says of them.
+    """
 
     strip: bool = False
+    precision: tuple[Pass, ...] = ()
+    precision_record: Mapping[str, Any] = field(default_factory=lambda: {"precision": "f32"})
     device: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -44,10 +49,11 @@ class Built:
         return self.compiled.reports
 
 
-def passes_for(backend: Backend) -> tuple[Pass, ...]:
-    """The passes that every model goes through, then the rewrites to what the backend runs, if it has some."""
+def passes_for(backend: Backend, precision: Sequence[Pass] = ()) -> tuple[Pass, ...]:
+    """The passes that every model goes through, those of a precision, then the backend's own rewrites, if any."""
     rules = tuple(backend.rules())
-    return (*GRAPH_PASSES, Rewrite("legalise", rules)) if rules else GRAPH_PASSES
+    legalise = (Rewrite("legalise", rules),) if rules else ()
+    return (*GRAPH_PASSES, *precision, *legalise)
 
 
 def optimise(
@@ -75,7 +81,7 @@ def build(
     observe: Observer | None = None,
 ) -> Built:
     """Compile a graph with static shapes for one backend; UnsupportedError names what can't be compiled."""
-    passes = passes_for(backend)
+    passes = passes_for(backend, options.precision)
     graph, hits = optimise(graph, observe, passes)
     plan, compiled, refused = _form_and_compile(graph, backend, options)
     program, entries = assemble.program(plan, backend.name, compiled, (graph.input_names, graph.output_names))
@@ -88,6 +94,7 @@ def build(
         target=backend.target(options.device).name,
         options={
             "strip": options.strip,
+            **options.precision_record,
             "preferences": asdict(backend.preferences()),
             **_plain(options.device),
         },

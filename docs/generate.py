@@ -63,9 +63,10 @@ complete.
 never written has no value.
 
 **Code** is a sequence of words of 128 bits, each two lanes of 64, little-endian; bits are numbered from the lowest of
-the first word. A field lies whole within a lane. Words at the end that only hold defaults are left out. The items of lists follow the fields, each list from the next lane on: items of 32 bits two to a lane, items of 64 bits
-one, items of 128 bits two lanes each. In a loop follow, again from the next lane on, a signed 32-bit step for each
-field that advances: first the fields, then those of each item.
+the first word. A field lies whole within a lane. Words at the end that only hold defaults are left out. The items of
+lists follow the fields, each list from the next lane on: items of 32 bits two to a lane, items of 64 bits one, items of
+128 bits two lanes each. In a loop follow, again from the next lane on, a signed 32-bit step for each field that
+advances: first the fields, then those of each item.
 
 {manual}
 ## Operations of vector programs

@@ -46,6 +46,7 @@ BACKENDS_SEE = (
     "compiler.ops",
     "compiler.rewrite",
     "compiler.tile",
+    "compiler.stream",
     "compiler.target",
     "compiler.stream",
     "runtime",

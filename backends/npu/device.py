@@ -13,11 +13,13 @@ import numpy as np
 from ...runtime.device import Call
 from ...runtime.errors import DeviceError, ExecutionError, PackageError
 from ...runtime.memory import zeros
+from ...runtime.profile import ChipRun, Span
 from ...runtime.program import DeviceProgram
 from ...runtime.sim.checks import check
 from ...runtime.sim.dram import Dram
 from ...runtime.sim.events import Control, Timeline, simulate
 from ...runtime.sim.stream import Block, Stream
+from ...runtime.sim.summary import Roof, summarise
 from . import copies, products, vectors
 from .costs import ENGINES, Costs, costs
 from .isa import N1, Gather, Lda, Ldw, Mxu, Program, Sto, Vec, context
@@ -144,6 +146,46 @@ class Entry:
         kernel = self.kernel(instruction)
         return ", ".join(kernel["sources"]) or kernel["name"] or self.location
 
+    @cached_property
+    def run(self) -> ChipRun:
+        """What a run of the entry does, for a profile."""
+        kernels = [self._kernels[kernel] for _, _, kernel in self.meta["spans"]] + [
+            {"name": "", "sources": []}
+        ]
+        kernel_of = np.full(self.stream.size, len(kernels) - 1)
+        for number, (first, count, _) in enumerate(self.meta["spans"]):
+            kernel_of[first : first + count] = number
+        timeline, asked = self.timeline, self.costs
+        array, dram = self.chip["engines"]["mxu"], Dram.of(self.chip["memories"]["dram"])
+        compulsory = self.constant_bytes + sum(size for _, size in self.meta["externals"])
+        roof = Roof(array["rows"] * array["cols"], dram.bytes_per_cycle, compulsory)
+        clock, figures = self.chip["clock_mhz"], self.chip.get("energy", {})
+        summary = summarise(timeline, asked.work, asked.counts, kernel_of, kernels, roof, clock, figures)
+        names = [type(record).mnemonic for record in self.stream.records]
+        spans = tuple(
+            Span(name, ENGINES[engine], begin, end, kernel)
+            for name, engine, begin, end, kernel in zip(
+                names,
+                asked.work.engine.tolist(),
+                timeline.begin.tolist(),
+                timeline.end.tolist(),
+                kernel_of.tolist(),
+            )
+            if engine >= 0
+        )
+        return ChipRun("npu", self.chip["name"], clock, timeline.cycles, spans, summary)
+
+    @cached_property
+    def constant_bytes(self) -> int:
+        """Bytes of constants that the entry loads, each counted once."""
+        start, size = self.regions[_CONSTANTS]
+        loaded = np.zeros(size, bool)
+        for record in self.stream.records:
+            for access in record.accesses(context(self.chip)) if record.queue in ("lda", "ldw") else ():
+                if access.memory == "dram" and start <= access.base < start + size:
+                    loaded[access.first - start : access.end - start] = True
+        return int(loaded.sum())
+
     def kernel(self, instruction: int) -> Mapping[str, Any]:
         """The kernel that an instruction belongs to: its name and sources."""
         for first, count, kernel in self.meta["spans"]:
@@ -230,26 +272,12 @@ class NpuContext:
                 raise self._fault(entry, number, error.message) from None
         call.cycles = entry.timeline.cycles
         if call.timed:
-            call.steps.extend(_steps(entry))
+            call.chip = entry.run
 
     @staticmethod
     def _fault(entry: Entry, number: int, message: str) -> ExecutionError:
         mnemonic = type(entry.stream.records[number]).mnemonic
         return ExecutionError(f"instruction {number}, {mnemonic}: {message}", location=entry.located(number))
-
-
-def _steps(entry: Entry) -> list[tuple[str, float, float]]:
-    """Kernels with the seconds from their first instruction's beginning to their last one's end."""
-    timeline, clock = entry.timeline, entry.chip["clock_mhz"] * 1e6
-    found = []
-    for first, count, kernel in entry.meta["spans"]:
-        inside = slice(first, first + count)
-        worked = timeline.done[inside] > 0
-        if worked.any():
-            begin = timeline.begin[inside][worked].min()
-            end = timeline.end[inside][worked].max()
-            found.append((entry._kernels[kernel]["name"], float(begin) / clock, float(end) / clock))
-    return found
 
 
 def device() -> NpuDevice:

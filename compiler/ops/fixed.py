@@ -39,6 +39,23 @@ def check_eight_bits(name: str, *operands: TensorType) -> DType:
     return operands[0].dtype
 
 
+def fixed_point(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Positive factors as multiplier / 2^shift: multiplier i32 of 31 bits, shift i32 of 1 to 62.
+
+    The relative error is at most 2^-31, more only for factors below 2^-32. None where a factor is 2^30 or more.
+    """
+    fraction, exponent = np.frexp(np.asarray(factors, np.float64))
+    multiplier = np.rint(np.ldexp(fraction, 31)).astype(np.int64)
+    shift = 31 - exponent.astype(np.int64)
+    over = multiplier == 2**31
+    multiplier, shift = np.where(over, 2**30, multiplier), np.where(over, shift - 1, shift)
+    beyond = np.clip(shift - 62, 0, 62)
+    multiplier, shift = multiplier >> beyond, shift - beyond
+    if (shift < 1).any():
+        return None
+    return multiplier.astype(np.int32), shift.astype(np.int32)
+
+
 def requantized(acc: np.ndarray, multiplier: Any, shift: Any, zero: Any, dtype: DType) -> np.ndarray:
     """The scalar operation on arrays that broadcast."""
     return apply_scalar("requantize", [acc, *map(np.asarray, (multiplier, shift, zero))], dtype)

@@ -1,9 +1,11 @@
-"""Placed kernels -> the instruction streams of a package: tile each distinct kernel once, emit each call, set tokens."""
+"""Placed kernels -> instruction streams: tile each distinct kernel once, emit each call, set tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...runtime.sim.fields import Halt, Instruction
+from ...runtime.sim.rolling import roll
 from ..diagnostics import UnsupportedError
 from ..target.backend import Call, Compiled, External, KernelReport, KernelsRefused
 from ..target.description import Target
@@ -68,7 +70,9 @@ def compile_segments(
     home = Home(arena, max((size for _, size in places), default=0))
     tiled = iter(enumerate(found))
     code = b""
-    entries, kernel_names, reports = [], [], []
+    entries: list[dict[str, Any]] = []
+    kernel_names: list[dict[str, Any]] = []
+    reports: list[KernelReport] = []
     for calls, (externals, _) in zip(segments, places):
         home.externals = {slot: offset for slot, (offset, _) in externals.items()}
         known: dict[object, int] = {}
@@ -89,7 +93,7 @@ def compile_segments(
         synchronise(records, isa.queues, target.control.semaphores, instructions.context(target.record()))
         records.append(Halt())
         start = len(code)
-        code += isa.encode(records)
+        code += isa.encode(*roll(records))
         entries.append(
             {
                 "start": start,

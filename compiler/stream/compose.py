@@ -123,7 +123,7 @@ def _inlined(reader: Stage, stage: Stage, axes: list[str]) -> Expr | None:
 
 
 def drain(kernel: Kernel, products: Collection[str]) -> Kernel:
-    """The kernel with a copy behind each product that writes a result: sums leave the accumulators by another engine."""
+    """The kernel with a copy behind each product that writes a result: another engine moves sums out."""
     for stage in kernel.stages:
         target = kernel.buffer(stage.write.buffer)
         if stage.name not in products or target.role == LOCAL:

@@ -1,8 +1,8 @@
 """The backend protocol, whole: what a chip's folder provides. No optional hooks.
 
 A backend is asked which chips there are (`targets`), which nodes it can run (`refusals`), which rewrites turn ops into
-ones that it runs (`rules`), how it is described to the tiler (`target`), and to compile kernels whose operands have been
-placed (`compile`).
+ones that it runs (`rules`), how it is described to the tiler (`target`), and to compile kernels whose operands have
+been placed (`compile`).
 """
 
 from collections.abc import Mapping, Sequence

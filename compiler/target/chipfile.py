@@ -1,9 +1,9 @@
 """Chip files: a `Target` from TOML, with inheritance. A bad file gets the field, the value and the rule.
 
-    inherits = "n1-32"                 # optional: another chip file, whose tables are taken over and changed
-    [target] name, kind, cores, clock_mhz
-    [memory.NAME] ...  [engine.NAME] ...  [engine.NAME.mapping.NAME] cycles, load, fill
-    [control] ...  [limits] ...  [resources] ...  [energy] ...
+inherits = "n1-32"                 # optional: another chip file, whose tables are taken over and changed
+[target] name, kind, cores, clock_mhz
+[memory.NAME] ...  [engine.NAME] ...  [engine.NAME.mapping.NAME] cycles, load, fill
+[control] ...  [limits] ...  [resources] ...  [energy] ...
 """
 
 import tomllib
@@ -21,8 +21,29 @@ _FREE = ("limits", "resources", "energy")
 _KNOWN = ("target", *_TABLES, "control", *_FREE)
 _NAMES_OF_FORMULAS = ("m", "n", "k", "k_tiles", "n_tiles", "size")
 _POSITIVE = frozenset(
-    "cores clock_mhz lanes issue loads line bandwidth banks channels interleave burst page outstanding rows cols "
-    "weight_banks mac_per_cycle special_per_cycle transpose_factor queue_depth semaphores".split()
+    [
+        "cores",
+        "clock_mhz",
+        "lanes",
+        "issue",
+        "loads",
+        "line",
+        "bandwidth",
+        "banks",
+        "channels",
+        "interleave",
+        "burst",
+        "page",
+        "outstanding",
+        "rows",
+        "cols",
+        "weight_banks",
+        "mac_per_cycle",
+        "special_per_cycle",
+        "transpose_factor",
+        "queue_depth",
+        "semaphores",
+    ]
 )
 _CHOICES = {
     "managed": ("explicit", "cache"),
@@ -47,7 +68,7 @@ def read_target(text: str, source: str, base: Base | None = None, **overrides: A
     if not {"name", "kind"} <= header.keys():
         problems.append(Problem(f"{source}:target", "name or kind is missing", "give both"))
     values: dict[str, Any] = {
-        **{name: "" for name in ("name", "kind")},
+        **dict.fromkeys(("name", "kind"), ""),
         **_checked(header, Target, f"{source}:target", problems),
     }
     for table, (name, kind) in _TABLES.items():
@@ -55,15 +76,11 @@ def read_target(text: str, source: str, base: Base | None = None, **overrides: A
             key: _entry(kind, key, entry, f"{source}:{table}.{key}", problems)
             for key, entry in record.pop(table, {}).items()
         }
-    values["control"] = Control(
-        **_checked(record.pop("control", {}), Control, f"{source}:control", problems)
-    )
+    values["control"] = Control(**_checked(record.pop("control", {}), Control, f"{source}:control", problems))
     for name in _FREE:
         values[name] = _numbers(record.pop(name, {}), f"{source}:{name}", problems)
     for name in record:
-        problems.append(
-            Problem(source, f"unknown table '{name}'", f"a chip file has: {', '.join(_KNOWN)}")
-        )
+        problems.append(Problem(source, f"unknown table '{name}'", f"a chip file has: {', '.join(_KNOWN)}"))
     target = Target(**values)
     problems += _inconsistent(target, source)
     if problems:
@@ -75,9 +92,7 @@ def _inherited(text: str, source: str, base: Base | None, children: tuple[str, .
     try:
         record = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise CompileError(
-            f"not TOML: {error}", location=source, hint="mend the file at that line"
-        ) from None
+        raise CompileError(f"not TOML: {error}", location=source, hint="mend the file at that line") from None
     parent = record.pop("inherits", None)
     if parent is None:
         return record
@@ -109,22 +124,16 @@ def _entry(kind: type, name: str, entry: Mapping[str, Any], location: str, probl
     checked = _checked(values, kind, location, problems)
     if kind is Engine:
         if "does" not in values:
-            problems.append(
-                Problem(location, "'does' is missing", f"one of {', '.join(_CHOICES['does'])}")
-            )
+            problems.append(Problem(location, "'does' is missing", f"one of {', '.join(_CHOICES['does'])}"))
         checked["mapping"] = {
-            key: Dataflow(
-                name=key, **_checked(each, Dataflow, f"{location}.mapping.{key}", problems)
-            )
+            key: Dataflow(name=key, **_checked(each, Dataflow, f"{location}.mapping.{key}", problems))
             for key, each in mappings.items()
         }
         checked.setdefault("does", "")
     return kind(name=name, **checked)
 
 
-def _checked(
-    values: Mapping[str, Any], kind: type, location: str, problems: list[Problem]
-) -> dict[str, Any]:
+def _checked(values: Mapping[str, Any], kind: type, location: str, problems: list[Problem]) -> dict[str, Any]:
     """The values of one table that fit; each that does not becomes a problem."""
     known = {f.name: f for f in fields(kind)}
     out = {}
@@ -155,7 +164,11 @@ def _broken(name: str, value: Any, default: Any) -> str:
             return "a whole number"
         return "a positive number" if name in _POSITIVE and value == 0 else ""
     if isinstance(default, tuple) or name in ("reads", "writes", "types"):
-        return "" if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value) else "a list of names"
+        return (
+            ""
+            if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+            else "a list of names"
+        )
     return "" if isinstance(value, str) else "a text"
 
 
@@ -170,9 +183,7 @@ def _numbers(values: Mapping[str, Any], location: str, problems: list[Problem]) 
 def _inconsistent(target: Target, source: str) -> Iterator[Problem]:
     """What each field alone does not show."""
     if not any(memory.home for memory in target.memories.values()):
-        yield Problem(
-            source, "no memory is marked home", "say home = true for the one that holds operands"
-        )
+        yield Problem(source, "no memory is marked home", "say home = true for the one that holds operands")
     for memory in target.memories.values():
         if not memory.home and not memory.bytes:
             yield Problem(f"{source}:memory.{memory.name}", "'bytes' is missing", "say how much it holds")

@@ -1,8 +1,8 @@
 """Which stages an array of multipliers can do: sums of products of two operands, their dims by role.
 
-A dim of both operands and the result is batch, of one operand and the result a row (m) or a column (n), of both operands
-and not of the result part of the sum (k). Casts of the factors belong to the product: an array multiplies narrow values
-into wide sums.
+A dim of both operands and the result is batch, of one operand and the result a row (m) or a column (n), of both
+operands and not of the result part of the sum (k). Casts of the factors belong to the product: an array multiplies
+narrow values into wide sums.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Product:
 def product(kernel: Kernel, stage: Stage, types: Sequence[str]) -> Product | None:
     """The stage as a product of one of the given types ("i8*i8+i32"), or None.
 
-    The columns are the operand that has the result's innermost dim; of two such ways the one whose columns are constant.
+    The columns are the operand that has the result's innermost dim; of two such ways the one with constant columns.
     """
     body = stage.body
     if stage.combine != "sum" or not isinstance(body, Apply) or body.op != "mul" or stage.repair is not None:
@@ -41,7 +41,8 @@ def product(kernel: Kernel, stage: Stage, types: Sequence[str]) -> Product | Non
     if None in factors:
         return None
     (left, right) = factors
-    assert left is not None and right is not None
+    assert left is not None
+    assert right is not None
     type = f"{left.dtype}*{right.dtype}+{body.dtype}"
     if type not in types or any(not isinstance(p, Affine) for f in (left, right) for p in f.access.index):
         return None

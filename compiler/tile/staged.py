@@ -1,5 +1,6 @@
-"""Tiling for chips whose memories software fills: which tiles lie where, how large, loaded how often. No chip, no op names.
+"""Tiling for chips whose memories software fills: which tiles lie where, how large, loaded how often.
 
+No chip and no op is named.
 Candidates are loop orders times depths of holds; all tile sizes of one such pair are costed at once, as numpy arrays.
 Cost: engines and home's transfers work side by side, so the slowest of them counts, plus what can't overlap.
 """
@@ -7,7 +8,8 @@ Cost: engines and home's transfers work side by side, so the slowest of them cou
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from itertools import permutations, product as cartesian
+from itertools import permutations
+from itertools import product as cartesian
 from math import ceil, prod
 from typing import Any
 
@@ -20,7 +22,23 @@ from ..target.description import Engine, Target, figures
 from .infer import Range, infer
 from .products import Product, product
 from .schedule import Hold, Loop, Place, Schedule
-from .stage import CONSTANT, LOCAL, OUTPUT, PARALLEL, REDUCE, SCAN, Affine, Apply, Buffer, Kernel, Load, Lookup, Stage, dim, walk
+from .stage import (
+    CONSTANT,
+    LOCAL,
+    OUTPUT,
+    PARALLEL,
+    REDUCE,
+    SCAN,
+    Affine,
+    Apply,
+    Buffer,
+    Kernel,
+    Load,
+    Lookup,
+    Stage,
+    dim,
+    walk,
+)
 
 PARTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64, 96, 112, 128, 256, 512)
 """Into how many parts a dim may be cut."""
@@ -210,10 +228,8 @@ class Staging:
         self._boxes.clear()
         self._steps = {each.name: steps[n] for n, each in enumerate(dims)}
         count = len(grid)
-        out = []
-        trips = [
-            np.ceil(self.extents[name] / self._steps[name]) for name in order
-        ]
+        out: list[tuple[float, int, StagedChoice]] = []
+        trips = [np.ceil(self.extents[name] / self._steps[name]) for name in order]
         fixed, options = self._depths(order)
         engines = self._engine_cycles(order, trips, count)
         for depths in options:
@@ -238,7 +254,10 @@ class Staging:
                     }
                     choice = StagedChoice(
                         self._schedule(order, dims, sizes, holds, slots),
-                        Overlap({name: float(cycles[place]) for name, cycles in parts.items()}, float(prologue[place])),
+                        Overlap(
+                            {name: float(cycles[place]) for name, cycles in parts.items()},
+                            float(prologue[place]),
+                        ),
                     )
                     out.append((float(total[place]), before + len(out), choice))
         out.sort(key=lambda entry: entry[:2])
@@ -269,11 +288,15 @@ class Staging:
             depths = [0, *(n + 1 for n, name in enumerate(order[:limit]) if name in moving)]
             if self.is_packed(buffer.name) and self._reduced(order) < len(order):
                 depths = depths[-1:]  # a packed tile is read whole: it is of one piece of the sum
-            elif prod(buffer.static_shape) * buffer.dtype.bytes <= self.target.memories[self.memory[buffer.name]].bytes // 32:
+            elif prod(buffer.static_shape) * buffer.dtype.bytes <= self._room(buffer.name) // 32:
                 depths = depths[:1]  # small enough to stay
             several[buffer.name] = depths
         names = list(several)
         return fixed, [dict(zip(names, choice)) for choice in cartesian(*several.values())]
+
+    def _room(self, name: str) -> int:
+        """Bytes of the memory in which a buffer is held."""
+        return self.target.memories[self.memory[name]].bytes
 
     def is_packed(self, name: str) -> bool:
         """Whether a buffer holds the columns of a product."""
@@ -419,7 +442,11 @@ class Staging:
                 name = self.array.name
             elif self._fetched(stage) is not None:
                 buffer = self.kernel.buffer(stage.write.buffer)
-                rows = [sizes[part.dims[0]] for part in stage.write.index if isinstance(part, Affine) and part.dims]
+                rows = [
+                    sizes[part.dims[0]]
+                    for part in stage.write.index
+                    if isinstance(part, Affine) and part.dims
+                ]
                 bytes_ = np.full(count, float(buffer.dtype.bytes))
                 for size in rows:
                     bytes_ = bytes_ * size
@@ -464,7 +491,9 @@ class Staging:
         slots: Mapping[str, int],
     ) -> Schedule:
         units = {each.name: each.unit for each in dims}
-        loops = tuple(Loop(name, ceil(sizes[name] / units[name]) * units[name], unit=units[name]) for name in order)
+        loops = tuple(
+            Loop(name, ceil(sizes[name] / units[name]) * units[name], unit=units[name]) for name in order
+        )
         touched = {a.buffer for s in self.kernel.stages for a in (*s.reads, s.write)}
         held = tuple(
             Hold(name, self.memory[name], depth, slots[name])

@@ -4,9 +4,15 @@ import numpy as np
 
 from ...ir.graph import Node, Value
 from ...ops import fixed
+from ...ops.fixed import fixed_point
 from .forms import Clipped, Form, Made, Stored, Sums, Unfit, table_of
 from .lowering import Lowering, evaluated, lowers
-from .parameters import HIGH, LOW, Parameters, common_shift, fixed_point
+from .parameters import HIGH, LOW, Parameters, common_shift
+
+_FUNCTIONS = """
+sigmoid leaky_relu elu selu celu hard_sigmoid hard_swish gelu silu mish softplus softsign thresholded_relu shrink neg
+abs sign exp log sqrt erf tanh sin cos tan asin acos atan sinh cosh asinh acosh atanh floor ceil round trunc reciprocal
+"""
 
 _CODES = np.arange(LOW, HIGH + 1, dtype=np.int8)
 
@@ -40,16 +46,7 @@ def _table(lowering: Lowering, node: Node, position: int) -> Form | None:
     return Made(make)
 
 
-@lowers(
-    *(
-        f"math.{name}"
-        for name in (
-            "sigmoid leaky_relu elu selu celu hard_sigmoid hard_swish gelu silu mish softplus softsign "
-            "thresholded_relu shrink neg abs sign exp log sqrt erf tanh sin cos tan asin acos atan sinh cosh asinh "
-            "acosh atanh floor ceil round trunc reciprocal"
-        ).split()
-    )
-)
+@lowers(*(f"math.{name}" for name in _FUNCTIONS.split()))
 def function(lowering: Lowering, node: Node) -> Form | None:
     return _table(lowering, node, 0)
 

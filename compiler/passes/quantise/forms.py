@@ -13,7 +13,8 @@ import numpy as np
 from ...ir.graph import Value, constant
 from ...ir.types import f32, i8
 from ...ops import fixed, math, quant
-from .parameters import HIGH, LOW, Parameters, fixed_point
+from ...ops.fixed import fixed_point
+from .parameters import HIGH, LOW, Parameters
 
 LARGEST_SUM = 2**31 - 1
 
@@ -146,5 +147,3 @@ class Clipped:
             constant(np.int8(low)) if low > LOW else None,
             constant(np.int8(high)) if high < HIGH else None,
         )
-
-

@@ -1,7 +1,7 @@
 """From a float graph and the parameters of its values to integer arithmetic, node by node.
 
-Every value has up to two faces in the new graph: reals, and 8-bit numbers. A node whose op has a lowering here and whose
-operands have numbers becomes integer ops; all others compute in floats, and borders are quantised or dequantised.
+Every value has up to two faces in the new graph: reals, and 8-bit numbers. A node whose op has a lowering here and
+whose operands have numbers becomes integer ops; all others compute in floats, and borders are quantised or dequantised.
 """
 
 from collections.abc import Callable, Mapping
@@ -97,6 +97,16 @@ class Lowering:
         except Unfit:
             return None
         return form
+
+    def numbers(self) -> dict[Value, Stored]:
+        """The values of the float graph that the quantised one has as 8-bit numbers; call it after `run`."""
+        forms = {value: form for value, form in self._forms.items() if isinstance(form, Stored)}
+        return forms | self._stored
+
+    @property
+    def lowered(self) -> frozenset[Node]:
+        """The nodes that have become integer ops."""
+        return frozenset(value.node for value in self._forms)
 
     # --- what lowerings ask for -------------------------------------------------------------------------------
 

@@ -12,10 +12,20 @@ from .forms import Form, Made, Stored, Sums
 from .lowering import Lowering, lowers
 from .parameters import LOW, Parameters
 
-MOVES = (
-    "shape.reshape shape.transpose shape.slice shape.expand shape.tile shape.gather shape.gather_elements "
-    "shape.gather_nd nn.max_pool reduce.max reduce.min shape.pad"
-).split()
+MOVES = [
+    "shape.reshape",
+    "shape.transpose",
+    "shape.slice",
+    "shape.expand",
+    "shape.tile",
+    "shape.gather",
+    "shape.gather_elements",
+    "shape.gather_nd",
+    "nn.max_pool",
+    "reduce.max",
+    "reduce.min",
+    "shape.pad",
+]
 """Ops whose result has no values but those of the first operand (and padding)."""
 
 
@@ -69,7 +79,7 @@ def mean(lowering: Lowering, node: Node) -> Form | None:
     extents = [x.shape[axis] for axis in node.attributes["axes"]]
     if source is None or not all(isinstance(extent, int) for extent in extents):
         return None
-    count = prod(extents)  # type: ignore[arg-type]
+    count = prod(extents)
     total = reduce.sum_of(math.cast(source.value, dtype=i32), **node.attributes)
     return _average(total, source.parameters, count, count if node.op == "reduce.mean" else 1)
 

@@ -1,4 +1,4 @@
-"""How reals map to 8-bit numbers, and real factors to the multipliers and shifts of fixed-point arithmetic."""
+"""How reals map to 8-bit numbers."""
 
 from dataclasses import dataclass
 
@@ -56,23 +56,6 @@ def symmetric_scales(weights: np.ndarray, axis: int | None) -> np.ndarray:
     others = tuple(n for n in range(weights.ndim) if n != axis)
     largest = np.abs(weights).max(others if axis is not None else None, initial=0.0)
     return np.maximum(largest.astype(np.float64) / HIGH, _SMALLEST)
-
-
-def fixed_point(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Positive factors as multiplier / 2^shift: multiplier i32 of 31 bits, shift i32 of 1 to 62.
-
-    The relative error is at most 2^-31, more only for factors below 2^-32. None where a factor is 2^30 or more.
-    """
-    fraction, exponent = np.frexp(np.asarray(factors, np.float64))
-    multiplier = np.rint(np.ldexp(fraction, 31)).astype(np.int64)
-    shift = 31 - exponent.astype(np.int64)
-    over = multiplier == 2**31
-    multiplier, shift = np.where(over, 2**30, multiplier), np.where(over, shift - 1, shift)
-    beyond = np.clip(shift - 62, 0, 62)
-    multiplier, shift = multiplier >> beyond, shift - beyond
-    if (shift < 1).any():
-        return None
-    return multiplier.astype(np.int32), shift.astype(np.int32)
 
 
 def common_shift(factors: list[float], room: float, most: int = 40) -> int | None:

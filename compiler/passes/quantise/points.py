@@ -27,7 +27,7 @@ def is_real(value: Value | None) -> bool:
 
 @dataclass(frozen=True)
 class Points:
-    """`home` leads from every real value to the one whose parameters it has; `symmetric` are homes without zero point."""
+    """`home` leads from a real value to the one whose parameters it has; `symmetric` are homes without zero point."""
 
     home: Mapping[Value, Value]
     symmetric: frozenset[Value]
@@ -46,7 +46,7 @@ def find_points(graph: Graph) -> Points:
     reals = [v for node in graph.nodes if node.op != "constant" for v in node.results if is_real(v)]
     for value in reals:
         source = value.node.operands[0] if value.node.op in MOVES else None
-        moved[value] = moved[source] if source in moved else value  # type: ignore[index]
+        moved[value] = value if source is None else moved.get(source, value)
     absorbed = {value: _absorber(graph, value) for value in reals}
     home: dict[Value, Value] = {}
     for value in reals:

@@ -21,11 +21,13 @@ def _parts(q: Value, k: Value, v: Value, y: Value, mask: Value | None = None, **
     sizes = (heads, rows, groups, columns)
     if not all(isinstance(size, int) for size in sizes) or y.dtype.name != "f32":
         return None
-    shared = heads // groups  # type: ignore[operator]
+    shared = heads // groups
     scores = contract.matmul(
         shape.reshape(q, shape=(batch, groups, shared * rows, depth)), shape.transpose(k, perm=(0, 1, 3, 2))
     )
-    scores = math.mul(shape.reshape(scores, shape=(batch, heads, rows, columns)), constant(np.float32(given["scale"])))
+    scores = math.mul(
+        shape.reshape(scores, shape=(batch, heads, rows, columns)), constant(np.float32(given["scale"]))
+    )
     if given["softcap"]:
         cap = constant(np.float32(given["softcap"]))
         scores = math.mul(math.tanh(math.div(scores, cap)), cap)
@@ -34,7 +36,7 @@ def _parts(q: Value, k: Value, v: Value, y: Value, mask: Value | None = None, **
             math.where(mask, scores, constant(_FAR)) if mask.dtype.kind == "bool" else math.add(scores, mask)
         )
     if given["causal"]:
-        seen = np.tri(rows, columns, given["offset"], dtype=bool)  # type: ignore[arg-type]
+        seen = np.tri(rows, columns, given["offset"]) > 0  # type: ignore[arg-type]
         scores = math.where(constant(seen), scores, constant(_FAR))
     weights = shape.reshape(norm.softmax(scores, axis=3), shape=(batch, groups, shared * rows, columns))
     return shape.reshape(contract.matmul(weights, v), shape=y.shape)
@@ -43,10 +45,15 @@ def _parts(q: Value, k: Value, v: Value, y: Value, mask: Value | None = None, **
 RULES = (
     Rule(
         "attention => products and softmax",
-        As("y", attention.attention(Var("q"), Var("k"), Var("v"), Maybe(Var("mask")))),
+        As("y", attention.attention(Var("q"), Var("k"), Var("v"), Maybe("mask"))),
         _parts,
         samples=(
-            {"q": "f32[2, 3, 5, 8]", "k": "f32[2, 3, 7, 8]", "v": "f32[2, 3, 7, 4]", "nn.attention.scale": 0.35},
+            {
+                "q": "f32[2, 3, 5, 8]",
+                "k": "f32[2, 3, 7, 8]",
+                "v": "f32[2, 3, 7, 4]",
+                "nn.attention.scale": 0.35,
+            },
         ),
     ),
 )

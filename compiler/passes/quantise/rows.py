@@ -1,11 +1,14 @@
 """Lowering of softmax and of the normalisations."""
 
+from collections.abc import Callable
 from math import prod, sqrt
+from typing import Any
 
 import numpy as np
 
 from ...ir.graph import Node, Value, constant
 from ...ops import fixed_rows, math
+from ...ops.engine import Op
 from .forms import Form, Made, Stored, Unfit
 from .lowering import Lowering, lowers
 from .parameters import Parameters, common_shift
@@ -38,8 +41,15 @@ def softmax(lowering: Lowering, node: Node) -> Form | None:
         if shift is None:
             raise Unfit("the result's scale is too small")
         numerator = int(np.rint(2.0**shift / parameters.scale))
-        given = {"numerator": min(numerator, 2**31 - 1), "shift": shift, "zero_point": parameters.zero}
-        return fixed_rows.softmax(source.value, table, mask, axis=axis, **given)
+        return fixed_rows.softmax(
+            source.value,
+            table,
+            mask,
+            axis=axis,
+            numerator=min(numerator, 2**31 - 1),
+            shift=shift,
+            zero_point=parameters.zero,
+        )
 
     return Made(make)
 
@@ -96,9 +106,9 @@ def norm(lowering: Lowering, node: Node) -> Form | None:
     axis = node.attributes["axis"]
     inner = x.shape[axis:]
     source = lowering.stored(x) if lowering.is_integer(x) else None
-    if source is None or not all(isinstance(extent, int) for extent in inner):
+    if source is None or not x.type.is_static:
         return None
-    elements = prod(inner)  # type: ignore[arg-type]
+    elements = prod(x.type.static_shape[axis:])
     if elements > 2**15 or any(v is not None and v.constant is None for v in (scale, bias)):
         return None
     gamma, beta = (
@@ -115,7 +125,9 @@ def norm(lowering: Lowering, node: Node) -> Form | None:
     return Made(_norm(op, source, gamma, beta, given))
 
 
-def _norm(op, source: Stored, gamma: np.ndarray, beta: np.ndarray, given: dict[str, int]):
+def _norm(
+    op: Op, source: Stored, gamma: np.ndarray, beta: np.ndarray, given: dict[str, Any]
+) -> Callable[[Parameters], Value]:
     unit = (sqrt(gamma.size) + 1) * 2**fixed_rows.UNIT_BITS  # a bound of normalised elements
 
     def make(parameters: Parameters) -> Value:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...ir.graph import Graph, Value
 from ...ops.interpret import run_graph
-from .points import Points, channel_means, find_points
+from .points import Points, channel_means
 from .ranges import Histogram
 
 Arrays = Mapping[str, np.ndarray]
@@ -43,9 +43,8 @@ def observed(graph: Graph, values: Sequence[Value], runner: Runner) -> Callable[
     return all_values
 
 
-def gather(graph: Graph, samples: Sequence[Arrays], runner: Runner) -> tuple[Points, Statistics]:
+def gather(graph: Graph, points: Points, samples: Sequence[Arrays], runner: Runner) -> Statistics:
     """Run all samples through the graph and count."""
-    points = find_points(graph)
     values = list(dict.fromkeys((*points.homes, *points.channelled)))
     run = observed(graph, values, runner)
     histograms = {value: Histogram() for value in points.homes}
@@ -61,4 +60,4 @@ def gather(graph: Graph, samples: Sequence[Arrays], runner: Runner) -> tuple[Poi
                 sums[value] = sums.get(value, 0.0) + channel_means(array, axis)
                 largest[value] = np.maximum(largest.get(value, 0.0), np.abs(array).max(others))
     means = {value: total / len(samples) for value, total in sums.items()}
-    return points, Statistics(histograms, means, largest)
+    return Statistics(histograms, means, largest)
