@@ -5,6 +5,7 @@ import numpy as np
 _NUMPY = {"i8": "i1", "u8": "u1", "i16": "<i2", "i32": "<i4", "bf16": "<u2", "f32": "<f4", "i64": "<i8"}
 DTYPES = {name: np.dtype(text) for name, text in _NUMPY.items()}
 """How numpy reads an element; bf16 as its bits."""
+_BEYOND = 2.0**31
 
 
 def widened(elements: np.ndarray, dtype: str) -> np.ndarray:
@@ -33,5 +34,7 @@ def round_bf16(x: np.ndarray) -> np.ndarray:
 
 def to_integer(x: np.ndarray) -> np.ndarray:
     """f32 to i32, towards zero; what lies outside i32 becomes its nearest end, NaN 0."""
-    wide = np.nan_to_num(np.trunc(x).astype(np.float64), nan=0.0)
-    return np.clip(wide, -(2.0**31), 2.0**31 - 1).astype(np.int64).astype(np.int32)
+    if x.size == 0 or (x.min() >= -_BEYOND and x.max() < _BEYOND):  # false for NaN
+        return x.astype(np.int32)
+    wide = np.nan_to_num(x.astype(np.float64), nan=0.0)
+    return np.clip(wide, -_BEYOND, _BEYOND - 1).astype(np.int64).astype(np.int32)

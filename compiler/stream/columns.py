@@ -109,7 +109,7 @@ def pack(
     rows: int,
     cols: int,
 ) -> np.ndarray:
-    """Columns as the array reads them: [column tiles, outer sums, run filled up to rows, cols], with zeros at the ends."""
+    """Columns as the array reads them: [column tiles, outer sums, run filled up to rows, cols], zeros at the ends."""
     order = [*outer, *run, n]
     grids = np.ix_(*(np.arange(extents[name]) + lows[name] for name in order))
     where = dict(zip(order, grids))

@@ -40,7 +40,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis of a copy: elements that are copied, padding around them, strides at home and in the tile in elements."""
+    """One axis of a copy: elements copied, padding around them, strides at home and in the tile in elements."""
 
     inside: int
     before: int

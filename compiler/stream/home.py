@@ -1,4 +1,4 @@
-"""What lies where in a chip's home memory: the arena, the caller's arrays, and constants in the order of their first use."""
+"""What lies where in home memory: the arena, the caller's arrays, and constants in the order of their first use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

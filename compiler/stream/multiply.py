@@ -10,7 +10,7 @@ from ..tile.products import Product
 from ..tile.stage import Kernel, Stage
 from ..tile.staged import best_mapping
 from .columns import Columns
-from .emit import Box, Tile
+from .emit import Box, Ints, Tile
 from .places import by_dim, coefficient, merged, start, step
 
 
@@ -18,7 +18,7 @@ from .places import by_dim, coefficient, merged, start, step
 class Multiply:
     """C[i1, i0, j] = or += sum over t2 < k2, t1 < k1, t0 < k0 of A[i1, i0, t2, t1, t0] * W[t2, t1, t0, j].
 
-    A and C begin at the byte addresses `a` and `c`, `am0` to `ak2` are strides of A in bytes, `pitch` is that of C's rows
+    A and C begin at the byte addresses `a` and `c`, `am0` to `ak2` are strides of A in bytes, `pitch` that of C's rows
     i1*m0 + i0 in bytes. W is packed at `w`, `tile` bytes from one tile of columns to the next. `type` is the product's,
     `mapping` which of the engine's mappings is the quickest.
     """
@@ -55,7 +55,7 @@ def multiplications(
     sums: int,
     lane_bytes: int,
 ) -> Iterator[Multiply]:
-    """A product on a box, cut into what instructions with `rows` dims of rows and `sums` dims beside the run (0 to 2) do.
+    """A product on a box, cut into instructions with `rows` dims of rows (1 or 2) and `sums` beside the run (0 to 2).
 
     UnsupportedError where tiles do not lie as an array needs them.
     """
@@ -73,8 +73,10 @@ def multiplications(
             if extents[name] > 1
         ]
     )
-    inner = dims.pop() if dims and dims[-1][1][1] == pitch else (1, (0, pitch))
-    middle = (1, (0, 0))
+    inner: tuple[int, Ints] = (1, (0, pitch))
+    middle: tuple[int, Ints] = (1, (0, 0))
+    if dims and dims[-1][1][1] == pitch:
+        inner = dims.pop()
     if rows > 1 and dims and dims[-1][1][1] == pitch * inner[0]:
         middle = dims.pop()
     terms = [(extents[name], step(found.rows, left, name)) for name in columns.outer]

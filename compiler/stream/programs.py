@@ -61,7 +61,7 @@ class Machine:
     """What the programs of a vector engine may be.
 
     `operations` gives for each operation the types that it computes in, of "i32", "f32" and "i64": those of `DIRECT`
-    as `ops/scalar.py` means them, and copy(a), cast(a) to a type (narrowing limits), mac(a, b, c) = a*b + c and isqrt(a).
+    as `ops/scalar.py` means them; copy(a), cast(a) to a type (narrowing limits), mac(a, b, c) = a*b + c and isqrt(a).
     `elements` are the types that streams bring. The other figures are limits of one program; `streams` are sources.
     """
 

@@ -18,8 +18,8 @@ from .programs import Body
 class Stream:
     """One operand: elements of `dtype` in `memory` from byte address `base` on, `strides` in elements, innermost first.
 
-    Without a memory nothing is read: the element is base plus the strides times their places. With `table` it is a table
-    of so many elements, which a lookup in the program reads; strides mean nothing then.
+    Without a memory nothing is read: the element is base plus the strides times their places. With `table` it is a
+    table of so many elements, which a lookup in the program reads; strides mean nothing then.
     """
 
     memory: str
@@ -31,9 +31,9 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class VectorWork:
-    """A program on every element of a box. `counts` are innermost first, as many as an instruction has; stream 0 is the
-    destination. `combine` (sum, max or min) runs over the dims in which the destination's stride is 0, onto what it holds
-    unless `initialise` is set."""
+    """A program on every element of a box. `counts` are innermost first, as many as an instruction has; stream 0 is
+    the destination. `combine` (sum, max or min) runs over the dims in which the destination's stride is 0, onto what it
+    holds unless `initialise` is set."""
 
     body: Body
     combine: str | None

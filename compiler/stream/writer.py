@@ -33,8 +33,8 @@ LANE_BYTES = 4
 class Limits:
     """What single instructions of a chip can do.
 
-    `copy_bytes`: contiguous bytes; `copy_dims`: strided dims of a copy beside them (1 or 2). `product_rows` (1 or 2) and
-    `product_sums` (0 to 2): dims of the rows, and of the sum beside its run. `vector_dims`: dims of vector work.
+    `copy_bytes`: contiguous bytes; `copy_dims`: strided dims of a copy beside them (1 or 2). `product_rows` (1 or 2)
+    and `product_sums` (0 to 2): dims of the rows, and of the sum beside its run. `vector_dims`: dims of vector work.
     `vector_count`: elements along the innermost one. `fill_bytes`: how long the pattern of padding may be.
     """
 

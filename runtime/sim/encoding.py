@@ -48,7 +48,7 @@ class _Encoder:
         self.parts: list[
             tuple[np.ndarray, np.ndarray, np.ndarray]
         ] = []  # instruction, lane within it, its bits
-        self.problems: list[Problem] = []
+        self.problems: list[tuple[int, Problem]] = []
 
     def add(
         self,
@@ -93,7 +93,8 @@ class _Encoder:
 
     def finish(self) -> bytes:
         if self.problems:
-            raise EncodingError("fields out of range", problems=self.problems[:_MOST_PROBLEMS])
+            problems = [problem for _, problem in sorted(self.problems, key=lambda each: each[0])]
+            raise EncodingError("fields out of range", problems=problems[:_MOST_PROBLEMS])
         first = 2 * (np.cumsum(self.words) - self.words)
         out = np.zeros(2 * int(self.words.sum()), np.uint64)
         for where, lane, bits in self.parts:
@@ -174,19 +175,21 @@ class _Encoder:
             table = np.frombuffer(array("q", chain.from_iterable(rows)), np.int64).reshape(-1, count)
         except (TypeError, OverflowError):  # not a whole number of 64 bits
             table = np.array([[_whole(value) for value in row] for row in rows], object).reshape(-1, count)
-        low, high = np.array([each.limits for each in operands], np.int64).T
-        if most is not None:
-            high = np.minimum(high, most)
-        for row, field in np.argwhere((table < low) | (table > high))[:_MOST_PROBLEMS].tolist():
-            name = ".".join(filter(None, (label, operands[field].name)))
-            value = rows[row][field]
-            self._refuse(kind, int(where[row]), f"{name} is {value}, expected {low[field]} to {high[field]}")
-        if table.dtype == object:
-            table = np.zeros(table.shape, np.int64)
-        return dict(zip((each.name for each in operands), table.astype(np.int64, copy=False).T))
+        columns = np.ascontiguousarray(table.T)
+        for operand, column, field in zip(operands, columns, range(count)):
+            low, high = operand.limits
+            high = high if most is None else min(high, most)
+            if len(column) and (column.min() < low or column.max() > high):
+                name = ".".join(filter(None, (label, operand.name)))
+                for row in np.nonzero((column < low) | (column > high))[0][:_MOST_PROBLEMS].tolist():
+                    message = f"{name} is {rows[row][field]}, expected {low} to {high}"
+                    self._refuse(kind, int(where[row]), message)
+        if columns.dtype == object:
+            columns = np.zeros(columns.shape, np.int64)
+        return dict(zip((each.name for each in operands), columns))
 
     def _refuse(self, kind: type[Instruction], position: int, message: str) -> None:
-        self.problems.append(Problem(f"instruction {position}, {kind.mnemonic}", message))
+        self.problems.append((position, Problem(f"instruction {position}, {kind.mnemonic}", message)))
 
 
 def _whole(value: Any) -> int:

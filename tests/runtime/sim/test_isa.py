@@ -107,8 +107,8 @@ def test_fields_beyond_their_limits_are_all_named():
     assert [str(problem) for problem in caught.value.problems] == [
         "instruction 0, copy: source is -1, expected 0 to 4294967295",
         "instruction 0, copy: count is 0, expected 1 to 1048575",
-        "instruction 2, copy: source is 2.5, expected 0 to 4294967295",
         "instruction 1, fetch: parts.base is 1048576, expected 0 to 1048575",
+        "instruction 2, copy: source is 2.5, expected 0 to 4294967295",
     ]
 
 
