@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ...runtime.errors import ExecutionError
+from ...runtime.sim.memories import Memories, Prepared
+from ...runtime.sim.numbers import DTYPES, stored, widened
 from .isa import COMBINES, ITEM_BYTES, LANE_BYTES, MEMORIES, Program, Vec, View
-from .memories import Memories, Prepared
 from .micro import MICRO_OPS, TYPES
-from .numbers import DTYPES, stored, widened
 from .programs import Source, Step, faults, steps
 
 _REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum}
@@ -45,7 +45,7 @@ class _Stream:
         if turn and len(shape) == _DIMS:
             base += sum(self.strides[axis] * index for axis, index in turn.items() if shape[axis] > 1)
             shape = tuple(1 if axis in turn else extent for axis, extent in enumerate(shape))
-        return np.ndarray(shape, self.numpy, getattr(memories, self.memory), base, self.strides)
+        return np.ndarray(shape, self.numpy, memories.near[self.memory], base, self.strides)
 
     def _places(self, turn: dict[int, int]) -> np.ndarray:
         """The element's own number, for a stream that reads no memory."""
