@@ -3,16 +3,37 @@
 from collections.abc import Sequence
 from functools import partial
 
+from ...runtime.errors import ExecutionError
+from ...runtime.sim import products, vectors
 from ...runtime.sim.copies import prepare_gather, prepare_load, prepare_store
-from ...runtime.sim.device import Entry, Model, SimulatedContext, SimulatedDevice
+from ...runtime.sim.device import Entry, Model, Prepare, SimulatedContext, SimulatedDevice
+from ...runtime.sim.fields import Instruction
 from ...runtime.sim.memories import Prepared
-from ...runtime.sim.products import View, prepare
 from ...runtime.sim.stream import Block
-from . import vectors
 from .costs import costs
-from .isa import LANE_BYTES, N1, PRODUCT_BYTES, PRODUCTS, Gather, Lda, Ldw, Mxu, Program, Sto, Vec, context
+from .isa import (
+    COMBINES,
+    LANE_BYTES,
+    MEMORIES,
+    N1,
+    PRODUCT_BYTES,
+    PRODUCTS,
+    Gather,
+    Lda,
+    Ldw,
+    Mxu,
+    Program,
+    Sto,
+    Vec,
+    View,
+    context,
+)
+from .micro import TYPES
+from .programs import faults, steps
 
 __all__ = ["Entry", "NpuDevice", "SimulatedContext", "device"]
+
+_BASE_BITS = next(each.bits for each in View.operands if each.name == "base")
 
 
 class NpuDevice(SimulatedDevice):
@@ -22,9 +43,15 @@ class NpuDevice(SimulatedDevice):
     """
 
     def __init__(self, exact: bool = False, checked: bool = False):
-        effects = {Lda: _loads, Gather: _gathers, Ldw: _loads, Sto: _stores, Vec: _vectors}
-        products = partial(_products, exact)
-        super().__init__("npu", Model(N1, costs, {**effects, Mxu: products}, context), checked)
+        effects: dict[type[Instruction], Prepare] = {
+            Lda: _loads,
+            Gather: _gathers,
+            Ldw: _loads,
+            Sto: _stores,
+            Vec: _vectors,
+        }
+        effects[Mxu] = _vectors, partial(_products, exact)
+        super().__init__("npu", Model(N1, costs, effects, context), checked)
 
 
 def _loads(entry: Entry, block: Block) -> list[Prepared]:
@@ -63,15 +90,17 @@ def _product(field: dict[str, int], rows: int, cols: int, exact: bool) -> Prepar
     m1, m0, k2, k1, k0, n = (field[name] for name in ("m1", "m0", "k2", "k1", "k0", "n"))
     run = -(-k0 // rows) * rows * size * cols
     strides = (*(field[name] for name in ("am1", "am0", "ak2", "ak1")), size)
-    a = View("spa", field["a"], (m1, m0, k2, k1, k0), strides)
-    w = View(
+    a = products.View("spa", field["a"], (m1, m0, k2, k1, k0), strides)
+    w = products.View(
         "spw",
         field["w"],
         (k2, k1, k0, -(-n // cols), cols),
         (k1 * run, run, size * cols, k2 * k1 * run, size),
     )
-    c = View("acc", LANE_BYTES * field["c"], (m1 * m0, n), (LANE_BYTES * (field["pitch"] or n), LANE_BYTES))
-    return prepare(PRODUCTS[field["type"]], 2, a, w, c, bool(field["accumulate"]), exact)
+    c = products.View(
+        "acc", LANE_BYTES * field["c"], (m1 * m0, n), (LANE_BYTES * (field["pitch"] or n), LANE_BYTES)
+    )
+    return products.prepare(PRODUCTS[field["type"]], 2, a, w, c, bool(field["accumulate"]), exact)
 
 
 def _vectors(entry: Entry, block: Block) -> Sequence[Prepared]:
@@ -87,8 +116,31 @@ def _vectors(entry: Entry, block: Block) -> Sequence[Prepared]:
             assert isinstance(program, Program)
             programs[program.number] = program
         assert isinstance(record, Vec)
-        found.append(vectors.prepare(record, programs.get(record.number)))
+        found.append(_vector(record, programs.get(record.number)))
     return found
+
+
+def _vector(vec: Vec, program: Program | None) -> Prepared:
+    """The effect of one `vec` under the program that holds when it starts."""
+    if program is None:
+        raise ExecutionError(f"program {vec.number} is not defined", location="vec")
+    wrong = faults(program)
+    if wrong:
+        raise ExecutionError(wrong[0], location=f"program {vec.number}")
+    counts = (vec.n4, vec.n3, vec.n2, vec.n1, vec.n0)
+    streams = [_stream(view, counts) for view in vec.streams]
+    return vectors.prepare(
+        steps(program), program.immediates, streams, COMBINES[vec.combine], bool(vec.initialise)
+    )
+
+
+def _stream(view: View, counts: tuple[int, ...]) -> vectors.Stream:
+    memory = MEMORIES[view.memory]
+    base = view.base * LANE_BYTES if memory == "acc" else view.base
+    if memory == "index":
+        memory, base = "", base - (base >> _BASE_BITS - 1 << _BASE_BITS)
+    strides = (view.s4, view.s3, view.s2, view.s1, view.s0)
+    return vectors.Stream(memory, TYPES[view.dtype], base, counts, strides, view.s0 if view.table else 0)
 
 
 def device() -> NpuDevice:
