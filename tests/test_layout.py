@@ -48,6 +48,7 @@ BACKENDS_SEE = (
     "compiler.tile",
     "compiler.stream",
     "compiler.target",
+    "compiler.stream",
     "runtime",
 )
 # The first name that fits a module decides which packages from outside it may import.

@@ -1,22 +1,13 @@
 """Vector programs in words: what code generation and tests write, and what a decoded program is."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from ...runtime.sim.vectors import Source, Step
 from .isa import Micro, Program, Vec
 from .micro import MICRO_OPS, SOURCES, TYPES, VALUE_TYPES
 
 _OPS = tuple(MICRO_OPS)
 MOST_STREAMS = Vec.groups[0].most
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An operand of a micro-operation: a register, a stream of the vec instruction (from 1 on), or an immediate."""
-
-    kind: str
-    number: int
 
 
 def register(number: int) -> Source:
@@ -50,17 +41,6 @@ def operation(name: str, dst: int, *sources: Source, type: str = "i32", to: str 
 def bits(value: float | int) -> int:
     """An immediate's 32 bits: a float as f32, an int as i32."""
     return int(np.float32(value).view(np.int32)) if isinstance(value, float) else int(value)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A decoded micro-operation."""
-
-    name: str
-    type: str
-    to: str
-    dst: int
-    sources: tuple[Source, ...]
 
 
 def steps(program: Program) -> tuple[Step, ...]:

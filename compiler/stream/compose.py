@@ -8,6 +8,8 @@ of a large one are fetched from home by a stage of their own. Sums leave the acc
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from ..target.description import Target
+from ..tile.products import product
 from ..tile.stage import (
     LOCAL,
     REDUCE,
@@ -24,9 +26,26 @@ from ..tile.stage import (
     rewrite,
     walk,
 )
+from ..tile.staged import lane_dim, lane_factor
 
 MOST_OPERATIONS = 24
 """Operations of a body beyond which a stage is no longer put into its readers."""
+
+
+def product_types(target: Target) -> tuple[str, ...]:
+    """The products that the chip's array does; none without an array."""
+    return next((engine.types for engine in target.engines.values() if engine.does == "contract"), ())
+
+
+def prepared(kernel: Kernel, target: Target) -> Kernel:
+    """The kernel in the stages that the engines run: bodies composed, rows fetched, results turned, sums drained."""
+    engine, types = target.engine("elementwise"), product_types(target)
+
+    def crosses(kernel: Kernel, stage: Stage) -> bool:
+        return lane_factor(kernel, stage, engine, lane_dim(kernel, stage, engine)) > 1
+
+    kernel = turn(fetch(compose(kernel)), crosses)
+    return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
 
 
 def compose(kernel: Kernel) -> Kernel:
@@ -205,7 +224,9 @@ def turn(kernel: Kernel, crosses: Callable[[Kernel, Stage], bool]) -> Kernel:
             continue
         target = kernel.buffer(stage.write.buffer)
         local = Access(f"{stage.name}.turned", tuple(dim(name) for name in order))
-        buffers.append(Buffer(local.buffer, tuple(stage.dim(name).extent for name in order), target.dtype, LOCAL))
+        buffers.append(
+            Buffer(local.buffer, tuple(stage.dim(name).extent for name in order), target.dtype, LOCAL)
+        )
         stages.append(replace(stage, write=local))
         stages.append(Stage(f"{stage.name}.out", stage.dims, Load(local, target.dtype), stage.write))
     return Kernel(kernel.name, tuple(buffers), tuple(stages))

@@ -424,7 +424,9 @@ class Staging:
 
     def _user(self, buffer: Buffer) -> str:
         """The engine that reads a loaded tile, or writes one that is stored."""
-        stages = self.kernel.writers(buffer.name) if buffer.role == OUTPUT else self.kernel.readers(buffer.name)
+        stages = (
+            self.kernel.writers(buffer.name) if buffer.role == OUTPUT else self.kernel.readers(buffer.name)
+        )
         array = self.array is not None and any(stage.name in self.products for stage in stages)
         return self.array.name if array and self.array is not None else self.vector.name
 
@@ -594,7 +596,9 @@ def sum_run(found: Product, cut: Collection[str]) -> tuple[str, ...]:
     return tuple(run)
 
 
-def lane_dim(kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, int] | None = None) -> str | None:
+def lane_dim(
+    kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, int] | None = None
+) -> str | None:
     """The dim that a stage is best cut along into vectors: long, and contiguous in what is written and read."""
     extents = sizes or {d.name: d.size for d in stage.dims}
     best: tuple[float, int, str] | None = None

@@ -44,6 +44,11 @@ class Block:
         names = list(values)
         return [self.kind(**dict(zip(names, row))) for row in zip(*values.values())]
 
+    def rows(self) -> list[dict[str, int]]:
+        """The fixed fields of each instruction, by name."""
+        names = list(self.columns)
+        return [dict(zip(names, row)) for row in zip(*(self.columns[name].tolist() for name in names))]
+
     def tuples(self, group: Group) -> list[tuple[Any, ...]]:
         """The items of a group for each instruction."""
         columns = {name: column.tolist() for name, column in self.items[group.name].items()}

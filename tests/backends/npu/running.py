@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.backends.npu.device import Entry, NpuContext, NpuDevice
+from isthmus.backends.npu.device import Entry, NpuDevice, SimulatedContext
 from isthmus.backends.npu.isa import N1
 from isthmus.runtime.device import Call
 from isthmus.runtime.program import DeviceProgram
@@ -25,6 +25,7 @@ def chip(rows: int = 8, cols: int = 8, **changes: Any) -> dict[str, Any]:
             "spw": {"bytes": 65536},
             "acc": {"bytes": 65536},
             "dram": {
+                "home": True,
                 "bytes_per_cycle": 16,
                 "channels": 1,
                 "interleave": 256,
@@ -89,7 +90,7 @@ class Ran:
     """What a run left behind."""
 
     arena: np.ndarray
-    context: NpuContext
+    context: SimulatedContext
     entry: Entry
     call: Call
 

@@ -58,7 +58,7 @@ def test_convolutions(stride, kernel, pad):
     padded = np.pad(x, ((pad, pad), (pad, pad), (0, 0)), constant_values=3).astype(np.int64)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1))[::stride, ::stride]
     expected = np.einsum("yxckl,klcn->yxn", windows, w.astype(np.int64))
-    got = part(ran.context._memories.acc, np.int32, (out_height, out_width, 16), 400)[..., :n]
+    got = part(ran.context._memories.near["acc"], np.int32, (out_height, out_width, 16), 400)[..., :n]
     assert np.array_equal(got, expected)
 
 
@@ -76,7 +76,7 @@ def test_products_of_large_depth_are_exact_and_accumulate():
         arena=x,
     )
     expected = 2 * (x.astype(np.int64) @ w[0, 0].astype(np.int64))
-    assert np.array_equal(part(ran.context._memories.acc, np.int32, (3, 9)), expected)
+    assert np.array_equal(part(ran.context._memories.near["acc"], np.int32, (3, 9)), expected)
 
 
 def bf16(x: np.ndarray) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_bf16_products(exact):
     total = np.zeros((6, 11), np.float32)
     for step in range(40):
         total = total + x[:, step, None] * w[0, 0, step]
-    got = part(ran.context._memories.acc, np.float32, (6, 11))
+    got = part(ran.context._memories.near["acc"], np.float32, (6, 11))
     np.testing.assert_allclose(got, total, rtol=0 if exact else 1e-5, atol=0 if exact else 1e-3)
 
 
@@ -148,7 +148,7 @@ def test_requantise_and_clamp_per_channel():
         arena=data,
     )  # fmt: skip
     expected = np.maximum(requantised(acc, multiplier, shift, -5), 0)
-    assert np.array_equal(part(ran.context._memories.spa, np.int8, (7, 32), 4096)[:, :24], expected)
+    assert np.array_equal(part(ran.context._memories.near["spa"], np.int8, (7, 32), 4096)[:, :24], expected)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -176,7 +176,7 @@ def test_depthwise(stride):
     )  # fmt: skip
     windows = np.lib.stride_tricks.sliding_window_view(x.astype(int), (3, 3), (0, 1))[::stride, ::stride]
     expected = np.einsum("yxckl,klc->yxc", windows, w.astype(int))
-    assert np.array_equal(part(ran.context._memories.acc, np.int32, (height, width, 20)), expected)
+    assert np.array_equal(part(ran.context._memories.near["acc"], np.int32, (height, width, 20)), expected)
 
 
 @pytest.mark.parametrize(("combine", "numpy"), [(2, np.max), (3, np.min), (1, np.sum)])
@@ -201,7 +201,7 @@ def test_pooling_windows_and_whole_rows(combine, numpy):
         ],
         arena=x,
     )  # fmt: skip
-    acc = ran.context._memories.acc
+    acc = ran.context._memories.near["acc"]
     expected = numpy(x.astype(int).reshape(4, 2, 4, 2, 16), axis=(1, 3))
     assert np.array_equal(part(acc, np.int32, (4, 4, 16)), expected)
     rows = numpy(x.astype(int).reshape(64, 16), axis=1)
@@ -242,8 +242,10 @@ def test_softmax_in_pieces():
     total = np.zeros(5, np.float32)
     for column in scores.T:
         total = total + column
-    assert np.array_equal(part(ran.context._memories.acc, np.float32, (5,), 32), total)
-    got = (part(ran.context._memories.spa, np.uint16, (5, 30), 4096).astype(np.uint32) << 16).view(np.float32)
+    assert np.array_equal(part(ran.context._memories.near["acc"], np.float32, (5,), 32), total)
+    got = (part(ran.context._memories.near["spa"], np.uint16, (5, 30), 4096).astype(np.uint32) << 16).view(
+        np.float32
+    )
     np.testing.assert_allclose(got, scores / total[:, None], rtol=2**-8)
 
 
@@ -278,9 +280,9 @@ def test_tables_and_gathers():
         externals=[chosen],
     )  # fmt: skip
     rows = words[chosen]
-    assert np.array_equal(part(ran.context._memories.spa, np.int8, (4, 32), 64)[:, :24], rows)
+    assert np.array_equal(part(ran.context._memories.near["spa"], np.int8, (4, 32), 64)[:, :24], rows)
     expected = table[rows.astype(int) + 128]
-    assert np.array_equal(part(ran.context._memories.spa, np.uint8, (4, 24), 512), expected)
+    assert np.array_equal(part(ran.context._memories.near["spa"], np.uint8, (4, 24), 512), expected)
 
 
 def test_copies_in_three_dimensions_with_padding():
@@ -299,7 +301,7 @@ def test_copies_in_three_dimensions_with_padding():
     )  # fmt: skip
     expected = np.full((3, 6, 3), 9, np.uint8)
     expected[1:, 1:4] = x[0:4:2, 1:4, 1:4]
-    spa = ran.context._memories.spa
+    spa = ran.context._memories.near["spa"]
     got = np.ndarray((3, 6, 3), np.uint8, spa, 16, (40, 4, 1))
     assert np.array_equal(got, expected)
     assert spa[16 + 3] == 0
@@ -337,7 +339,7 @@ def one_of(
         "f32": np.float32,
         "bf16": np.uint16,
     }
-    return part(ran.context._memories.spa, element[result], (size,), 8192).copy()
+    return part(ran.context._memories.near["spa"], element[result], (size,), 8192).copy()
 
 
 WHOLE = np.array([0, 1, -1, 7, -7, 100000, -100000, (1 << 31) - 1, -(1 << 31)], np.int32)
@@ -504,8 +506,8 @@ def test_positions_mask_what_lies_ahead():
     )  # fmt: skip
     rows, columns = np.mgrid[0:6, 0:6]
     expected = np.where(columns - rows - 2 <= 0, x, -999)
-    assert np.array_equal(part(ran.context._memories.spa, np.int32, (6, 6), 512), expected)
-    assert np.array_equal(part(ran.context._memories.acc, np.int32, (6,)), expected.max(0))
+    assert np.array_equal(part(ran.context._memories.near["spa"], np.int32, (6, 6), 512), expected)
+    assert np.array_equal(part(ran.context._memories.near["acc"], np.int32, (6,)), expected.max(0))
 
 
 def test_wide_numbers():
@@ -531,7 +533,7 @@ def test_wide_numbers():
     )
     from math import isqrt
 
-    spa = ran.context._memories.spa
+    spa = ran.context._memories.near["spa"]
     roots = [isqrt(value) if value >= 0 else 0 for value in large.tolist()]
     assert part(spa, np.int64, (6,), 64).tolist() == roots
     results = []
@@ -547,4 +549,4 @@ def test_padding_repeats_its_pattern(width, fill):
     x = np.arange(8, dtype=np.uint8)
     ran = run([Lda(dram=ARENA, spa=8, n0=8, before1=1, after1=1, fill=fill, fill_width=width)], arena=x)
     pattern = np.frombuffer(fill.to_bytes(4, "little")[: 1 << width] * (8 >> width), np.uint8)
-    assert np.array_equal(ran.context._memories.spa[8:32], np.concatenate([pattern, x, pattern]))
+    assert np.array_equal(ran.context._memories.near["spa"][8:32], np.concatenate([pattern, x, pattern]))

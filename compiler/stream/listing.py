@@ -5,26 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.target.assembler import disassemble
 from ...runtime.program import DeviceProgram
 from ...runtime.sim.fields import Loop
+from ...runtime.sim.isa import Isa
 from ...runtime.sim.stream import Stream
-from .isa import N1
+from ..target.assembler import disassemble
 
 
-def listing(program: DeviceProgram, code: np.ndarray, location: str) -> str:
+def listing(isa: Isa, program: DeviceProgram, code: np.ndarray, location: str) -> str:
     """All entry points, each with a head, kernels as comments."""
     meta = program.meta
-    return "\n".join(_entries(meta, code, location))
+    return "\n".join(_entries(isa, meta, code, location))
 
 
-def _entries(meta: Mapping[str, Any], code: np.ndarray, location: str) -> Iterator[str]:
+def _entries(isa: Isa, meta: Mapping[str, Any], code: np.ndarray, location: str) -> Iterator[str]:
     for number, entry in enumerate(meta["entries"]):
         data = code[entry["start"] : entry["end"]].tobytes()
         where = f"{location}: entry {number}"
-        stored = N1.decode_stored(data, where)
+        stored = isa.decode_stored(data, where)
         yield f"# entry {number} of {meta['chip']['name']}: {len(data)} bytes, {stored.size} instructions"
-        yield disassemble(N1, data, _notes(stored, entry["spans"], meta["kernels"]), where)
+        yield disassemble(isa, data, _notes(stored, entry["spans"], meta["kernels"]), where)
 
 
 def _notes(stored: Stream, spans: list[list[int]], kernels: list[Mapping[str, Any]]) -> dict[int, str]:

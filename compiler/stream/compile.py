@@ -4,24 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...compiler.diagnostics import UnsupportedError
-from ...compiler.stream.compose import compose, drain, fetch, turn
-from ...compiler.stream.emit import Emission
-from ...compiler.stream.sync import synchronise
-from ...compiler.target.backend import Call, Compiled, External, KernelReport, KernelsRefused
-from ...compiler.target.description import Target
-from ...compiler.tile.canonical import canonical
-from ...compiler.tile.check import check
-from ...compiler.tile.products import product
-from ...compiler.tile.stage import Kernel, Stage
-from ...compiler.tile.staged import StagedChoice, lane_dim, lane_factor, stage_tiles
 from ...runtime.sim.fields import Halt, Instruction
 from ...runtime.sim.rolling import roll
-from .dram import Dram, aligned
-from .isa import N1, context
-from .writer import Vector, Writer, number_programs
-
-PROGRAMS = 16
+from ..diagnostics import UnsupportedError
+from ..target.backend import Call, Compiled, External, KernelReport, KernelsRefused
+from ..target.description import Target
+from ..tile.canonical import canonical
+from ..tile.check import check
+from ..tile.products import product
+from ..tile.stage import Kernel
+from ..tile.staged import StagedChoice, stage_tiles
+from .compose import prepared, product_types
+from .emit import Emission
+from .home import Home, aligned
+from .instructions import Instructions
+from .programs import Pending
+from .sync import synchronise
 
 
 @dataclass(frozen=True)
@@ -53,20 +51,11 @@ class _Kernels:
         return self.tiled[key], names
 
 
-def prepared(kernel: Kernel, target: Target) -> Kernel:
-    """The kernel in the stages that the engines run: bodies composed, rows fetched, sums drained."""
-    types = target.engine("contract").types
-    engine = target.engine("elementwise")
-
-    def crosses(kernel: Kernel, stage: Stage) -> bool:
-        return lane_factor(kernel, stage, engine, lane_dim(kernel, stage, engine)) > 1
-
-    kernel = turn(fetch(compose(kernel)), crosses)
-    return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
-
-
-def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Target) -> Compiled:
+def compile_segments(
+    segments: Sequence[Sequence[Call]], arena: int, target: Target, instructions: Instructions
+) -> Compiled:
     """The program of a package's part on the chip; see `Backend.compile`."""
+    isa = instructions.isa
     kernels = _Kernels(target)
     found, reasons = [], {}
     for number, call in enumerate(call for calls in segments for call in calls):
@@ -77,14 +66,14 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
     if reasons:
         raise KernelsRefused(reasons)
     places = [_externals(calls) for calls in segments]
-    dram = Dram(arena, max((size for _, size in places), default=0))
+    home = Home(arena, max((size for _, size in places), default=0))
     tiled = iter(enumerate(found))
     code = b""
     entries: list[dict[str, Any]] = []
     kernel_names: list[dict[str, Any]] = []
     reports: list[KernelReport] = []
     for calls, (externals, _) in zip(segments, places):
-        dram.externals = {slot: offset for slot, (offset, _) in externals.items()}
+        home.externals = {slot: offset for slot, (offset, _) in externals.items()}
         known: dict[object, int] = {}
         records: list[Instruction] = []
         spans = []
@@ -92,23 +81,23 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
             number, (each, names) = next(tiled)
             begin = len(records)
             try:
-                written = _emit(each, call, names, target, dram, upwards=len(reports) % 2 == 0)
+                written = _emit(each, call, names, target, home, instructions, upwards=len(reports) % 2 == 0)
             except UnsupportedError as error:
                 reasons[number] = error.message
                 continue
-            records += number_programs(written, PROGRAMS, known)
+            records += instructions.numbered(written, known)
             spans.append([begin, len(records) - begin, len(kernel_names)])
             kernel_names.append({"name": call.name, "sources": list(call.location.names)})
             reports.append(_report(call, each))
-        synchronise(records, N1.queues, target.control.semaphores, context(target.record()))
+        synchronise(records, isa.queues, target.control.semaphores, instructions.context(target.record()))
         records.append(Halt())
         start = len(code)
-        code += N1.encode(*roll(records))
+        code += isa.encode(*roll(records))
         entries.append(
             {
                 "start": start,
                 "end": len(code),
-                "externals": [[dram.external_base + offset, size] for offset, size in externals.values()],
+                "externals": [[home.external_base + offset, size] for offset, size in externals.values()],
                 "spans": spans,
             }
         )
@@ -116,20 +105,26 @@ def compile_segments(segments: Sequence[Sequence[Call]], arena: int, target: Tar
         raise KernelsRefused(reasons)
     meta = {
         "chip": target.record(),
-        "dram": {"arena": 0, "bytes": arena, "constants": dram.constant_base},
+        "dram": {"arena": 0, "bytes": arena, "constants": home.constant_base},
         "entries": entries,
         "kernels": kernel_names,
     }
-    return Compiled(code, dram.blob(), meta, (), tuple(reports))
+    return Compiled(code, home.blob(), meta, (), tuple(reports))
 
 
 def _emit(
-    each: _Tiled, call: Call, names: Mapping[str, str], target: Target, dram: Dram, upwards: bool
-) -> list[Instruction | Vector]:
-    types = target.engine("contract").types
+    each: _Tiled,
+    call: Call,
+    names: Mapping[str, str],
+    target: Target,
+    home: Home,
+    instructions: Instructions,
+    upwards: bool,
+) -> list[Instruction | Pending]:
+    types = product_types(target)
     products = {stage.name: product(each.kernel, stage, types) for stage in each.kernel.stages}
     operands = {name: call.operands[own] for name, own in names.items() if own in call.operands}
-    writer = Writer(each.kernel, target, products, operands, dram)
+    writer = instructions.writer(each.kernel, target, products, operands, home)
     Emission(each.kernel, each.choice.schedule, target, writer, upwards).run()
     return writer.instructions()
 

@@ -1,96 +1,157 @@
-"""Bodies of stages as vector programs: expressions to operations over registers, streams and immediates."""
+"""Bodies of stages as programs of a vector engine: expressions to operations over registers, streams and immediates.
 
-from collections.abc import Sequence
+What an engine's programs may be is a `Machine`; how its instructions spell them is the chip's affair.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...compiler.diagnostics import UnsupportedError
-from ...compiler.ir.types import DType, boolean, i32
-from ...compiler.tile.stage import Apply, Const, Expr, Index, Load, Stage
-from .isa import Micro, Program, Vec
-from .micro import MICRO_OPS, SOURCES, TYPES, VALUE_TYPES
-
-REGISTERS = 1 << next(o.bits for o in Micro.operands if o.name == "dst")
-MOST_STREAMS = Vec.groups[0].most - 1
-MOST_IMMEDIATES, MOST_OPERATIONS = (group.most for group in Program.groups)
+from ...runtime.sim.fields import Instruction
+from ..diagnostics import UnsupportedError
+from ..ir.types import DType, boolean, i32
+from ..tile.stage import Apply, Const, Expr, Index, Load, Stage
 
 DIRECT = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "max",
-        "min",
-        "neg",
-        "abs",
-        "bit_and",
-        "bit_or",
-        "bit_xor",
-        "shift_left",
-        "shift_right",
-        "lt",
-        "le",
-        "eq",
-        "where",
-        "requantize",
-        "div",
-        "sqrt",
-        "exp",
-        "tanh",
-        "erf",
-        "floor",
-        "round",
-        "lookup",
-    ]
+    (
+        *(
+            "add",
+            "sub",
+            "mul",
+            "div",
+            "max",
+            "min",
+            "neg",
+            "abs",
+            "lt",
+            "le",
+            "eq",
+            "where",
+            "requantize",
+            "lookup",
+        ),
+        *(
+            "bit_and",
+            "bit_or",
+            "bit_xor",
+            "shift_left",
+            "shift_right",
+            "sqrt",
+            "exp",
+            "tanh",
+            "erf",
+            "floor",
+            "round",
+        ),
+    )
 )
-"""Scalar operations that are an operation of vector programs under the same name."""
+"""Scalar operations that are an operation of programs under the same name."""
 
 SWAPPED = {"gt": "lt", "ge": "le"}
 NEGATED = ("not", "ne", "isnan")
 LOGICAL = {"and": "bit_and", "or": "bit_or", "xor": "bit_xor"}
 
-
-def value_type(dtype: DType) -> str:
-    """What a value is computed in: narrow integers in i32, narrow floats in f32."""
-    if dtype == boolean or (dtype.kind in ("int", "uint") and dtype.bits <= 32 and str(dtype) != "u32"):
-        return "i32"
-    if str(dtype) in ("f32", "bf16"):
-        return "f32"
-    if str(dtype) in VALUE_TYPES:
-        return str(dtype)
-    raise UnsupportedError(f"the vector engine has no {dtype}")
+Place = tuple[str, int]
+"""Where a value is: ("register" | "stream" | "immediate", number); streams count from 1, 0 is the destination."""
 
 
-def element_type(dtype: DType) -> str:
-    """The name of a type in memory."""
-    name = "u8" if dtype == boolean else str(dtype)
-    if name not in TYPES:
-        raise UnsupportedError(f"the vector engine neither reads nor writes {dtype}")
-    return name
+@dataclass(frozen=True)
+class Machine:
+    """What the programs of a vector engine may be.
+
+    `operations` gives for each operation the types that it computes in, of "i32", "f32" and "i64": those of `DIRECT`
+    as `ops/scalar.py` means them; copy(a), cast(a) to a type (narrowing limits), mac(a, b, c) = a*b + c and isqrt(a).
+    `elements` are the types that streams bring. The other figures are limits of one program; `streams` are sources.
+    """
+
+    operations: Mapping[str, tuple[str, ...]]
+    elements: tuple[str, ...]
+    registers: int
+    streams: int
+    immediates: int
+    length: int
+
+    def value_type(self, dtype: DType) -> str:
+        """What a value is computed in: narrow integers in i32, narrow floats in f32."""
+        if dtype == boolean or (dtype.kind in ("int", "uint") and dtype.bits <= 32 and str(dtype) != "u32"):
+            name = "i32"
+        else:
+            name = "f32" if str(dtype) == "bf16" else str(dtype)
+        if name not in self.operations["copy"]:
+            raise UnsupportedError(f"the vector engine has no {dtype}")
+        return name
+
+    def element_type(self, dtype: DType) -> str:
+        """The name of a type in memory."""
+        name = "u8" if dtype == boolean else str(dtype)
+        if name not in self.elements:
+            raise UnsupportedError(f"the vector engine neither reads nor writes {dtype}")
+        return name
+
+    def body(self, stage: Stage, result: DType) -> "Body":
+        """The program of a stage's body; UnsupportedError names what the vector engine has not."""
+        return _Builder(self, stage.body, result).build()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """register `register` = op(operands), computed in `type`; `to` is the type of the result where that is another."""
+
+    op: str
+    type: str
+    to: str
+    operands: tuple[Place, ...]
+    register: int
 
 
 @dataclass(frozen=True)
 class Body:
-    """A vector program without its number; `sources` are the loads and indices that its streams bring, in order."""
+    """A program: the last operation's result is what it gives.
 
-    micros: tuple[Micro, ...]
+    `immediates` are numbers of 32 bits, reals as the bits of f32; `sources` what streams 1, 2, ... bring."""
+
+    operations: tuple[Operation, ...]
     immediates: tuple[int, ...]
     sources: tuple[Load | Index, ...]
 
     @property
     def key(self) -> object:
         """Equal for equal programs."""
-        return self.immediates, tuple(micro.text() for micro in self.micros)
-
-    def program(self, number: int) -> Program:
-        """The instruction that defines it."""
-        return Program(number=number, immediates=self.immediates, micros=self.micros)
+        return self.immediates, self.operations
 
 
-def body_of(stage: Stage, result: DType) -> Body:
-    """The program of a stage's body; UnsupportedError names what the vector engine has not."""
-    return _Builder(stage.body, result).build()
+@dataclass
+class Pending:
+    """An instruction whose program has no number yet."""
+
+    body: Body
+    instruction: Instruction
+
+
+def number_programs(
+    instructions: Sequence[Instruction | Pending],
+    slots: int,
+    known: dict[object, int],
+    define: Callable[[Body, int], Instruction],
+) -> list[Instruction]:
+    """Instructions of an engine that stores `slots` programs, each with the `number` of its own: a program is defined
+    before its first use and kept while there is room. `known` says what is there, and is brought up to date."""
+    out: list[Instruction] = []
+    for each in instructions:
+        if isinstance(each, Instruction):
+            out.append(each)
+            continue
+        key = each.body.key
+        number = known.pop(key, None)
+        if number is None:
+            free = next((n for n in range(slots) if n not in set(known.values())), None)
+            number = known.pop(next(iter(known))) if free is None else free
+            out.append(define(each.body, number))
+        known[key] = number  # the last one used goes last
+        each.instruction.number = number  # type: ignore[attr-defined]
+        out.append(each.instruction)
+    return out
 
 
 @dataclass
@@ -100,49 +161,50 @@ class _Step:
     op: str
     type: str
     to: str
-    operands: tuple[tuple[str, int], ...]
+    operands: tuple[Place, ...]
     uses: int = 0
     register: int = -1
 
 
 @dataclass
 class _Builder:
+    machine: Machine
     body: Expr
     result: DType
     steps: list[_Step] = field(default_factory=list)
     immediates: list[int] = field(default_factory=list)
     sources: list[Load | Index] = field(default_factory=list)
-    done: dict[Expr, tuple[str, int]] = field(default_factory=dict)
+    done: dict[Expr, Place] = field(default_factory=dict)
 
     def build(self) -> Body:
         place = self.value(self.body)
         place = self.converted(place, self.body.dtype, self.result)
         if place[0] != "step" or place[1] != len(self.steps) - 1:
-            place = self.step("copy", value_type(self.result), (place,))
-        if len(self.steps) > MOST_OPERATIONS:
+            place = self.step("copy", self.machine.value_type(self.result), (place,))
+        if len(self.steps) > self.machine.length:
             raise UnsupportedError(
-                f"a body of {len(self.steps)} operations is too long for a vector program of {MOST_OPERATIONS}"
+                f"a body of {len(self.steps)} operations is too long for a vector program of {self.machine.length}"
             )
         return Body(self._allocated(), tuple(self.immediates), tuple(self.sources))
 
     # --- values ------------------------------------------------------------------------------------------------
 
-    def value(self, expr: Expr) -> tuple[str, int]:
+    def value(self, expr: Expr) -> Place:
         """Where the value of an expression is."""
         if expr not in self.done:
             self.done[expr] = self._value(expr)
         return self.done[expr]
 
-    def _value(self, expr: Expr) -> tuple[str, int]:
+    def _value(self, expr: Expr) -> Place:
         if isinstance(expr, Const):
-            return self.immediate(expr.value, value_type(expr.dtype))
+            return self.immediate(expr.value, self.machine.value_type(expr.dtype))
         if isinstance(expr, Load | Index):
             return self.source(expr)
         if not isinstance(expr, Apply):
             raise UnsupportedError(f"the vector engine has no {type(expr).__name__.lower()} in a body")
         if expr.op == "cast":
             return self.cast(expr)
-        kind = value_type(expr.arguments[0].dtype)
+        kind = self.machine.value_type(expr.arguments[0].dtype)
         if expr.op == "requantize":
             return self._requantized(expr)
         if expr.op == "lookup":
@@ -154,7 +216,7 @@ class _Builder:
             return self._sum(expr)
         if expr.op == "where":
             condition, yes, no = expr.arguments
-            kind = value_type(expr.dtype)
+            kind = self.machine.value_type(expr.dtype)
             return self.step("where", kind, self.values((condition, yes, no)))
         if expr.op in SWAPPED:
             return self.step(SWAPPED[expr.op], kind, self.values(expr.arguments[::-1]))
@@ -170,53 +232,53 @@ class _Builder:
                 kind,
                 (self.step("floor", kind, (self.step("neg", kind, self.values(expr.arguments)),)),),
             )
-        if expr.op not in DIRECT or (kind != "i64" and kind not in MICRO_OPS[expr.op].types):
+        if expr.op not in DIRECT:
             raise UnsupportedError(f"the vector engine has no '{expr.op}' of {expr.arguments[0].dtype}")
         return self.step(expr.op, kind, self.values(expr.arguments))
 
-    def values(self, arguments: Sequence[Expr]) -> tuple[tuple[str, int], ...]:
+    def values(self, arguments: Sequence[Expr]) -> tuple[Place, ...]:
         return tuple(self.value(argument) for argument in arguments)
 
-    def _requantized(self, expr: Apply) -> tuple[str, int]:
-        """A requantisation, what is added before it in the same operation."""
+    def _requantized(self, expr: Apply) -> Place:
+        """A requantisation, what is added before it in the same operation where the machine can."""
         acc, *parameters = expr.arguments
-        if isinstance(acc, Apply) and acc.op == "add" and acc not in self.done:
-            terms = _terms(acc)
-            if len(terms) == 2 and not any(isinstance(t, Apply) and t.op == "mul" for t in terms):
-                operands = (self.value(terms[0]), *self.values(parameters), self.value(terms[1]))
-                return self.step("rescale", "i32", operands, str(expr.dtype))
+        terms = _terms(acc) if acc not in self.done and "rescale" in self.machine.operations else []
+        if len(terms) == 2 and not any(isinstance(t, Apply) and t.op == "mul" for t in terms):
+            operands = (self.value(terms[0]), *self.values(parameters), self.value(terms[1]))
+            return self.step("rescale", "i32", operands, str(expr.dtype))
         return self.step("requantize", "i32", self.values(expr.arguments), str(expr.dtype))
 
-    def _sum(self, expr: Apply) -> tuple[str, int]:
+    def _sum(self, expr: Apply) -> Place:
         """A sum of integers, products in one operation with what they are added to: any order gives the same."""
         terms = _terms(expr)
         products = [t for t in terms if isinstance(t, Apply) and t.op == "mul" and t not in self.done]
-        others = [t for t in terms if t not in products]
-        if not others:
-            others = [products.pop()]
+        if "mac" not in self.machine.operations:
+            products = []
+        others = [t for t in terms if t not in products] or [products.pop()]
         total = self.value(others[0])
         for term in others[1:]:
             total = self.step("add", "i32", (total, self.value(term)))
         for term in products:
+            assert isinstance(term, Apply)
             total = self.step("mac", "i32", (*self.values(term.arguments), total))
         return total
 
-    def cast(self, expr: Apply) -> tuple[str, int]:
+    def cast(self, expr: Apply) -> Place:
         """A cast: none where the value is held as it is, a limit or a wrap where it narrows."""
         (inner,) = expr.arguments
         limited = _limited(expr)
         if limited is not None:
-            return self.step("cast", value_type(limited.dtype), (self.value(limited),), str(expr.dtype))
+            return self.step(
+                "cast", self.machine.value_type(limited.dtype), (self.value(limited),), str(expr.dtype)
+            )
         root = _root_of(expr)
         if root is not None:
             return self.step("isqrt", "i64", (self.value(root),))
         return self.converted(self.value(inner), inner.dtype, expr.dtype, inner)
 
-    def converted(
-        self, place: tuple[str, int], source: DType, target: DType, expr: Expr | None = None
-    ) -> tuple[str, int]:
+    def converted(self, place: Place, source: DType, target: DType, expr: Expr | None = None) -> Place:
         """A value of one type as a value of another."""
-        old, new = value_type(source), value_type(target)
+        old, new = self.machine.value_type(source), self.machine.value_type(target)
         if target == boolean and source != boolean:
             zero = self.immediate(0, old)
             equal = self.step("eq", old, (place, zero))
@@ -235,14 +297,14 @@ class _Builder:
             return wrapped
         return place
 
-    def source(self, expr: Load | Index) -> tuple[str, int]:
+    def source(self, expr: Load | Index) -> Place:
         if expr not in self.sources:
             self.sources.append(expr)
-        if len(self.sources) > MOST_STREAMS:
-            raise UnsupportedError(f"a body reads more than {MOST_STREAMS} operands")
+        if len(self.sources) > self.machine.streams:
+            raise UnsupportedError(f"a body reads more than {self.machine.streams} operands")
         return "stream", self.sources.index(expr) + 1
 
-    def immediate(self, value: object, kind: str) -> tuple[str, int]:
+    def immediate(self, value: object, kind: str) -> Place:
         if kind == "f32":
             bits = int(np.float32(value).view(np.int32))  # type: ignore[arg-type]
         else:
@@ -251,11 +313,11 @@ class _Builder:
             return self._wide(bits)
         if bits not in self.immediates:
             self.immediates.append(bits)
-        if len(self.immediates) > MOST_IMMEDIATES:
-            raise UnsupportedError(f"a body has more than {MOST_IMMEDIATES} constants")
+        if len(self.immediates) > self.machine.immediates:
+            raise UnsupportedError(f"a body has more than {self.machine.immediates} constants")
         return "immediate", self.immediates.index(bits)
 
-    def _wide(self, value: int) -> tuple[str, int]:
+    def _wide(self, value: int) -> Place:
         """A number of more than 32 bits: a shorter one, shifted."""
         zeros = (value & -value).bit_length() - 1
         if not -(1 << 31) <= value >> zeros < 1 << 31:
@@ -264,9 +326,9 @@ class _Builder:
             "shift_left", "i64", (self.immediate(value >> zeros, "i64"), self.immediate(zeros, "i64"))
         )
 
-    def step(
-        self, op: str, kind: str, operands: tuple[tuple[str, int], ...], to: str = ""
-    ) -> tuple[str, int]:
+    def step(self, op: str, kind: str, operands: tuple[Place, ...], to: str = "") -> Place:
+        if kind not in self.machine.operations.get(op, ()):
+            raise UnsupportedError(f"the vector engine has no '{op}' of {kind}")
         for operand in operands:
             if operand[0] == "step":
                 self.steps[operand[1]].uses += 1
@@ -275,33 +337,24 @@ class _Builder:
 
     # --- registers ---------------------------------------------------------------------------------------------
 
-    def _allocated(self) -> tuple[Micro, ...]:
-        free = list(range(REGISTERS))
+    def _allocated(self) -> tuple[Operation, ...]:
+        free = list(range(self.machine.registers))
         left = [step.uses for step in self.steps]
         out = []
         for step in self.steps:
-            fields = {}
-            for name, (kind, number) in zip("abcde", step.operands):
+            operands = []
+            for kind, number in step.operands:
                 if kind == "step":
                     left[number] -= 1
                     if not left[number]:
                         free.append(self.steps[number].register)
                         free.sort()
                     kind, number = "register", self.steps[number].register
-                fields[f"{name}_from"] = SOURCES.index(kind)
-                fields[name] = number
+                operands.append((kind, number))
             if not free:
-                raise UnsupportedError(f"a body needs more than {REGISTERS} registers")
+                raise UnsupportedError(f"a body needs more than {self.machine.registers} registers")
             step.register = free.pop(0)
-            out.append(
-                Micro(
-                    op=list(MICRO_OPS).index(step.op),
-                    type=VALUE_TYPES.index(step.type),
-                    to=TYPES.index(step.to) if step.to in TYPES else 0,
-                    dst=step.register,
-                    **fields,
-                )
-            )
+            out.append(Operation(step.op, step.type, step.to, tuple(operands), step.register))
         return tuple(out)
 
 

@@ -1,17 +1,17 @@
-"""What lies where in the chip's DRAM: the arena, the caller's arrays, and constants in the order of their first use."""
+"""What lies where in home memory: the arena, the caller's arrays, and constants in the order of their first use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...compiler.target.backend import Arena, External, Placed
+from ..target.backend import Arena, External, Placed
 
 ALIGNMENT = 64
 
 
 @dataclass
-class Dram:
+class Home:
     """Arena first, then each segment's external arrays at the same place, then constants.
 
     `externals` are the byte offsets of the current segment's arrays by slot.

@@ -1,85 +1,111 @@
-"""The vector unit's values: a program evaluated on whole numpy views, one call a micro-operation."""
+"""Values of vector engines: a program evaluated on whole numpy views, one call an operation."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from ...runtime.errors import ExecutionError
-from .isa import COMBINES, ITEM_BYTES, LANE_BYTES, MEMORIES, Program, Vec, View
+from ..errors import ExecutionError
 from .memories import Memories, Prepared
-from .micro import MICRO_OPS, TYPES
 from .numbers import DTYPES, stored, widened
-from .programs import Source, Step, faults, steps
+from .operations import OPERATIONS
 
 _REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum}
 _MOST_TURNS = 64  # of a loop over reduced dimensions: more are reduced by numpy after one evaluation
-_DIMS = 5
-_BASE_BITS = next(each.bits for each in View.operands if each.name == "base")
 
 
-class _Stream:
-    """A view of a memory: dimensions outermost first, those with stride 0 of extent 1."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An operand of an operation: a "register", a "stream" of the instruction (from 1 on), or an "immediate"."""
 
-    def __init__(self, view: View, counts: Sequence[int]):
-        self.memory = MEMORIES[view.memory]
-        self.dtype = TYPES[view.dtype]
-        self.numpy = DTYPES[self.dtype]
-        self.base = view.base * LANE_BYTES if self.memory == "acc" else view.base
-        self.index = self.memory == "index"
-        size = 1 if self.index else ITEM_BYTES[self.dtype]
-        if view.table:
-            self.shape: tuple[int, ...] = (view.s0,)
-            self.strides: tuple[int, ...] = (size,)
+    kind: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An operation of a program: register `dst` = name(sources), computed in `type`; casts limit to `to`."""
+
+    name: str
+    type: str
+    to: str
+    dst: int
+    sources: tuple[Source, ...]
+
+
+@dataclass
+class Stream:
+    """Elements of `dtype` in a memory from byte address `base` on, `strides` in elements, outermost first.
+
+    With `table` it is a table of so many elements. Without a memory nothing is read: the element is base plus the
+    strides times its place, as an i32.
+    """
+
+    memory: str
+    dtype: str
+    base: int
+    counts: tuple[int, ...]
+    strides: tuple[int, ...]
+    table: int = 0
+    shape: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numpy = DTYPES[self.dtype]
+        size = self._numpy.itemsize if self.memory else 1
+        if self.table:
+            self.shape, self.strides = (self.table,), (size,)
         else:
-            strides = (view.s4, view.s3, view.s2, view.s1, view.s0)
-            self.shape = tuple(count if stride else 1 for count, stride in zip(counts, strides))
-            self.strides = tuple(size * stride for stride in strides)
+            self.shape = tuple(count if stride else 1 for count, stride in zip(self.counts, self.strides))
+            self.strides = tuple(size * stride for stride in self.strides)
 
     def at(self, memories: Memories, turn: dict[int, int] | None = None) -> np.ndarray:
         """The elements; with `turn`, only those at the given positions of some dimensions, which get extent 1."""
         base, shape = self.base, self.shape
-        if self.index:
+        if not self.memory:
             return self._places(turn or {})
-        if turn and len(shape) == _DIMS:
+        if turn and not self.table:
             base += sum(self.strides[axis] * index for axis, index in turn.items() if shape[axis] > 1)
             shape = tuple(1 if axis in turn else extent for axis, extent in enumerate(shape))
-        return np.ndarray(shape, self.numpy, getattr(memories, self.memory), base, self.strides)
+        return np.ndarray(shape, self._numpy, memories.near[self.memory], base, self.strides)
 
     def _places(self, turn: dict[int, int]) -> np.ndarray:
         """The element's own number, for a stream that reads no memory."""
-        signed = self.base - (self.base >> _BASE_BITS - 1 << _BASE_BITS)
-        total = np.full((1,) * _DIMS, signed, np.int32)
+        dims = len(self.counts)
+        total = np.full((1,) * dims, self.base, np.int32)
         for axis, (extent, stride) in enumerate(zip(self.shape, self.strides)):
             if axis in turn:
                 total = total + np.int32(stride * turn[axis] * (extent > 1))
             elif extent > 1:
                 line = np.arange(extent, dtype=np.int32) * np.int32(stride)
-                total = total + line.reshape([-1 if each == axis else 1 for each in range(_DIMS)])
+                total = total + line.reshape([-1 if each == axis else 1 for each in range(dims)])
         return total
 
 
-def prepare(vec: Vec, program: Program | None) -> Prepared:
-    """The effect of one `vec` under the program that holds when it starts."""
-    if program is None:
-        raise ExecutionError(f"program {vec.number} is not defined", location="vec")
-    wrong = faults(program)
-    if wrong:
-        raise ExecutionError(wrong[0], location=f"program {vec.number}")
-    counts = (vec.n4, vec.n3, vec.n2, vec.n1, vec.n0)
-    streams = [_Stream(view, counts) for view in vec.streams]
-    body = _Body(steps(program), program.immediates, streams)
-    combine = COMBINES[vec.combine]
+def prepare(
+    program: Sequence[Step],
+    immediates: Sequence[int],
+    streams: Sequence[Stream],
+    combine: str = "none",
+    initialise: bool = True,
+) -> Prepared:
+    """The effect of a program on every element; stream 0 is the destination.
+
+    With `combine` ("sum", "max" or "min") results are combined over the dims in which the destination's stride is 0,
+    onto what it holds unless `initialise` is set.
+    """
     target = streams[0]
-    reduced = [axis for axis in range(_DIMS) if counts[axis] > 1 and target.shape[axis] == 1]
+    counts = target.counts
+    body = _Body(tuple(program), tuple(immediates), list(streams))
+    reduced = [axis for axis, count in enumerate(counts) if count > 1 and target.shape[axis] == 1]
     if combine == "none":
 
         def run(memories: Memories) -> None:
             target.at(memories)[...] = stored(body.evaluate(memories, None), target.dtype)
 
         return run
-    ufunc, initialise = _REDUCE[combine], bool(vec.initialise)
+    ufunc = _REDUCE[combine]
 
     def run_combined(memories: Memories) -> None:
         out = target.at(memories)
@@ -94,7 +120,7 @@ def prepare(vec: Vec, program: Program | None) -> Prepared:
 class _Body:
     """A program bound to the streams of an instruction."""
 
-    def __init__(self, program: tuple[Step, ...], immediates: tuple[int, ...], streams: list[_Stream]):
+    def __init__(self, program: tuple[Step, ...], immediates: tuple[int, ...], streams: list[Stream]):
         self.steps, self.streams = program, streams
         raw = np.array(immediates, np.int32)
         self.immediates = {
@@ -114,14 +140,14 @@ class _Body:
             return total
         value = self.evaluate(memories, None)
         value = np.broadcast_to(value, counts)
-        kept = [axis for axis in range(_DIMS) if axis not in axes]
+        kept = [axis for axis in range(len(counts)) if axis not in axes]
         ordered = value.transpose(*axes, *kept).reshape(turns, *(counts[axis] for axis in kept))
         if value.dtype.kind == "f":
             ordered = np.ascontiguousarray(
                 ordered
             )  # numpy adds along an outer axis one by one, inside in pairs
         total = ufunc.reduce(ordered, axis=0, dtype=value.dtype)
-        return total.reshape([1 if axis in axes else counts[axis] for axis in range(_DIMS)])
+        return total.reshape([1 if axis in axes else counts[axis] for axis in range(len(counts))])
 
     def evaluate(self, memories: Memories, turn: dict[int, int] | None) -> np.ndarray:
         """The value of the last operation."""
@@ -136,7 +162,7 @@ class _Body:
                 if step.name == "lookup":
                     value = self._lookup(step, operands[0], memories)
                 else:
-                    op = MICRO_OPS[step.name]
+                    op = OPERATIONS[step.name]
                     value = op.numpy(*operands, step.to) if op.to else op.numpy(*operands)
                     if value.dtype == np.bool_:
                         value = value.astype(np.int32)
