@@ -51,7 +51,7 @@ class NpuDevice(SimulatedDevice):
             Vec: _vectors,
         }
         effects[Mxu] = partial(_products, exact)
-        super().__init__("npu", Model(N1, costs, effects, context), checked)
+        super().__init__("npu", Model(N1, costs, context, effects), checked)
 
 
 def _loads(entry: Entry, block: Block) -> list[Prepared]:

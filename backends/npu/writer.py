@@ -31,32 +31,27 @@ class Writer(StreamWriter):
     machine = MACHINE
 
     def copy_in(self, copy: Copy, memory: str, fill: bytes) -> None:
-        strides = {name: getattr(copy, name) for name in ("n0", "n1", "n2", "s1", "s2", "d1", "d2")}
         if memory == "spw":
-            self.append(Ldw(dram=copy.home, spw=copy.near, **strides))
+            self.append(Ldw.of(copy, dram=copy.home, spw=copy.near))
             return
-        padding = {name: getattr(copy, name) for name in ("before1", "after1", "before2", "after2")}
         width, pattern = FILL_WIDTHS.index(len(fill)), int.from_bytes(fill, "little")
-        self.append(Lda(dram=copy.home, spa=copy.near, fill_width=width, fill=pattern, **strides, **padding))
+        self.append(Lda.of(copy, dram=copy.home, spa=copy.near, fill_width=width, fill=pattern))
 
     def copy_out(self, copy: Copy, memory: str) -> None:
-        strides = {name: getattr(copy, name) for name in ("n0", "n1", "n2", "s1", "s2", "d1", "d2")}
-        self.append(Sto(dram=copy.home, spa=copy.near, **strides))
+        self.append(Sto.of(copy, dram=copy.home, spa=copy.near))
 
     def gather_rows(self, work: Gathering, memory: str) -> None:
-        same = {name: getattr(work, name) for name in ("n0", "count", "index", "d1", "pitch", "rows")}
-        self.append(Gather(table=work.home, spa=work.near, width=int(work.width == 8), **same))
+        self.append(Gather.of(work, table=work.home, spa=work.near, width=int(work.width == 8)))
 
     def multiply(self, work: Multiply) -> None:
-        names = ("mapping", "a", "w", "m0", "m1", "n", "k0", "k1", "k2", "am0", "am1", "ak1", "ak2")
         pitch = work.pitch // LANE_BYTES
         self.append(
-            Mxu(
+            Mxu.of(
+                work,
                 type=PRODUCTS.index(work.type.partition("*")[0]),
                 accumulate=int(work.accumulate),
                 c=work.c // LANE_BYTES,
                 pitch=pitch if pitch != work.n else 0,
-                **{name: getattr(work, name) for name in names},
             )
         )
 

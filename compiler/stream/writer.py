@@ -106,9 +106,9 @@ class StreamWriter(ABC):
     def vector(self, work: VectorWork) -> None:
         """A program over streams."""
 
-    @abstractmethod
     def gather_rows(self, work: Gathering, memory: str) -> None:
-        """Rows of a table at home; UnsupportedError on a chip that can't."""
+        """Rows of a table at home; UnsupportedError where a chip does not say how."""
+        raise UnsupportedError(f"{self.target.name} has no instruction that looks up rows")
 
     # --- the order ---------------------------------------------------------------------------------------------
 

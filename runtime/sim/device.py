@@ -6,7 +6,7 @@ instruction set and its engines are is said by a `Model`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -30,19 +30,20 @@ from .summary import Roof, summarise
 _CONSTANTS = 0
 """The region of home memory that comes first."""
 
-Prepare = Callable[["Entry", Block], Sequence[Prepared]]
-"""The effects of all instructions of a class in an entry point."""
+Prepare = Callable[["Entry", Block], Sequence[Prepared | None]]
+"""The effects of all instructions of a class in an entry point, None where there is none."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is special to a kind of chip: its instruction set, what instructions cost on a chip, what each class does to
-    the memories (a class that is left out changes none), and what `Instruction.accesses` needs of a chip record."""
+    """What is special to a kind of chip: its instruction set, what instructions cost on a chip, what
+    `Instruction.accesses` needs of a chip record, and the effects of classes that work them out all at once; those of
+    others are `Instruction.effect`."""
 
     isa: Isa
     costs: Callable[[Mapping[str, Any], Stream], Costs]
-    effects: Mapping[type[Instruction], Prepare]
     context: Callable[[Mapping[str, Any]], Any] = lambda chip: None
+    effects: Mapping[type[Instruction], Prepare] = field(default_factory=dict)
 
 
 class SimulatedDevice:
@@ -144,10 +145,14 @@ class Entry:
         """What instructions do to memory, with their numbers, in the order in which they are complete."""
         found: list[Prepared | None] = [None] * self.stream.size
         for kind, block in self.stream.blocks.items():
+            if not kind.queue:
+                continue
             if kind in self.model.effects:
                 effects = self.model.effects[kind](self, block)
-                for position, effect in zip(block.positions.tolist(), effects):
-                    found[position] = effect
+            else:
+                effects = [record.effect(self) for record in block.records()]
+            for position, effect in zip(block.positions.tolist(), effects):
+                found[position] = effect
         chosen = ((number, found[number]) for number in self.timeline.order)
         return [(number, effect) for number, effect in chosen if effect is not None]
 
@@ -211,6 +216,10 @@ class Entry:
             if first <= instruction < first + count:
                 return self._kernels[kernel]
         return {"name": "", "sources": []}
+
+    def place(self, address: int) -> tuple[int, int]:
+        """An address of home memory as a region and an offset in it."""
+        return self.resolved(np.array([address]))[0]
 
     def resolved(self, addresses: np.ndarray) -> list[tuple[int, int]]:
         """Each DRAM address as a region and an offset in it."""

@@ -14,9 +14,12 @@ default are not stored. Behind the fields follow the items of groups, then, insi
 
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import accumulate
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from .access import Access
+
+if TYPE_CHECKING:
+    from .memories import Prepared
 
 HEADER = {"opcode": 6, "words": 5, "stepped": 1, "wait": 16, "signal": 16}
 """The fields of the header and their bits, from bit 0 on: number of words less one; whether steps follow (in a loop);
@@ -190,6 +193,16 @@ class Instruction(_Declared):
             Group(each.name, **each.metadata["group"]) for each in fields(cls) if "group" in each.metadata
         )
         cls.layout = Layout((*(each.count for each in cls.groups), *cls.operands), HEADER_BITS)
+
+    @classmethod
+    def of(cls, source: object, **fields: Any) -> Self:
+        """One whose fields are those of `source` by the same names, but for those that are given."""
+        names = [each.name for each in cls.operands if each.name not in fields and hasattr(source, each.name)]
+        return cls(**{name: getattr(source, name) for name in names}, **fields)
+
+    def effect(self, entry: Any) -> "Prepared | None":
+        """What it does to the memories, its fields worked out, in an entry of `device.py`; None: nothing."""
+        return None
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         """What it reads and writes. `context` is what instructions before it have set up; see the chip's module."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .access import Access
 from .memories import Memories, Prepared
 from .numbers import DTYPES, widened
 
@@ -21,6 +22,10 @@ class View(NamedTuple):
     base: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    def access(self, bytes: int, write: bool = False) -> Access:
+        """What it touches; elements have so many bytes."""
+        return Access(self.memory, write, self.base, bytes, tuple(zip(self.shape, self.strides)))
 
     def of(self, memories: Memories, dtype: np.dtype) -> np.ndarray:
         """The elements, not copied."""

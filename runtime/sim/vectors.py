@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExecutionError
+from .access import Access
 from .memories import Memories, Prepared
 from .numbers import DTYPES, stored, widened
 from .operations import OPERATIONS
@@ -59,6 +60,13 @@ class Stream:
         else:
             self.shape = tuple(count if stride else 1 for count, stride in zip(self.counts, self.strides))
             self.strides = tuple(size * stride for stride in self.strides)
+
+    def access(self, write: bool = False) -> Access:
+        """The bytes that it touches, of a stream that has a memory."""
+        size = self._numpy.itemsize
+        if self.table:
+            return Access(self.memory, write, self.base, size * self.table)
+        return Access(self.memory, write, self.base, size, tuple(zip(self.counts[::-1], self.strides[::-1])))
 
     def at(self, memories: Memories, turn: dict[int, int] | None = None) -> np.ndarray:
         """The elements; with `turn`, only those at the given positions of some dimensions, which get extent 1."""

@@ -1,35 +1,36 @@
-"""tarn: a chip for int8 networks on isthmus's accelerator kit. Its instructions, how kernels become them, what they do."""
+"""tarn: a small chip for int8 networks, made of isthmus's accelerator kit. It shares nothing with other chips."""
 
-from math import ceil
-
-import numpy as np
-
-from isthmus.compiler.diagnostics import UnsupportedError
-from isthmus.compiler.stream.backend import StreamBackend
-from isthmus.compiler.stream.instructions import Instructions
-from isthmus.compiler.stream.programs import Machine
-from isthmus.compiler.stream.writer import Limits, StreamWriter
-from isthmus.runtime.sim.access import Access
-from isthmus.runtime.sim.copies import prepare_load, prepare_store
-from isthmus.runtime.sim.costs import collect, multiplication, transfer
-from isthmus.runtime.sim.device import Model, SimulatedDevice
-from isthmus.runtime.sim.fields import Instruction, Item, group, operand
-from isthmus.runtime.sim.isa import Isa
-from isthmus.runtime.sim.products import View, prepare
+from isthmus import kit
+from isthmus.kit import Access, operand
 
 MEMORIES, TYPES, COMBINES = ("pad", "taps", "sums"), ("i8", "u8", "i32"), ("none", "sum", "max", "min")
-DTYPES = {"i8": np.dtype("i1"), "u8": np.dtype("u1"), "i32": np.dtype("<i4")}
-LIMITS = {name: (np.iinfo(dtype).min, np.iinfo(dtype).max) for name, dtype in DTYPES.items()}
-REGISTER, STREAM, CONSTANT = 0, 8, 16  # where registers, source streams and constants begin among operands
+OPERATIONS = (
+    "copy",
+    "cast",
+    "neg",
+    "abs",
+    "add",
+    "sub",
+    "mul",
+    "max",
+    "min",
+    "bit_and",
+    "bit_xor",
+    "shift_left",
+)
+OPERATIONS += ("shift_right", "lt", "le", "eq", "where", "requantize")
+PROGRAMS = kit.Programs(MEMORIES, TYPES, OPERATIONS)
 
 
-class Fetch(Instruction, mnemonic="fetch", opcode=8, queue="fetch"):
-    """DRAM to a scratchpad: n1 rows of n0 bytes, rows of padding around them."""
-    into: int = operand(1, "the scratchpad", choices=MEMORIES[:2])
+class Move(kit.Instruction, mnemonic="move", opcode=8, queue="dma"):
+    """Copies n1 rows of n0 bytes between DRAM and a scratchpad; into the scratchpad with rows of padding around."""
+
+    out: int = operand(1, "whether it goes to DRAM")
+    memory: int = operand(1, "the scratchpad", choices=MEMORIES[:2])
     near: int = operand(20, "first row there, padding included", unit="byte address", advance=True)
-    dram: int = operand(32, "first row that is read", unit="byte address", advance=True)
+    dram: int = operand(32, "first row in DRAM", unit="byte address", advance=True)
     n0: int = operand(16, "bytes of a row", unit="bytes", least=1)
-    n1: int = operand(16, "rows that are read", default=1)
+    n1: int = operand(16, "rows that are copied", default=1)
     s1: int = operand(24, "from row to row in DRAM", unit="bytes", default=0)
     d1: int = operand(16, "from row to row in the scratchpad; 0: n0", unit="bytes", default=0)
     before1: int = operand(8, "rows of padding before", default=0)
@@ -38,29 +39,22 @@ class Fetch(Instruction, mnemonic="fetch", opcode=8, queue="fetch"):
 
     def accesses(self, context=None):
         rows = ((self.before1 + self.n1 + self.after1, self.d1 or self.n0),)
-        write = Access(MEMORIES[self.into], True, self.near, self.n0, rows)
-        return (*[Access("dram", False, self.dram, self.n0, ((self.n1, self.s1),))] * (self.n1 > 0), write)
+        near = Access(MEMORIES[self.memory], not self.out, self.near, self.n0, rows)
+        far = Access("dram", bool(self.out), self.dram, self.n0, ((self.n1, self.s1),))
+        return (far, near) if self.n1 else (near,)
+
+    def effect(self, entry):
+        place = (*entry.place(self.dram), MEMORIES[self.memory], self.near)
+        load, store = kit.prepare_load, kit.prepare_store
+        return store(vars(self), *place) if self.out else load(vars(self), *place, bytes([self.fill]))
 
 
-class Put(Instruction, mnemonic="put", opcode=9, queue="put"):
-    """The pad to DRAM: n1 rows of n0 bytes."""
-    near: int = operand(20, "first row in the pad", unit="byte address", advance=True)
-    dram: int = operand(32, "first row in DRAM", unit="byte address", advance=True)
-    n0: int = operand(16, "bytes of a row", unit="bytes", least=1)
-    n1: int = operand(16, "rows", default=1)
-    s1: int = operand(24, "from row to row in DRAM", unit="bytes", default=0)
-    d1: int = operand(16, "from row to row in the pad; 0: n0", unit="bytes", default=0)
+class Dot(kit.Instruction, mnemonic="dot", opcode=9, queue="array"):
+    """sums[i, j] = or += sum over t < k of pad[i, t] * taps[j / cols, t, j % cols], for i < m and j < n, in i8."""
 
-    def accesses(self, context=None):
-        read = Access("pad", False, self.near, self.n0, ((self.n1, self.d1 or self.n0),))
-        return read, Access("dram", True, self.dram, self.n0, ((self.n1, self.s1),))
-
-
-class Dot(Instruction, mnemonic="dot", opcode=10, queue="array"):
-    """sums[i, j] = or += sum over t < k of pad[i, t] * taps[j / cols, t, j % cols], for i < m, j < n; i8 times i8."""
-    accumulate: int = operand(1, "add to what sums holds", default=0)
+    accumulate: int = operand(1, "add to what sums holds")
     a: int = operand(20, "row 0 in the pad", unit="byte address", advance=True)
-    w: int = operand(20, "the first tile of columns", unit="byte address", advance=True)
+    w: int = operand(20, "the first tile of columns in taps", unit="byte address", advance=True)
     c: int = operand(20, "the first sum", unit="byte address", advance=True)
     m: int = operand(16, "rows", least=1)
     n: int = operand(12, "columns", least=1)
@@ -69,46 +63,107 @@ class Dot(Instruction, mnemonic="dot", opcode=10, queue="array"):
     tile: int = operand(20, "from one tile of columns to the next", unit="bytes")
     pitch: int = operand(16, "from row to row of sums", unit="bytes")
 
-    def accesses(self, context=None):
-        a = Access("pad", False, self.a, self.k, ((self.m, self.step),))
-        run = -(-self.k // context["rows"]) * context["rows"] * context["cols"]
-        w = Access("taps", False, self.w, run, ((-(-self.n // context["cols"]), self.tile),))
-        c = Access("sums", True, self.c, 4 * self.n, ((self.m, self.pitch),))
-        return (a, w, *[c._replace(write=False)] * self.accumulate, c)
+    def views(self, cols):
+        a = kit.View("pad", self.a, (self.m, self.k), (self.step, 1))
+        w = kit.View("taps", self.w, (self.k, -(-self.n // cols), cols), (cols, self.tile, 1))
+        return a, w, kit.View("sums", self.c, (self.m, self.n), (self.pitch, 4))
+
+    def accesses(self, cols):
+        a, w, c = (view.access(bytes) for view, bytes in zip(self.views(cols), (1, 1, 4)))
+        return (a, w, c, c._replace(write=True)) if self.accumulate else (a, w, c._replace(write=True))
+
+    def effect(self, entry):
+        return kit.prepare_product("i8", 1, *self.views(columns(entry.chip)), bool(self.accumulate))
 
 
-class Stream(Item):
-    """Elements of three dims, strides in elements."""
-    memory: int = operand(2, "where", choices=MEMORIES)
-    dtype: int = operand(2, "their type", choices=TYPES)
-    base: int = operand(20, "the first one", unit="byte address", advance=True)
-    s0: int = operand(20, "stride of the innermost dim", signed=True)
-    s1: int = operand(20, "stride", signed=True)
-    s2: int = operand(20, "stride of the outermost dim", signed=True)
+class Map(kit.Instruction, mnemonic="map", opcode=10, queue="alu"):
+    """Runs a program on n2 x n1 x n0 elements; flow 0 is the destination, the last step gives what is stored there."""
 
-    def view(self, counts):
-        """(memory, first byte, extents, strides in bytes): extent 1 where the stride is 0."""
-        size, strides = DTYPES[TYPES[self.dtype]].itemsize, (self.s2, self.s1, self.s0)
-        shape = tuple(n if stride else 1 for n, stride in zip(counts, strides))
-        return View(MEMORIES[self.memory], self.base, shape, tuple(size * stride for stride in strides))
+    combine: int = operand(2, "results over the dims in which the destination has stride 0", choices=COMBINES)
+    initialise: int = operand(1, "combine anew, not onto what the destination holds")
+    n0: int = operand(16, "innermost extent, along the lanes", least=1)
+    n1: int = operand(16, "extent", least=1)
+    n2: int = operand(16, "extent", least=1)
+    constants: tuple = kit.group(None, 16, "numbers", default=())
+    words: tuple = kit.group(None, 16, "the program, a word a step", default=())
+    flows: tuple = kit.group(kit.Flow, 6, "the destination, then the sources", default=())
+
+    def accesses(self, cols):
+        target, *reads = (s.access() for s in PROGRAMS.streams(self.flows, (self.n2, self.n1, self.n0)))
+        again = (target,) if self.combine and not self.initialise else ()
+        return (*reads, *again, target._replace(write=True))
+
+    def effect(self, entry):
+        streams = PROGRAMS.streams(self.flows, (self.n2, self.n1, self.n0))
+        steps = [PROGRAMS.step(word) for word in self.words]
+        return kit.prepare_program(
+            steps, self.constants, streams, COMBINES[self.combine], bool(self.initialise)
+        )
 
 
-OPERATIONS = {  # on 64-bit numbers, of which the low 32 bits are kept
-    "copy": lambda x: x, "neg": np.negative, "abs": np.abs, "add": np.add, "sub": np.subtract, "mul": np.multiply,
-    "max": np.maximum, "min": np.minimum, "bit_and": np.bitwise_and, "bit_xor": np.bitwise_xor, "eq": np.equal,
-    "lt": np.less, "le": np.less_equal, "where": lambda c, x, y: np.where(c != 0, x, y),
-    "shift_left": lambda x, y: np.where((y >= 0) & (y < 32), x << (y & 31), 0),
-    "shift_right": lambda x, y: x >> np.where((y >= 0) & (y < 32), y, 31),
-    "cast": lambda x: x, "requantize": lambda x, m, s, zero: ((x * m + (1 << s - 1)) >> s) + zero,
-}  # fmt: skip
+TARN = kit.Isa("tarn", (Move, Dot, Map))
 
 
-class Step(Item):
-    """register dst = op(a, b, c, d): operands 0 to 7 are registers, 8 to 15 streams, 16 to 31 constants."""
-    op: int = operand(5, "the operation; cast and requantize limit to the type `to`", choices=tuple(OPERATIONS))
-    to: int = operand(2, "see op", choices=TYPES)
-    dst: int = operand(3, "the register")
-    a: int = operand(5, "operand", default=0)
-    b: int = operand(5, "operand", default=0)
-    c: int = operand(5, "operand", default=0)
-    d: int = operand(5, "operand", default=0)
+class Writer(kit.StreamWriter):
+    """Pieces of work as instructions."""
+
+    limits = kit.Limits(65535, copy_dims=1, product_rows=1, product_sums=0, vector_dims=3)
+    machine = kit.Machine(
+        dict.fromkeys(OPERATIONS, ("i32",)), TYPES, registers=8, streams=5, immediates=16, length=16
+    )
+
+    def copy_in(self, copy, memory, fill):
+        self.append(Move.of(copy, out=0, memory=MEMORIES.index(memory), dram=copy.home, fill=fill[0]))
+
+    def copy_out(self, copy, memory):
+        self.append(Move.of(copy, out=1, memory=MEMORIES.index(memory), dram=copy.home))
+
+    def multiply(self, work):
+        self.append(Dot.of(work, accumulate=int(work.accumulate), m=work.m0, k=work.k0, step=work.am0))
+
+    def vector(self, work):
+        fields = dict(zip(("n0", "n1", "n2"), work.counts))
+        fields["combine"], fields["initialise"] = COMBINES.index(work.combine or "none"), int(work.initialise)
+        fields["flows"] = tuple(PROGRAMS.flow(s, self.machine.element_type(s.dtype)) for s in work.streams)
+        words = tuple(PROGRAMS.word(operation) for operation in work.body.operations)
+        self.append(Map(**fields, words=words, constants=work.body.immediates))
+
+
+def columns(chip):
+    """What `accesses` needs of a chip."""
+    return chip["engines"]["array"]["cols"]
+
+
+def costs(chip, stream):
+    """Cycles of every instruction; those of the array stand in the chip file."""
+    array, lanes = chip["engines"]["array"], chip["engines"]["alu"]["lanes"]
+
+    def moves(chip, block):
+        return kit.transfer(chip, block.columns, "dma", "pad")
+
+    def dots(chip, block):
+        m, n, k = (block.columns[name] for name in "mnk")
+        found = kit.multiplication(array, 0 * m, m, n, k, -(-k // array["rows"]), 1)
+        return {**found, "mac_i8": m * n * k}
+
+    def maps(chip, block):
+        n0, n1, n2 = (block.columns[name] for name in ("n0", "n1", "n2"))
+        return {"busy": -(-n0 // lanes) * n1 * n2 * block.counts["words"]}
+
+    return kit.collect(chip, stream, TARN.queues, {Move: moves, Dot: dots, Map: maps}, ("mac_i8",))
+
+
+class Backend(kit.StreamBackend):
+    """Compiles for the chips of this folder."""
+
+    name, chips, default = "tarn", __name__, "tarn-6x10"
+
+    def instructions(self):
+        return kit.Instructions(TARN, Writer, columns)
+
+
+backend = Backend()
+
+
+def device():
+    return kit.SimulatedDevice("tarn", kit.Model(TARN, costs, columns))
