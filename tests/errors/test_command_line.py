@@ -306,8 +306,11 @@ def test_an_array_that_claims_4_tib_is_refused(packed: Path, tmp_path: Path) -> 
         (("compile", DIGITS, "-o", "{}/x.isth", "--target", "npu"), "target 'npu': there is no such target"),
         (("compile", DIGITS, "-o", "{}/x.isth", "--precision", "int4"), "precision: got 'int4'"),
         (
-            ("compile", DIGITS, "-o", "{}/x.isth", "--precision", "int8", "--shapes", "image=1,1,8,8"),
-            "conv1+norm1: nn.conv computes in floats, and nothing says in which range its operands lie; give sample",
+            (
+                *("compile", DIGITS, "-o", "{}/x.isth", "--shapes", "image=1,1,8,8"),
+                *("--precision", "int8", "--calibration", "nowhere.npz"),
+            ),
+            "nowhere.npz: can't be read: No such file or directory; check the path",
         ),
         (
             ("compile", DIGITS, "-o", "{}/no/x.isth", "--shapes", "image=1,1,8,8"),
