@@ -113,10 +113,16 @@ def merged_operations(body: Expr) -> list[Apply]:
         if node.op == "add":
             products = [a for a in inner if a.op == "mul"]
             merged.update(id(a) for a in products[: 1 if len(products) == len(node.arguments) else 2])
-        elif node.op == "requantize" and inner and inner[0] is node.arguments[0] and inner[0].op == "add":
-            if not any(isinstance(a, Apply) and a.op in ("mul", "add") for a in inner[0].arguments):
-                merged.add(id(inner[0]))
+        elif node.op == "requantize" and _is_plain_sum(node.arguments[0]):
+            merged.add(id(node.arguments[0]))
     return [node for node in operations if id(node) not in merged]
+
+
+def _is_plain_sum(expr: Expr) -> bool:
+    """Whether an expression adds two values that are neither sums nor products themselves."""
+    if not isinstance(expr, Apply) or expr.op != "add":
+        return False
+    return not any(isinstance(a, Apply) and a.op in ("mul", "add") for a in expr.arguments)
 
 
 def body_cost(stage: Stage, engine: Engine) -> float:

@@ -26,9 +26,9 @@ class Flow(Item):
 class Programs:
     """Programs of a chip with the given memories, element types and operations, at most 32 of them.
 
-    A step is a word: from bit 0 on its operation (5 bits), the type to which casts limit (3), the register of the result
-    (3), and up to four operands (5 bits each), of which 0 to 7 are registers, 8 to 15 streams, 16 to 31 constants. Four
-    operands take 31 bits, so that words stay positive.
+    A step is a word: from bit 0 on its operation (5 bits), the type to which casts limit (3), the register of the
+    result (3), and up to four operands (5 bits each), of which 0 to 7 are registers, 8 to 15 streams, 16 to 31
+    constants. Four operands take 31 bits, so that words stay positive.
     """
 
     def __init__(self, memories: Sequence[str], types: Sequence[str], operations: Sequence[str]):
