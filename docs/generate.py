@@ -1,4 +1,4 @@
-"""Writes the pages that the code itself knows: the IR's ops, the ops of formats that are read, the NPU's instructions."""
+"""Writes the pages that the code itself knows: the IR's ops, the formats' ops, the NPU's instructions."""
 
 from pathlib import Path
 
