@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tflite
 
-from ...compiler.diagnostics import CompileError, ModelError, Problem, located
+from ...compiler.diagnostics import CompileError, ModelError, Problem, UnsupportedError, located
 from ...compiler.ir.dims import Dim, fresh
+from ..driver import DEEPEST
 from ..files import map_file
 from ..source import SourceGraph, SourceInput, SourceModel, SourceNode
 from .schema import BROKEN, OPS, File, Operator, Tensor, elements, text
@@ -87,11 +88,15 @@ class Decoder:
     def body(self, index: int) -> SourceGraph:
         """A subgraph that nodes refer to, read once. Its inputs and outputs have no names of their own."""
         if index in self.reading:
-            raise ModelError(f"subgraph {index} calls itself")
+            raise ModelError(f"subgraph {index} calls itself", hint="convert the model again")
+        if len(self.reading) > DEEPEST:
+            raise UnsupportedError(f"bodies are nested more than {DEEPEST} deep", hint="flatten the model")
         if index not in self.bodies:
             self.reading.append(index)
-            self.bodies[index] = self.graph(index, None, [])
-            self.reading.pop()
+            try:
+                self.bodies[index] = self.graph(index, None, [])
+            finally:
+                self.reading.pop()
         return self.bodies[index]
 
     def graph(

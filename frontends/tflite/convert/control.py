@@ -1,9 +1,11 @@
 """If and While. Their bodies are subgraphs that see nothing but their operands."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ....compiler.diagnostics import ModelError
-from ....compiler.ir.graph import Value
+from ....compiler.ir.graph import Value, constant
+from ....compiler.ir.location import here
 from ....compiler.ir.types import TensorType, boolean, i64
 from ...bodies import steady
 from ...build import control, shape
@@ -48,6 +50,7 @@ def _unrolled(
     states: Sequence[Value], cond: SourceGraph, body: SourceGraph, call: Call
 ) -> tuple[Value, ...] | None:
     """The states after all turns one after the other; None where only the data end the loop, or they are many."""
+    body, constants = _lifted(body)
     for _ in range(MOST_UNROLLED // max(len(body.nodes), 1)):
         (more,) = call.inline(cond, states)
         again = known(more)
@@ -55,8 +58,15 @@ def _unrolled(
             return None
         if not again.reshape(-1)[0]:
             return tuple(states)
-        states = [state for state in call.inline(body, states) if state is not None]
+        states = [state for state in call.inline(body, [*states, *constants]) if state is not None]
     return None
+
+
+def _lifted(graph: SourceGraph) -> tuple[SourceGraph, list[Value]]:
+    """A body with its constants as further inputs, and these, so that all turns share them."""
+    values = [constant(load(), location=here()) for load in graph.constants.values()]
+    inputs = (*graph.inputs, *map(SourceInput, graph.constants))
+    return replace(graph, inputs=inputs, constants={}), values
 
 
 def _turn(cond: SourceGraph, body: SourceGraph) -> SourceGraph:

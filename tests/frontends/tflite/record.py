@@ -229,8 +229,11 @@ def converted(model: Any, inputs: Sequence[np.ndarray], integers: bool) -> bytes
     return converter.convert()
 
 
-def network(make: Callable[[], Any], integers: bool) -> tuple[bytes, list[np.ndarray]]:
-    """A model with random weights and statistics, and an input for it."""
+def network(make: Callable[[], Any], integers: bool, settle: bool = False) -> tuple[bytes, list[np.ndarray]]:
+    """A model with random weights and statistics, and an input for it.
+
+    `settle` takes the statistics of the inputs instead: through many layers only these keep results apart.
+    """
     import keras
 
     keras.utils.set_random_seed(1)
@@ -243,6 +246,11 @@ def network(make: Callable[[], Any], integers: bool) -> tuple[bytes, list[np.nda
     shape = (8, *model.inputs[0].shape[1:])
     words = "int" in str(model.inputs[0].dtype)
     rows = rng.integers(0, 30, shape).astype(I32) if words else rng.standard_normal(shape).astype(F32)
+    if settle:
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = 0.0
+        model(rows, training=True)
     data = converted(model, rows, integers)
     detail = interpreter(data).get_input_details()[0]
     first = rows[:1]

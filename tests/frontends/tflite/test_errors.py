@@ -165,6 +165,19 @@ def test_operator_codes(recordings):
     assert "its version 0 is not known" in line
 
 
+def test_body_that_calls_its_caller(recordings):
+    damage = Damage(recordings, "gru_f32")
+    operators = [damage.graph.Operators(n) for n in range(damage.graph.OperatorsLength())]
+    loop = next(op for op in operators if op.BuiltinOptionsType() == tflite.BuiltinOptions.WhileOptions)
+    options = tflite.WhileOptions()
+    options.Init(loop.BuiltinOptions().Bytes, loop.BuiltinOptions().Pos)
+    line, *_ = damage.put(place(options, 6), 0).refusal()
+    assert line.startswith("model.tflite:WHILE_")
+    assert "subgraph 0 calls itself" in line
+    line, *_ = damage.put(place(options, 6), 99).refusal()
+    assert "refers to subgraph 99, it has 7" in line
+
+
 def test_signatures(recordings):
     path = recordings.path(recordings.get("signatures").model)
     (line,) = refusal(path)

@@ -43,7 +43,7 @@ def test_application(name, integers, record, tmp_path):
         shape = (NETWORKS[name], NETWORKS[name], 3)
         return build(weights=None, classifier_activation=None, input_shape=shape)
 
-    data, (first,) = record.network(make, integers)
+    data, (first,) = record.network(make, integers, settle=True)
     path = tmp_path / f"{name}.tflite"
     path.write_bytes(data)
     (input_name,) = isthmus.read(path).inputs
@@ -52,7 +52,7 @@ def test_application(name, integers, record, tmp_path):
     if not integers:
         assert np.abs(got - want).max() <= 1e-4 * max(np.abs(want).max(), 1)
         return
-    other = record.results(data, [first[:, ::-1]])[0]
+    (other,) = record.results(data, [first // 4])
     assert (other != want).mean() > 0.2, "the outputs depend on the input"
     assert (np.abs(got.astype(int) - want) <= 1).mean() >= 0.999
 

@@ -30,6 +30,11 @@ def test_compiled_network(name, recordings):
     check(isthmus.compile(path, target="cpu", shapes=shapes).run(recording.inputs), recording)
 
 
+def test_unrolled_turns_share_their_weights(recordings):
+    nodes = [node for node in recordings.read("gru_f32").nodes if node.op == "constant"]
+    assert sum(node.result.shape == (18, 8) for node in nodes) == 2, "one for each direction"
+
+
 def test_loop_that_stays_a_loop(recordings, monkeypatch):
     monkeypatch.setattr("isthmus.frontends.tflite.convert.control.MOST_UNROLLED", 0)
     for name in ("lstm_f32", "gru_f32"):
