@@ -1,4 +1,4 @@
-"""Writes the pages that the code itself knows: the IR's ops, the ONNX ops that are read, the NPU's instructions."""
+"""Writes the pages that the code itself knows: the IR's ops, the formats' ops, the NPU's instructions."""
 
 from pathlib import Path
 
@@ -10,6 +10,9 @@ from isthmus.backends.npu.micro import MICRO_OPS
 from isthmus.compiler.ops.docs import entries, markdown
 from isthmus.frontends.onnx.convert import TABLE
 from isthmus.frontends.onnx.opsets import NEWEST, OLDEST
+from isthmus.frontends.tflite.convert import TABLE as TFLITE_TABLE
+from isthmus.frontends.tflite.convert.control import MOST_UNROLLED
+from isthmus.frontends.tflite.reader import IDENTITY
 from isthmus.runtime.sim.manual import manual
 
 FOLDER = Path(__file__).parent
@@ -44,6 +47,31 @@ tests.
 
 ## Refused
 {refused}.
+"""
+
+TFLITE = """# TFLite models
+
+*Generated from the converter table by `make docs`.*
+
+`.tflite` files are read without TensorFlow. {count} ops have a converter, {integers} of them on quantised operands.
+Custom ops, TensorFlow's own ops (Flex), variables and hash tables are refused, as are 16-bit activations and models
+whose weights alone are integers (dynamic-range quantisation): `isthmus check MODEL` lists all that stands against a
+model.
+
+- **Inputs and outputs** are called as the model's signature calls them and keep their types and layout: images stay
+  [N, H, W, C], a quantised model takes and gives the integers that are in the file. A model with several signatures
+  is asked for by `model.tflite#NAME`; without a name it is `serving_default`.
+- **Open extents** (the batch, as a rule) are symbols; `shapes=` binds them. TFLite itself takes 1 for them.
+- **Quantised models keep their integer meaning.** The results are, number by number, those of TFLite's reference
+  kernels (`OpResolverType.BUILTIN_REF`): rounding of multipliers, tables of activations and the order of sums
+  included. TFLite's faster kernels round some ops another way and differ from their own reference here and there.
+- **Loops** are unrolled where their turns are known when the model is read and come to no more than {unrolled} nodes;
+  others run turn by turn on the host.
+- An op is read up to the version in the table; a newer one is refused.
+
+| op | on floats and plain integers | on quantised operands | newest version |
+|---|---|---|---|
+{rows}
 """
 
 INSTRUCTIONS = """# The instructions of n1
@@ -129,7 +157,20 @@ def instructions_page() -> str:
     return INSTRUCTIONS.format(manual=manual(N1), operations="\n".join(operations))
 
 
-PAGES = {"ops.md": ops_page, "onnx.md": onnx_page, "n1.md": instructions_page}
+def tflite_page() -> str:
+    """docs/tflite.md."""
+    tables = (TFLITE_TABLE.floats, TFLITE_TABLE.integers)
+    rows = []
+    for op in sorted(set().union(*tables) - {IDENTITY}):
+        plain, integer = (table.get(op) for table in tables)
+        newest = max(form.newest for form in (plain, integer) if form)
+        quantised = "own arithmetic" if integer else "same elements" if plain and plain.moves else "-"
+        rows.append(f"| {op} | {'yes' if plain else '-'} | {quantised} | {newest} |")
+    integers = sum(row.split(" | ")[2] != "-" for row in rows)
+    return TFLITE.format(count=len(rows), integers=integers, unrolled=MOST_UNROLLED, rows="\n".join(rows))
+
+
+PAGES = {"ops.md": ops_page, "onnx.md": onnx_page, "n1.md": instructions_page, "tflite.md": tflite_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

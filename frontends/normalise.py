@@ -1,9 +1,11 @@
-"""Spellings that several frameworks share, turned into the IR's one: pads, ceil mode, axes, reshape targets."""
+"""Spellings that several frameworks share, turned into the IR's one: layouts, pads, ceil mode, axes, targets."""
 
 from collections.abc import Sequence
 
 from ..compiler.diagnostics import ModelError, UnsupportedError
 from ..compiler.ir.dims import Dim, ceildiv, extreme, floordiv, product
+from ..compiler.ir.graph import Value
+from .build import shape
 from .known import never_negative
 
 
@@ -144,3 +146,14 @@ def _clamped(extent: Dim, position: Dim, step: int, is_end: bool) -> Dim | None:
 
 def _list(shape: Sequence[Dim]) -> str:
     return f"[{', '.join(map(str, shape))}]"
+
+
+def channels_first(x: Value) -> Value:
+    """[N, ..., C] as the IR's [N, C, ...]."""
+    rank = x.type.rank
+    return shape.transpose(x, perm=(0, rank - 1, *range(1, rank - 1)))
+
+
+def channels_last(x: Value) -> Value:
+    """[N, C, ...] as [N, ..., C]."""
+    return shape.transpose(x, perm=(0, *range(2, x.type.rank), 1))

@@ -57,6 +57,7 @@ THIRD_PARTY = {
     "compiler.target": {"numpy", "lark"},
     "compiler": {"numpy", "ml_dtypes", "networkx", "lark"},
     "frontends.onnx": {"numpy", "ml_dtypes", "onnx", "google"},
+    "frontends.tflite": {"numpy", "ml_dtypes", "tflite"},
     "frontends": {"numpy", "ml_dtypes"},
     "backends.cpu": {"numpy", "ml_dtypes", "llvmlite"},
     "backends": {"numpy", "ml_dtypes"},
