@@ -14,6 +14,7 @@ from ...source import SourceGraph
 from ..table import converter
 from .sequences import element_of, is_empty
 
+
 def _scalar(value: Value) -> Value:
     return shape.reshape(value, shape=()) if value.type.rank else value
 
