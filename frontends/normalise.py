@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from ..compiler.diagnostics import ModelError, UnsupportedError
 from ..compiler.ir.dims import Dim, ceildiv, extreme, floordiv, product
+from ..compiler.ir.graph import Value
+from .build import shape as shape_ops
 from .known import never_negative
 
 
@@ -144,3 +146,14 @@ def _clamped(extent: Dim, position: Dim, step: int, is_end: bool) -> Dim | None:
 
 def _list(shape: Sequence[Dim]) -> str:
     return f"[{', '.join(map(str, shape))}]"
+
+
+def channels_first(x: Value) -> Value:
+    """An image batch [N, ..., C] as [N, C, ...], the order in which the IR's ops take images."""
+    rank = x.type.rank
+    return shape_ops.transpose(x, perm=(0, rank - 1, *range(1, rank - 1)))
+
+
+def channels_last(x: Value) -> Value:
+    """An image batch [N, C, ...] as [N, ..., C]."""
+    return shape_ops.transpose(x, perm=(0, *range(2, x.type.rank), 1))
