@@ -20,16 +20,13 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 
+# Dtypes that an op's result is to have. All others (T, Tidx, SrcT, Index, ...) repeat those of operands.
+_RESULT_TYPES = ("DstT", "dtype", "element_dtype", "index_type", "out_idx", "out_type", "output_type", "type")
+
 # Operations that change what later steps read: they count although no result depends on their outputs.
 _CHANGES = (
-    "Assign",
-    "AssignAdd",
-    "AssignSub",
-    "Scatter",
-    "ResourceScatter",
-    "ResourceApply",
-    "Apply",
-    "LookupTableInsert",
+    *("Assign", "Apply", "ResourceScatter", "ResourceApply", "ScatterUpdate", "ScatterAdd", "ScatterSub"),
+    *("ScatterMul", "ScatterDiv", "LookupTableInsert", "LookupTableImport"),
 )
 
 # Where each named output begins among a node's outputs, for ops that have several (their OpDefs).
@@ -123,7 +120,7 @@ class Library:
         for key, value in proto.attr.items():
             found = value.ListFields()
             kind = found[0][0].name if found else ""
-            if key.startswith("_") or (key.startswith("T") and _is_type(value, kind)):
+            if key.startswith("_") or (key not in _RESULT_TYPES and _is_type(value, kind)):
                 continue
             if kind == "func" and proto.op in CALLS:
                 body = self._body(value.func.name, name)
@@ -264,5 +261,5 @@ def _constant(proto: Any) -> Load:
 
 
 def _is_type(value: Any, kind: str) -> bool:
-    """Whether an attribute only repeats the dtypes of operands, as those do whose names begin with T."""
-    return kind == "type" or (kind == "list" and len(value.list.type) > 0) or kind == ""
+    """Whether an attribute is a dtype or a list of dtypes."""
+    return kind == "type" or (kind == "list" and len(value.list.type) > 0)

@@ -37,7 +37,7 @@ _REFUSED: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "look words up before the model, and export it from the numbers on",
     ),
     (
-        ("Assign", "ResourceScatter", "ResourceApply", "Scatter"),
+        ("Assign", "Apply", "ResourceScatter", "ResourceApply", "Scatter"),
         "it changes a variable while the model runs",
         "export the model for inference: training=False, states as inputs and outputs",
     ),

@@ -213,7 +213,7 @@ def add_n(*xs, N=1, shape=None):
 
 
 @converter("Cast")
-def cast(x, *, SrcT=None, DstT, Truncate=False):
+def cast(x, *, DstT, Truncate=False):
     return x if x.dtype == DstT else math.cast(x, dtype=DstT)
 
 
