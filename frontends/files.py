@@ -8,6 +8,15 @@ from pathlib import Path
 from ..compiler.diagnostics import ModelError
 
 
+def split_part(source: str | os.PathLike[str]) -> tuple[Path, str]:
+    """A path, and the part of it that `path#part` names, such as one of several signatures; "" for none."""
+    path = Path(source)
+    if path.exists() or "#" not in path.name:
+        return path, ""
+    name, _, part = path.name.rpartition("#")
+    return path.with_name(name) if name else path, part if name else ""
+
+
 def map_file(path: Path, location: str) -> mmap.mmap | bytes:
     """A file's bytes, read-only. Raises ModelError for what is not a regular file that can be read."""
     try:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ..compiler.diagnostics import ModelError
 from ..compiler.ir.graph import Graph
 from .driver import Converters, convert
+from .files import split_part
 from .source import SourceModel
 
 HEAD = 4096
@@ -35,18 +36,19 @@ class Frontend(Protocol):
 
 
 def choose(source: Any, frontends: Sequence[Frontend]) -> Frontend:
-    """The frontend for a path or object. Raises ModelError when there is none, listing the known formats."""
+    """The frontend for a path (or `path#part`) or object. Raises ModelError when there is none, listing the known ones."""
     known = "; ".join(f"{frontend.name}: {frontend.description}" for frontend in frontends) or "none"
     if not isinstance(source, str | os.PathLike):
-        package = type(source).__module__.partition(".")[0]
-        for frontend in frontends:
-            if package in frontend.packages:
-                return frontend
+        # a class of the user's own is known by the classes that it extends
+        for package in (cls.__module__.partition(".")[0] for cls in type(source).__mro__):
+            for frontend in frontends:
+                if package in frontend.packages:
+                    return frontend
         raise ModelError(
             f"objects of type {type(source).__module__}.{type(source).__qualname__} are not models",
             hint=f"give a file or an object of one of these formats: {known}",
         )
-    path = Path(source)
+    path, _ = split_part(source)
     head = _head(path)
     for frontend in frontends:
         if frontend.probe(path, head):

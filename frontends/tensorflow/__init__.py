@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..files import split_part
 from ..source import SourceModel
 
 
@@ -21,15 +22,14 @@ class TensorFlowFrontend:
         return not head and path.is_dir() and (path / "saved_model.pb").is_file()
 
     def read(self, source: Any) -> SourceModel:
-        """The graph of a folder, file or function. Raises ModelError with every problem found."""
+        """The graph of a folder (`folder#signature` chooses one), file or function. Raises ModelError with every problem found."""
         from .reader import read_frozen, read_saved_model
 
         if not isinstance(source, str | os.PathLike):
             from .objects import read_object
 
             return read_object(source)
-        path, _, signature = str(source).partition("#") if not Path(source).exists() else (source, "", "")
-        path = Path(path)
+        path, signature = split_part(source)
         if path.name == "saved_model.pb":
             path = path.absolute().parent
         return read_saved_model(path, signature or None) if path.is_dir() else read_frozen(path)

@@ -105,7 +105,7 @@ class Library:
                     )
             if proto.op == "Const":
                 constants[f"{proto.name}:0"] = _constant(proto)
-            elif proto.op in VARIABLES:
+            elif proto.op in VARIABLES or proto.name in self.variables:
                 constants[f"{proto.name}:0"] = self.variable(proto, prefix)
             else:
                 given = (f"{proto.name}:{index}" for index in range(used.get(proto.name, -1) + 1))
