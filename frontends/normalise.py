@@ -1,11 +1,11 @@
-"""Spellings that several frameworks share, turned into the IR's one: pads, ceil mode, axes, reshape targets."""
+"""Spellings that several frameworks share, turned into the IR's one: layouts, pads, ceil mode, axes, reshape targets."""
 
 from collections.abc import Sequence
 
 from ..compiler.diagnostics import ModelError, UnsupportedError
 from ..compiler.ir.dims import Dim, ceildiv, extreme, floordiv, product
 from ..compiler.ir.graph import Value
-from .build import shape as shape_ops
+from .build import shape
 from .known import never_negative
 
 
@@ -149,11 +149,11 @@ def _list(shape: Sequence[Dim]) -> str:
 
 
 def channels_first(x: Value) -> Value:
-    """An image batch [N, ..., C] as [N, C, ...], the order in which the IR's ops take images."""
+    """[N, ..., C] as the IR's [N, C, ...]."""
     rank = x.type.rank
-    return shape_ops.transpose(x, perm=(0, rank - 1, *range(1, rank - 1)))
+    return shape.transpose(x, perm=(0, rank - 1, *range(1, rank - 1)))
 
 
 def channels_last(x: Value) -> Value:
-    """An image batch [N, C, ...] as [N, ..., C]."""
-    return shape_ops.transpose(x, perm=(0, *range(2, x.type.rank), 1))
+    """[N, C, ...] as [N, ..., C]."""
+    return shape.transpose(x, perm=(0, *range(2, x.type.rank), 1))

@@ -36,7 +36,7 @@ class Frontend(Protocol):
 
 
 def choose(source: Any, frontends: Sequence[Frontend]) -> Frontend:
-    """The frontend for a path (or `path#part`) or object. Raises ModelError when there is none, listing the known ones."""
+    """The frontend for a path or object. Raises ModelError when there is none, listing the known formats."""
     known = "; ".join(f"{frontend.name}: {frontend.description}" for frontend in frontends) or "none"
     if not isinstance(source, str | os.PathLike):
         # a class of the user's own is known by the classes that it extends

@@ -53,7 +53,8 @@ class Layer:
 def layer_of(entry: Mapping[str, Any], calls: Sequence[Call] = ()) -> Layer:
     """The layer that an entry describes."""
     config = entry["config"]
-    module = str(entry.get("module") or "")
+    # .h5 files name no module; only layers can be trained, or not
+    module = str(entry.get("module") or ("" if "trainable" in config or "layers" in config else "keras.ops"))
     domain = OPERATIONS if module.startswith(("keras.src.ops", "keras.ops")) else ""
     name = str(entry.get("name") or config.get("name") or entry["class_name"])
     return Layer(str(entry["class_name"]), name, config, domain, tuple(calls))

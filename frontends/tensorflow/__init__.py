@@ -22,7 +22,7 @@ class TensorFlowFrontend:
         return not head and path.is_dir() and (path / "saved_model.pb").is_file()
 
     def read(self, source: Any) -> SourceModel:
-        """The graph of a folder (`folder#signature` chooses one), file or function. Raises ModelError with every problem found."""
+        """The graph of a folder (`folder#signature` chooses one), file or function. Raises ModelError."""
         from .reader import read_frozen, read_saved_model
 
         if not isinstance(source, str | os.PathLike):

@@ -1,8 +1,10 @@
 """Resizing of images and moves between space and depth; batches of images have channels last."""
 
+import numpy as np
+
 from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import floordiv
-from ....compiler.ir.graph import Value
+from ....compiler.ir.graph import Value, constant
 from ...build import nn, shape
 from ...known import dims, ints
 from ..table import converter
@@ -29,11 +31,43 @@ def resize_nearest(x, size, *, align_corners=False, half_pixel_centers=False):
     return _resized(x, size, align_corners, half_pixel_centers, mode="nearest", nearest=nearest)
 
 
+_TABLE = 1024
+"""Steps between two pixels for which TensorFlow tabulates the cubic kernel."""
+
+
 @converter("ResizeBicubic")
 def resize_bicubic(x, size, *, align_corners=False, half_pixel_centers=False):
-    """Keys' kernel with a = -0.5 and without what lies outside; older graphs take a = -0.75 and the edge's pixel."""
-    form = {"cubic_a": -0.5, "exclude_outside": True} if half_pixel_centers else {"cubic_a": -0.75}
-    return _resized(x, size, align_corners, half_pixel_centers, mode="cubic", **form)
+    """Keys' kernel with a = -0.5 without what lies outside; older graphs take a = -0.75 and repeat the edge."""
+    extents = ints(size, "size")
+    for axis, out in zip((1, 2), extents, strict=True):
+        extent = x.shape[axis]
+        if not isinstance(extent, int):
+            raise UnsupportedError(f"resizing the extent '{extent}'", hint="fix it with shapes=")
+        scale = (extent - 1) / (out - 1) if align_corners and out > 1 else extent / out
+        indices, weights = _cubic(extent, out, scale, half_pixel_centers)
+        x = nn.resample(x, constant(indices), constant(weights), axis=axis)
+    return x
+
+
+def _cubic(extent: int, out: int, scale: float, half: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Which four pixels make each result, and their weights: [out, 4]. The kernel is rounded to the table's steps."""
+    place = np.arange(out, dtype=np.float32)
+    place = (
+        (place + np.float32(0.5)) * np.float32(scale) - np.float32(0.5) if half else place * np.float32(scale)
+    )
+    first = np.floor(place)
+    offset = np.rint((place - first) * _TABLE)
+    near, far = offset / _TABLE, 1 - offset / _TABLE
+    a = -0.5 if half else -0.75
+    inner = [((a + 2) * d - (a + 3)) * d * d + 1 for d in (near, far)]
+    outer = [((a * d - 5 * a) * d + 8 * a) * d - 4 * a for d in (near + 1, far + 1)]
+    weights = np.stack([outer[0], inner[0], inner[1], outer[1]], axis=1)
+    wanted = first[:, None].astype(np.int64) + np.arange(-1, 3)
+    indices = np.clip(wanted, 0, extent - 1)
+    if half:
+        weights = np.where(wanted == indices, weights, 0)
+        weights = weights / weights.sum(axis=1, keepdims=True)
+    return indices, weights.astype(np.float32)
 
 
 @converter("DepthToSpace")

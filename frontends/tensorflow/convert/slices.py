@@ -159,6 +159,19 @@ def reverse(x, axes):
     return x
 
 
+@converter("Roll")
+def roll(x, shift, axis):
+    places = axes_of(ints(axis, "axis"), x.type.rank)
+    for by, place in zip(ints(shift, "shift"), places, strict=True):
+        extent = x.shape[place]
+        if not isinstance(extent, int):
+            raise UnsupportedError(f"rolling the extent '{extent}'", hint="fix it with shapes=")
+        if extent and by % extent:
+            start = extent - by % extent
+            x = shape.concat(part(x, place, start, extent - start), part(x, place, 0, start), axis=place)
+    return x
+
+
 @converter("ReverseSequence")
 def reverse_sequence(x, lengths, *, seq_dim, batch_dim=0):
     return shape.reverse_sequence(x, lengths, batch_axis=batch_dim, time_axis=seq_dim)
