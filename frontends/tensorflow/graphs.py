@@ -23,6 +23,18 @@ PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 # Dtypes that an op's result is to have. All others (T, Tidx, SrcT, Index, ...) repeat those of operands.
 _RESULT_TYPES = ("DstT", "dtype", "element_dtype", "index_type", "out_idx", "out_type", "output_type", "type")
 
+V1_CONTROL = (
+    "Enter",
+    "Exit",
+    "LoopCond",
+    "Merge",
+    "NextIteration",
+    "RefEnter",
+    "RefMerge",
+    "RefSwitch",
+    "Switch",
+)
+
 # Operations that change what later steps read: they count although no result depends on their outputs.
 _CHANGES = (
     *("Assign", "Apply", "ResourceScatter", "ResourceApply", "ScatterUpdate", "ScatterAdd", "ScatterSub"),
@@ -89,7 +101,11 @@ class Library:
         """The nodes that the outputs need, and those to be kept, definitions before uses."""
         by_name = {proto.name: proto for proto in protos}
         starts = [*outputs, *(f"{node}:0" for node in kept)]
-        order = in_order(by_name, names, starts)
+        order, cycle = in_order(by_name, names, starts)
+        if cycle and not any(proto.op in V1_CONTROL for proto in order):
+            self.problem(f"{prefix}{cycle[-1]}", f"nodes form a cycle: {' -> '.join(reversed(cycle))}")
+        # loops of the first generation are cycles: what is refused stands first, and says so
+        order.sort(key=lambda proto: proto.op not in V1_CONTROL)
         read = {*outputs, *(tensor for proto in order for tensor in names.operands(proto))}
         used: dict[str, int] = {}
         for tensor in read - names.given:
@@ -211,7 +227,7 @@ class Names:
         self.given = frozenset(given.values())
 
     def operand(self, text: str) -> str:
-        name = text if ":" in text else f"{text}:0"
+        name = text if text.rpartition(":")[2].isdecimal() and ":" in text else f"{text}:0"
         return self.feeds.get(name, name)
 
     def operands(self, proto: Any) -> Iterator[str]:
@@ -228,32 +244,37 @@ class _FunctionNames(Names):
         self.ops = {proto.name: proto.op for proto in protos}
 
     def operand(self, text: str) -> str:
-        node, *rest = text.split(":")
-        if not rest:
+        if text in self.given:
             return text
+        node, argument, index = (*text.split(":"), "", "0")[:3]
         arguments = _OUTPUT_ARGUMENTS.get(self.ops.get(node, ""), ())
-        first = arguments.index(rest[0]) if rest[0] in arguments else 0
-        return f"{node}:{first + int(rest[1] if len(rest) > 1 else 0)}"
+        first = arguments.index(argument) if argument in arguments else 0
+        return f"{node}:{first + int(index)}" if index.isdecimal() else f"{text}:0"
 
 
-def in_order(by_name: Mapping[str, Any], names: Names, starts: Iterable[str]) -> list[Any]:
-    """The nodes that the tensors need, definitions before uses. A cycle, which v1 loops have, is cut anywhere."""
+def in_order(by_name: Mapping[str, Any], names: Names, starts: Iterable[str]) -> tuple[list[Any], list[str]]:
+    """The nodes that the tensors need, definitions before uses; and a cycle among them, if there is one."""
     order: list[Any] = []
+    cycle: list[str] = []
+    path: dict[str, None] = {}
     seen: set[str] = set()
-    for start in starts:
-        pending = [(start, False)]
-        while pending:
-            tensor, done = pending.pop()
-            node = tensor.rpartition(":")[0]
-            if tensor in names.given or node not in by_name:
-                continue
-            if done:
-                order.append(by_name[node])
-            elif node not in seen:
-                seen.add(node)
-                pending.append((tensor, True))
-                pending += ((operand, False) for operand in reversed(list(names.operands(by_name[node]))))
-    return order
+    pending = [(start, False) for start in reversed(list(starts))]
+    while pending:
+        tensor, done = pending.pop()
+        node = tensor.rpartition(":")[0]
+        if tensor in names.given or node not in by_name:
+            continue
+        if done:
+            path.pop(node)
+            order.append(by_name[node])
+        elif node in path:
+            cycle = cycle or [*list(path)[list(path).index(node) :], node]
+        elif node not in seen:
+            seen.add(node)
+            path[node] = None
+            pending.append((tensor, True))
+            pending += ((operand, False) for operand in reversed(list(names.operands(by_name[node]))))
+    return order, cycle
 
 
 def _constant(proto: Any) -> Load:

@@ -1,7 +1,7 @@
 """SavedModel folders and frozen graphs to source models: decoding, the choice of a signature, variables."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def read_saved_model(folder: Path, signature: str | None) -> SourceModel:
     data = map_file(folder / "saved_model.pb", location)
     saved = decode("SavedModel", data, location)
     meta = _meta_graph(saved.meta_graphs, location)
+    _check_text(meta.graph_def, location)
     name, chosen = _signature(meta.signature_def, signature, location)
     inputs = {key: info.name for key, info in sorted(chosen.inputs.items(), key=_natural)}
     outputs = {key: info.name for key, info in sorted(chosen.outputs.items(), key=_natural)}
@@ -115,6 +116,7 @@ def read_frozen(path: Path) -> SourceModel:
     graph = decode("GraphDef", data, path.name)
     if not graph.node:
         raise ModelError("holds no graph", location=path.name, hint="check that this is the right file")
+    _check_text(graph, path.name)
     return frozen_model(graph, path.name, lambda: [data])
 
 
@@ -171,6 +173,31 @@ def source_model(
     if library.problems:
         raise ModelError("", problems=library.problems)
     return SourceModel(location, _named(body, outputs, ends), size, content)
+
+
+def _check_text(graph: Any, location: str) -> None:
+    """Raise ModelError for names that are no UTF-8: protobuf gives them as bytes, or can't give them at all."""
+    functions = graph.library.function
+    for proto in (*graph.node, *(node for function in functions for node in function.node_def), *functions):
+        try:
+            damaged = any(isinstance(text, bytes) for text in _texts(proto))
+        except UnicodeDecodeError:
+            damaged = True
+        if damaged:
+            raise ModelError(
+                "a name in the graph is no text", location=location, hint="copy or export the model again"
+            )
+
+
+def _texts(proto: Any) -> Iterator[str | bytes]:
+    """The names in a node, or in a function without its nodes."""
+    if hasattr(proto, "op"):
+        yield from (proto.name, proto.op, *proto.input, *proto.attr)
+        yield from (value.func.name for value in proto.attr.values() if value.HasField("func"))
+        return
+    signature = proto.signature
+    yield from (signature.name, *proto.ret, *proto.ret.values())
+    yield from (entry.name for entry in (*signature.input_arg, *signature.output_arg))
 
 
 def _named(body: SourceGraph, outputs: Ports, ends: Sequence[str]) -> SourceGraph:

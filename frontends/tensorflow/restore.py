@@ -34,26 +34,36 @@ def checkpoint_keys(meta: Any) -> dict[str, str]:
 def _assigned(nodes: Any, arguments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Variables and keys of the assignments among nodes; `arguments` are the nodes that a function's arguments are."""
     by_name = {node.name: node for node in nodes}
+    listed: dict[str, list[str]] = {}
     for node in nodes:
         if node.op not in _ASSIGNMENTS or len(node.input) < 2:
             continue
         source, index = _through(by_name, node.input[1])
-        target = node.input[0].partition(":")[0]
-        restore = by_name.get(source)
-        if restore is None or restore.op != "RestoreV2":
-            continue
-        names = by_name.get(restore.input[1].partition(":")[0])
-        if names is not None and names.op == "Const":
-            keys = array_of(names.attr["value"].tensor).reshape(-1)
-            if index < len(keys):
-                yield arguments.get(target, target), str(keys[index])
+        if source not in listed:
+            listed[source] = _restored(by_name, source)
+        if index < len(listed[source]):
+            target = node.input[0].partition(":")[0]
+            yield arguments.get(target, target), listed[source][index]
+
+
+def _restored(by_name: Mapping[str, Any], name: str) -> list[str]:
+    """The keys that a node restores, if that is what it does."""
+    restore = by_name.get(name)
+    if restore is None or restore.op != "RestoreV2" or len(restore.input) < 2:
+        return []
+    names = by_name.get(restore.input[1].partition(":")[0])
+    if names is None or names.op != "Const":
+        return []
+    return list(map(str, array_of(names.attr["value"].tensor).reshape(-1)))
 
 
 def _through(by_name: Mapping[str, Any], text: str) -> tuple[str, int]:
     """The node and output index that a tensor comes from, identities passed over."""
-    while True:
-        name, *rest = text.split(":")
+    for _ in by_name:
+        name, *_ = text.split(":")
         node = by_name.get(name)
-        if node is None or node.op != "Identity":
-            return name, int(rest[-1]) if rest else 0
+        if node is None or node.op != "Identity" or not node.input:
+            break
         text = node.input[0]
+    name, *rest = text.split(":")
+    return name, int(rest[-1]) if rest and rest[-1].isdigit() else 0

@@ -2,6 +2,7 @@
 
 import tarfile
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from isthmus.compiler.ops.interpret import evaluate
 from isthmus.frontends import registry
+from isthmus.frontends.driver import convert
 from isthmus.frontends.keras import frontend as keras
 from isthmus.frontends.tensorflow import frontend as tensorflow
 
@@ -35,14 +37,24 @@ class Recorded:
 
 
 def compare(path: Path, inputs, expected, tolerance: float = 2e-5) -> None:
-    graph = registry.read(str(path), FRONTENDS)
-    bound = {name: x.shape for name, x in zip(graph.input_names, inputs, strict=True)}
-    graph = registry.read(str(path), FRONTENDS, shapes=bound)
-    results = evaluate(graph, dict(zip(graph.input_names, inputs, strict=True)))
+    frontend, model = registry.load(str(path), FRONTENDS)
+    names = [entry.name for entry in model.graph.inputs]
+    shapes = {name: x.shape for name, x in zip(names, inputs, strict=True)}
+    graph = convert(model, frontend.converters, shapes, {})
+    results = evaluate(graph, dict(zip(names, inputs, strict=True)))
     assert len(results) == len(expected)
     for got, want in zip(results.values(), expected, strict=True):
         assert got.dtype == want.dtype
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture(scope="session")
+def record():
+    """The module that records; it loads TensorFlow."""
+    spec = spec_from_file_location("record", HERE / "record.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -118,15 +118,3 @@ NETWORKS = {
     "unet": (unet, [image(2, 8, 8, 3)]),
     "several": (several, [image(2, 8, 8, 4), image(2, 6, 4)]),
 }
-
-APPLICATIONS = {
-    "ResNet50": 224,
-    "MobileNetV2": 224,
-    "MobileNetV3Small": 224,
-    "EfficientNetB0": 224,
-    "DenseNet121": 224,
-    "InceptionV3": 299,
-    "NASNetMobile": 224,
-    "Xception": 299,
-    "ConvNeXtTiny": 224,
-}

@@ -4,6 +4,9 @@ import sys
 
 import pytest
 
+from isthmus.frontends import registry
+from isthmus.frontends.tensorflow import frontend as tensorflow
+
 FORMS = ("saved", "frozen.pb", "model.keras", "model.h5")
 
 
@@ -14,3 +17,21 @@ def test_network(recorded, name, form):
         pytest.importorskip("h5py")
     recorded(name).check(form)
     assert "tensorflow" not in sys.modules, "read without the framework"
+
+
+def test_variables_of_the_first_generation(recorded):
+    model = recorded("first_generation")
+    model.check("saved#score")
+    with pytest.raises(AssertionError, match="Not equal"):
+        model.check("saved#double")
+
+
+def test_the_file_inside_the_folder_will_do(recorded):
+    recorded("cnn").check("saved/saved_model.pb")
+
+
+def test_batches_of_any_size(recorded):
+    """The batch stays open until shapes are given; results keep their names."""
+    graph = registry.read(recorded("cnn").folder / "saved", [tensorflow])
+    assert [str(value.type) for value in graph.inputs] == ["f32[u0, 9, 9, 3]"]
+    assert graph.output_names == ("output_0",)
