@@ -1,4 +1,4 @@
-"""Spellings that several frameworks share, turned into the IR's one: layouts, pads, ceil mode, axes, reshape targets."""
+"""Spellings that several frameworks share, turned into the IR's one: layouts, pads, ceil mode, axes, targets."""
 
 from collections.abc import Sequence
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class _LiveWeights:
         if place.top != place.name:
             layer = next(inner for inner in layer._flatten_layers() if inner.name == place.name)
         weights = [*layer.trainable_weights, *layer.non_trainable_weights]
-        return [lambda weight=weight: _array(weight) for weight in weights]
+        return [partial(_array, weight) for weight in weights]
 
 
 def _array(weight: Any) -> np.ndarray:

@@ -172,7 +172,7 @@ class _Reader:
         """The entries that the converter knows; others too, to be refused, unless they mean nothing or say no."""
         entry = TABLE.entry(layer)
         known = Parameters.of(entry.converter).attributes if entry is not None else {}
-        found = {}
+        found: dict[str, Any] = {}
         for name, value in entries.items():
             if entry is not None and name in entry.wraps and value:
                 inner = layer_of(value)

@@ -29,8 +29,9 @@ def resizing(
         raise UnsupportedError("this form of resizing", hint="use plain bilinear or nearest resizing")
     x = first(x, data_format)
     mode = "linear" if interpolation == "bilinear" else "nearest"
-    form = {"mode": mode, "coordinates": "half_pixel", "nearest": "round_prefer_ceil"}
-    return back(nn.resize(x, shape=(*x.shape[:2], height, width), **form), data_format)
+    extents = (*x.shape[:2], height, width)
+    out = nn.resize(x, shape=extents, mode=mode, coordinates="half_pixel", nearest="round_prefer_ceil")
+    return back(out, data_format)
 
 
 @layer("CenterCrop")

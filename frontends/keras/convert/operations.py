@@ -116,8 +116,8 @@ def _reduction(op):
     return convert
 
 
-for _name, _op in {"Mean": reduce.mean, "Sum": reduce.sum, "Max": reduce.max, "Min": reduce.min}.items():
-    operation(_name)(_reduction(_op))
+for _name, _reduce in {"Mean": reduce.mean, "Sum": reduce.sum, "Max": reduce.max, "Min": reduce.min}.items():
+    operation(_name)(_reduction(_reduce))
 
 
 @operation("Matmul")

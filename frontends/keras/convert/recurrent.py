@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
+from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value, constant
 from ...build import nn, shape
 from ..table import layer
@@ -40,7 +41,7 @@ def _gates(w: Value, count: int, order: Sequence[int]) -> Value:
     return shape.reshape(joined, shape=(1, *joined.shape))
 
 
-def _part(x: Value, start: int, size: int) -> Value:
+def _part(x: Value, start: Dim, size: Dim) -> Value:
     rest = x.shape[1:]
     ones = (1,) * x.type.rank
     return shape.slice(x, starts=(start, *(0 for _ in rest)), sizes=(size, *rest), steps=ones)

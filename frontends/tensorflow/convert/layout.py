@@ -104,15 +104,15 @@ def ones_like(x):
 
 @converter("BroadcastArgs")
 def broadcast_args(x, y):
-    extents = [dims(x), dims(y)]
-    if extents[0] is None or extents[1] is None:
+    left, right = dims(x), dims(y)
+    if left is None or right is None:
         raise UnsupportedError(
             "the shapes that it broadcasts are known only at run time", hint="fix them with shapes="
         )
-    out = np.array(broadcast_shapes(*extents), object)
+    out = broadcast_shapes(left, right)
     if any(not isinstance(dim, int) for dim in out):
         raise UnsupportedError(f"the shape {list(out)} is not fixed", hint="fix dimensions with shapes=")
-    return constant(out.astype(x.dtype.numpy))
+    return constant(np.array(out, x.dtype.numpy))
 
 
 def cast_to(x: Value, dtype: DType) -> Value:

@@ -6,6 +6,7 @@ A list whose elements' shape the file leaves open begins with extents of 0 there
 import numpy as np
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
+from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import i32
 from ...build import shape
@@ -14,7 +15,7 @@ from ..table import converter
 from .layout import cast_to, inserted
 
 
-def blank(length: int, element: tuple, like: Value | None = None, dtype=None) -> Value:
+def blank(length: Dim, element: tuple[Dim, ...], like: Value | None = None, dtype=None) -> Value:
     """A list of zeros."""
     zero = constant(np.zeros((), (like.dtype if like is not None else dtype).numpy))
     return shape.expand(zero, shape=(length, *element))
