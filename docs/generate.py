@@ -92,9 +92,9 @@ No file here needs TensorFlow or Keras to be installed. Keras's own files need h
 
 | what you have | how to read it | what is read |
 |---|---|---|
-| a SavedModel (`model.export()`, `tf.saved_model.save`, or of TensorFlow 1) | the folder | one signature with its functions, `While` and `If`; variables from its checkpoint |
+| a SavedModel, also of TensorFlow 1 | the folder | a signature, its functions, `While` and `If`, its variables |
 | a frozen graph, `.pb` | the file | placeholders are inputs, results that nobody reads are outputs |
-| `.keras`, or the older `.h5` | the file | the layers themselves, so that an LSTM stays one op; nested models, shared layers |
+| `.keras`, or the older `.h5` | the file | layers, so that an LSTM stays one op; nested models, shared layers |
 | a `keras.Model` | the object | the same, with any backend of Keras 3 |
 | a `tf.function` or a loaded SavedModel | the object | its concrete function with its variables' present values |
 
@@ -109,9 +109,9 @@ Images stay in the layout that the model was written for (NHWC unless it says ot
 the layout that the target likes.
 
 **Refused**, each node with its name and a way out: loops and branches of TensorFlow 1 (Switch, Merge, Enter; write
-the graph with control flow v2, and freeze it with `lower_control_flow=False`), tables and text, variables that a run changes,
-normalisation by the batch's own statistics, custom layers and Lambda in Keras files (`model.export()` writes a SavedModel
-without them), masks in Keras files, mixed precision. A loop runs by its numpy meaning on the host.
+the graph with control flow v2, and freeze it with `lower_control_flow=False`), tables and text, variables that a run
+changes, normalisation by the batch's own statistics; in Keras files custom layers, Lambda, masks and mixed precision
+(`model.export()` writes a SavedModel, which has no layers). A loop runs by its numpy meaning on the host.
 
 ## Operators of TensorFlow
 {ops}.
