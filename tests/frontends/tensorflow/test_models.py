@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from isthmus.frontends import registry
+from isthmus.frontends.onnx import frontend as onnx
 from isthmus.frontends.tensorflow import frontend as tensorflow
 
 FORMS = ("saved", "frozen.pb", "model.keras", "model.h5")
@@ -28,6 +29,8 @@ def test_variables_of_the_first_generation(recorded):
 
 def test_the_file_inside_the_folder_will_do(recorded):
     recorded("cnn").check("saved/saved_model.pb")
+    path = recorded("cnn").folder / "saved/saved_model.pb"
+    assert registry.choose(path, [onnx, tensorflow]) is tensorflow, "ONNX's messages begin alike"
 
 
 def test_batches_of_any_size(recorded):
