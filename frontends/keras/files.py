@@ -198,12 +198,16 @@ class LegacyWeights:
         group = _group(self.root, place.top)
         if group is None:
             return []
-        names = [
-            str(name.decode() if isinstance(name, bytes) else name) for name in group.attrs["weight_names"]
-        ]
+        # a list that is too long for one attribute goes on in weight_names0, weight_names1, ...
+        keys = ("weight_names", *(f"weight_names{n}" for n in range(1000)))
+        names = [_text(name) for key in keys if key in group.attrs for name in group.attrs[key]]
         if place.top != place.name:
             names = [name for name in names if place.name in name.split("/")]
         return [_load(group, name) for name in names]
+
+
+def _text(name: Any) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 
 def _load(root: Any, path: str) -> Load:

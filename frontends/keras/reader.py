@@ -258,6 +258,9 @@ class _Calls:
                 )
             else:
                 more[key] = item
+        if slots and len(found) > len(slots):
+            hint = "export it with model.export(), and read the SavedModel"
+            raise ModelError(f"it is called with {len(found)} inputs, read are {', '.join(slots)}", hint=hint)
         return [*found, *([""] * (len(slots) - len(found)))], more
 
 

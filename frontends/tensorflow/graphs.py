@@ -191,6 +191,8 @@ class Library:
                 return tuple(map(DTYPE.get, items))
             if descriptor.name == "shape":
                 return tuple(map(shape_of, items))
+            if descriptor.name == "func":
+                return tuple(item.name for item in items)
             raise ModelError(f"a list of kind '{descriptor.name}' is not known")
         return ()
 

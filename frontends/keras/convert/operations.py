@@ -7,6 +7,7 @@ from ....compiler.ir.graph import Value
 from ....compiler.ir.types import dtype_of
 from ...build import math, nn, reduce, shape
 from ...normalise import axes_of, axis_of, reshape_target, slice_extent
+from ...tensorflow.convert.layout import inserted
 from ..table import operation
 
 _UNARY = {
@@ -140,7 +141,7 @@ def concatenate(*xs, axis=-1):
 @operation("Stack")
 def stack(*xs, axis=0):
     place = axis_of(axis, xs[0].type.rank + 1)
-    parts = [shape.reshape(x, shape=(*x.shape[:place], 1, *x.shape[place:])) for x in xs]
+    parts = [inserted(x, place) for x in xs]
     return shape.concat(*parts, axis=place) if len(parts) > 1 else parts[0]
 
 
@@ -158,8 +159,7 @@ def transpose(x, *, axes=None):
 
 @operation("ExpandDims")
 def expand_dims(x, *, axis):
-    place = axis_of(axis, x.type.rank + 1)
-    return shape.reshape(x, shape=(*x.shape[:place], 1, *x.shape[place:]))
+    return inserted(x, axis_of(axis, x.type.rank + 1))
 
 
 @operation("Squeeze")

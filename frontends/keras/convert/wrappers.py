@@ -21,7 +21,7 @@ def _applied(inner: SourceNode, operands: Sequence[Value | None], call: Call):
     return bind(TABLE.find(inner), inner, padded, call)
 
 
-@layer("TimeDistributed", wraps={"layer": "layer"})
+@layer("TimeDistributed", inputs=("inputs",), wraps={"layer": "layer"})
 def time_distributed(x, *arrays, layer, call):
     """The layer for each step of [batch, time, ...]."""
     steps = x.shape[:2]
@@ -32,7 +32,11 @@ def time_distributed(x, *arrays, layer, call):
     return shape.reshape(out, shape=(*steps, *out.shape[1:]))
 
 
-@layer("Bidirectional", wraps={"layer": "forward_layer", "backward_layer": "backward_layer"})
+@layer(
+    "Bidirectional",
+    inputs=("sequences",),
+    wraps={"layer": "forward_layer", "backward_layer": "backward_layer"},
+)
 def bidirectional(x, *arrays, layer, backward_layer=None, merge_mode="concat", call):
     """A recurrence forwards and one backwards, the results of which are put in the order of time."""
     backward_layer = backward_layer or _reversed(layer)

@@ -42,11 +42,6 @@ def _called(graph: SourceGraph, count: int) -> SourceGraph:
     return SourceGraph(graph.name, (), outputs, (node,))
 
 
-@converter("Case", "StatelessCase")
-def case(index, *operands, branches=(), output_shapes=(), call):
-    raise ModelError("its branches are chosen by a number", hint="write it with tf.cond")
-
-
 @converter("While", "StatelessWhile")
 def loop(*initial, cond, body, output_shapes=(), parallel_iterations=10, call):
     """The loop over what a turn changes; what it passes on as it is comes in from outside, constants as constants."""

@@ -3,13 +3,12 @@
 import numpy as np
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
-from ....compiler.ir.dims import Dim, ceildiv
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DType, i32
 from ....compiler.ops.rules import broadcast_shapes
 from ...build import math, reduce, shape
-from ...extents import rank_of
-from ...known import dims, ints, known, never_negative
+from ...extents import range_size, rank_of
+from ...known import dims, ints, known
 from ...normalise import axes_of, axis_of, reshape_target
 from ..table import converter
 from .elementwise import scalar
@@ -142,17 +141,7 @@ def rank(x):
 
 @converter("Range")
 def range_of(start, limit, delta):
-    return shape.range(start, limit, delta, size=_range_size(*map(dims, (start, limit, delta))))
-
-
-def _range_size(start, limit, delta) -> Dim | None:
-    """How many integers a range has, where that is known."""
-    if not (start and limit and delta and isinstance(delta[0], int) and delta[0]):
-        return None
-    span = (limit[0] - start[0]) * (1 if delta[0] > 0 else -1)
-    if isinstance(span, int):
-        return max(0, -(-span // abs(delta[0])))
-    return ceildiv(span, abs(delta[0])) if never_negative(span) else None
+    return shape.range(start, limit, delta, size=range_size(*map(dims, (start, limit, delta))))
 
 
 @converter("LinSpace")
