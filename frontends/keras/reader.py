@@ -108,6 +108,30 @@ class _Reader:
                 location=self.location,
                 hint="export it with model.export(), and read the SavedModel",
             )
+        layers, ends, inputs = self.parts(model)
+        calls = [(call.arguments, call.keywords) for layer in layers for call in layer.calls]
+        results: dict[tuple[str, int], int] = {}
+        for tensor in (*ends, *tensors_in(calls)):
+            at = tensor.layer, tensor.call
+            results[at] = max(results.get(at, 0), tensor.result + 1)
+        fed = {entry.name for entry in inputs}
+        graph = _Calls(self, fed, results)
+        taken: set[str] = set()
+        for layer in layers:
+            below = (
+                "" if layer.domain == OPERATIONS else f"{path}layers/{_unique(snake_case(layer.kind), taken)}"
+            )
+            if layer.kind != "InputLayer":
+                self.layer(layer, Place(below, top or layer.name, layer.name), graph)
+        self.size += len(graph.nodes)
+        nodes, cycle = in_order(self.location, graph.nodes)
+        self.problems.update(dict.fromkeys(cycle))
+        self.results = [tensor.layer for tensor in ends]
+        outputs = tuple(map(graph.name, ends))
+        return SourceGraph(model.name, tuple(inputs), outputs, tuple(nodes), graph.constants)
+
+    def parts(self, model: Layer) -> tuple[list[Layer], list[Tensor], list[SourceInput]]:
+        """A model's layers, results and inputs in order."""
         try:
             layers = layers_of(model.kind, model.config)
             ends = ends_of(model.kind, model.config, layers)
@@ -120,29 +144,7 @@ class _Reader:
                 hint="save the model again",
             ) from None
         inputs.sort(key=lambda entry: given.index(entry.name) if entry.name in given else len(given))
-        fed = {entry.name for entry in inputs}
-        used = [
-            *ends,
-            *tensors_in([(call.arguments, call.keywords) for layer in layers for call in layer.calls]),
-        ]
-        results: dict[tuple[str, int], int] = {}
-        for tensor in used:
-            at = tensor.layer, tensor.call
-            results[at] = max(results.get(at, 0), tensor.result + 1)
-        graph = _Calls(self, fed, results)
-        taken: set[str] = set()
-        for layer in layers:
-            below = (
-                f"{path}layers/{_unique(snake_case(layer.kind), taken)}" if layer.domain != OPERATIONS else ""
-            )
-            if layer.kind != "InputLayer":
-                self.layer(layer, Place(below, top or layer.name, layer.name), graph)
-        self.size += len(graph.nodes)
-        nodes, cycle = in_order(self.location, graph.nodes)
-        self.problems.update(dict.fromkeys(cycle))
-        self.results = [tensor.layer for tensor in ends]
-        outputs = tuple(map(graph.name, ends))
-        return SourceGraph(model.name, tuple(inputs), outputs, tuple(nodes), graph.constants)
+        return layers, ends, inputs
 
     def layer(self, layer: Layer, place: Place, graph: "_Calls") -> None:
         """Add the nodes of a layer's calls, and its arrays."""
