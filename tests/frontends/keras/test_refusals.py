@@ -138,6 +138,36 @@ def test_forms_that_are_not_supported(write, kind, config, text):
     refused(write(functional(inner), arrays), text, error=UnsupportedError)
 
 
+@pytest.mark.parametrize(
+    ("kind", "config", "text"),
+    [
+        ("LSTM", {"stateful": True}, "its states outlive a call (stateful)"),
+        ("LSTM", {"activation": "mish"}, "the activation 'mish' of a recurrence"),
+    ],
+)
+def test_recurrences_that_are_not_supported(write, kind, config, text):
+    inner = layer(kind, "y", ("x",), units=3, **config)
+    refused(write(functional(inner)), text, error=UnsupportedError)
+
+
+def test_arrays_that_do_not_fit_the_configuration(write):
+    inner = layer("BatchNormalization", "y", ("x",))
+    arrays = weights(kind="batch_normalization")
+    refused(write(functional(inner), arrays), "it has 2 arrays, its configuration asks for 4")
+
+
+def test_inputs_that_a_wrapper_does_not_take(write):
+    cell = {"class_name": "GRU", "config": {"name": "gru", "units": 3, "trainable": True}}
+    inner = layer("Bidirectional", "y", ("x", "x", "x"), layer=cell)
+    refused(write(functional(inner)), "y: it is called with 3 inputs, read are sequences", "model.export()")
+
+
+def test_a_mask_as_input(write):
+    inner = dense()
+    inner["inbound_nodes"][0]["kwargs"] = {"mask": inner["inbound_nodes"][0]["args"][0]}
+    refused(write(functional(inner)), "y: its input 'mask' is not supported", "model.export()")
+
+
 def test_other_precisions(write):
     policy = {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
     refused(

@@ -285,6 +285,51 @@ def test_batch_statistics(tmp_path):
     )
 
 
+def attribute(**fields):
+    value = message_class("AttrValue")()
+    for name, content in fields.items():
+        if isinstance(content, list):
+            getattr(value.list, name).extend(content)
+        else:
+            setattr(value, name, content)
+    return value
+
+
+_CONV = {"strides": attribute(i=[1, 1, 1, 1]), "padding": attribute(s=b"SAME")}
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "text"),
+    [
+        (
+            "Conv2D x x",
+            {**_CONV, "data_format": attribute(s=b"CHWN")},
+            "its data_format is 'CHWN'; use NHWC or NCHW",
+        ),
+        (
+            "Conv2D x x",
+            {**_CONV, "strides": attribute(i=[2, 1, 1, 1])},
+            "windows or steps over batch or channels",
+        ),
+        ("Case x", {}, "there is no converter for it"),
+        (
+            "NonMaxSuppressionV3 x",
+            {},
+            "boxes are not suppressed here; export the model up to its boxes and scores",
+        ),
+        ("TensorListReserve x x", {"element_dtype": attribute(type=21)}, "lists of lists are not supported"),
+        ("OneShotIterator", {}, "it reads a data set"),
+        ("DecodeJpeg x", {}, "it reads an encoded file or record; decode before the model"),
+        ("TensorArrayV3 x", {}, "it belongs to a loop of TensorFlow 1"),
+        ("Reshape x x", {}, "the rank of the result is not known"),
+        ("Sum x x", {}, "its operand 'axis' must be known when the model is compiled"),
+    ],
+)
+def test_forms_that_are_not_supported(tmp_path, op, attributes, text):
+    path = frozen(tmp_path, graph("x Placeholder", f"y {op}", y=attributes))
+    refused(path, "graph.pb:y: ", text, error=UnsupportedError)
+
+
 def test_an_unknown_attribute(tmp_path):
     value = message_class("AttrValue")()
     value.i = 1
