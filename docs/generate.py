@@ -182,7 +182,12 @@ def instructions_page() -> str:
     return INSTRUCTIONS.format(manual=manual(N1), operations="\n".join(operations))
 
 
-PAGES = {"ops.md": ops_page, "onnx.md": onnx_page, "tensorflow.md": tensorflow_page, "n1.md": instructions_page}
+PAGES = {
+    "ops.md": ops_page,
+    "onnx.md": onnx_page,
+    "tensorflow.md": tensorflow_page,
+    "n1.md": instructions_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
