@@ -1,4 +1,4 @@
-"""Writes the pages that the code itself knows: the IR's ops, the formats' ops, the NPU's instructions."""
+"""Writes the pages that the code itself knows: ops, what is read of each format, the NPU's instructions."""
 
 from pathlib import Path
 
@@ -8,11 +8,14 @@ from onnx import defs
 from isthmus.backends.npu.isa import N1
 from isthmus.backends.npu.micro import MICRO_OPS
 from isthmus.compiler.ops.docs import entries, markdown
+from isthmus.frontends.keras.convert import TABLE as KERAS
+from isthmus.frontends.keras.layers import OPERATIONS
 from isthmus.frontends.onnx.convert import TABLE
 from isthmus.frontends.onnx.opsets import NEWEST, OLDEST
 from isthmus.frontends.tflite.convert import TABLE as TFLITE_TABLE
 from isthmus.frontends.tflite.convert.control import MOST_UNROLLED
 from isthmus.frontends.tflite.reader import IDENTITY
+from isthmus.frontends.tensorflow.convert import TABLE as TENSORFLOW
 from isthmus.runtime.sim.manual import manual
 
 FOLDER = Path(__file__).parent
@@ -109,6 +112,56 @@ f32 adds one after another, the outermost dimension first.
 """
 
 
+TENSORFLOW_PAGE = """# TensorFlow and Keras models
+
+*The lists are generated from the converter tables by `make docs`.*
+
+No file here needs TensorFlow or Keras to be installed. Keras's own files need h5py: `pip install isthmus[keras]`.
+
+| what you have | how to read it | what is read |
+|---|---|---|
+| a SavedModel, also of TensorFlow 1 | the folder | a signature, its functions, `While` and `If`, its variables |
+| a frozen graph, `.pb` | the file | placeholders are inputs, results that nobody reads are outputs |
+| `.keras`, or the older `.h5` | the file | layers, so that an LSTM stays one op; nested models, shared layers |
+| a `keras.Model` | the object | the same, with any backend of Keras 3 |
+| a `tf.function` or a loaded SavedModel | the object | its concrete function with its variables' present values |
+
+```sh
+isthmus compile resnet/ --shapes keras_tensor=1,224,224,3 -o resnet.isth
+isthmus compile 'model/#predict' -o model.isth          # one of several signatures
+```
+Inputs and outputs of a SavedModel have the signature's names, those of Keras files the names of layers. Of several
+signatures `serving_default` is read; where there is none of that name, one must be named.
+
+Images stay in the layout that the model was written for (NHWC unless it says otherwise); inside, convolutions work on
+the layout that the target likes.
+
+**Refused**, each node with its name and a way out: loops and branches of TensorFlow 1 (Switch, Merge, Enter; write
+the graph with control flow v2, and freeze it with `lower_control_flow=False`), tables and text, variables that a run
+changes, normalisation by the batch's own statistics; in Keras files custom layers, Lambda, masks and mixed precision
+(`model.export()` writes a SavedModel, which has no layers). A loop runs by its numpy meaning on the host.
+
+## Operators of TensorFlow
+{ops}.
+
+## Layers of Keras
+{layers}.
+
+## Operations of Keras
+{operations}.
+"""
+
+
+def tensorflow_page() -> str:
+    """docs/tensorflow.md."""
+
+    def names(domain: str) -> str:
+        return ", ".join(sorted(kind for found, kind in KERAS.entries if found == domain))
+
+    ops = ", ".join(sorted(TENSORFLOW.converters))
+    return TENSORFLOW_PAGE.format(ops=ops, layers=names(""), operations=names(OPERATIONS))
+
+
 def ops_page() -> str:
     """docs/ops.md."""
     rows = entries()
@@ -170,7 +223,13 @@ def tflite_page() -> str:
     return TFLITE.format(count=len(rows), integers=integers, unrolled=MOST_UNROLLED, rows="\n".join(rows))
 
 
-PAGES = {"ops.md": ops_page, "onnx.md": onnx_page, "n1.md": instructions_page, "tflite.md": tflite_page}
+PAGES = {
+    "ops.md": ops_page,
+    "onnx.md": onnx_page,
+    "tensorflow.md": tensorflow_page,
+    "tflite.md": tflite_page,
+    "n1.md": instructions_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

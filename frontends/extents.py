@@ -1,11 +1,15 @@
 """Values that stand for extents and positions, which converters of several families compute with."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..compiler.diagnostics import ModelError, UnsupportedError
+from ..compiler.ir.dims import Dim, ceildiv
 from ..compiler.ir.graph import Value, constant
 from ..compiler.ir.types import i64
 from .build import shape
+from .known import never_negative
 
 HIGHEST_RANK = 64
 """As in numpy, in which ops are defined."""
@@ -36,3 +40,15 @@ def positions(x: Value, axis: int) -> Value:
 def everywhere(x: Value) -> Value:
     """A mask of x's shape that is True throughout."""
     return shape.expand(constant(np.array(True)), shape=x.shape)
+
+
+def range_size(
+    start: Sequence[Dim] | None, limit: Sequence[Dim] | None, delta: Sequence[Dim] | None
+) -> Dim | None:
+    """How many integers a range has, where that is known; with symbols, where it can't be less than none."""
+    if not (start and limit and delta and isinstance(delta[0], int) and delta[0]):
+        return None
+    span = (limit[0] - start[0]) * (1 if delta[0] > 0 else -1)
+    if isinstance(span, int):
+        return max(0, -(-span // abs(delta[0])))
+    return ceildiv(span, abs(delta[0])) if never_negative(span) else None

@@ -18,6 +18,8 @@ class OnnxFrontend:
         """By suffix; else by a first field `ir_version` followed by another of ModelProto's fields."""
         if path.suffix == ".onnx":
             return True
+        if path.name == "saved_model.pb":  # a format of that fixed name begins with the same fields
+            return False
         return (
             len(head) > 2
             and head[0] == 0x08

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence, Set
 
-from ...compiler.diagnostics import Problem
-from ..source import SourceNode
+from ..compiler.diagnostics import Problem
+from .source import SourceNode
 
 
 def check_names(
