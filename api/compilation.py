@@ -7,7 +7,7 @@ import isthmus
 from isthmus.compiler.diagnostics import located
 from isthmus.compiler.pipeline import Built, Observer, Options, build
 from isthmus.dynamic import DynamicPackage
-from isthmus.model import Model, Shapes, read
+from isthmus.model import Model, OpenModel, Shapes, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision
 from isthmus.runtime.executor import check_threads
@@ -54,13 +54,13 @@ def compile(
     wanted = find_precision(precision, calibration, quantisation)
     check_threads(threads)
     find_backend(target)
-    model = read(source, shapes)
+    model = read_open(source, shapes)
 
     def build_package(bound: Model) -> Package:
         built = build_model(bound, target, strip=strip, options=options, observe=observe, precision=wanted)
         return finish(built, threads, wanted.report)
 
-    if model.symbols and precision != "int8":
+    if isinstance(model, OpenModel) or ((model.symbols or model.decisive) and precision != "int8"):
         return DynamicPackage(model, build_package, threads)
     return build_package(model)
 

@@ -1,4 +1,5 @@
-"""Packages of models with open dimensions: compiled for each shape that they meet, the last few kept."""
+"""Packages of models that a run's inputs complete: compiled for the shapes, and the values that decide shapes, that
+they meet; the last few are kept."""
 
 import os
 from collections import OrderedDict
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from isthmus.compiler.ir.types import TensorType
-from isthmus.model import Model
+from isthmus.frontends.driver import ValuesNeeded
+from isthmus.model import Model, OpenModel
 from isthmus.package import Package
 from isthmus.runtime.executor import check_threads
 from isthmus.runtime.inputs import Inputs, bind
@@ -17,19 +19,26 @@ from isthmus.runtime.profile import Profile
 from isthmus.runtime.program import Port, Program
 
 KEPT = 8
-"""Packages kept, each for one set of shapes; the one that was used longest ago goes first."""
+"""Packages kept, each for one set of shapes and values; the one that was used longest ago goes first."""
 
 
 class DynamicPackage:
-    """A model that is compiled when it is first run with new shapes. Runs may overlap in any number of threads."""
+    """A model that is compiled when it is first run with new shapes, or new values of the inputs that decide shapes.
 
-    def __init__(self, model: Model, build: Callable[[Model], Package], threads: int | None = None):
+    Runs may overlap in any number of threads.
+    """
+
+    def __init__(
+        self, model: Model | OpenModel, build: Callable[[Model], Package], threads: int | None = None
+    ):
         """`build` compiles the model once its shapes are bound."""
         self.model = model
+        self.decisive = model.decisive
         self.threads = check_threads(threads)
         self._build = build
-        self._ports = Program((), (), (), _ports(model.inputs), _ports(model.outputs), model.symbols)
-        self._kept: OrderedDict[tuple[tuple[int, ...], ...], Package] = OrderedDict()
+        symbols = model.symbols if isinstance(model, Model) else ()
+        self._ports = Program((), (), (), _ports(model.inputs), _ports(model.outputs), symbols)
+        self._kept: OrderedDict[tuple[Any, ...], tuple[Package, frozenset[str]]] = OrderedDict()
         self._lock = Lock()
 
     @property
@@ -44,38 +53,78 @@ class DynamicPackage:
 
     @property
     def graph(self) -> Model:
-        """The model as read; what is compiled depends on the shapes."""
+        """The model as read; what is compiled depends on the shapes.
+
+        Raises:
+            UnsupportedError: it can't be read without the values of inputs.
+        """
+        if isinstance(self.model, OpenModel):
+            raise self.model.error
         return self.model
 
     def specialised(self, inputs: Inputs) -> Package:
-        """The package for the shapes of these inputs, compiled now unless it is kept.
+        """The package for these inputs' shapes and decisive values, compiled now unless it is kept.
+
+        It takes the inputs that are left.
 
         Raises:
             InputError: names, dtypes or shapes that do not fit the model.
             IsthmusError: a model that can't be compiled for these shapes.
         """
+        return self._find(inputs)[0]
+
+    def _find(self, inputs: Inputs) -> tuple[Package, dict[str, Any]]:
+        """The package for some inputs, and those of them that it takes."""
         values, _ = bind(self._ports, inputs)
-        shapes = {port.name: np.shape(values[port.slot]) for port in self.inputs if port.shape is not None}
-        key = tuple(shapes.values())
         with self._lock:
+            key, fixed = self._key(values)
             if key not in self._kept:
-                self._kept[key] = self._build(self.model.bound(shapes))
+                package, fixed = self._compile(values)
+                key, _ = self._key(values)
+                self._kept[key] = package, frozenset(fixed)
                 if len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
-            return self._kept[key]
+            package, names = self._kept[key]
+        return package, {name: value for name, value in values.items() if name not in names}
+
+    def _key(self, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        fixed = {name: values[name] for name in self.decisive}
+        shapes = tuple(np.shape(values[port.slot]) for port in self.inputs if port.shape is not None)
+        return (shapes, *((name, value.tobytes()) for name, value in fixed.items())), fixed
+
+    def _compile(self, values: Mapping[str, Any]) -> tuple[Package, dict[str, Any]]:
+        """The package for inputs, and the values that it is fixed to.
+
+        What one value decides may show that another one decides something too.
+        """
+        shapes = {port.name: np.shape(values[port.slot]) for port in self.inputs if port.shape is not None}
+        while True:
+            fixed = {name: values[name] for name in self.decisive}
+            try:
+                model = self.model.specialised(shapes, fixed)
+                more = model.decisive
+            except ValuesNeeded as error:
+                more = error.decisive
+                if not set(more) - set(fixed):
+                    raise
+            if not set(more) - set(fixed):
+                return self._build(model), fixed
+            self.decisive = tuple(dict.fromkeys((*self.decisive, *more)))
 
     def run(self, inputs: Inputs, threads: int | None = None) -> dict[str, Any]:
         """See `Package.run`. The first run with new shapes compiles."""
-        return self.specialised(inputs).run(inputs, threads)
+        package, rest = self._find(inputs)
+        return package.run(rest, threads)
 
     def profile(self, inputs: Inputs, threads: int | None = None) -> Profile:
         """See `Package.profile`. Compilation is not part of the times."""
-        return self.specialised(inputs).profile(inputs, threads)
+        package, rest = self._find(inputs)
+        return package.profile(rest, threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Refused: a file holds code for fixed shapes. `specialised(inputs).save(path)` saves one of them."""
-        self.model.require_bound()
+        self.graph.require_bound()
 
 
 def _ports(types: Mapping[str, Any]) -> tuple[Port, ...]:
@@ -83,6 +132,8 @@ def _ports(types: Mapping[str, Any]) -> tuple[Port, ...]:
 
 
 def _port(name: str, type: Any) -> Port:
+    if type is None:
+        return Port(name, name, "f32", None)
     if not isinstance(type, TensorType):
         return Port(name, name, str(type), None)
     shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in type.shape)

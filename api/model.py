@@ -12,10 +12,12 @@ from isthmus.compiler.ir.graph import Graph
 from isthmus.compiler.ir.text import print_graph
 from isthmus.compiler.ir.types import TensorType
 from isthmus.compiler.ops.interpret import evaluate
-from isthmus.frontends.driver import convert
+from isthmus.frontends.driver import ValuesNeeded, convert
 from isthmus.frontends.registry import Shape, load
 
 Shapes = Mapping[str, Shape]
+Values = Mapping[str, Any]
+Rebind = Callable[[Shapes, Values], "Model"]
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,15 @@ class Model:
     """A graph and where it comes from.
 
     `location` is what errors and packages call it (a file's name without its folder). `rebind` reads the source again
-    with shapes bound; None for graphs without a source.
+    with shapes and the values of inputs bound; None for graphs without a source. `decisive` names inputs whose values,
+    where they are known, decide shapes.
     """
 
     graph: Graph
     location: str = ""
     digest: Callable[[], str] = field(default=lambda: "", repr=False)
-    rebind: Callable[[Shapes], Graph] | None = field(default=None, repr=False)
+    rebind: "Rebind | None" = field(default=None, repr=False)
+    decisive: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -72,13 +76,17 @@ class Model:
         """The model with dimensions of its inputs fixed; see `read`."""
         if not shapes:
             return self
+        return self.specialised(shapes, {})
+
+    def specialised(self, shapes: Shapes, values: Values) -> "Model":
+        """As `bound`, with the values of inputs fixed as well; these are inputs no more."""
         if self.rebind is None:
             raise UnsupportedError(
                 "a graph without its source can't be bound to other shapes",
                 location=self.location or self.graph.name,
                 hint="give shapes= where the model is read",
             )
-        return Model(self.rebind(shapes), self.location, self.digest, self.rebind)
+        return self.rebind(shapes, values)
 
     def require_bound(self) -> None:
         """UnsupportedError, with shapes that would do, where the shapes of a run's inputs decide dimensions."""
@@ -115,13 +123,53 @@ def read(source: Any, shapes: Shapes | None = None, constants: Mapping[str, Any]
     Raises:
         IsthmusError: everything in the model that is unreadable, inconsistent, unsafe or not supported, at once.
     """
+    found = read_open(source, shapes, constants)
+    if isinstance(found, OpenModel):
+        raise found.error
+    return found
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A source whose graph waits for the values of inputs: what `error` says stands against it as long as they are open."""
+
+    error: ValuesNeeded
+    location: str
+    specialised: Rebind
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Type of each input by name, in order."""
+        return dict(self.error.inputs)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The outputs' names; nothing is known of their types."""
+        return dict.fromkeys(self.error.outputs)
+
+    @property
+    def decisive(self) -> tuple[str, ...]:
+        """The inputs whose values are needed."""
+        return self.error.decisive
+
+
+def read_open(
+    source: Any, shapes: Shapes | None = None, constants: Mapping[str, Any] | None = None
+) -> Model | OpenModel:
+    """As `read`; a source that can't be read only because values of inputs are needed is given as an OpenModel."""
     if isinstance(source, Model):
         return source.bound(shapes)
     if isinstance(source, Graph):
         return Model(source, source.name).bound(shapes)
     frontend, found = load(source, registry.frontends())
 
-    def rebind(more: Shapes) -> Graph:
-        return convert(found, frontend.converters, {**(shapes or {}), **more}, constants or {})
+    def rebind(more: Shapes, values: Values) -> Model:
+        decisive: dict[str, None] = {}
+        bound = {**(shapes or {}), **more}
+        graph = convert(found, frontend.converters, bound, {**(constants or {}), **values}, decisive)
+        return Model(graph, found.location, found.digest, rebind, tuple(decisive))
 
-    return Model(rebind({}), found.location, found.digest, rebind)
+    try:
+        return rebind({}, {})
+    except ValuesNeeded as error:
+        return OpenModel(error, found.location, rebind)

@@ -63,6 +63,20 @@ class Stopped(Exception):
     """The conversion as a whole is given up; the problem is recorded."""
 
 
+class ValuesNeeded(UnsupportedError):
+    """The model's form depends on the values of inputs: `decisive` names them, `inputs` has all types, `outputs` names."""
+
+    def __init__(
+        self,
+        error: IsthmusError,
+        decisive: tuple[str, ...],
+        inputs: Mapping[str, Type],
+        outputs: tuple[str, ...],
+    ):
+        super().__init__("", problems=error.problems)
+        self.decisive, self.inputs, self.outputs = decisive, inputs, outputs
+
+
 @dataclass(slots=True)
 class Scope:
     """Values by name; None marks one whose node could not be converted.
@@ -270,8 +284,13 @@ def convert(
     converters: Converters,
     shapes: Mapping[str, Sequence[int | str | None]],
     constants: Mapping[str, Any],
+    decisive: dict[str, None] | None = None,
 ) -> Graph:
-    """The IR graph of a framework's graph. Raises UnsupportedError or ModelError with every problem found."""
+    """The IR graph of a framework's graph. Raises UnsupportedError or ModelError with every problem found.
+
+    `decisive` is filled with the inputs whose values, if they were constants, would decide more of the graph's form;
+    ValuesNeeded is raised where nothing but such values stands against it.
+    """
     driver = Driver(model.location, converters, 10 * model.size + SPARE)
     bound = bind_inputs(model, shapes, constants)
     values: dict[str, Value | None] = {}
@@ -283,10 +302,16 @@ def convert(
             values[entry.name] = graph_input(entry.name, given, location)
     inputs = [value for value in values.values() if value is not None and value.constant is None]
     outputs: list[Value | None] = []
-    with memory(), suppress(Stopped), driver.recording(None):
+    names = {value: name for name, value in values.items() if value is not None and value.constant is None}
+    with memory(names) as here, suppress(Stopped), driver.recording(None):
         outputs = driver.run(model.graph, Scope(values), 0)
     failure = driver.failure()
     if failure is not None:
+        if here.decisive and isinstance(failure, UnsupportedError | ModelError):
+            types = {name: value.type for value, name in names.items()}
+            raise ValuesNeeded(failure, tuple(here.decisive), types, model.graph.outputs)
         raise failure
     found = [value for value in outputs if value is not None]
+    if decisive is not None:
+        decisive.update(here.decisive)
     return rename_fresh(Graph(inputs, found, model.graph.outputs, model.graph.name))

@@ -9,6 +9,7 @@ from . import (
     contract,
     control,
     convolution,
+    detection,
     dynamic,
     fixed,
     fixed_rows,
@@ -24,6 +25,7 @@ from . import (
     rnn,
     sequence,
     shape,
+    text,
 )
 from .engine import REGISTRY, Op, get, op
 
@@ -35,6 +37,7 @@ __all__ = [
     "contract",
     "control",
     "convolution",
+    "detection",
     "dynamic",
     "fixed",
     "fixed_rows",
@@ -52,4 +55,5 @@ __all__ = [
     "rnn",
     "sequence",
     "shape",
+    "text",
 ]

@@ -5,8 +5,10 @@ from . import (
     arithmetic,
     attention,
     chance,
+    classical,
     control,
     creation,
+    detection,
     gather,
     layout,
     legacy,
@@ -20,6 +22,8 @@ from . import (
     resize,
     sequences,
     signals,
+    strings,
+    training,
 )
 
 __all__ = [
@@ -27,8 +31,10 @@ __all__ = [
     "arithmetic",
     "attention",
     "chance",
+    "classical",
     "control",
     "creation",
+    "detection",
     "gather",
     "layout",
     "legacy",
@@ -42,4 +48,6 @@ __all__ = [
     "resize",
     "sequences",
     "signals",
+    "strings",
+    "training",
 ]
