@@ -13,6 +13,7 @@ from . import casts, circular, exponentials, remainders
 from .builder import Builder, Register
 from .lanes import Lanes
 from .literals import element_type, has_registers, literal, suffix, vector_type
+from .narrow import is_narrow
 
 __all__ = ["Scalars", "element_type", "has_code", "has_registers", "literal", "vector_type"]
 
@@ -61,6 +62,8 @@ def has_code(op: str, dtype: DType) -> bool:
         return True
     if op == "requantize":
         return dtype == i32
+    if is_narrow(dtype):
+        return False
     if dtype in (f16, bf16):
         dtype = f32
     if dtype.is_float:
