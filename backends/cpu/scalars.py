@@ -58,7 +58,7 @@ _FUNCTIONS: dict[str, Callable[..., Lanes]] = {
 
 def has_code(op: str, dtype: DType) -> bool:
     """Whether a scalar operation has code for operands of `dtype` (for where: of the chosen values)."""
-    if op in ("cast", "where", "not", *_LOGIC):
+    if op in ("cast", "bitcast", "where", "not", *_LOGIC):
         return True
     if op == "requantize":
         return dtype == i32
@@ -182,6 +182,12 @@ class Scalars:
         """One named operation. `source` is the dtype of the first (non-condition) operand, `dtype` the result's."""
         if op == "cast":
             return self.cast(operands[0], source, dtype, lanes)
+        if op == "bitcast":
+            type = vector_type(element_type(dtype), lanes)
+            given = operands[0]
+            return (
+                given if given.type == type else self._op("bitcast {t} {0} to %s" % type, given, type=type)
+            )
         if op == "where":
             return self.select(operands[0], operands[1], operands[2])
         if op in _LOGIC or op == "not":

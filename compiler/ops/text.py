@@ -112,7 +112,11 @@ def _index_type(x: TensorType, *, words: tuple[str, ...]) -> TensorType:
     return x.with_dtype(i64)
 
 
-@op("text.index_of", infer=only(_STRINGS, _index_type), samples=(case(_WORDS, words=("a", "Xy", "a")),))
+@op(
+    "text.index_of",
+    infer=only(_STRINGS, _index_type),
+    samples=(case(_WORDS, words=("a", "Xy", "a")), case("string[4]", words=("s1", "s3"))),
+)
 def index_of(x, *, words: tuple[str, ...]):
     """The position of each string in a list, the last one where it is listed twice, -1 where it is not."""
     places = {word: n for n, word in enumerate(words)}

@@ -9,11 +9,12 @@ from .branches import InlineBranches
 from .canonicalise import CANONICALISE
 from .expand import EXPAND
 from .fold import Fold
+from .loops import Unroll
 from .recognise import RECOGNISE
 from .share import Share
 from .until_rest import UntilRest
 
-SIMPLIFY = UntilRest("simplify", (InlineBranches(), Fold(), CANONICALISE, Share()))
+SIMPLIFY = UntilRest("simplify", (InlineBranches(), Unroll(), Fold(), CANONICALISE, Share()))
 UNDERSTAND = UntilRest("understand", (RECOGNISE, *SIMPLIFY.passes))
 
 # What each order is for:
@@ -41,5 +42,6 @@ __all__ = [
     "PassResult",
     "Rewrite",
     "Share",
+    "Unroll",
     "UntilRest",
 ]
