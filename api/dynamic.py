@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.compiler.ir.types import TensorType
+from isthmus.compiler.ir.types import DType, TensorType
 from isthmus.frontends.driver import ValuesNeeded
 from isthmus.model import Model, OpenModel
 from isthmus.package import Package
+from isthmus.runtime.errors import InputError
 from isthmus.runtime.executor import check_threads
 from isthmus.runtime.inputs import Inputs, bind
 from isthmus.runtime.profile import Profile
@@ -34,6 +35,7 @@ class DynamicPackage:
         """`build` compiles the model once its shapes are bound."""
         self.model = model
         self.decisive = model.decisive
+        self.ranks = model.ranks
         self.threads = check_threads(threads)
         self._build = build
         symbols = model.symbols if isinstance(model, Model) else ()
@@ -90,15 +92,34 @@ class DynamicPackage:
 
     def _key(self, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         fixed = {name: values[name] for name in self.decisive}
-        shapes = tuple(np.shape(values[port.slot]) for port in self.inputs if port.shape is not None)
+        shapes = tuple(self._shapes(values).items())
         return (shapes, *((name, value.tobytes()) for name, value in fixed.items())), fixed
+
+    def _shapes(self, values: Mapping[str, Any]) -> dict[str, tuple[int | None, ...]]:
+        """What the inputs say of shapes; the elements of a sequence may differ in all but their rank."""
+        found: dict[str, tuple[int | None, ...]] = {
+            port.name: np.shape(values[port.slot]) for port in self.inputs if port.shape is not None
+        }
+        for name in self.ranks:
+            value = values[name]
+            if not isinstance(value, list | tuple):
+                found[name] = np.shape(value)
+            elif not value:
+                raise InputError(
+                    "is an empty sequence, of which no rank is known",
+                    location=f"input '{name}'",
+                    hint="give shapes= when compiling",
+                )
+            else:
+                found[name] = (None,) * np.ndim(value[0])
+        return found
 
     def _compile(self, values: Mapping[str, Any]) -> tuple[Package, dict[str, Any]]:
         """The package for inputs, and the values that it is fixed to.
 
         What one value decides may show that another one decides something too.
         """
-        shapes = {port.name: np.shape(values[port.slot]) for port in self.inputs if port.shape is not None}
+        shapes = self._shapes(values)
         while True:
             fixed = {name: values[name] for name in self.decisive}
             try:
@@ -132,8 +153,8 @@ def _ports(types: Mapping[str, Any]) -> tuple[Port, ...]:
 
 
 def _port(name: str, type: Any) -> Port:
-    if type is None:
-        return Port(name, name, "f32", None)
+    if type is None or isinstance(type, DType):
+        return Port(name, name, f"any<{type}>", None)
     if not isinstance(type, TensorType):
         return Port(name, name, str(type), None)
     shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in type.shape)

@@ -26,7 +26,7 @@ class Model:
 
     `location` is what errors and packages call it (a file's name without its folder). `rebind` reads the source again
     with shapes and the values of inputs bound; None for graphs without a source. `decisive` names inputs whose values,
-    where they are known, decide shapes.
+    where they are known, decide shapes; of `ranks` only the ranks are needed.
     """
 
     graph: Graph
@@ -34,6 +34,7 @@ class Model:
     digest: Callable[[], str] = field(default=lambda: "", repr=False)
     rebind: "Rebind | None" = field(default=None, repr=False)
     decisive: tuple[str, ...] = ()
+    ranks: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -151,6 +152,11 @@ class OpenModel:
     def decisive(self) -> tuple[str, ...]:
         """The inputs whose values are needed."""
         return self.error.decisive
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """The inputs (tensors, or sequences of them) whose ranks are needed."""
+        return self.error.ranks
 
 
 def read_open(
