@@ -10,6 +10,7 @@ from isthmus.dynamic import DynamicPackage
 from isthmus.model import Model, OpenModel, Shapes, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision
+from isthmus.runtime.artefact import Artefact
 from isthmus.runtime.executor import check_threads
 from isthmus.targets import find_backend
 
@@ -51,6 +52,8 @@ def compile(
     Raises:
         IsthmusError: everything that can't be read or compiled, before work starts.
     """
+    from isthmus import open_package
+
     wanted = find_precision(precision, calibration, quantisation)
     check_threads(threads)
     find_backend(target)
@@ -61,7 +64,14 @@ def compile(
         return finish(built, threads, wanted.report)
 
     if isinstance(model, OpenModel) or ((model.symbols or model.decisive) and precision != "int8"):
-        return DynamicPackage(model, build_package, threads)
+
+        def to_artefact(found: Model) -> Artefact:
+            return open_package.to_artefact(found, target, options)
+
+        # a file that is compiled where it is run does not say in what precision
+        return DynamicPackage(
+            model, build_package, threads, to_artefact if precision == "f32" else None
+        )
     return build_package(model)
 
 

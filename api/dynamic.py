@@ -13,6 +13,7 @@ from isthmus.compiler.ir.types import DType, TensorType
 from isthmus.frontends.driver import ValuesNeeded
 from isthmus.model import Model, OpenModel
 from isthmus.package import Package
+from isthmus.runtime.artefact import Artefact
 from isthmus.runtime.errors import InputError
 from isthmus.runtime.executor import check_threads
 from isthmus.runtime.inputs import Inputs, bind
@@ -30,16 +31,21 @@ class DynamicPackage:
     """
 
     def __init__(
-        self, model: Model | OpenModel, build: Callable[[Model], Package], threads: int | None = None
+        self,
+        model: Model | OpenModel,
+        build: Callable[[Model], Package],
+        threads: int | None = None,
+        to_artefact: Callable[[Model], Artefact] | None = None,
     ):
-        """`build` compiles the model once its shapes are bound."""
+        """`build` compiles the model once its shapes are bound; `to_artefact` gives what `save` writes of it as it is."""
         self.model = model
         self.decisive = model.decisive
         self.ranks = model.ranks
         self.threads = check_threads(threads)
         self._build = build
+        self._to_artefact = to_artefact
         symbols = model.symbols if isinstance(model, Model) else ()
-        self._ports = Program((), (), (), _ports(model.inputs), _ports(model.outputs), symbols)
+        self._ports = Program((), (), (), ports_of(model.inputs), ports_of(model.outputs), symbols)
         self._kept: OrderedDict[tuple[Any, ...], tuple[Package, frozenset[str]]] = OrderedDict()
         self._lock = Lock()
 
@@ -144,11 +150,25 @@ class DynamicPackage:
         return package.profile(rest, threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Refused: a file holds code for fixed shapes. `specialised(inputs).save(path)` saves one of them."""
-        self.graph.require_bound()
+        """Write a file that compiles for the shapes that it meets, where the compiler is installed.
+
+        Where nothing but values of inputs are decisive, it is an ordinary package, which runs what they decide by the
+        ops' meanings. `specialised(inputs).save(path)` writes the code for some inputs instead.
+
+        Raises:
+            UnsupportedError: the model can't be read without the values of inputs.
+        """
+        model = self.graph
+        if not model.symbols:
+            self._build(model).save(path)
+        elif self._to_artefact is not None:
+            self._to_artefact(model).save(path)
+        else:
+            model.require_bound()
 
 
-def _ports(types: Mapping[str, Any]) -> tuple[Port, ...]:
+def ports_of(types: Mapping[str, Any]) -> tuple[Port, ...]:
+    """Inputs or outputs by name and type, as programs list them; open dimensions are text."""
     return tuple(_port(name, type) for name, type in types.items())
 
 

@@ -1,19 +1,22 @@
 """A model as read: its graph, the meaning that numpy gives it, and how to read it again for other shapes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from isthmus import registry
 from isthmus.compiler.diagnostics import UnsupportedError
-from isthmus.compiler.ir.dims import Dim, substitute, symbols
+from isthmus.compiler.ir.dims import Dim, substitute, symbol, symbols
 from isthmus.compiler.ir.graph import Graph
 from isthmus.compiler.ir.text import print_graph
 from isthmus.compiler.ir.types import TensorType
 from isthmus.compiler.ops.interpret import evaluate
+from isthmus.compiler.rewrite.renew import with_dims
+from isthmus.frontends.bind import bind_inputs
 from isthmus.frontends.driver import ValuesNeeded, convert
 from isthmus.frontends.registry import Shape, load
+from isthmus.frontends.source import SourceGraph, SourceInput, SourceModel
 
 Shapes = Mapping[str, Shape]
 Values = Mapping[str, Any]
@@ -81,13 +84,11 @@ class Model:
 
     def specialised(self, shapes: Shapes, values: Values) -> "Model":
         """As `bound`, with the values of inputs fixed as well; these are inputs no more."""
-        if self.rebind is None:
-            raise UnsupportedError(
-                "a graph without its source can't be bound to other shapes",
-                location=self.location or self.graph.name,
-                hint="give shapes= where the model is read",
-            )
-        return self.rebind(shapes, values)
+        if self.rebind is not None:
+            return self.rebind(shapes, values)
+        if values:
+            raise UnsupportedError("a graph without its source has no values that decide shapes")
+        return replace(self, graph=_bound(self.graph, self.location, shapes))
 
     def require_bound(self) -> None:
         """UnsupportedError, with shapes that would do, where the shapes of a run's inputs decide dimensions."""
@@ -128,6 +129,22 @@ def read(source: Any, shapes: Shapes | None = None, constants: Mapping[str, Any]
     if isinstance(found, OpenModel):
         raise found.error
     return found
+
+
+def _bound(graph: Graph, location: str, shapes: Shapes) -> Graph:
+    """A graph with the dimensions of its inputs replaced. Raises ModelError for shapes that do not fit."""
+    inputs = [
+        (name, value.type)
+        for name, value in zip(graph.input_names, graph.inputs, strict=True)
+        if isinstance(value.type, TensorType)
+    ]
+    entries = tuple(SourceInput(name, type.dtype, type.shape) for name, type in inputs)
+    source = SourceModel(location or graph.name, SourceGraph(graph.name, entries, (), ()), 0, list)
+    dims: dict[str, Dim] = {}
+    for (_, type), (_, found) in zip(inputs, bind_inputs(source, shapes, {}), strict=True):
+        assert isinstance(found, TensorType)
+        dims.update((str(a), b) for a, b in zip(type.shape, found.shape) if a == symbol(str(a)))
+    return with_dims(graph, dims)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from .expand import EXPAND
 from .fold import Fold
 from .loops import Unroll
 from .recognise import RECOGNISE
+from .settle import Settle
 from .share import Share
 from .until_rest import UntilRest
 
-SIMPLIFY = UntilRest("simplify", (InlineBranches(), Unroll(), Fold(), CANONICALISE, Share()))
+SIMPLIFY = UntilRest("simplify", (InlineBranches(), Unroll(), Fold(), Settle(), CANONICALISE, Share()))
 UNDERSTAND = UntilRest("understand", (RECOGNISE, *SIMPLIFY.passes))
 
 # What each order is for:
@@ -41,6 +42,7 @@ __all__ = [
     "Pass",
     "PassResult",
     "Rewrite",
+    "Settle",
     "Share",
     "Unroll",
     "UntilRest",
