@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from isthmus.compilation import compile
 from isthmus.dynamic import DynamicPackage
-from isthmus.frontends.onnx.conformance import SUITES, Case, Outcome, Result, cases, judge
-from isthmus.model import read
+from isthmus.frontends.onnx.conformance import SUITES, Outcome, Result, cases, judge
+from isthmus.model import Model, read_open
 from isthmus.testing.expected import Expectation, reason_of, surprises
 from isthmus.testing.workers import run_each
 
@@ -168,18 +170,23 @@ def run_cases(
     found = list(cases(pattern, suites))
 
     def run(model: Any, inputs: Mapping[str, Any]) -> Result:
-        return _compiled(model, inputs, target) if target else Result(read(model).evaluate(inputs))
+        return _compiled(model, inputs, target) if target else Result(_evaluated(model, inputs))
 
     def died(index: int, how: str) -> Outcome:
         return Outcome(found[index].name, found[index].suite, found[index].ops, "failed", how)
 
     outcomes: dict[int, Outcome] = {}
-    cores = jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for index, outcome in run_each(len(found), lambda index: judge(found[index], run), died, cores):
+    for index, outcome in run_each(len(found), lambda index: judge(found[index], run), died, jobs or _cores()):
         outcomes[index] = outcome
         advance(outcome.name)
     complete = not pattern and tuple(suites) == SUITES
     return Tally(target, tuple(outcomes[index] for index in range(len(found))), expected, complete)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _compiled(model: Any, inputs: Mapping[str, Any], target: str) -> Result:
@@ -192,4 +199,13 @@ def _compiled(model: Any, inputs: Mapping[str, Any], target: str) -> Result:
     return Result(outputs, package.manifest.fallbacks, folded, decisive)
 
 
-__all__ = ["Case", "Outcome", "Tally", "run_cases"]
+def _evaluated(model: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The outputs that the ops' meanings give, for the values that decide the model's form."""
+    found = read_open(model)
+    if isinstance(found, Model):
+        return found.evaluate(inputs)
+    values = {name: inputs[name] for name in found.decisive}
+    shapes = {name: (None,) * np.ndim(inputs[name][0]) for name in found.ranks}
+    bound = found.specialised(shapes, values)
+    return bound.evaluate({name: value for name, value in inputs.items() if name not in values})
+

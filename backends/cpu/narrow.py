@@ -65,6 +65,8 @@ def narrowed(x: Lanes, dtype: DType) -> Lanes:
     """f32, i8 or u8 values as one of these types: floats rounded to the nearest, ties to even; integers cut."""
     if dtype.is_integer:
         return (x & (2**dtype.bits - 1)).as_dtype(dtype)
+    if dtype.name == _SCALE:
+        return _scale(x, dtype)
     form, shift = FORMATS[dtype.name], 23 - FORMATS[dtype.name].mantissa
     bits = x.bits()
     size = bits & 0x7FFFFFFF
@@ -81,6 +83,14 @@ def narrowed(x: Lanes, dtype: DType) -> Lanes:
     if form.unsigned_zero:
         signed = choose(code.equals(0), 0, signed)
     return signed.convert("trunc", dtype)
+
+
+def _scale(x: Lanes, dtype: DType) -> Lanes:
+    """Numbers as powers of two, ties up; what is not positive is NaN, as in ml_dtypes."""
+    bits = x.bits()
+    code = choose(bits > 1 << 22, (bits + (1 << 22)).unsigned_shift(23), 0)
+    positive = choose(bits > 0, code, 255)
+    return choose(x.is_nan(), 255, positive).convert("trunc", dtype)
 
 
 def register_type(dtype: DType) -> DType:

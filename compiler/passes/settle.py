@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,8 @@ def _range(start: Value, limit: Value, delta: Value, *, size: Any) -> Settled:
     ends = [value.constant for value in (start, limit, delta)]
     if size is not None or any(end is None for end in ends):
         return None
-    count = len(get("shape.range").evaluate(*ends)[0])
+    first, last, step = (float(end) for end in ends)  # type: ignore[arg-type]
+    count = max(0, ceil((last - first) / step)) if step else 0
     return get("shape.range")(start, limit, delta, size=count)
 
 
