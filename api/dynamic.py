@@ -37,7 +37,7 @@ class DynamicPackage:
         threads: int | None = None,
         to_artefact: Callable[[Model], Artefact] | None = None,
     ):
-        """`build` compiles the model once its shapes are bound; `to_artefact` gives what `save` writes of it as it is."""
+        """`build` compiles the model once its shapes are bound; `to_artefact` gives what `save` writes."""
         self.model = model
         self.decisive = model.decisive
         self.ranks = model.ranks

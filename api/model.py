@@ -149,7 +149,7 @@ def _bound(graph: Graph, location: str, shapes: Shapes) -> Graph:
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A source whose graph waits for the values of inputs: what `error` says stands against it as long as they are open."""
+    """A source whose graph waits for inputs: what `error` says stands against it as long as they are open."""
 
     error: ValuesNeeded
     location: str

@@ -119,7 +119,8 @@ def onnx_page() -> str:
             refused.append(name)
     converted = sum(("", name) in TABLE.forms for name in newest)
     tables = "\n".join(
-        f"## {TITLES.get(domain, domain)}\n{COLUMNS}\n{_listed(found)}\n" for domain, found in sorted(rows.items())
+        f"## {TITLES.get(domain, domain)}\n{COLUMNS}\n{_listed(found)}\n"
+        for domain, found in sorted(rows.items())
     )
     return ONNX.format(
         version=onnx.__version__,
@@ -156,7 +157,9 @@ def _row(name: str, forms: Sequence[Form]) -> str:
                 sentences[_sentence(node.args[0])] = None
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 ops[f"{node.value.id}.{node.attr.removesuffix('_')}"] = None
-    opaque = [f"`{op}`" for op in ops if op in REGISTRY and REGISTRY[op].stages is None and op not in EXPANDED]
+    opaque = [
+        f"`{op}`" for op in ops if op in REGISTRY and REGISTRY[op].stages is None and op not in EXPANDED
+    ]
     refused = "; ".join(sentence for sentence in sentences if sentence != "...")
     return f"| {name} | {', '.join(since)} | {refused} | {', '.join(opaque)} |"
 

@@ -302,9 +302,7 @@ def _bound(
         if not ranks or len(error.problems) > len(ranks):
             raise
         kept = {
-            entry.name: entry.dtype
-            if entry.shape is None
-            else TensorType(entry.dtype, entry.shape)
+            entry.name: entry.dtype if entry.shape is None else TensorType(entry.dtype, entry.shape)
             for entry in model.graph.inputs
             if entry.dtype is not None
         }

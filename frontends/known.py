@@ -78,7 +78,7 @@ def known(value: Value | None) -> np.ndarray | None:
 
 
 def wanted(value: Value | None) -> np.ndarray | None:
-    """As `known`, for what decides the form of an op: inputs that would have to be known for it are noted as decisive."""
+    """As `known`, for what decides an op's form: inputs that would have to be known for it are noted as decisive."""
     array, here = known(value), _memory.get()
     if array is None and value is not None and here is not None:
         here.decisive.update(dict.fromkeys(_decisive(value, here.inputs)))

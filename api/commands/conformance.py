@@ -32,7 +32,7 @@ def conformance(
     jobs: int | None,
     expected: Path | None,
 ) -> int:
-    """Run the tests of the ONNX standard whose name contains PATTERN: of ops, of small models, and what PyTorch exported.
+    """Run the tests of the ONNX standard whose name contains PATTERN: ops, small models, what PyTorch exported.
 
     Status 1 when one fails, gives wrong values, or goes another way than the list of expectations says.
     """

@@ -176,7 +176,9 @@ def run_cases(
         return Outcome(found[index].name, found[index].suite, found[index].ops, "failed", how)
 
     outcomes: dict[int, Outcome] = {}
-    for index, outcome in run_each(len(found), lambda index: judge(found[index], run), died, jobs or _cores()):
+    for index, outcome in run_each(
+        len(found), lambda index: judge(found[index], run), died, jobs or _cores()
+    ):
         outcomes[index] = outcome
         advance(outcome.name)
     complete = not pattern and tuple(suites) == SUITES
@@ -208,4 +210,3 @@ def _evaluated(model: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     shapes = {name: (None,) * np.ndim(inputs[name][0]) for name in found.ranks}
     bound = found.specialised(shapes, values)
     return bound.evaluate({name: value for name, value in inputs.items() if name not in values})
-

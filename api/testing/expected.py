@@ -1,6 +1,6 @@
 """What is known not to pass: for names of cases the verdict to expect and the reason, as data.
 
-An entry counts for as long as it is needed: a case that starts to pass is a surprise, and so is an entry that no case has.
+A case that starts to pass is a surprise, and so is an entry that no case has.
 """
 
 import re
@@ -52,9 +52,7 @@ def reason_of(outcome: Outcome, expected: Iterable[Expectation]) -> str:
     return next((entry.reason for entry in expected if entry.covers(outcome.name)), "not expected")
 
 
-def surprises(
-    outcomes: Iterable[Outcome], expected: Iterable[Expectation], complete: bool
-) -> Iterator[str]:
+def surprises(outcomes: Iterable[Outcome], expected: Iterable[Expectation], complete: bool) -> Iterator[str]:
     """What went another way than expected, a sentence each; `complete` says that all cases were run."""
     expected = tuple(expected)
     used = set()

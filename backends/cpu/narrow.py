@@ -1,7 +1,7 @@
 """Floats of 8 and 4 bits and integers below a byte, one to a byte in memory: from and to the types that registers hold.
 
 A number's bits are moved to where f32 has them; a product with a power of two corrects the exponent, subnormals
-included. (OCP OFP8 1.0, OCP MX 1.0; the fnuz formats as ml_dtypes has them, which has the last word on NaN and overflow.)
+included. (OCP OFP8 1.0, OCP MX 1.0; on the fnuz formats, NaN and overflow ml_dtypes has the last word.)
 """
 
 import math

@@ -176,6 +176,12 @@ class Scalars:
         arguments = ", ".join(f"{type} {{{n}}}" for n in range(len(operands)))
         return self.b.pure(type, f"call {type} @{name}({arguments})", operands)
 
+    def _bits(self, value: Register, type: str) -> Register:
+        """The same bits as another LLVM type of the same size."""
+        if value.type == type:
+            return value
+        return self.b.pure(type, f"bitcast {value.type} {{0}} to {type}", [value])
+
     # --- operations ------------------------------------------------------------------------------------------
 
     def apply(self, op: str, operands: list[Register], source: DType, dtype: DType, lanes: int) -> Register:
@@ -183,11 +189,7 @@ class Scalars:
         if op == "cast":
             return self.cast(operands[0], source, dtype, lanes)
         if op == "bitcast":
-            type = vector_type(element_type(dtype), lanes)
-            given = operands[0]
-            return (
-                given if given.type == type else self._op("bitcast {t} {0} to %s" % type, given, type=type)
-            )
+            return self._bits(operands[0], vector_type(element_type(dtype), lanes))
         if op == "where":
             return self.select(operands[0], operands[1], operands[2])
         if op in _LOGIC or op == "not":

@@ -17,7 +17,13 @@ from .rules import extent_value, only, wide, widen
 def _roi_type(
     x: TensorType, rois: TensorType, batches: TensorType, *, shape: tuple[int, int], **_: Any
 ) -> TensorType:
-    if x.rank != 4 or rois.rank != 2 or rois.shape[1] != 4 or batches.rank != 1 or not batches.dtype.is_integer:
+    if (
+        x.rank != 4
+        or rois.rank != 2
+        or rois.shape[1] != 4
+        or batches.rank != 1
+        or not batches.dtype.is_integer
+    ):
         raise TypeRuleError(
             f"roi_align takes x [N, C, H, W], rois [R, 4] and batches [R], got {x}, {rois} and {batches}"
         )
@@ -176,8 +182,9 @@ def nms(boxes, scores, most=None, overlap=None, threshold=None, *, centred: bool
     """The boxes left where each suppresses those of lower score that overlap it: rows (batch, class, box), i64.
 
     boxes are two corners in any order (y, x, y, x), or centre, width and height (x, y, w, h) if `centred`. At most
-    `most` (default 0) are kept of each class of each batch, in the order of their scores; a box goes if its intersection
-    over union with a kept one is greater than `overlap` (default 0), or its score not greater than `threshold`.
+    `most` (default 0) are kept of each class of each batch, in the order of their scores; a box goes if its
+    intersection over union with a kept one is greater than `overlap` (default 0), or its score not greater than
+    `threshold`.
     """
     limit = 0 if most is None else int(np.reshape(most, ()))
     allowed = 0.0 if overlap is None else float(np.reshape(overlap, ()))

@@ -163,7 +163,8 @@ def grid_sample(
     """x [N, C, ...] at the coordinates grid [N, out..., spatial rank]: y [N, C, out...].
 
     Coordinates run from -1 to 1 over the extent, the last axis first; -1 and 1 are the centres of the outer elements
-    if `align_corners`, else their outer edges; with `elements` they count elements instead. Outside is zero, the border element, or reflected.
+    if `align_corners`, else their outer edges; with `elements` they count elements instead. Outside is zero, the
+    border element, or reflected.
     """
     taps = TAPS[mode]
     data, places = widen(x), widen(grid)

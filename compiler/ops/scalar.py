@@ -133,8 +133,8 @@ SCALARS: dict[str, Scalar] = {
         Scalar("bitcast", _same_bits, 1, cost=0, typed=True),
     )
 }
-"""`cast` is not in the table, see `cast_array`: its result dtype is an argument. So is that of `bitcast`, which reads the
-same bits in another dtype of the same size."""
+"""`cast` is not in the table, see `cast_array`: its result dtype is an argument. So is that of `bitcast`, which reads
+the same bits in another dtype of the same size."""
 
 
 def cast_array(x: np.ndarray, dtype: DType) -> np.ndarray:

@@ -63,11 +63,11 @@ def split(x, *, delimiter: str = "", most: int | None = None):
 _CASES = {"lower": str.lower, "upper": str.upper, "": str}
 
 
-def _normalise_type(
-    x: TensorType, *, change: str, dropped: tuple[str, ...], ignore_case: bool
-) -> TensorType:
+def _normalise_type(x: TensorType, *, change: str, dropped: tuple[str, ...], ignore_case: bool) -> TensorType:
     if change not in _CASES or x.rank not in (1, 2) or (x.rank == 2 and differ(x.shape[0], 1)):
-        raise TypeRuleError(f"normalise takes strings [C] or [1, C] and a change of case, got {x}, '{change}'")
+        raise TypeRuleError(
+            f"normalise takes strings [C] or [1, C] and a change of case, got {x}, '{change}'"
+        )
     return x.with_shape((*x.shape[:-1], fresh()))
 
 

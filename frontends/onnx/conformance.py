@@ -20,7 +20,14 @@ from .tensors import TensorReader
 SUITES = ("node", "simple", "pytorch-operator", "pytorch-converted")
 """One op or two each; small models; what PyTorch exported for its operators and layers."""
 
-DRAWING = ("Bernoulli", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial")
+DRAWING = (
+    "Bernoulli",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Multinomial",
+)
 """Ops whose values the standard leaves to a random generator."""
 
 DRAWN = tuple(f"test_training_dropout{form}" for form in ("", "_mask", "_default", "_default_mask"))

@@ -83,11 +83,15 @@ def test_a_process_that_dies_costs_one_case() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["[[expected]]\ncases = '('\nverdict = 'refused'\nreason = ''", "x = 1", "["])
+@pytest.mark.parametrize(
+    "text", ["[[expected]]\ncases = '('\nverdict = 'refused'\nreason = ''", "x = 1", "["]
+)
 def test_a_list_that_is_none_is_refused(text: str, tmp_path) -> None:
     path = tmp_path / "list.toml"
     path.write_text(text)
-    with pytest.raises(ModelError, match=r"list\.toml: not a list of expectations.*has cases, verdict and reason"):
+    with pytest.raises(
+        ModelError, match=r"list\.toml: not a list of expectations.*has cases, verdict and reason"
+    ):
         read_expected(path)
 
 

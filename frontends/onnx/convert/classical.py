@@ -44,9 +44,14 @@ def label_encoder(
     values_tensor=None,
 ):
     """The place of each element among the keys, and what stands there among the values."""
-    keys = _array((keys_tensor, None), (keys_strings, object), (keys_int64s, np.int64), (keys_floats, np.float32))
+    keys = _array(
+        (keys_tensor, None), (keys_strings, object), (keys_int64s, np.int64), (keys_floats, np.float32)
+    )
     values = _array(
-        (values_tensor, None), (values_strings, object), (values_int64s, np.int64), (values_floats, np.float32)
+        (values_tensor, None),
+        (values_strings, object),
+        (values_int64s, np.int64),
+        (values_floats, np.float32),
     )
     if keys is None or values is None or keys.size != values.size:
         raise ModelError("it needs as many keys as values")
@@ -60,7 +65,9 @@ def label_encoder(
         place = text.index_of(x, words=tuple(map(str, keys.reshape(-1))))
     else:
         place = _place(x, keys.reshape(-1))
-    return shape.gather(constant(table), place, axis=0)  # a place of -1 is the last one, which holds the default
+    return shape.gather(
+        constant(table), place, axis=0
+    )  # a place of -1 is the last one, which holds the default
 
 
 def _array(*given: tuple[Any, Any]) -> np.ndarray | None:
@@ -117,7 +124,9 @@ def tree_ensemble(
     if max(map(np.max, nexts)) >= count + len(leaves):
         raise ModelError("a branch leads to a node or leaf that there is not")
     missing = np.array(nodes_missing_value_tracks_true or [0] * count, bool)
-    nodes = _Nodes(nodes_featureids, nodes_splits, nodes_modes, missing, membership_values, x.dtype, len(leaves))
+    nodes = _Nodes(
+        nodes_featureids, nodes_splits, nodes_modes, missing, membership_values, x.dtype, len(leaves)
+    )
     state = shape.expand(constant(np.array([tree_roots], np.int64)), shape=(x.shape[0], len(tree_roots)))
     for _ in range(_depth(nexts, tree_roots, count)):
         holds = nodes.hold(x, state)
@@ -127,7 +136,9 @@ def tree_ensemble(
     found = _aggregated(leaf, np.array(leaf_weights), np.array(leaf_targetids), n_targets, aggregate_function)
     if post_transform not in (0, 1, 2):
         raise UnsupportedError(f"post_transform {post_transform} is not supported", hint="use 0, 1 or 2")
-    return (found, nn.softmax(found, axis=1), math.sigmoid(found))[post_transform] if post_transform else found
+    return (
+        (found, nn.softmax(found, axis=1), math.sigmoid(found))[post_transform] if post_transform else found
+    )
 
 
 def _depth(nexts: Sequence[np.ndarray], roots: Sequence[int], count: int) -> int:
@@ -195,9 +206,13 @@ def _aggregated(leaf: Value, weights: np.ndarray, targets: np.ndarray, count: in
     """The weights of leaves [rows, trees] put together for each target: [rows, targets]."""
     rows, trees = leaf.shape
     if isinstance(rows, int) and rows * trees * count > MOST_CELLS:
-        raise UnsupportedError(f"{rows} rows of {trees} trees for {count} targets are too many", hint="split them")
+        raise UnsupportedError(
+            f"{rows} rows of {trees} trees for {count} targets are too many", hint="split them"
+        )
     weight = shape.reshape(shape.gather(constant(weights), leaf, axis=0), shape=(rows, trees, 1))
-    target = shape.reshape(shape.gather(constant(targets.astype(np.int64)), leaf, axis=0), shape=(rows, trees, 1))
+    target = shape.reshape(
+        shape.gather(constant(targets.astype(np.int64)), leaf, axis=0), shape=(rows, trees, 1)
+    )
     meant = math.eq(target, constant(np.arange(count)))
     if how not in (0, 1, 2, 3):
         raise ModelError(f"'aggregate_function' is {how}, expected 0 to 3")

@@ -123,7 +123,9 @@ def attention(
 def _half(past: Value, n: int) -> Value:
     """Keys (0) or values (1) of a cache [2, B, heads, T, size]."""
     sizes = (1, *past.shape[1:])
-    return shape.reshape(shape.slice(past, starts=(n, 0, 0, 0, 0), sizes=sizes, steps=(1,) * 5), shape=sizes[1:])
+    return shape.reshape(
+        shape.slice(past, starts=(n, 0, 0, 0, 0), sizes=sizes, steps=(1,) * 5), shape=sizes[1:]
+    )
 
 
 @converter("MultiHeadAttention", domain=MICROSOFT)
@@ -288,7 +290,9 @@ def group_query_attention(
 
 def _written(old: Value, new: Value, places: Value, extent: int) -> Value:
     """A cache [B, heads, T, size], made longer if need be, with new rows at places [B, S]."""
-    cache = shape.pad(old, pads=(0, 0, 0, 0, 0, 0, extent - old.shape[2], 0)) if extent > old.shape[2] else old
+    cache = (
+        shape.pad(old, pads=(0, 0, 0, 0, 0, 0, extent - old.shape[2], 0)) if extent > old.shape[2] else old
+    )
     batch, length = places.shape
     indices = shape.expand(shape.reshape(places, shape=(batch, 1, length, 1)), shape=new.shape)
     return shape.scatter_elements(cache, indices, new, axis=2)

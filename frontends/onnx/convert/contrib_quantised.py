@@ -83,7 +83,9 @@ def qlinear_average_pool(
     strides=None,
 ):
     if channels_last:
-        raise UnsupportedError("channels in the last axis are not supported", hint="export with channels first")
+        raise UnsupportedError(
+            "channels in the last axis are not supported", hint="export with channels first"
+        )
     y = average_pool(
         real(x, x_scale, x_zero),
         auto_pad=auto_pad,

@@ -81,7 +81,9 @@ def deform_conv(
     pads = tuple(pads) if pads else (0,) * (2 * spatial)
     n, channels, out = x.shape[0], x.shape[1], offset.shape[2:]
     if channels % offset_group or not all(isinstance(extent, int) for extent in out):
-        raise ModelError(f"{channels} channels of {x.type} do not go into {offset_group} groups of known extents")
+        raise ModelError(
+            f"{channels} channels of {x.type} do not go into {offset_group} groups of known extents"
+        )
     # offsets [N, groups * K * spatial, out...] to [N * groups, K, out..., spatial], the last spatial axis first
     offset = shape.reshape(offset, shape=(n * offset_group, count, spatial, *out))
     order = (0, 1, *range(3, 3 + spatial), 2)
@@ -102,4 +104,6 @@ def deform_conv(
     columns = shape.reshape(sampled, shape=(n, channels * count, *out))
     weights = shape.reshape(w, shape=(w.shape[0], w.shape[1] * count, *(1,) * spatial))
     one = (1,) * spatial
-    return nn.conv(columns, weights, bias, strides=one, pads=(0,) * (2 * spatial), dilations=one, groups=group)
+    return nn.conv(
+        columns, weights, bias, strides=one, pads=(0,) * (2 * spatial), dilations=one, groups=group
+    )

@@ -164,7 +164,9 @@ def mel_weights(bins, dft_length, sample_rate, lower, upper, *, output_datatype=
     rising = np.where(peak == left, at == peak, (at - left) / np.maximum(peak - left, 1))
     falling = (right - at) / np.maximum(right - peak, 1)
     weights = np.where((left <= at) & (at <= peak), rising, 0)
-    weights = np.where((peak <= at) & (at < right) & (right > peak), np.where(at == peak, 1, falling), weights)
+    weights = np.where(
+        (peak <= at) & (at < right) & (right > peak), np.where(at == peak, 1, falling), weights
+    )
     return constant(weights, dtype_of(output_datatype, "its attribute 'output_datatype'"))
 
 
@@ -172,6 +174,7 @@ def _number(value: Value, name: str) -> float:
     array = wanted(value)
     if array is None or array.size != 1:
         raise UnsupportedError(
-            f"its operand '{name}' must be a number known when the model is compiled", hint="make it a constant"
+            f"its operand '{name}' must be a number known when the model is compiled",
+            hint="make it a constant",
         )
     return float(array.reshape(-1)[0])

@@ -1,6 +1,7 @@
 """Strings: their own ops run on the host, what is counted of them is compiled."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,7 +40,8 @@ _BEYOND = re.compile(r"\(\?[=!<]|\\[1-9]|\\[pPzQC]|\(\?[a-zA-Z-]*[^aimsxLu:)P-]"
 def full_match(x, *, pattern=""):
     if _BEYOND.search(pattern):
         raise UnsupportedError(
-            f"its pattern {pattern!r} uses a form that is not supported", hint="write it with classes and groups"
+            f"its pattern {pattern!r} uses a form that is not supported",
+            hint="write it with classes and groups",
         )
     return text.full_match(x, pattern=pattern)
 
@@ -65,7 +67,7 @@ def tf_idf(
         raise UnsupportedError(f"the length of {x.type} is not known", hint="fix it with shapes=")
     counts = []
     bounds = (*ngram_counts, len(tokens))
-    for length, (begin, end) in enumerate(zip(bounds, bounds[1:]), 1):
+    for length, (begin, end) in enumerate(pairwise(bounds), 1):
         grams = np.array(tokens[begin:end], np.int64).reshape(-1, length)
         if not min_gram_length <= length <= max_gram_length:
             counts.append(shape.expand(constant(np.zeros((), np.float32)), shape=(rows.shape[0], len(grams))))

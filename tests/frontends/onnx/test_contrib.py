@@ -109,7 +109,15 @@ CASES = {
         1,
     ),
     "GroupQueryAttention": (
-        [Q, floats(2, 5, 16), floats(2, 5, 16), floats(2, 2, 0, 8), floats(2, 2, 0, 8), ids(4, 4), np.int32(5)],
+        [
+            Q,
+            floats(2, 5, 16),
+            floats(2, 5, 16),
+            floats(2, 2, 0, 8),
+            floats(2, 2, 0, 8),
+            ids(4, 4),
+            np.int32(5),
+        ],
         {"num_heads": 4, "kv_num_heads": 2},
         3,
     ),
@@ -183,7 +191,9 @@ CONSTANT = ("MatMulNBits",)
 
 def model_of(op: str, operands, attributes, outputs: int) -> ModelProto:
     names = ["" if operand is None else f"x{n}" for n, operand in enumerate(operands)]
-    node = helper.make_node(op, names, [f"y{n}" for n in range(outputs)], domain="com.microsoft", **attributes)
+    node = helper.make_node(
+        op, names, [f"y{n}" for n in range(outputs)], domain="com.microsoft", **attributes
+    )
     given = dict(zip(names, operands, strict=True))
     given.pop("", None)
     fixed = {name: array for name, array in given.items() if op in CONSTANT and name != "x0"}
