@@ -196,7 +196,8 @@ def _compiled(model: Any, inputs: Mapping[str, Any], target: str) -> Result:
     outputs = package.run(inputs)
     decisive: tuple[str, ...] = ()
     if isinstance(package, DynamicPackage):
-        package, decisive = package.specialised(inputs), package.decisive
+        decisive = tuple(package.decisive)
+        package = package.specialised(inputs)
     folded = all(value.constant is not None for value in package.graph.graph.outputs)
     return Result(outputs, package.manifest.fallbacks, folded, decisive)
 

@@ -103,7 +103,8 @@ def _indices_type(x: TensorType, **attributes: Any) -> tuple[TensorType, TensorT
 
 def _indices_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations) -> Any:
     """The largest element of each window, then the first place where it stands; NaN stands for every NaN."""
-    if not all(isinstance(extent, int) for extent in x.shape):
+    extents = [extent for extent in x.shape if isinstance(extent, int)]
+    if len(extents) < x.rank:
         return NotImplemented
     y, places = s.results
     window = Window(kernel, strides, dilations, padding_of(pads))
@@ -118,11 +119,11 @@ def _indices_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations) -> A
         same = Apply("or", (same, nans), boolean)
     at, inside = Affine(), [same]
     steps = window.places(positions, taps)
-    for part, extent, (before, after) in zip((*outer, *steps), x.shape, ((0, 0), (0, 0), *window.padding)):
+    for part, extent, (before, after) in zip((*outer, *steps), extents, ((0, 0), (0, 0), *window.padding)):
         at = at * extent + part
         if before or after:
             inside += [s.index(part) >= 0, s.index(part) < extent]
-    s.store(places[index], select(every(*inside), s.index(at), prod(x.shape)), "min")
+    s.store(places[index], select(every(*inside), s.index(at), prod(extents)), "min")
     s.store(y[index], largest)
     return None
 

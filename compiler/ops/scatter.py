@@ -4,7 +4,6 @@ That takes more comparisons than a host's pointers would, and none of it waits f
 Indices are as in `gather.py`.
 """
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -25,7 +24,8 @@ MOST_COMPARISONS = 1 << 24
 
 def few(*extents: Dim) -> bool:
     """Whether extents are known, and their product is at most MOST_COMPARISONS."""
-    return all(isinstance(extent, int) for extent in extents) and prod(extents) <= MOST_COMPARISONS  # type: ignore[arg-type]
+    known = [extent for extent in extents if isinstance(extent, int)]
+    return len(known) == len(extents) and prod(known) <= MOST_COMPARISONS
 
 
 REDUCTIONS: dict[str, np.ufunc | None] = {
@@ -68,7 +68,7 @@ def _identity(reduction: str, dtype: DType) -> float | int:
     return int(limits.min if reduction == "max" else limits.max)
 
 
-def _combined(s: Stages, x: Ref, index: Sequence[Affine], hit: Expr, update: Load, reduction: str) -> None:
+def _combined(s: Stages, x: Ref, index: tuple[Affine, ...], hit: Expr, update: Load, reduction: str) -> None:
     """Every element takes all the updates together that are meant for it."""
     dtype = wide(x.dtype)
     neutral = _identity(reduction, dtype)
@@ -139,11 +139,15 @@ def _scatter_nd_type(
 def _scatter_nd_stages(s: Stages, x: Ref, indices: Ref, updates: Ref, *, reduction: str) -> Any:
     """As for `scatter_elements`; updates are elements or slices here, and one index finds them."""
     *outer, depth = indices.shape
-    if not few(*x.shape, *outer) or (x.dtype == boolean and reduction != "none"):
+    if (
+        not isinstance(depth, int)
+        or not few(*x.shape, *outer)
+        or (x.dtype == boolean and reduction != "none")
+    ):
         return NotImplemented
-    tables = [lookup_table(s, indices, extent_value(s, x, n), n) for n in range(depth)]  # type: ignore[arg-type]
+    tables = [lookup_table(s, indices, extent_value(s, x, n), n) for n in range(depth)]
     index = s.dims(*x.shape)
-    place, inner = index[:depth], index[depth:]  # type: ignore[misc]
+    place, inner = index[:depth], index[depth:]
     turns = s.reduce(*outer)
     hits = [table[turns].equals(s.index(part)) for table, part in zip(tables, place, strict=True)]
     hit = every(*hits)

@@ -1,6 +1,7 @@
 """Strings: opaque, run by their meaning on the host. A tensor of strings is an array of Python's str objects."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def split(x, *, delimiter: str = "", most: int | None = None):
     return out, counts
 
 
-_CASES = {"lower": str.lower, "upper": str.upper, "": str}
+_CASES: dict[str, Callable[[str], str]] = {"lower": str.lower, "upper": str.upper, "": str}
 
 
 def _normalise_type(x: TensorType, *, change: str, dropped: tuple[str, ...], ignore_case: bool) -> TensorType:
@@ -81,7 +82,7 @@ def _normalise_type(x: TensorType, *, change: str, dropped: tuple[str, ...], ign
 )
 def normalise(x, *, change: str = "", dropped: tuple[str, ...] = (), ignore_case: bool = False):
     """The strings that are not among `dropped`, in another case; one "" where none is left. x is [C] or [1, C]."""
-    fold = str.lower if ignore_case else str
+    fold = _CASES["lower" if ignore_case else ""]
     stop = {fold(word) for word in dropped}
     kept = [_CASES[change](str(text)) for text in x.reshape(-1) if fold(str(text)) not in stop]
     out = np.empty(len(kept) or 1, object)

@@ -57,7 +57,7 @@ class Fold:
     def fold(self, node: Node) -> tuple[Value, ...]:
         """The node's results as constants at its location, or the results themselves."""
         if _is_empty(node):
-            return tuple(_nothing(type, node) for type in node.types)
+            return tuple(_nothing(type, node) for type in node.types if isinstance(type, TensorType))
         if not self.is_foldable(node):
             return node.results
         arrays = [None if v is None else v.constant for v in node.operands]

@@ -57,7 +57,7 @@ def _settled(node: Node) -> tuple[Value, ...]:
         return node.results  # operands that fit nothing: a fault of the run, if the node is ever reached
     if found is None:
         return node.results
-    return tuple(found) if isinstance(found, tuple | list) else (found,)  # type: ignore[arg-type]
+    return (found,) if isinstance(found, Value) else tuple(found)
 
 
 def _numbers(value: Value | None) -> list[int] | None:
@@ -69,10 +69,11 @@ def _reshape(x: Value, shape: Value, *, rank: int, allow_zero: bool) -> Settled:
     wanted = _numbers(shape)
     if wanted is None:
         return None
-    wanted = [x.shape[n] if size == 0 and not allow_zero else size for n, size in enumerate(wanted)]
+    own = x.type.static_shape
+    wanted = [own[n] if size == 0 and not allow_zero else size for n, size in enumerate(wanted)]
     if -1 in wanted:
         rest = int(np.prod([size for size in wanted if size != -1]))
-        wanted[wanted.index(-1)] = int(np.prod(x.type.static_shape)) // max(rest, 1)
+        wanted[wanted.index(-1)] = int(np.prod(own)) // max(rest, 1)
     return get("shape.reshape")(x, shape=tuple(wanted))
 
 

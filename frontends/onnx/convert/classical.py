@@ -181,17 +181,18 @@ class _Nodes:
         value = shape.gather_elements(x, shape.gather(constant(self.features), state, axis=0), axis=1)
         split = shape.gather(constant(self.splits, self.dtype), state, axis=0)
         mode = shape.gather(constant(self.modes), state, axis=0)
-        out = None
-        for kind in sorted(set(self.modes.tolist())):
-            found = self._member(value, state) if kind == _MEMBER else self._compare(kind, value, split)
-            out = found if out is None else math.where(math.eq(mode, kind), found, out)
+        first, *others = sorted(set(self.modes.tolist()))
+        out = self._test(first, value, split, state)
+        for kind in others:
+            out = math.where(math.eq(mode, kind), self._test(kind, value, split, state), out)
         if self.missing.any():
             tracked = shape.gather(constant(self.missing), state, axis=0)
             out = math.logical_or(out, math.logical_and(math.isnan(value), tracked))
         return out
 
-    @staticmethod
-    def _compare(kind: int, value: Value, split: Value) -> Value:
+    def _test(self, kind: int, value: Value, split: Value, state: Value) -> Value:
+        if kind == _MEMBER:
+            return self._member(value, state)
         if kind not in _COMPARISONS:
             raise ModelError(f"a node's mode is {kind}, expected 0 to 6")
         return getattr(math, _COMPARISONS[kind])(value, split)
@@ -205,7 +206,9 @@ class _Nodes:
 def _aggregated(leaf: Value, weights: np.ndarray, targets: np.ndarray, count: int, how: int) -> Value:
     """The weights of leaves [rows, trees] put together for each target: [rows, targets]."""
     rows, trees = leaf.shape
-    if isinstance(rows, int) and rows * trees * count > MOST_CELLS:
+    if not isinstance(rows, int) or not isinstance(trees, int):
+        raise UnsupportedError("the number of its rows is not known", hint="fix it with shapes=")
+    if rows * trees * count > MOST_CELLS:
         raise UnsupportedError(
             f"{rows} rows of {trees} trees for {count} targets are too many", hint="split them"
         )

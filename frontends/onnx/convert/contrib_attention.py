@@ -276,10 +276,9 @@ def group_query_attention(
         angles = _angles(cos, places), _angles(sin, places)
         q, k = (rotated(x, *angles, bool(rotary_interleaved)) for x in (q, k))
     if held and total != length:
-        extent = max(held, total)
-        k, v = (_written(old, new, places, extent) for old, new in ((past_key, k), (past_value, v)))
-    extent = k.shape[2]
-    keys = _line(extent, 1, 1, 1, extent)
+        missing = max(total - held, 0)
+        k, v = (_written(old, new, places, missing) for old, new in ((past_key, k), (past_value, v)))
+    keys = _line(k.shape[2], 1, 1, 1, k.shape[2])
     rows = shape.reshape(places, shape=(batch, 1, length, 1))
     seen = math.le(keys, rows)
     if local_window_size > 0:
@@ -288,11 +287,9 @@ def group_query_attention(
     return joined(y), k, v
 
 
-def _written(old: Value, new: Value, places: Value, extent: int) -> Value:
-    """A cache [B, heads, T, size], made longer if need be, with new rows at places [B, S]."""
-    cache = (
-        shape.pad(old, pads=(0, 0, 0, 0, 0, 0, extent - old.shape[2], 0)) if extent > old.shape[2] else old
-    )
+def _written(old: Value, new: Value, places: Value, missing: int) -> Value:
+    """A cache [B, heads, T, size], made longer by the rows missing, with new rows at places [B, S]."""
+    cache = old if missing == 0 else shape.pad(old, pads=(0, 0, 0, 0, 0, 0, missing, 0))
     batch, length = places.shape
     indices = shape.expand(shape.reshape(places, shape=(batch, 1, length, 1)), shape=new.shape)
     return shape.scatter_elements(cache, indices, new, axis=2)
