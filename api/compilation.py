@@ -69,9 +69,7 @@ def compile(
             return open_package.to_artefact(found, target, options)
 
         # a file that is compiled where it is run does not say in what precision
-        return DynamicPackage(
-            model, build_package, threads, to_artefact if precision == "f32" else None
-        )
+        return DynamicPackage(model, build_package, threads, to_artefact if precision == "f32" else None)
     return build_package(model)
 
 
