@@ -7,9 +7,10 @@ import isthmus
 from isthmus.compiler.diagnostics import located
 from isthmus.compiler.pipeline import Built, Observer, Options, build
 from isthmus.dynamic import DynamicPackage
-from isthmus.model import Model, Shapes, read
+from isthmus.model import Model, OpenModel, Shapes, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision
+from isthmus.runtime.artefact import Artefact
 from isthmus.runtime.executor import check_threads
 from isthmus.targets import find_backend
 
@@ -51,17 +52,24 @@ def compile(
     Raises:
         IsthmusError: everything that can't be read or compiled, before work starts.
     """
+    from isthmus import open_package
+
     wanted = find_precision(precision, calibration, quantisation)
     check_threads(threads)
     find_backend(target)
-    model = read(source, shapes)
+    model = read_open(source, shapes)
 
     def build_package(bound: Model) -> Package:
         built = build_model(bound, target, strip=strip, options=options, observe=observe, precision=wanted)
         return finish(built, threads, wanted.report)
 
-    if model.symbols and precision != "int8":
-        return DynamicPackage(model, build_package, threads)
+    if isinstance(model, OpenModel) or ((model.symbols or model.decisive) and precision != "int8"):
+
+        def to_artefact(found: Model) -> Artefact:
+            return open_package.to_artefact(found, target, options)
+
+        # a file that is compiled where it is run does not say in what precision
+        return DynamicPackage(model, build_package, threads, to_artefact if precision == "f32" else None)
     return build_package(model)
 
 

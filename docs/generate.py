@@ -1,21 +1,28 @@
 """Writes the pages that the code itself knows: ops, what is read of each format, the NPU's instructions."""
 
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import defs
 
 from isthmus.backends.npu.isa import N1
 from isthmus.backends.npu.micro import MICRO_OPS
+from isthmus.compiler.ops import REGISTRY
 from isthmus.compiler.ops.docs import entries, markdown
 from isthmus.frontends.keras.convert import TABLE as KERAS
 from isthmus.frontends.keras.layers import OPERATIONS
 from isthmus.frontends.onnx.convert import TABLE
 from isthmus.frontends.onnx.opsets import NEWEST, OLDEST
+from isthmus.frontends.onnx.table import Form
+from isthmus.frontends.tensorflow.convert import TABLE as TENSORFLOW
 from isthmus.frontends.tflite.convert import TABLE as TFLITE_TABLE
 from isthmus.frontends.tflite.convert.control import MOST_UNROLLED
 from isthmus.frontends.tflite.reader import IDENTITY
-from isthmus.frontends.tensorflow.convert import TABLE as TENSORFLOW
 from isthmus.runtime.sim.manual import manual
 
 FOLDER = Path(__file__).parent
@@ -37,17 +44,16 @@ ONNX = """# Which ONNX ops are read
 
 Opsets {oldest} to {newest} of the standard domain: {converted} of the {standard} ops in it have a converter,
 {expanded} are expanded into the body that the standard gives them, {missing} are refused. Functions that the model
-defines itself are expanded whatever their domain. Of other domains, such as `ai.onnx.ml`, no op has a converter.
+defines itself are expanded whatever their domain.
 
 A converter is chosen by the opset that the node is written in: the newest form that is not newer than it. An op with
-a converter may still be refused in some form, or need an operand to be known when it is compiled; the message says
-so. `isthmus check MODEL` lists all that stands against a model; `isthmus conformance` counts the standard's own node
-tests.
+a converter may still be refused in some form: what its converter says then is in the table (`...` stands for names and
+numbers). What must be known of an operand when a model is compiled is known when it is a constant or follows from
+shapes; where it follows from small inputs, the model is compiled for their values ([open dimensions](api.md)).
+*On the host* lists the IR's ops that it may need and that have no machine code: they run by their numpy meaning.
+`isthmus check MODEL` lists all that stands against a model; `isthmus conformance` counts the standard's own tests.
 
-| op | how | forms since opset |
-|---|---|---|
-{rows}
-
+{tables}
 ## Refused
 {refused}.
 """
@@ -110,6 +116,12 @@ f32 adds one after another, the outermost dimension first.
 |---|---|---|---|---|---|
 {operations}
 """
+
+EXPANDED = ("nn.resize", "shape.of")
+"""Ops without stages that no kernel needs: others stand in their place once shapes are known."""
+
+TITLES = {"": "The standard domain"}
+COLUMNS = "| op | forms since opset | refused | on the host |\n|---|---|---|---|"
 
 
 TENSORFLOW_PAGE = """# TensorFlow and Keras models
@@ -175,29 +187,32 @@ def onnx_page() -> str:
         for schema in sorted(defs.get_all_schemas_with_history(), key=lambda schema: schema.since_version)
         if not schema.domain
     }
-    rows, refused = [], []
-    for name, schema in sorted(newest.items()):
-        forms = TABLE.forms.get(("", name), [])
-        if forms:
-            since = [
-                f"{form.since}" if form.convert else f"withdrawn in {form.since}" for form in reversed(forms)
-            ]
-            rows.append(f"| {name} | converter | {', '.join(since)} |")
-        elif schema.has_function or schema.has_context_dependent_function:
-            rows.append(f"| {name} | the standard's body | {schema.since_version} |")
+    rows: dict[str, dict[str, str]] = {}
+    for (domain, name), forms in TABLE.forms.items():
+        rows.setdefault(domain, {})[name] = _row(name, forms)
+    refused = []
+    for name, schema in newest.items():
+        if name in rows[""]:
+            continue
+        if schema.has_function or schema.has_context_dependent_function:
+            rows[""][name] = f"| {name} | {schema.since_version}, by the standard's body | | |"
         else:
             refused.append(name)
-    converted = sum("| converter |" in row for row in rows)
+    converted = sum(("", name) in TABLE.forms for name in newest)
+    tables = "\n".join(
+        f"## {TITLES.get(domain, domain)}\n{COLUMNS}\n{_listed(found)}\n"
+        for domain, found in sorted(rows.items())
+    )
     return ONNX.format(
         version=onnx.__version__,
         oldest=OLDEST,
         newest=NEWEST,
         standard=len(newest),
         converted=converted,
-        expanded=len(rows) - converted,
+        expanded=len(newest) - converted - len(refused),
         missing=len(refused),
-        rows="\n".join(rows),
-        refused=", ".join(refused),
+        tables=tables,
+        refused=", ".join(sorted(refused)),
     )
 
 
@@ -221,6 +236,48 @@ def tflite_page() -> str:
         rows.append(f"| {op} | {'yes' if plain else '-'} | {quantised} | {newest} |")
     integers = sum(row.split(" | ")[2] != "-" for row in rows)
     return TFLITE.format(count=len(rows), integers=integers, unrolled=MOST_UNROLLED, rows="\n".join(rows))
+
+
+def _listed(rows: dict[str, str]) -> str:
+    return "\n".join(rows[name] for name in sorted(rows))
+
+
+def _row(name: str, forms: Sequence[Form]) -> str:
+    since = [f"{form.since}" if form.convert else f"withdrawn in {form.since}" for form in reversed(forms)]
+    sentences, ops = dict[str, None](), dict[str, None]()
+    for form in forms:
+        for node in _code(form.convert):
+            if _calls(node) == "UnsupportedError" and node.args:
+                sentences[_sentence(node.args[0])] = None
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                ops[f"{node.value.id}.{node.attr.removesuffix('_')}"] = None
+    opaque = [
+        f"`{op}`" for op in ops if op in REGISTRY and REGISTRY[op].stages is None and op not in EXPANDED
+    ]
+    refused = "; ".join(sentence for sentence in sentences if sentence != "...")
+    return f"| {name} | {', '.join(since)} | {refused} | {', '.join(opaque)} |"
+
+
+def _code(function: Any, seen: frozenset[Any] = frozenset()) -> Iterator[Any]:
+    """The syntax of a converter and of the functions of its package that it calls."""
+    if not inspect.isfunction(function) or not function.__module__.startswith("isthmus.frontends.onnx"):
+        return
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+        yield node
+        called = getattr(inspect.getmodule(function), _calls(node), None)
+        if called is not None and called not in seen:
+            yield from _code(called, seen | {function, called})
+
+
+def _calls(node: Any) -> str:
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+
+
+def _sentence(node: Any) -> str:
+    """A message as its converter has it, with dots for what is put in."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "..." for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "..."
 
 
 PAGES = {

@@ -16,6 +16,7 @@ from .artefact import Artefact
 from .device import Call, Context, Device
 from .errors import DeviceError, ExecutionError, InputError
 from .inputs import Inputs, bind
+from .manifest import OPEN
 from .profile import ChipRun, Profile, StepTime
 from .program import HostStep, Segment, Slot, Step
 
@@ -41,6 +42,13 @@ class Executable:
         Raises:
             DeviceError: a device that is not there, or lacks what the code needs.
         """
+        opened = artefact.manifest.extra.get(OPEN)
+        if opened is not None:
+            raise DeviceError(
+                f"the package has no code: {', '.join(opened)} is open, and it is compiled for the shapes it meets",
+                location=artefact.location,
+                hint="run it with isthmus.load where the compiler is installed, or compile with shapes=",
+            )
         program = self.program = artefact.program
         self.artefact = artefact
         self.threads = check_threads(threads)

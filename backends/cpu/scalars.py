@@ -13,6 +13,7 @@ from . import casts, circular, exponentials, remainders
 from .builder import Builder, Register
 from .lanes import Lanes
 from .literals import element_type, has_registers, literal, suffix, vector_type
+from .narrow import is_narrow
 
 __all__ = ["Scalars", "element_type", "has_code", "has_registers", "literal", "vector_type"]
 
@@ -57,10 +58,12 @@ _FUNCTIONS: dict[str, Callable[..., Lanes]] = {
 
 def has_code(op: str, dtype: DType) -> bool:
     """Whether a scalar operation has code for operands of `dtype` (for where: of the chosen values)."""
-    if op in ("cast", "where", "not", *_LOGIC):
+    if op in ("cast", "bitcast", "where", "not", *_LOGIC):
         return True
     if op == "requantize":
         return dtype == i32
+    if is_narrow(dtype):
+        return False
     if dtype in (f16, bf16):
         dtype = f32
     if dtype.is_float:
@@ -173,12 +176,20 @@ class Scalars:
         arguments = ", ".join(f"{type} {{{n}}}" for n in range(len(operands)))
         return self.b.pure(type, f"call {type} @{name}({arguments})", operands)
 
+    def _bits(self, value: Register, type: str) -> Register:
+        """The same bits as another LLVM type of the same size."""
+        if value.type == type:
+            return value
+        return self.b.pure(type, f"bitcast {value.type} {{0}} to {type}", [value])
+
     # --- operations ------------------------------------------------------------------------------------------
 
     def apply(self, op: str, operands: list[Register], source: DType, dtype: DType, lanes: int) -> Register:
         """One named operation. `source` is the dtype of the first (non-condition) operand, `dtype` the result's."""
         if op == "cast":
             return self.cast(operands[0], source, dtype, lanes)
+        if op == "bitcast":
+            return self._bits(operands[0], vector_type(element_type(dtype), lanes))
         if op == "where":
             return self.select(operands[0], operands[1], operands[2])
         if op in _LOGIC or op == "not":

@@ -9,6 +9,7 @@ from . import (
     contract,
     control,
     convolution,
+    detection,
     dynamic,
     fixed,
     fixed_rows,
@@ -22,8 +23,10 @@ from . import (
     reduce,
     resize,
     rnn,
+    scatter,
     sequence,
     shape,
+    text,
 )
 from .engine import REGISTRY, Op, get, op
 
@@ -35,6 +38,7 @@ __all__ = [
     "contract",
     "control",
     "convolution",
+    "detection",
     "dynamic",
     "fixed",
     "fixed_rows",
@@ -50,6 +54,8 @@ __all__ = [
     "reduce",
     "resize",
     "rnn",
+    "scatter",
     "sequence",
     "shape",
+    "text",
 ]

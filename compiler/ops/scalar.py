@@ -71,6 +71,10 @@ def _requantize(
     return np.clip(scaled + zero, *dtype.limits)
 
 
+def _same_bits(x: np.ndarray, dtype: DType) -> np.ndarray:
+    return np.asarray(x, order="C").view(dtype.numpy)
+
+
 SCALARS: dict[str, Scalar] = {
     entry.name: entry
     for entry in (
@@ -126,9 +130,11 @@ SCALARS: dict[str, Scalar] = {
         Scalar("shift_right", _shift_right, 2),
         Scalar("where", np.where, 3),
         Scalar("requantize", _requantize, 4, cost=8, typed=True),
+        Scalar("bitcast", _same_bits, 1, cost=0, typed=True),
     )
 }
-"""`cast` is not in the table: it is the one operation whose result dtype is an argument; see `cast_array`."""
+"""`cast` is not in the table, see `cast_array`: its result dtype is an argument. So is that of `bitcast`, which reads
+the same bits in another dtype of the same size."""
 
 
 def cast_array(x: np.ndarray, dtype: DType) -> np.ndarray:

@@ -132,3 +132,8 @@ def scaled(x: Value, factor: float) -> Value:
 @converter("Einsum", since=12)
 def einsum(*xs, equation):
     return nn.einsum(*xs, equation=equation.replace(" ", ""))
+
+
+@converter("Det", since=11)
+def det(x):
+    return nn.det(x)
