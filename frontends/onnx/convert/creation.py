@@ -10,7 +10,7 @@ from ...build import math, reduce, shape
 from ...known import dims, never_negative
 from ..table import converter
 from ..tensors import dtype_of
-from .extents import positions, rank_of
+from ...extents import positions, rank_of
 
 
 @converter("Constant", since=12)

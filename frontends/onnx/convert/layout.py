@@ -11,7 +11,7 @@ from ...known import dims, ints, known
 from ...normalise import axes_of, axis_of, reshape_target
 from ..table import converter
 from . import runtime_axes
-from .extents import positions, rank_of
+from ...extents import positions, rank_of
 
 
 @converter("Identity")

@@ -11,7 +11,7 @@ from ...known import known
 from ...normalise import axis_of
 from ..table import converter
 from ..tensors import dtype_of
-from .extents import everywhere, positions
+from ...extents import everywhere, positions
 
 
 @converter("BatchNormalization", since=14)

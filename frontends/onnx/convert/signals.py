@@ -10,7 +10,7 @@ from ...build import math, nn, shape
 from ...known import ints
 from ...normalise import axis_of
 from ..table import converter
-from .extents import positions
+from ...extents import positions
 from .linear import ones
 
 MOST = 2**24

@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from ...compiler.diagnostics import ModelError
+from ..compiler.diagnostics import ModelError
 
 
 def map_file(path: Path, location: str) -> mmap.mmap | bytes:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ....compiler.diagnostics import ModelError, UnsupportedError
-from ....compiler.ir.graph import Value, constant
-from ....compiler.ir.types import i64
-from ...build import shape
+from ..compiler.diagnostics import ModelError, UnsupportedError
+from ..compiler.ir.graph import Value, constant
+from ..compiler.ir.types import i64
+from .build import shape
 
 HIGHEST_RANK = 64
 """As in numpy, in which ops are defined."""
