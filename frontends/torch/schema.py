@@ -74,6 +74,8 @@ class Form:
             raise ModelError(f"{self.op} takes {len(self.kinds)} arguments, got {len(positional)}")
         found = dict(zip(self.kinds, positional))
         for name, argument in named.items():
+            if name == "self" and name not in self.kinds:  # in-place forms call their first argument so
+                name = next(iter(self.kinds), name)
             if name in self.kinds and name not in found:
                 found[name] = argument
             elif name not in _MEMORY and argument is not None:

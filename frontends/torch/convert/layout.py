@@ -64,9 +64,7 @@ def like(self, below):
 def flatten(self, start_dim: int = 0, end_dim: int = -1):
     if not self.type.rank:
         return reshaped(self, (1,))
-    first, last = axes_of((start_dim, end_dim), self.type.rank) if start_dim != end_dim else (start_dim,) * 2
-    if first == last:
-        return self
+    first, last = (axis_of(dim, self.type.rank) for dim in (start_dim, end_dim))
     middle = product(self.shape[first : last + 1])
     return reshaped(self, (*self.shape[:first], middle, *self.shape[last + 1 :]))
 

@@ -39,6 +39,21 @@ class Recurrent(nn.Module):
         return self.head(y), states[0] if isinstance(states, tuple) else states
 
 
+@torch.no_grad()
+def _draw(module: nn.Module) -> None:
+    """Weights and statistics with which every output depends on every input: initial ones hardly let it."""
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            parameter.normal_(0, parameter[0].numel() ** -0.5)
+        else:
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    for name, buffer in module.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.1)
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
+
+
 @dataclass(frozen=True)
 class Model:
     """How to build a module and its inputs; `fields` name the outputs of a transformers model that are compared."""
@@ -53,11 +68,7 @@ class Model:
         """The module, its statistics and weights drawn from a fixed seed, and its example inputs."""
         torch.manual_seed(0)
         module = self.build()
-        for name, buffer in module.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.normal_(0, 0.1)
-            if name.endswith("running_var"):
-                buffer.uniform_(0.5, 1.5)
+        _draw(module)
         module = (Tensors(module, self.fields) if self.fields else module).eval()
         torch.manual_seed(1)
         return module, self.inputs()
