@@ -20,6 +20,7 @@ def compile(
     source: Any,
     target: str = "cpu",
     *,
+    example_inputs: Any = None,
     shapes: Shapes | None = None,
     precision: str = "f32",
     calibration: "Sequence[Mapping[str, np.ndarray]] | None" = None,
@@ -33,6 +34,7 @@ def compile(
     Args:
         source: what `read` takes.
         target: a registered target's name.
+        example_inputs: what an object without a graph is called with to get one; see `read`.
         shapes: dimensions of inputs by name; see `read`. Dimensions left open make the package compile for each new
             shape that it is run with, and keep the last few.
         precision: "f32" computes in the model's own types.
@@ -48,7 +50,7 @@ def compile(
     check_precision(precision, calibration)
     check_threads(threads)
     find_backend(target)
-    model = read(source, shapes)
+    model = read(source, shapes, example_inputs=example_inputs)
 
     def build_package(bound: Model) -> Package:
         return finish(build_model(bound, target, strip=strip, options=options, observe=observe), threads)

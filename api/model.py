@@ -104,13 +104,21 @@ class Model:
         return self.text
 
 
-def read(source: Any, shapes: Shapes | None = None, constants: Mapping[str, Any] | None = None) -> Model:
+def read(
+    source: Any,
+    shapes: Shapes | None = None,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    example_inputs: Any = None,
+) -> Model:
     """The model in a file or in a framework's object.
 
     Args:
         source: a path, an object of a framework that a frontend reads, a graph of the IR, or a Model.
         shapes: dimensions by input name: an int fixes one, a string names it, None leaves it.
         constants: arrays by input name; these inputs become constants.
+        example_inputs: what an object without a graph, such as a module, is called with to get one: one value, a
+            tuple of them, or a dict by parameter name.
 
     Raises:
         IsthmusError: everything in the model that is unreadable, inconsistent, unsafe or not supported, at once.
@@ -119,7 +127,7 @@ def read(source: Any, shapes: Shapes | None = None, constants: Mapping[str, Any]
         return source.bound(shapes)
     if isinstance(source, Graph):
         return Model(source, source.name).bound(shapes)
-    frontend, found = load(source, registry.frontends())
+    frontend, found = load(source, registry.frontends(), example_inputs)
 
     def rebind(more: Shapes) -> Graph:
         return convert(found, frontend.converters, {**(shapes or {}), **more}, constants or {})

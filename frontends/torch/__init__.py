@@ -20,7 +20,7 @@ class TorchFrontend:
 
         return looks_like_torch(path, head)
 
-    def read(self, source: Any) -> SourceModel:
+    def read(self, source: Any, example_inputs: Any = None) -> SourceModel:
         """The graph of a file or object. Raises ModelError or UnsupportedError with every problem found."""
         if isinstance(source, str | os.PathLike):
             from .files import read_file
@@ -28,7 +28,7 @@ class TorchFrontend:
             return read_file(Path(source))
         from .objects import read_object
 
-        return read_object(source)
+        return read_object(source, example_inputs)
 
     @property
     def converters(self):

@@ -75,3 +75,27 @@ def aten(
         domain,
         origin=origin,
     )
+
+
+# Where arithmetic on sizes comes from: Python's operators and functions, and torch's own for sizes.
+_OPERATORS = ("_operator", "math", "torch")
+
+
+def target(text: str) -> tuple[str, str]:
+    """Domain and op of a call's target: `torch.ops.aten.add.Tensor` is ("aten", "add.Tensor")."""
+    domain, _, op = text.removeprefix("torch.ops.").partition(".")
+    if domain in _OPERATORS:
+        return "operator", op
+    return domain, op.removesuffix(".default")
+
+
+def innermost_line(trace: str) -> str:
+    """`file.py:66` of the innermost frame that is not torch's own."""
+    frames = [line.split('"') for line in trace.splitlines() if line.lstrip().startswith("File ")]
+    places = [
+        (parts[1].replace("\\", "/"), parts[2].partition("line ")[2].partition(",")[0])
+        for parts in frames
+        if len(parts) > 2
+    ]
+    own = [place for place in places if "/torch/" not in place[0]] or places
+    return f"{own[-1][0].rpartition('/')[2]}:{own[-1][1]}" if own else ""

@@ -17,10 +17,10 @@ from ..source import SourceGraph, SourceInput, SourceModel, SourceNode
 from .archive import Archive
 from .expressions import parse_size
 from .functional import functionalised
-from .nodes import Origin, Ref, aten
+from .nodes import Origin, Ref, aten, innermost_line, target
 from .stored import StoredTensors, legacy_tensors
 from .tensors import EXPORTED, dtype_numbered
-from .trees import output_names
+from .trees import named_outputs
 
 MAJOR = 8
 """The major version of the schema that is read."""
@@ -91,9 +91,8 @@ class _Reader:
         signature = module["signature"]
         constants, given = self.inputs(signature["input_specs"], graph)
         outputs = self.outputs(signature["output_specs"])
-        named = output_names(module, outputs)
-        nodes += tuple(aten("alias", (new,), (Ref(old),)) for new, old in named.items())
-        return SourceGraph(name, given, tuple(named), nodes, constants)
+        named, aliases = named_outputs(_out_spec(module), outputs)
+        return SourceGraph(name, given, named, (*nodes, *aliases), constants)
 
     def inputs(
         self, specs: list[Any], graph: Mapping[str, Any]
@@ -153,7 +152,7 @@ class _Reader:
             entry["name"] or f"_{index}": self.argument(entry["arg"])
             for index, entry in enumerate(node["inputs"])
         }
-        origin = Origin(_module(metadata.get("nn_module_stack", "")), _line(metadata.get("stack_trace", "")))
+        origin = Origin(_module(metadata.get("nn_module_stack", "")), innermost_line(metadata.get("stack_trace", "")))
         name = node.get("name") or next(iter(outputs), op)
         positional = tuple(named.pop(key) for key in list(named) if key.startswith("_") and key[1:].isdigit())
         where = f"{origin.module}/{name}" if origin.module else name
@@ -199,14 +198,6 @@ def size(value: Mapping[str, Any]) -> Dim:
     return value["as_int"] if "as_int" in value else parse_size(value["as_expr"]["expr_str"])
 
 
-def target(text: str) -> tuple[str, str]:
-    """Domain and op of a call's target: `torch.ops.aten.add.Tensor` is ("aten", "add.Tensor")."""
-    parts = text.removeprefix("torch.ops.").split(".")
-    if parts[0] == "higher_order" or len(parts) < 2:
-        return parts[0], ".".join(parts[1:])
-    return parts[0].lstrip("_"), ".".join(parts[1:]).removesuffix(".default")
-
-
 def _output_names(output: Mapping[str, Any]) -> list[str]:
     ((kind, value),) = output.items()
     if kind == "as_none":
@@ -215,19 +206,15 @@ def _output_names(output: Mapping[str, Any]) -> list[str]:
     return [entry.get("name") or entry.get("as_name") or "" for entry in entries]
 
 
+def _out_spec(module: Mapping[str, Any]) -> str:
+    """The tree of the program's results, as JSON; "" where the file lacks it."""
+    for entry in module.get("module_call_graph", ()):
+        if entry.get("fqn") == "" and entry.get("signature"):
+            return entry["signature"]["out_spec"]
+    return ""
+
+
 def _module(stack: str) -> str:
     """The path of the innermost module, from entries `key,path,class` with semicolons between them."""
     last = stack.rpartition(";")[2].split(",")
     return last[1].removeprefix("L['self'].") if len(last) > 1 else ""
-
-
-def _line(trace: str) -> str:
-    """`file.py:66` of the innermost frame that is not torch's own."""
-    frames = [line.split('"') for line in trace.splitlines() if line.lstrip().startswith("File ")]
-    places = [
-        (parts[1].replace("\\", "/"), parts[2].partition("line ")[2].partition(",")[0])
-        for parts in frames
-        if len(parts) > 2
-    ]
-    own = [place for place in places if "/torch/" not in place[0]] or places
-    return f"{own[-1][0].rpartition('/')[2]}:{own[-1][1]}" if own else ""

@@ -4,23 +4,28 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..source import SourceNode
+from .nodes import Ref, aten
 
-def output_names(module: Mapping[str, Any], outputs: Sequence[str | None]) -> dict[str, str]:
-    """The outputs that are tensors: the value's name by the output's; `output_0`, ... where the tree has no names."""
-    paths: list[str] = []
-    for entry in module.get("module_call_graph", ()):
-        if entry.get("fqn") == "" and entry.get("signature"):
-            paths = leaves(entry["signature"]["out_spec"])
-    if len(paths) != len(outputs):
-        paths = [f"output_{n}" for n in range(len(outputs))]
+
+def named_outputs(
+    spec: str, values: Sequence[str | None]
+) -> tuple[tuple[str, ...], tuple[SourceNode, ...]]:
+    """Names of the outputs that are tensors, and the nodes that give the values these names.
+
+    `spec` is the tree of all results as torch writes it in JSON; without names in it they are `output_0`, ...
+    """
+    paths = leaves(spec)
+    if len(paths) != len(values):
+        paths = [f"output_{n}" for n in range(len(values))]
     found: dict[str, str] = {}
-    for path, value in zip(paths, outputs, strict=True):
+    for path, value in zip(paths, values, strict=True):
         if value is not None:
             name = path or "output_0"
-            while name in found:
+            while name in found or name in values:
                 name += "_"
             found[name] = value
-    return found
+    return tuple(found), tuple(aten("alias", (name,), (Ref(value),)) for name, value in found.items())
 
 
 def leaves(spec: str) -> list[str]:
