@@ -4,10 +4,12 @@ Python's own unpickler asks `find_class` for every global; here it gets stand-in
 refused.
 """
 
+import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -59,15 +61,14 @@ class Tensor:
         return strided(data, dtype, self.sizes, self.strides, self.offset)
 
 
-@dataclass
 class Module:
     """An object of a class that the archive's own code declares: its class's name and its attributes."""
 
-    kind: str = ""
-    attributes: dict[str, Any] = field(default_factory=dict)
+    kind = ""
+    attributes: Mapping[str, Any] = MappingProxyType({})
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.attributes.update(state)
+        self.attributes = dict(state)
 
 
 def load_saved(archive: Archive) -> Mapping[str, Any]:
@@ -98,8 +99,6 @@ def load(archive: Archive, member: str, folder: str) -> Any:
 
 class _Inert(pickle.Unpickler):
     def __init__(self, archive: Archive, folder: str, data: memoryview):
-        import io
-
         super().__init__(io.BytesIO(data), encoding="utf-8")
         self.archive, self.folder = archive, folder
 
@@ -114,7 +113,7 @@ class _Inert(pickle.Unpickler):
         if module == "torch" and name in _STORAGES:
             return name
         if module.split(".")[0] == "__torch__":
-            return type(name, (Module,), {"__init__": lambda self: Module.__init__(self, f"{module}.{name}")})
+            return type(name, (Module,), {"kind": f"{module}.{name}"})
         raise ModelError(
             f"its pickle asks for {module}.{name}, which would run code: it is refused",
             location=self.archive.location,

@@ -20,6 +20,7 @@ from ..driver import Call
 from ..known import dims, known
 from ..source import SourceGraph
 from .nodes import Body, Ref
+from .tensors import SCRIPTED, dtype_numbered
 
 Ints = tuple[int, ...]
 Dims = tuple[Dim, ...]
@@ -60,6 +61,12 @@ class Form:
         return {name: _plain(hints.get(name)) for name in names if name != "call"}
 
     @cached_property
+    def places(self) -> tuple[str, ...]:
+        """The parameters that arguments by place are for, in order."""
+        parameters = inspect.signature(self.convert).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+
+    @cached_property
     def required(self) -> frozenset[str]:
         parameters = inspect.signature(self.convert).parameters.values()
         return frozenset(p.name for p in parameters if p.default is p.empty and p.name != "call")
@@ -70,9 +77,9 @@ class Form:
 
     def arguments(self, positional: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments by parameter. Raises ModelError where they do not fit the signature."""
-        if len(positional) > len(self.kinds):
-            raise ModelError(f"{self.op} takes {len(self.kinds)} arguments, got {len(positional)}")
-        found = dict(zip(self.kinds, positional))
+        if len(positional) > len(self.places):
+            raise ModelError(f"{self.op} takes {len(self.places)} arguments by place, got {len(positional)}")
+        found = dict(zip(self.places, positional))
         for name, argument in named.items():
             if name == "self" and name not in self.kinds:  # in-place forms call their first argument so
                 name = next(iter(self.kinds), name)
@@ -87,13 +94,14 @@ class Form:
             raise ModelError(f"{self.op} needs the argument '{missing[0]}'")
         return found
 
-    def fits(self, positional: Sequence[Any], named: Mapping[str, Any]) -> bool:
-        """Whether literals stand where literals, and tensors where tensors are taken: tells overloads apart."""
+    def mismatch(self, positional: Sequence[Any], named: Mapping[str, Any]) -> int | None:
+        """How many arguments are literals where tensors, or values where literals are usual; None: it does not fit."""
         try:
             found = self.arguments(positional, named)
         except (ModelError, UnsupportedError):
-            return False
-        return all(_fits(argument, self.kinds[name]) for name, argument in found.items())
+            return None
+        counts = [_mismatch(argument, self.kinds[name]) for name, argument in found.items()]
+        return None if None in counts else sum(filter(None, counts))
 
     def __call__(
         self,
@@ -126,20 +134,24 @@ def _is_union(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Union
 
 
-def _fits(argument: Any, kind: Any) -> bool:
+def _mismatch(argument: Any, kind: Any) -> int | None:
+    """0 where an argument is of a kind, 1 where it may be taken for one, None where it is not."""
     if argument is None or kind is Any:
-        return True
+        return 0
     if kind is None:
-        return not isinstance(argument, tuple | str)
+        return None if isinstance(argument, tuple | str) else int(not isinstance(argument, Ref))
     if kind == Tensors:
-        return isinstance(argument, tuple) and all(item is None or isinstance(item, Ref) for item in argument)
+        is_list = isinstance(argument, tuple) and all(item is None or isinstance(item, Ref) for item in argument)
+        return 0 if is_list else None
     if kind in (Ints, Dims):
-        return isinstance(argument, tuple | int)
+        return 0 if isinstance(argument, tuple) else 1 if isinstance(argument, int | Ref) else None
     if kind is DType:
-        return isinstance(argument, DType)
+        return 0 if isinstance(argument, DType) or type(argument) is int else 1 if isinstance(argument, Ref) else None
     if kind is str or kind is bool:
-        return isinstance(argument, kind)
-    return isinstance(argument, int | float) or (isinstance(argument, Ref) and kind is not float)
+        return 0 if isinstance(argument, kind) else None
+    if isinstance(argument, Ref):
+        return 1
+    return 0 if isinstance(argument, int | float) else None
 
 
 def _resolved(argument: Any, kind: Any, name: str, values: Mapping[str, Any], bodies: Sequence[Any]) -> Any:
@@ -150,6 +162,10 @@ def _resolved(argument: Any, kind: Any, name: str, values: Mapping[str, Any], bo
         return bodies[argument.index]
     if kind is None or kind is Any or kind == Tensors:
         return _filled(argument, values)
+    if kind is DType:
+        return _dtype(argument, values)
+    if kind in (Dims, Ints) and isinstance(argument, Ref):
+        return _vector(argument, name, values)
     if kind in (Dims, Ints):
         items = argument if isinstance(argument, tuple) else (argument,)
         return tuple(_number(item, name, values, kind == Dims) for item in items)
@@ -161,6 +177,21 @@ def _resolved(argument: Any, kind: Any, name: str, values: Mapping[str, Any], bo
             raise _undecided(name)
         argument = array.reshape(-1)[0].item()
     return float(argument) if kind is float else bool(argument) if kind is bool else argument
+
+
+def _dtype(argument: Any, values: Mapping[str, Any]) -> DType:
+    """A dtype: itself, TorchScript's number of it, or a tensor's own."""
+    if isinstance(argument, Ref):
+        return values[argument.name].dtype
+    return argument if isinstance(argument, DType) else dtype_numbered(argument, SCRIPTED, "an argument")
+
+
+def _vector(argument: Ref, name: str, values: Mapping[str, Any]) -> Dims:
+    """Numbers that one value holds all of."""
+    found = dims(values[argument.name])
+    if found is None:
+        raise _undecided(name)
+    return found
 
 
 def _filled(argument: Any, values: Mapping[str, Any]) -> Any:

@@ -35,9 +35,10 @@ class Table:
             return forms[""]
         if not overload:
             given = node.attributes["positional"], node.attributes["named"]
-            for form in forms.values():
-                if form.fits(*given):
-                    return form
+            fitting = [(form.mismatch(*given), form) for form in forms.values()]
+            ranked = sorted((pair for pair in fitting if pair[0] is not None), key=lambda pair: pair[0] or 0)
+            if ranked:
+                return ranked[0][1]
         place = _place(node.origin)
         if forms:
             known = ", ".join(f"{base}.{name}" if name else base for name in forms)

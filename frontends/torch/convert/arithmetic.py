@@ -344,13 +344,20 @@ def addcdiv(self, tensor1, tensor2, *, value=1):
     return add(self, div(tensor1, tensor2), value)
 
 
-@converter("to.dtype", "to.dtype_layout", "_to_copy")
-def to_dtype(self, dtype: DType | None = None):
+@converter("to.dtype")
+def to_dtype(self, dtype: DType | None = None, non_blocking: bool = False, copy: bool = False):
     return cast(self, dtype)
 
 
 @converter("to.device", "to.prim_Device")
-def to_device(self, device: str | None = None, dtype: DType | None = None):
+def to_device(
+    self, device: str | None = None, dtype: DType | None = None, non_blocking: bool = False, copy: bool = False
+):
+    return cast(self, dtype)
+
+
+@converter("to.dtype_layout", "_to_copy")
+def to_dtype_layout(self, *, dtype: DType | None = None):
     return cast(self, dtype)
 
 

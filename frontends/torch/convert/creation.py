@@ -20,48 +20,48 @@ def filled(sizes: Dims, value, dtype: DType) -> Value:
 
 
 @converter("zeros", "empty", "empty.memory_format")
-def zeros(size: Dims, dtype: DType | None = None):
+def zeros(size: Dims, *, dtype: DType | None = None):
     """Memory that torch leaves as it is becomes zeros."""
     return filled(size, 0, dtype or f32)
 
 
 @converter("ones")
-def ones(size: Dims, dtype: DType | None = None):
+def ones(size: Dims, *, dtype: DType | None = None):
     return filled(size, 1, dtype or f32)
 
 
 @converter("full")
-def full(size: Dims, fill_value, dtype: DType | None = None):
+def full(size: Dims, fill_value, *, dtype: DType | None = None):
     return filled(size, fill_value, dtype or result_type(fill_value))
 
 
 @converter("zeros_like", "empty_like")
-def zeros_like(self, dtype: DType | None = None):
+def zeros_like(self, *, dtype: DType | None = None):
     return filled(self.shape, 0, dtype or self.dtype)
 
 
 @converter("ones_like")
-def ones_like(self, dtype: DType | None = None):
+def ones_like(self, *, dtype: DType | None = None):
     return filled(self.shape, 1, dtype or self.dtype)
 
 
 @converter("full_like")
-def full_like(self, fill_value, dtype: DType | None = None):
+def full_like(self, fill_value, *, dtype: DType | None = None):
     return filled(self.shape, fill_value, dtype or self.dtype)
 
 
 @converter("new_zeros", "new_empty", "new_empty_strided")
-def new_zeros(self, size: Dims, dtype: DType | None = None):
+def new_zeros(self, size: Dims, *, dtype: DType | None = None):
     return filled(size, 0, dtype or self.dtype)
 
 
 @converter("new_ones")
-def new_ones(self, size: Dims, dtype: DType | None = None):
+def new_ones(self, size: Dims, *, dtype: DType | None = None):
     return filled(size, 1, dtype or self.dtype)
 
 
 @converter("new_full")
-def new_full(self, size: Dims, fill_value, dtype: DType | None = None):
+def new_full(self, size: Dims, fill_value, *, dtype: DType | None = None):
     return filled(size, fill_value, dtype or self.dtype)
 
 
@@ -81,22 +81,22 @@ def copy(self, src):
 
 
 @converter("scalar_tensor", "tensor")
-def scalar_tensor(s, dtype: DType | None = None):
+def scalar_tensor(s, *, dtype: DType | None = None):
     return cast(s, dtype) if isinstance(s, Value) else constant(s, dtype or result_type(s))
 
 
 @converter("arange")
-def arange(end, dtype: DType | None = None):
+def arange(end, *, dtype: DType | None = None):
     return _range(0, end, 1, dtype)
 
 
 @converter("arange.start")
-def arange_from(start, end, dtype: DType | None = None):
+def arange_from(start, end, *, dtype: DType | None = None):
     return _range(start, end, 1, dtype)
 
 
 @converter("arange.start_step")
-def arange_in_steps(start, end, step=1, dtype: DType | None = None):
+def arange_in_steps(start, end, step=1, *, dtype: DType | None = None):
     return _range(start, end, step, dtype)
 
 
@@ -126,22 +126,22 @@ def _steps(start: Dim, end: Dim, step: int) -> Dim:
 
 
 @converter("linspace")
-def linspace(start: float, end: float, steps: int, dtype: DType | None = None):
+def linspace(start: float, end: float, steps: int, *, dtype: DType | None = None):
     return constant(np.linspace(start, end, steps), dtype or f32)
 
 
 @converter("eye", "eye.m")
-def eye(n: int, m: int | None = None, dtype: DType | None = None):
+def eye(n: int, m: int | None = None, *, dtype: DType | None = None):
     return constant(np.eye(n, m), dtype or f32)
 
 
 @converter("tril_indices")
-def tril_indices(row: int, col: int, offset: int = 0, dtype: DType | None = None):
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None):
     return constant(np.stack(np.tril_indices(row, offset, col)), dtype or i64)
 
 
 @converter("triu_indices")
-def triu_indices(row: int, col: int, offset: int = 0, dtype: DType | None = None):
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None):
     return constant(np.stack(np.triu_indices(row, offset, col)), dtype or i64)
 
 

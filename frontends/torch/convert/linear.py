@@ -115,7 +115,7 @@ def _conv(x, weight, bias, stride, pads, dilation, groups):
     return y if whole else reshaped(y, y.shape[1:])
 
 
-@converter("conv1d.padding", "conv2d.padding", "conv3d.padding")
+@converter("conv1d.padding", "conv2d.padding", "conv3d.padding", "_convolution_mode")
 def conv_named(
     input, weight, bias=None, stride: Ints = (1,), padding: str = "valid", dilation: Ints = (1,), groups: int = 1
 ):

@@ -16,7 +16,7 @@ _INFERENCE = "call model.eval() before you export: this op is written for traini
 
 
 @converter("layer_norm")
-def layer_norm(input, normalized_shape: Dims, weight=None, bias=None, eps: float = 1e-5):
+def layer_norm(input, normalized_shape: Dims, weight=None, bias=None, eps: float = 1e-5, cudnn_enable: bool = True):
     return nn.layer_norm(input, weight, bias, axis=input.type.rank - len(normalized_shape), epsilon=eps)
 
 

@@ -19,6 +19,16 @@ def size_of(self, dim: int):
     return shape.reshape(extent, shape=())
 
 
+@converter("size")
+def sizes_of(self):
+    return shape.of(self)
+
+
+@converter("dim")
+def dim(self):
+    return constant(self.type.rank, i64)
+
+
 @converter("numel", "sym_numel")
 def numel(self):
     return reduce.prod(shape.of(self), axes=(0,), keepdims=False)

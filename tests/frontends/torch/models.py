@@ -26,6 +26,17 @@ class Tensors(nn.Module):
         return tuple(getattr(out, field) for field in self.fields)
 
 
+class Positional(nn.Module):
+    """A module with its inputs by position, which tracing asks for."""
+
+    def __init__(self, module: nn.Module, names: tuple[str, ...]):
+        super().__init__()
+        self.module, self.names = module, names
+
+    def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.module(**dict(zip(self.names, values, strict=True)))
+
+
 class Recurrent(nn.Module):
     """Two bidirectional layers, batch first, and what becomes of their last states."""
 
