@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import isthmus
 from isthmus.compiler.diagnostics import located
 from isthmus.compiler.pipeline import Built, Observer, Options, build
-from isthmus.dynamic import DynamicPackage
+from isthmus.dynamic import KEPT, DynamicPackage
 from isthmus.model import Model, Shapes, read
 from isthmus.package import Package
 from isthmus.runtime.executor import check_threads
@@ -51,12 +51,22 @@ def compile(
     check_threads(threads)
     find_backend(target)
     model = read(source, shapes, example_inputs=example_inputs)
+    return compile_model(model, target, threads=threads, strip=strip, options=options, observe=observe)
+
+
+def compile_model(
+    model: Model, target: str, *, threads: int | None = None, kept: int = KEPT, **details: Any
+) -> Package | DynamicPackage:
+    """The package of a model; with open dimensions one that specialises and keeps code for `kept` sets of shapes.
+
+    `details` are those of `build_model`.
+    """
 
     def build_package(bound: Model) -> Package:
-        return finish(build_model(bound, target, strip=strip, options=options, observe=observe), threads)
+        return finish(build_model(bound, target, **details), threads)
 
     if model.symbols:
-        return DynamicPackage(model, build_package, threads)
+        return DynamicPackage(model, build_package, threads, kept)
     return build_package(model)
 
 

@@ -17,17 +17,23 @@ from isthmus.runtime.profile import Profile
 from isthmus.runtime.program import Port, Program
 
 KEPT = 8
-"""Packages kept, each for one set of shapes; the one that was used longest ago goes first."""
+"""Packages kept unless more are asked for, each for one set of shapes; the one used longest ago goes first."""
 
 
 class DynamicPackage:
     """A model that is compiled when it is first run with new shapes. Runs may overlap in any number of threads."""
 
-    def __init__(self, model: Model, build: Callable[[Model], Package], threads: int | None = None):
-        """`build` compiles the model once its shapes are bound."""
+    def __init__(
+        self,
+        model: Model,
+        build: Callable[[Model], Package],
+        threads: int | None = None,
+        most: int = KEPT,
+    ):
+        """`build` compiles the model once its shapes are bound; `most` packages are kept."""
         self.model = model
         self.threads = check_threads(threads)
-        self._build = build
+        self._build, self._most = build, most
         self._ports = Program((), (), (), _ports(model.inputs), _ports(model.outputs), model.symbols)
         self._kept: OrderedDict[tuple[tuple[int, ...], ...], Package] = OrderedDict()
         self._lock = Lock()
@@ -60,7 +66,7 @@ class DynamicPackage:
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = self._build(self.model.bound(shapes))
-                if len(self._kept) > KEPT:
+                if len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             return self._kept[key]

@@ -12,8 +12,9 @@ from isthmus.compiler.ir.graph import Graph
 from isthmus.compiler.ir.text import print_graph
 from isthmus.compiler.ir.types import TensorType
 from isthmus.compiler.ops.interpret import evaluate
-from isthmus.frontends.driver import convert
+from isthmus.frontends.driver import Converters, convert
 from isthmus.frontends.registry import Shape, load
+from isthmus.frontends.source import SourceModel
 
 Shapes = Mapping[str, Shape]
 
@@ -128,8 +129,18 @@ def read(
     if isinstance(source, Graph):
         return Model(source, source.name).bound(shapes)
     frontend, found = load(source, registry.frontends(), example_inputs)
+    return from_source(frontend.converters, found, shapes, constants)
+
+
+def from_source(
+    converters: Converters,
+    source: SourceModel,
+    shapes: Shapes | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Model:
+    """The model of a framework's own graph, as a frontend has read it."""
 
     def rebind(more: Shapes) -> Graph:
-        return convert(found, frontend.converters, {**(shapes or {}), **more}, constants or {})
+        return convert(source, converters, {**(shapes or {}), **more}, constants or {})
 
-    return Model(rebind({}), found.location, found.digest, rebind)
+    return Model(rebind({}), source.location, source.digest, rebind)

@@ -79,7 +79,7 @@ def read_exported(program: torch.export.ExportedProgram, name: str) -> SourceMod
             given[spec.arg.name] = isinstance(spec.arg, torch.export.graph_signature.TensorArgument)
         elif spec.kind in (kinds.PARAMETER, kinds.BUFFER, kinds.CONSTANT_TENSOR):
             stored = program.state_dict if spec.target in program.state_dict else program.constants
-            constants[spec.arg.name] = partial(_array, stored[spec.target])
+            constants[spec.arg.name] = partial(copied, stored[spec.target])
         else:
             raise UnsupportedError(f"an input of kind {spec.kind.name} is not supported", location=name)
     walk = Walk(program.graph_module)
@@ -113,7 +113,7 @@ def _tree(program: torch.export.ExportedProgram) -> str:
 
 def _content(program: torch.export.ExportedProgram) -> list[bytes]:
     """What stands for the file: the graph's text and the weights."""
-    arrays = [_array(program.state_dict[key]) for key in sorted(program.state_dict)]
+    arrays = [copied(program.state_dict[key]) for key in sorted(program.state_dict)]
     return [str(program.graph).encode(), *(array.tobytes() for array in arrays)]
 
 
@@ -126,7 +126,7 @@ def _read_scripted(module: torch.jit.ScriptModule) -> SourceModel:
     return read_script(Archive(stream, type(module).__name__))
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
+def copied(tensor: torch.Tensor) -> np.ndarray:
     """A copy of a tensor's content: the module may be trained on."""
     return as_array(tensor.detach().cpu()).copy()
 
@@ -138,6 +138,14 @@ def as_array(tensor: torch.Tensor) -> np.ndarray:
         bits = tensor.contiguous().view(torch.int16 if dtype.bits == 16 else torch.uint8)
         return bits.numpy().view(dtype.numpy)
     return tensor.contiguous().numpy()
+
+
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    """A tensor over an array's memory."""
+    if array.dtype.type.__module__ != ml_dtypes.bfloat16.__module__:
+        return torch.from_numpy(array)
+    bits = torch.from_numpy(array.view(np.int16 if array.dtype.itemsize == 2 else np.uint8))
+    return bits.view(getattr(torch, array.dtype.name))
 
 
 def dtype_of(dtype: torch.dtype) -> DType:
