@@ -5,7 +5,7 @@ views to the tensor below, and other views of that one are taken anew where they
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...compiler.diagnostics import UnsupportedError
@@ -181,8 +181,22 @@ def _rewritten(node: SourceNode, names: Mapping[str, str], outputs: list[str], o
 
 def functionalised(graph: SourceGraph) -> SourceGraph:
     """The graph without in-place ops. Raises UnsupportedError for changes through views that are not followed."""
-    if not any(changes_operand(node.op) for node in graph.nodes):
-        return graph
+    return _read_only(graph if not any(changes_operand(n.op) for n in graph.nodes) else _rewritten_graph(graph))
+
+
+def _read_only(graph: SourceGraph) -> SourceGraph:
+    """The graph with outputs of nodes unnamed that nobody reads, so that converters need not compute them."""
+    read = set(graph.outputs)
+    for node in graph.nodes:
+        read.update(node.inputs)
+        read.update(name for body in node.graphs for name in body.free())
+    nodes = (
+        replace(node, outputs=tuple(name if name in read else "" for name in node.outputs)) for node in graph.nodes
+    )
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _rewritten_graph(graph: SourceGraph) -> SourceGraph:
     state = _State()
     given = {entry.name for entry in graph.inputs}
     for node in graph.nodes:

@@ -16,7 +16,6 @@ for _name, _op in {
     "relu": "relu",
     "selu": "selu",
     "silu": "silu",
-    "softsign": "softsign",
 }.items():
     converter(_name)(_unary(_op))
 
@@ -83,11 +82,6 @@ def hardsigmoid(self):
 @converter("log_sigmoid")
 def log_sigmoid(self):
     return math.neg(math.softplus(math.neg(self)))
-
-
-@converter("tanhshrink")
-def tanhshrink(self):
-    return math.sub(self, math.tanh(self))
 
 
 @converter("hardshrink")

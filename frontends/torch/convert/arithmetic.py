@@ -1,10 +1,10 @@
 """Elementwise ops: arithmetic, comparison, logic, casts, choices."""
 
-from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.graph import constant
-from ....compiler.ir.types import DTYPES, DType, boolean, f32
+from ....compiler.ir.types import DType, boolean, u8
 from ...build import math
-from ..promotion import cast, floating, promoted, result_type, tensor, together
+from ..promotion import cast, floating, tensor, together
+from ..schema import Any
 from ..table import converter
 
 _FLOAT_UNARY = {
@@ -78,7 +78,7 @@ def _compared(op):
 def _comparable(op, self, other):
     """Bools have no order in the IR."""
     x, y = together(self, other)
-    return (x, y) if x.dtype != boolean or op in ("eq", "ne") else together(x, y, dtype=_U8)
+    return (x, y) if x.dtype != boolean or op in ("eq", "ne") else together(x, y, dtype=u8)
 
 
 def _logical(op):
@@ -92,8 +92,6 @@ def _bitwise(op):
 
     return convert
 
-
-_U8 = DTYPES["u8"]
 
 for _name, _op in _FLOAT_UNARY.items():
     converter(_name)(_float_unary(_op))
@@ -366,17 +364,13 @@ def to_other(self, other):
     return cast(self, other.dtype)
 
 
-@converter("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size")
-def checked(a=None, size=None, stride=None, dtype: DType | None = None):
+@converter("_assert_tensor_metadata")
+def checked(a, size: Any = None, stride: Any = None, dtype: DType | None = None):
     """What torch checked while it exported holds for every input that the signature allows."""
     return ()
 
 
-@converter("float")
-def to_float(self):
-    return cast(self, f32)
-
-
-@converter("result_type")
-def refuse_result_type(tensor, other):
-    raise UnsupportedError(f"{result_type(tensor, other)} is no tensor", hint="write the dtype itself")
+@converter("round.decimals")
+def round_decimals(self, *, decimals: int):
+    scale = 10.0**decimals
+    return math.div(math.round(math.mul(self, scale)), scale)

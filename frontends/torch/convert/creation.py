@@ -50,8 +50,13 @@ def full_like(self, fill_value, *, dtype: DType | None = None):
     return filled(self.shape, fill_value, dtype or self.dtype)
 
 
-@converter("new_zeros", "new_empty", "new_empty_strided")
+@converter("new_zeros", "new_empty")
 def new_zeros(self, size: Dims, *, dtype: DType | None = None):
+    return filled(size, 0, dtype or self.dtype)
+
+
+@converter("new_empty_strided")
+def new_empty_strided(self, size: Dims, stride: Dims, *, dtype: DType | None = None):
     return filled(size, 0, dtype or self.dtype)
 
 
@@ -80,9 +85,17 @@ def copy(self, src):
     return expand(cast(src, self.dtype), self.shape)
 
 
-@converter("scalar_tensor", "tensor")
+@converter("scalar_tensor")
 def scalar_tensor(s, *, dtype: DType | None = None):
     return cast(s, dtype) if isinstance(s, Value) else constant(s, dtype or result_type(s))
+
+
+@converter("tensor")
+def tensor_of(data: Any, *, dtype: DType | None = None):
+    """A number that is computed or known, as a tensor."""
+    if isinstance(data, tuple):
+        return constant(np.array(data), dtype or (i64 if np.array(data).dtype.kind in "iu" else f32))
+    return scalar_tensor(data, dtype=dtype)
 
 
 @converter("arange")

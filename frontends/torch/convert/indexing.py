@@ -255,7 +255,14 @@ def _wide(x: Value):
     return x.dtype if x.dtype.is_float else f64
 
 
-@converter("searchsorted", "bucketize")
+@converter("searchsorted")
+def searchsorted(sorted_sequence, self, *, out_int32: bool = False, right: bool = False, side: str | None = None):
+    if sorted_sequence.type.rank != 1:
+        raise UnsupportedError("several sorted rows are not supported", hint="give one vector")
+    return bucketize(self, sorted_sequence, out_int32=out_int32, right=right or side == "right")
+
+
+@converter("bucketize")
 def bucketize(self, boundaries, *, out_int32: bool = False, right: bool = False):
     """How many boundaries lie before each value."""
     from ..promotion import together

@@ -13,6 +13,9 @@ from ..schema import Dims, Ints, Tensors
 from ..table import converter
 
 
+_END = 2**63 - 1
+
+
 def along(x: Value, axis: int, start: Dim, size: Dim, step: int = 1) -> Value:
     """`size` elements of one axis."""
     starts = tuple(start if n == axis else 0 for n in range(x.type.rank))
@@ -29,7 +32,7 @@ def reshaped(x: Value, target: Dims) -> Value:
     return x if full == x.shape else shape.reshape(x, shape=full)
 
 
-@converter("alias", "detach", "contiguous", "clone", "lift_fresh", "lift_fresh_copy", "positive", "resolve_conj")
+@converter("alias", "detach", "detach_", "contiguous", "clone", "lift_fresh", "lift_fresh_copy", "positive", "resolve_conj")
 def alias(self):
     return self
 
@@ -102,7 +105,7 @@ def unpermute(self, dims: Ints):
     return shape.transpose(self, perm=tuple(map(perm.index, range(len(perm)))))
 
 
-@converter("transpose", "swapaxes", "swapdims")
+@converter("transpose", "swapdims")
 def transpose(self, dim0: int, dim1: int):
     perm = list(range(self.type.rank))
     a, b = axis_of(dim0, self.type.rank or 1), axis_of(dim1, self.type.rank or 1)
@@ -110,6 +113,11 @@ def transpose(self, dim0: int, dim1: int):
         return self
     perm[a], perm[b] = perm[b], perm[a]
     return shape.transpose(self, perm=tuple(perm))
+
+
+@converter("swapaxes")
+def swapaxes(self, axis0: int, axis1: int):
+    return transpose(self, axis0, axis1)
 
 
 @converter("t", "numpy_T")
@@ -158,7 +166,7 @@ def vstack(tensors: Tensors):
 @converter("slice")
 def slice_of(self, dim: int = 0, start: Dim | None = None, end: Dim | None = None, step: int = 1):
     axis = axis_of(dim, self.type.rank, "dim")
-    found = slice_extent(self.shape[axis], start or 0, 2**63 - 1 if end is None else end, step)
+    found = slice_extent(self.shape[axis], start or 0, _END if end is None else end, step, least=1)
     if found is None:
         raise UnsupportedError(
             f"which part of '{self.shape[axis]}' elements {start}:{end} is depends on a sign",
@@ -198,7 +206,7 @@ def split(self, split_size: Dims, dim: int = 0):
     return tuple(parts)
 
 
-@converter("split_with_sizes")
+@converter("split_with_sizes", "split.sizes")
 def split_with_sizes(self, split_sizes: Dims, dim: int = 0):
     return split(self, split_sizes, dim)
 
@@ -258,7 +266,7 @@ def broadcast_tensors(tensors: Tensors):
 
 @converter("meshgrid")
 def meshgrid(tensors: Tensors, indexing: str = "ij"):
-    """One grid for each vector; "xy" exchanges the first two axes."""
+    """One grid for each vector; "xy" exchanges the first two."""
     lines = [tensors[1], tensors[0], *tensors[2:]] if indexing == "xy" and len(tensors) > 1 else list(tensors)
     extents = tuple(x.type.elements for x in lines)
     grids = [
@@ -267,11 +275,10 @@ def meshgrid(tensors: Tensors, indexing: str = "ij"):
     ]
     if indexing != "xy" or len(tensors) < 2:
         return tuple(grids)
-    grids = [transpose(grid, 0, 1) for grid in grids]
     return (grids[1], grids[0], *grids[2:])
 
 
-@converter("repeat", "tile")
+@converter("repeat")
 def repeat(self, repeats: Dims):
     full = (*(1,) * (self.type.rank - len(repeats)), *repeats)
     x = reshaped(self, (*(1,) * (len(full) - self.type.rank), *self.shape))
@@ -283,8 +290,13 @@ def repeat(self, repeats: Dims):
     return reshaped(spread, tuple(n * d for n, _, d in pairs))
 
 
+@converter("tile")
+def tile(self, dims: Dims):
+    return repeat(self, dims)
+
+
 @converter("repeat_interleave.self_int")
-def repeat_interleave(self, repeats: Dim, dim: int | None = None):
+def repeat_interleave(self, repeats: Dim, dim: int | None = None, *, output_size: Dim | None = None):
     x = flatten(self) if dim is None else self
     axis = axis_of(dim or 0, x.type.rank, "dim")
     apart = unsqueeze(x, axis + 1)
@@ -383,7 +395,7 @@ def unfold(self, dimension: int, size: int, step: int):
     count = (self.shape[axis] - size) // step + 1
     if not isinstance(count, int):
         raise UnsupportedError(f"it takes '{count}' windows", hint="fix the dimension with shapes=")
-    parts = [along(self, axis, place, (count - 1) * step + 1, step) for place in range(size)]
+    parts = [along(self, axis, place, count, step) for place in range(size)]
     return stack(tuple(parts), -1)
 
 
@@ -398,7 +410,7 @@ def slice_scatter(self, src, dim: int = 0, start: Dim | None = None, end: Dim | 
     """x with a part of one axis replaced."""
     axis = axis_of(dim, self.type.rank, "dim")
     extent = self.shape[axis]
-    found = slice_extent(extent, start or 0, 2**63 - 1 if end is None else end, step)
+    found = slice_extent(extent, start or 0, _END if end is None else end, step, least=1)
     if found is None:
         raise UnsupportedError(f"which part of '{extent}' is replaced is not known", hint="fix it with shapes=")
     first, size = found

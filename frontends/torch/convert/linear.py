@@ -4,7 +4,7 @@ import numpy as np
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.graph import Value, constant
-from ....compiler.ir.types import i64
+from ....compiler.ir.types import DType, i64
 from ...build import math, nn, reduce, shape
 from ...extents import positions
 from ...products import product_of
@@ -21,9 +21,24 @@ def linear(input, weight, bias=None):
     return y if bias is None else math.add(y, bias)
 
 
-@converter("matmul", "mm", "bmm", "dot", "mv", "inner")
+@converter("matmul", "inner")
 def matmul(self, other):
     return product_of(self, other)
+
+
+@converter("mm", "bmm")
+def matrices(self, mat2):
+    return nn.matmul(self, mat2)
+
+
+@converter("mv")
+def matrix_vector(self, vec):
+    return product_of(self, vec)
+
+
+@converter("dot")
+def dot(self, tensor):
+    return product_of(self, tensor)
 
 
 def _sum(self, product, beta, alpha):
@@ -179,7 +194,6 @@ def convolution(
     return conv(input, weight, bias, stride, padding, dilation, groups)
 
 
-@converter("_grouped_mm")
 @converter("grouped_mm_fallback", domain="transformers")
 def grouped_mm(input, weight, offs):
     """Rows up to each offset are multiplied by that group's matrix: [rows, in], [groups, in, out], [groups].
@@ -193,6 +207,13 @@ def grouped_mm(input, weight, offs):
     mine = math.logical_and(math.ge(row, starts), math.lt(row, ends))
     products = nn.matmul(unsqueeze(input, 0), weight)
     return reduce.sum(math.where(mine, products, constant(0, products.dtype)), axes=(0,), keepdims=False)
+
+
+@converter("_grouped_mm")
+def grouped_mm_native(self, mat2, offs=None, bias=None, out_dtype: DType | None = None):
+    if offs is None or bias is not None or mat2.type.rank != 3 or self.type.rank != 2:
+        raise UnsupportedError(f"groups of {self.type} by {mat2.type} are not supported", hint="group the rows")
+    return cast(grouped_mm(self, mat2, offs), out_dtype)
 
 
 @converter("chain_matmul")

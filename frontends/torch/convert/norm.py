@@ -98,11 +98,6 @@ def instance_norm(
     return nn.instance_norm(input, _channels(weight, input, 1), _channels(bias, input, 0), epsilon=eps)
 
 
-@converter("local_response_norm")
-def local_response_norm(input, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
-    return nn.lrn(input, size=size, alpha=alpha, beta=beta, bias=k)
-
-
 @converter("_weight_norm")
 def weight_norm(v, g, dim: int = 0):
     axes = tuple(n for n in range(v.type.rank) if n != axis_of(dim, v.type.rank, "dim"))
@@ -110,7 +105,7 @@ def weight_norm(v, g, dim: int = 0):
     return math.mul(v, math.div(g, length))
 
 
-@converter("softmax", "special_softmax")
+@converter("softmax", "special_softmax", "_safe_softmax")
 def softmax(self, dim: int, dtype: DType | None = None):
     x = cast(self, dtype)
     return nn.softmax(x, axis=axis_of(dim, x.type.rank, "dim")) if x.type.rank else math.div(x, x)
@@ -122,7 +117,7 @@ def log_softmax(self, dim: int, dtype: DType | None = None):
     return nn.log_softmax(x, axis=axis_of(dim, x.type.rank, "dim"))
 
 
-@converter("_softmax", "_safe_softmax")
+@converter("_softmax")
 def softmax_only(self, dim: int, half_to_float: bool = False):
     return softmax(self, dim)
 

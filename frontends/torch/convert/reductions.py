@@ -119,7 +119,17 @@ def variance(x: Value, dim: Ints | None, keepdim: bool, correction: float) -> Va
     return math.div(total, max(_count(x, dim) - correction, 0))
 
 
-@converter("var", "var.correction")
+@converter("var")
+def var_all(self, unbiased: bool = True):
+    return variance(self, None, False, int(unbiased))
+
+
+@converter("std")
+def std_all(self, unbiased: bool = True):
+    return math.sqrt(var_all(self, unbiased))
+
+
+@converter("var.correction")
 def var(self, dim: Ints | None = None, *, correction: float | None = None, keepdim: bool = False):
     return variance(self, dim, keepdim, 1 if correction is None else correction)
 
@@ -129,7 +139,7 @@ def var_dim(self, dim: Ints | None = None, unbiased: bool = True, keepdim: bool 
     return variance(self, dim, keepdim, int(unbiased))
 
 
-@converter("std", "std.correction")
+@converter("std.correction")
 def std(self, dim: Ints | None = None, *, correction: float | None = None, keepdim: bool = False):
     return math.sqrt(var(self, dim, correction=correction, keepdim=keepdim))
 
@@ -144,7 +154,12 @@ def var_mean(self, dim: Ints | None = None, *, correction: float | None = None, 
     return var(self, dim, correction=correction, keepdim=keepdim), mean(self, dim, keepdim)
 
 
-@converter("norm", "linalg_vector_norm")
+@converter("var_mean.dim")
+def var_mean_dim(self, dim: Ints | None = None, unbiased: bool = True, keepdim: bool = False):
+    return var_dim(self, dim, unbiased, keepdim), mean(self, dim, keepdim)
+
+
+@converter("linalg_vector_norm")
 def norm(self, ord: float = 2.0, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None):
     x, along_axes = cast(self, dtype), axes(self, dim)
     size = math.abs(x)
@@ -157,9 +172,9 @@ def norm(self, ord: float = 2.0, dim: Ints | None = None, keepdim: bool = False,
     return math.pow(reduce.sum(math.pow(size, ord), axes=along_axes, keepdims=keepdim), 1 / ord)
 
 
-@converter("norm.ScalarOpt_dim", "norm.Scalar")
-def norm_of(self, p: float | None = 2.0, dim: Ints | None = None, keepdim: bool = False):
-    return norm(self, 2.0 if p is None else p, dim, keepdim)
+@converter("norm")
+def norm_of(self, p: float | None = 2.0, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None):
+    return norm(self, 2.0 if p is None else p, dim, keepdim, dtype=dtype)
 
 
 @converter("logsumexp")

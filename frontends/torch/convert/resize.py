@@ -53,12 +53,12 @@ def cubic(input, output_size: Dims | None, align_corners: bool, scale_factors: A
 
 @converter("_upsample_bilinear2d_aa.vec")
 def linear_antialias(input, output_size: Dims | None, align_corners: bool, scale_factors: Any = None):
-    return _resized(input, output_size, scale_factors, "linear", align_corners, antialias=True)
+    return _resized(input, output_size, scale_factors, "linear", align_corners, antialias=True, exclude_outside=True)
 
 
 @converter("_upsample_bicubic2d_aa.vec")
 def cubic_antialias(input, output_size: Dims | None, align_corners: bool, scale_factors: Any = None):
-    return _resized(input, output_size, scale_factors, "cubic", align_corners, antialias=True, cubic_a=-0.5)
+    return _resized(input, output_size, scale_factors, "cubic", align_corners, antialias=True, exclude_outside=True, cubic_a=-0.5)
 
 
 def _scales(*scales: float | None):
