@@ -69,6 +69,7 @@ class Interpreter:
     constants: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
     code: dict[str, Mapping[str, ast.stmt]] = field(default_factory=dict)
     paths: dict[int, str] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
     count: int = 0
     steps: int = 0
     depth: int = 0
@@ -149,8 +150,7 @@ class Interpreter:
         elif isinstance(statement, ast.Return):
             raise Returned(None if statement.value is None else self.value(statement.value, scope, path))
         elif isinstance(statement, ast.If):
-            holds = self.decided(self.value(statement.test, scope, path), statement)
-            self.run(statement.body if holds else statement.orelse, scope, path)
+            self.branch(statement, scope, path)
         elif isinstance(statement, ast.While):
             while self.decided(self.value(statement.test, scope, path), statement):
                 self.run(statement.body, scope, path)
@@ -160,6 +160,25 @@ class Interpreter:
                 self.run(statement.body, scope, path)
         elif not isinstance(statement, ast.Pass | ast.AnnAssign):
             raise UnsupportedError(f"'{ast.unparse(statement)[:60]}' is not followed", hint=WAY_OUT)
+
+    def branch(self, statement: ast.If, scope: dict[str, Any], path: str) -> None:
+        """A branch whose condition is known, that only checks its input, or that chooses between known values."""
+        condition = self.value(statement.test, scope, path)
+        if isinstance(condition, Ref) and _refuses(statement.body):
+            condition = False
+        if isinstance(condition, Ref) and _refuses(statement.orelse):
+            condition = True
+        if not isinstance(condition, Ref) or not _chooses(statement):
+            holds = self.decided(condition, statement)
+            self.run(statement.body if holds else statement.orelse, scope, path)
+            return
+        sides = [dict(scope), dict(scope)]
+        for side, body in zip(sides, (statement.body, statement.orelse), strict=True):
+            self.run(body, side, path)
+        for name in sides[0].keys() & sides[1].keys():
+            one, other = sides[0][name], sides[1][name]
+            if one is not scope.get(name) or other is not scope.get(name):
+                scope[name] = self.emit("where", [condition, one, other], {}, path)
 
     def decided(self, value: Any, statement: ast.stmt) -> Any:
         """A condition or a range that does not depend on tensors."""
@@ -231,7 +250,7 @@ class Interpreter:
     def attribute(self, owner: Any, name: str) -> Any:
         if isinstance(owner, Place):
             if owner.name == "CONSTANTS":
-                return self.constant(self.literals[int(name[1:])], f"constant_{name[1:]}")
+                return self.literal(int(name[1:]))
             return Place(f"{owner.name}.{name}")
         if not isinstance(owner, Module) or name not in owner.attributes:
             return Bound(owner, name)
@@ -241,6 +260,20 @@ class Interpreter:
         if isinstance(found, Module):
             self.paths.setdefault(id(found), own)
         return self.constant(found, own)
+
+    def literal(self, index: int) -> Any:
+        """A constant of the code. Where it meets tensors, torch takes one of rank 0 for the number that it was."""
+        value, name = self.literals[index], f"constant_{index}"
+        if isinstance(value, Tensor) and not value.sizes and value.storage.dtype.name in ("f64", "i64", "bool"):
+            self.numbers[name] = value.array().item()
+        return self.constant(value, name)
+
+    def measured(self, size: Ref) -> Ref:
+        """The tensor whose size a value is."""
+        for node in self.nodes:
+            if size.name in node.outputs and node.op == "size" and isinstance(node.attributes["positional"][0], Ref):
+                return node.attributes["positional"][0]
+        raise UnsupportedError("the length of a list that is computed is not known", hint=WAY_OUT)
 
     def constant(self, value: Any, name: str) -> Any:
         """A stored value; tensors become constants of the graph."""
@@ -315,7 +348,9 @@ class Interpreter:
         if op in ("__is__", "__isnot__"):
             return (given[0] is given[1]) == (op == "__is__")
         if op == "len" and isinstance(given[0], Ref):
-            raise UnsupportedError("the length of a list that is computed is not known", hint=WAY_OUT)
+            return self.emit("dim", [self.measured(given[0])], {}, path)
+        if op in _PROMOTING:
+            given = [self.numbers.get(item.name, item) if isinstance(item, Ref) else item for item in given]
         self.count += 1
         name = f"{op.rpartition('.')[2]}_{self.count}"
         domain, _, own = op.rpartition(".")
@@ -340,6 +375,25 @@ class Bound:
 
     owner: Any
     name: str
+
+
+def _refuses(body: Sequence[ast.stmt]) -> bool:
+    """Whether a branch does nothing but raise: what torch checks there, the ops' own type rules check here."""
+    text = "\n".join(map(ast.unparse, body))
+    return bool(body) and "RaiseException" in text and not any(isinstance(item, ast.Return) for item in body)
+
+
+def _chooses(statement: ast.If) -> bool:
+    """Whether both branches only name values that are conditions: comparisons, literals."""
+    return all(
+        isinstance(item, ast.Assign) and _is_condition(item.value) for item in (*statement.body, *statement.orelse)
+    )
+
+
+def _is_condition(tree: ast.expr) -> bool:
+    if isinstance(tree, ast.Constant):
+        return isinstance(tree.value, bool)
+    return isinstance(tree, ast.Call) and ast.unparse(tree.func) in _CONDITIONS
 
 
 def _input(name: str, traced: Any) -> SourceInput:
@@ -386,6 +440,8 @@ _PYTHON = {
     "IsNot": "__isnot__",
 }
 
+_CONDITIONS = tuple(f"torch.{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge", "__not__", "__contains__"))
+
 # What passes its first argument on: sizes are tensors of rank 0 here, and a dtype is asked of the tensor that has it.
 _INERT = ("prim.NumToTensor", "int", "float", "bool", "Int", "IntImplicit", "FloatImplicit", "ScalarImplicit", "prim.dtype", "device", "prim.device")
 _IGNORED = ("warn", "prim.RaiseException", "format", "prim.layout", "_assert")
@@ -419,3 +475,6 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "prim.max": max,
 }
 _ON_LISTS = ("append",)
+_PROMOTING = tuple(
+    "add sub rsub mul div pow remainder fmod floor_divide eq ne lt le gt ge where masked_fill add_ sub_ mul_ div_".split()
+)

@@ -188,7 +188,7 @@ def select(self, dim: int, index: Dim):
     return shape.reshape(along(self, axis, place, 1), shape=rest)
 
 
-@converter("split")
+@converter("split", "unsafe_split")
 def split(self, split_size: Dims, dim: int = 0):
     """One size for all parts but the last, or a list of sizes."""
     axis = axis_of(dim, self.type.rank, "dim")
@@ -211,7 +211,7 @@ def split_with_sizes(self, split_sizes: Dims, dim: int = 0):
     return split(self, split_sizes, dim)
 
 
-@converter("chunk")
+@converter("chunk", "unsafe_chunk")
 def chunk(self, chunks: int, dim: int = 0):
     extent = self.shape[axis_of(dim, self.type.rank, "dim")]
     return split(self, (ceildiv(extent, chunks),), dim)

@@ -58,6 +58,7 @@ def _draw(module: nn.Module) -> None:
             parameter.normal_(0, parameter[0].numel() ** -0.5)
         else:
             parameter.add_(torch.randn_like(parameter) * 0.2)
+        parameter.copy_((parameter * 64).round() / 64)  # few bits, so that fixtures are small
     for name, buffer in module.named_buffers():
         if name.endswith("running_mean"):
             buffer.normal_(0, 0.1)
