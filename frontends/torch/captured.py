@@ -46,7 +46,7 @@ def read_captured(module: torch.fx.GraphModule, values: Sequence[Any], name: str
     names = tuple(f"output_{n}" for n in range(len(results)))
     aliases = tuple(aten("alias", (out,), (Ref(result.name),)) for out, result in zip(names, results))
     nodes = (*sizes, *walk.nodes(traced.graph), *aliases)
-    graph = functionalised(SourceGraph("captured", given, names, nodes, constants))
+    graph = functionalised(SourceGraph("captured", given, names, nodes, constants), name)
     content = partial(_content, traced, [values[n] for n in weights])
     return Captured(SourceModel(name, graph, len(nodes), content), inputs, weights)
 

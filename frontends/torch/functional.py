@@ -83,6 +83,7 @@ class _View:
 class _State:
     """`now` holds the present name of each original one, `seen` which version of its base a view was taken from."""
 
+    location: str
     nodes: list[SourceNode] = field(default_factory=list)
     now: dict[str, str] = field(default_factory=dict)
     views: dict[str, _View] = field(default_factory=dict)
@@ -136,7 +137,7 @@ class _State:
         if inverse is None:
             raise UnsupportedError(
                 f"{node.op} changes a tensor through '{view.node.op}', which is not followed",
-                location=node.name,
+                location=f"{self.location}:{node.name}",
                 hint="clone the tensor first, or export with run_decompositions({})",
             )
         domain, op, positional, named = inverse
@@ -179,9 +180,12 @@ def _rewritten(node: SourceNode, names: Mapping[str, str], outputs: list[str], o
     return SourceNode(op, node.name, inputs, tuple(outputs), attributes, node.domain, node.version, node.origin)
 
 
-def functionalised(graph: SourceGraph) -> SourceGraph:
-    """The graph without in-place ops. Raises UnsupportedError for changes through views that are not followed."""
-    return _read_only(graph if not any(changes_operand(n.op) for n in graph.nodes) else _rewritten_graph(graph))
+def functionalised(graph: SourceGraph, location: str) -> SourceGraph:
+    """The graph without in-place ops; `location` is what errors call the model.
+
+    Raises UnsupportedError for changes of inputs and weights, and through views that are not followed.
+    """
+    return _read_only(graph if not any(changes_operand(n.op) for n in graph.nodes) else _rewritten_graph(graph, location))
 
 
 def _read_only(graph: SourceGraph) -> SourceGraph:
@@ -196,8 +200,8 @@ def _read_only(graph: SourceGraph) -> SourceGraph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def _rewritten_graph(graph: SourceGraph) -> SourceGraph:
-    state = _State()
+def _rewritten_graph(graph: SourceGraph, location: str) -> SourceGraph:
+    state = _State(location)
     given = {entry.name for entry in graph.inputs}
     for node in graph.nodes:
         first = _first_operand(node)
@@ -205,7 +209,7 @@ def _rewritten_graph(graph: SourceGraph) -> SourceGraph:
             if state.root(first) in given or state.root(first) in graph.constants:
                 raise UnsupportedError(
                     f"{node.op} changes '{state.root(first)}', an input or a weight, and packages keep no state",
-                    location=node.name,
+                    location=f"{location}:{node.name}",
                     hint="clone it first",
                 )
             out = state.fresh(first)

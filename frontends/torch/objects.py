@@ -86,7 +86,7 @@ def read_exported(program: torch.export.ExportedProgram, name: str) -> SourceMod
     nodes = walk.nodes(program.graph)
     inputs = tuple(walk.input(node) for node in program.graph.find_nodes(op="placeholder") if given.get(node.name))
     named, aliases = named_outputs(_tree(program), _outputs(program, name))
-    graph = functionalised(SourceGraph("program", inputs, named, (*nodes, *aliases), constants))
+    graph = functionalised(SourceGraph("program", inputs, named, (*nodes, *aliases), constants), name)
     return SourceModel(name, graph, len(nodes), partial(_content, program))
 
 
@@ -206,7 +206,7 @@ class Walk:
         inputs = tuple(map(inner.input, module.graph.find_nodes(op="placeholder")))
         (last,) = module.graph.find_nodes(op="output")
         outputs = tuple(value.name for value in last.args[0])
-        return functionalised(SourceGraph(name, inputs, outputs, inner.nodes(module.graph)))
+        return functionalised(SourceGraph(name, inputs, outputs, inner.nodes(module.graph)), name)
 
     def input(self, node: torch.fx.Node) -> SourceInput:
         """A tensor input with the shape that was recorded, its open dimensions as symbols."""

@@ -69,7 +69,7 @@ class _Reader:
         self.check_version()
         module = self.program["graph_module"]
         graph = self.graph(module["graph"], "program", module)
-        return SourceModel(self.location, functionalised(graph), len(graph.nodes), archive.content)
+        return SourceModel(self.location, functionalised(graph, self.location), len(graph.nodes), archive.content)
 
     def check_version(self) -> None:
         version = self.program.get("schema_version", {})

@@ -22,10 +22,10 @@ from .nodes import Origin, Ref, aten, references
 from .pickles import Module, Tensor, load
 from .trees import named_outputs
 
-DEEPEST = 200
+DEEPEST = 64
 """Calls of methods inside one another that are followed."""
 
-MOST_STEPS = 1_000_000
+MOST_STEPS = 200_000
 """Statements that are followed: loops may ask for any number."""
 
 WAY_OUT = "export it with torch.export.save(torch.export.export(model, inputs), 'model.pt2'), or trace it"
@@ -39,7 +39,7 @@ def read_script(archive: Archive) -> SourceModel:
     constants = load(archive, "constants.pkl", "constants/") if "constants.pkl" in archive else ()
     interpreter = Interpreter(archive, tuple(constants))
     with located(archive.location):
-        graph = functionalised(interpreter.graph(module, _traced(archive)))
+        graph = functionalised(interpreter.graph(module, _traced(archive)), archive.location)
     return SourceModel(archive.location, graph, len(graph.nodes), archive.content)
 
 

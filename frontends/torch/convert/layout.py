@@ -5,6 +5,7 @@ import numpy as np
 from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import Dim, ceildiv, product
 from ....compiler.ir.graph import Value, constant
+from ....compiler.ir.types import DType
 from ....compiler.ops.rules import broadcast_shapes
 from ...build import shape
 from ...normalise import axes_of, axis_of, reshape_target, slice_extent
@@ -438,6 +439,6 @@ def slice_back(src, self, dim: int = 0, start: Dim | None = None, end: Dim | Non
 
 
 @converter("view.dtype")
-def view_dtype(self, dtype):
+def view_dtype(self, dtype: DType):
     raise UnsupportedError("bits read as another dtype are not supported", hint="use to() for a cast")
 
