@@ -27,7 +27,7 @@ Dims = tuple[Dim, ...]
 Tensors = tuple[Value | None, ...]
 
 # What says where and how a tensor lies in memory has no meaning here; nor has the source of random numbers.
-_MEMORY = {
+MEMORY = {
     "memory_format",
     "layout",
     "device",
@@ -85,7 +85,7 @@ class Form:
                 name = next(iter(self.kinds), name)
             if name in self.kinds and name not in found:
                 found[name] = argument
-            elif name not in _MEMORY and argument is not None:
+            elif name not in MEMORY and argument is not None:
                 raise UnsupportedError(
                     f"its argument '{name}' is not supported", hint=f"known are {', '.join(self.kinds)}"
                 )

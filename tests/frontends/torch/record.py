@@ -8,10 +8,11 @@ The archives are packed anew: compressed, dated 1980, without sample inputs, and
 import io
 import json
 import re
+import runpy
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,10 @@ SCRIPTED = ("bert", "gpt2", "gru", "resnet", "swin", "t5")
 """Models that are recorded as TorchScript too; `make test-frameworks` traces all of them."""
 
 
-def main(names: Iterable[str]) -> None:
+def main(names: Sequence[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
     warnings.filterwarnings("ignore")
-    wanted = list(names) or [*models.MODELS, *programs.CASES]
-    for name in wanted:
+    for name in names or [*models.MODELS, *programs.CASES]:
         module, inputs = make(name)
         results(FOLDER / f"{name}.npz", module, inputs)
         program = export(name, module, inputs)
@@ -42,6 +42,16 @@ def main(names: Iterable[str]) -> None:
         if name == "gru":
             (FOLDER / "gru.old.pt2").write_bytes(packed(saved_before_2_8(program)))
         print(name)
+    if not names:
+        record_example()
+
+
+def record_example() -> None:
+    """The archive of examples/add_an_op, packed as the fixtures are."""
+    folder = Path(__file__).resolve().parents[3] / "examples" / "add_an_op"
+    runpy.run_path(str(folder / "export.py"), run_name="__main__")
+    path = folder / "soft_limit.pt2"
+    path.write_bytes(packed(path.read_bytes()))
 
 
 def make(name: str) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
@@ -131,13 +141,22 @@ def packed(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def _shortened(program: Any) -> bytes:
+def _shortened(part: Any) -> bytes:
     """The program with stack traces of one frame, its file without the folder."""
-    for node in program["graph_module"]["graph"]["nodes"]:
-        frames = re.findall(r'File "[^"]*?([^"/]+)", line (\d+), in (\w+)', node["metadata"].get("stack_trace", ""))
+    return json.dumps(_without_folders(part), separators=(",", ":")).encode()
+
+
+def _without_folders(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_without_folders(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    short = {key: _without_folders(item) for key, item in part.items()}
+    if isinstance(part.get("stack_trace"), str):
+        frames = re.findall(r'File "[^"]*?([^"/]+)", line (\d+), in (\w+)', part["stack_trace"])
         own = [frame for frame in frames if "modeling_" in frame[0] or frame[0] == "programs.py"] or frames
-        node["metadata"]["stack_trace"] = "".join('File "{}", line {}, in {}'.format(*frame) for frame in own[-1:])
-    return json.dumps(program, separators=(",", ":")).encode()
+        short["stack_trace"] = "".join('File "{}", line {}, in {}'.format(*frame) for frame in own[-1:])
+    return short
 
 
 if __name__ == "__main__":
