@@ -110,9 +110,7 @@ FAR = 2**31 - 1
 """Starts and ends at or beyond this mean "to the end" of an extent that is not known."""
 
 
-def slice_extent(
-    extent: Dim, start: Dim, end: Dim, step: int, least: int = 0
-) -> tuple[Dim, Dim] | None:
+def slice_extent(extent: Dim, start: Dim, end: Dim, step: int, least: int = 0) -> tuple[Dim, Dim] | None:
     """Start and size of a slice with numpy's clamping, or None where the sign of a symbolic bound decides.
 
     A start before the first element is the first, also for negative steps (ONNX, Slice; numpy takes nothing there).

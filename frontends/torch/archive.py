@@ -28,7 +28,9 @@ class Archive:
                 entries = file.infolist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise ModelError(
-                f"the archive is damaged or cut short: {error}", location=location, hint="copy or export it again"
+                f"the archive is damaged or cut short: {error}",
+                location=location,
+                hint="copy or export it again",
             ) from None
         self.folder = _common_folder([entry.filename for entry in entries])
         self._entries = {entry.filename[len(self.folder) :]: entry for entry in entries}
@@ -54,7 +56,7 @@ class Archive:
             raise self._damaged(name, "it is no text") from None
 
     def read(self, name: str, expected: int | None = None) -> memoryview:
-        """A member's bytes, a view of the file where they are stored; `expected` is checked before they are unpacked."""
+        """A member's bytes, a view of the file where they are stored. Fewer than `expected` are refused unread."""
         entry = self._entry(name)
         if expected is not None and entry.file_size < expected:
             raise self._damaged(name, f"it has {entry.file_size} bytes, its tensors need {expected}")
@@ -91,7 +93,9 @@ class Archive:
 
     def _damaged(self, name: str, reason: str) -> ModelError:
         return ModelError(
-            f"'{name}' in the archive is damaged: {reason}", location=self.location, hint="copy or export it again"
+            f"'{name}' in the archive is damaged: {reason}",
+            location=self.location,
+            hint="copy or export it again",
         )
 
 

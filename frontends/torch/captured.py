@@ -102,7 +102,9 @@ def _sizes(places: Sequence[torch.fx.Node], inputs: Sequence[int]) -> tuple[Sour
             if str(size) == str(value)
         ]
         if not axes:
-            raise UnsupportedError(f"the number '{place.name}' is the size of no input", hint="make it a tensor")
+            raise UnsupportedError(
+                f"the number '{place.name}' is the size of no input", hint="make it a tensor"
+            )
         tensor, axis = axes[0]
         found.append(aten("sym_size.int", (place.name,), (Ref(tensor), axis)))
     return tuple(found)

@@ -16,7 +16,8 @@ def looks_like_torch(path: Path, head: bytes) -> bool:
     if path.suffix in SUFFIXES:
         return True
     return head.startswith(b"PK\x03\x04") and any(
-        mark in head[:512] for mark in (b"/data.pkl", b"/data/weights/", b"serialized_exported_program", b"/archive_format")
+        mark in head[:512]
+        for mark in (b"/data.pkl", b"/data/weights/", b"serialized_exported_program", b"/archive_format")
     )
 
 
@@ -27,7 +28,9 @@ def read_file(path: Path) -> SourceModel:
         with open(path, "rb") as stream:
             head = stream.read(16)
     except OSError as error:
-        raise ModelError(f"can't be read: {error.strerror}", location=str(path), hint="check the path") from None
+        raise ModelError(
+            f"can't be read: {error.strerror}", location=str(path), hint="check the path"
+        ) from None
     if not head.startswith(b"PK\x03\x04"):
         raise _without_graph(location, path, head)
     archive = Archive(path, location)
@@ -41,7 +44,9 @@ def read_file(path: Path) -> SourceModel:
 
         return read_script(archive)
     if "data.pkl" in archive:
-        raise ModelError("holds weights (a state dict or a pickled module) and no graph", location=location, hint=EXPORT)
+        raise ModelError(
+            "holds weights (a state dict or a pickled module) and no graph", location=location, hint=EXPORT
+        )
     raise ModelError("is a zip archive, but none that torch writes", location=location, hint=EXPORT)
 
 
@@ -52,8 +57,12 @@ def _without_graph(location: str, path: Path, head: bytes) -> ModelError:
         return ModelError("holds weights (safetensors) and no graph", location=location, hint=EXPORT)
     if head[0] == 0x80:
         return ModelError(
-            "is a pickle, which holds code rather than a graph and is not opened", location=location, hint=EXPORT
+            "is a pickle, which holds code rather than a graph and is not opened",
+            location=location,
+            hint=EXPORT,
         )
     return ModelError(
-        "is neither an archive of torch nor a file of weights", location=location, hint="copy it again; " + EXPORT
+        "is neither an archive of torch nor a file of weights",
+        location=location,
+        hint="copy it again; " + EXPORT,
     )

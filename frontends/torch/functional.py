@@ -53,7 +53,10 @@ _OTHERS = (
 )
 VIEWS = frozenset((*_SCATTERS, *_SAME_ELEMENTS, *_OWN_INVERSES, *_OTHERS))
 
-_NEW, _BELOW = "new", "below"  # a changed view and the tensor that it looks into, until their names are put in
+_NEW, _BELOW = (
+    "new",
+    "below",
+)  # a changed view and the tensor that it looks into, until their names are put in
 
 # Names that end in an underscore and change nothing.
 _HARMLESS = ("requires_grad_", "detach_")
@@ -152,7 +155,9 @@ def _inverse(view: _View) -> tuple[str, str, tuple[Any, ...], dict[str, Any]] | 
     """Domain, op and arguments after the changed view (and the tensor below) of what undoes a view; None: nothing."""
     base, overload = base_name(view.node.op), view.node.op.partition(".")[2]
     rest = tuple(view.node.attributes["positional"][1:])
-    named = {key: value for key, value in view.node.attributes["named"].items() if key not in ("self", "input")}
+    named = {
+        key: value for key, value in view.node.attributes["named"].items() if key not in ("self", "input")
+    }
     if base in _SAME_ELEMENTS:
         return "isthmus", "like", (Ref(_BELOW),), {}
     if base in _SCATTERS:
@@ -177,7 +182,9 @@ def _rewritten(node: SourceNode, names: Mapping[str, str], outputs: list[str], o
     attributes["positional"] = renamed(attributes["positional"], names)
     attributes["named"] = {key: renamed(value, names) for key, value in attributes["named"].items()}
     inputs = tuple(dict.fromkeys(names.get(name, name) for name in node.inputs))
-    return SourceNode(op, node.name, inputs, tuple(outputs), attributes, node.domain, node.version, node.origin)
+    return SourceNode(
+        op, node.name, inputs, tuple(outputs), attributes, node.domain, node.version, node.origin
+    )
 
 
 def functionalised(graph: SourceGraph, location: str) -> SourceGraph:
@@ -185,7 +192,9 @@ def functionalised(graph: SourceGraph, location: str) -> SourceGraph:
 
     Raises UnsupportedError for changes of inputs and weights, and through views that are not followed.
     """
-    return _read_only(graph if not any(changes_operand(n.op) for n in graph.nodes) else _rewritten_graph(graph, location))
+    return _read_only(
+        graph if not any(changes_operand(n.op) for n in graph.nodes) else _rewritten_graph(graph, location)
+    )
 
 
 def _read_only(graph: SourceGraph) -> SourceGraph:
@@ -195,7 +204,8 @@ def _read_only(graph: SourceGraph) -> SourceGraph:
         read.update(node.inputs)
         read.update(name for body in node.graphs for name in body.free())
     nodes = (
-        replace(node, outputs=tuple(name if name in read else "" for name in node.outputs)) for node in graph.nodes
+        replace(node, outputs=tuple(name if name in read else "" for name in node.outputs))
+        for node in graph.nodes
     )
     return replace(graph, nodes=tuple(nodes))
 
@@ -237,4 +247,3 @@ def _first_operand(node: SourceNode) -> str | None:
     positional, named = node.attributes["positional"], node.attributes["named"]
     first = positional[0] if positional else named.get("self", named.get("input"))
     return first.name if isinstance(first, Ref) else None
-

@@ -84,7 +84,9 @@ def read_exported(program: torch.export.ExportedProgram, name: str) -> SourceMod
             raise UnsupportedError(f"an input of kind {spec.kind.name} is not supported", location=name)
     walk = Walk(program.graph_module)
     nodes = walk.nodes(program.graph)
-    inputs = tuple(walk.input(node) for node in program.graph.find_nodes(op="placeholder") if given.get(node.name))
+    inputs = tuple(
+        walk.input(node) for node in program.graph.find_nodes(op="placeholder") if given.get(node.name)
+    )
     named, aliases = named_outputs(_tree(program), _outputs(program, name))
     graph = functionalised(SourceGraph("program", inputs, named, (*nodes, *aliases), constants), name)
     return SourceModel(name, graph, len(nodes), partial(_content, program))
@@ -165,9 +167,7 @@ class Walk:
     def nodes(self, graph: torch.fx.Graph) -> tuple[SourceNode, ...]:
         """Every call of a graph in order; outputs of calls with several results are named by who takes them apart."""
         return tuple(
-            self.node(node)
-            for node in graph.nodes
-            if node.op == "call_function" and not _takes_apart(node)
+            self.node(node) for node in graph.nodes if node.op == "call_function" and not _takes_apart(node)
         )
 
     def node(self, node: torch.fx.Node) -> SourceNode:
@@ -198,7 +198,9 @@ class Walk:
 
     def attribute(self, node: torch.fx.Node) -> Any:
         found = operator.attrgetter(str(node.target))(self.owner)
-        return self.body(found, str(node.target)) if isinstance(found, torch.fx.GraphModule) else Ref(node.name)
+        return (
+            self.body(found, str(node.target)) if isinstance(found, torch.fx.GraphModule) else Ref(node.name)
+        )
 
     def body(self, module: torch.fx.GraphModule, name: str) -> SourceGraph:
         """A graph among the arguments of a call."""
@@ -250,4 +252,6 @@ def _target(function: Any) -> tuple[str, str]:
 def _origin(node: torch.fx.Node) -> Origin:
     stack: Sequence[tuple[str, Any]] = list(node.meta.get("nn_module_stack", {}).values())
     module = str(stack[-1][0]) if stack else ""
-    return Origin("" if module.startswith("_empty") else module, innermost_line(node.meta.get("stack_trace") or ""))
+    return Origin(
+        "" if module.startswith("_empty") else module, innermost_line(node.meta.get("stack_trace") or "")
+    )

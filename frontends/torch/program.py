@@ -69,7 +69,9 @@ class _Reader:
         self.check_version()
         module = self.program["graph_module"]
         graph = self.graph(module["graph"], "program", module)
-        return SourceModel(self.location, functionalised(graph, self.location), len(graph.nodes), archive.content)
+        return SourceModel(
+            self.location, functionalised(graph, self.location), len(graph.nodes), archive.content
+        )
 
     def check_version(self) -> None:
         version = self.program.get("schema_version", {})
@@ -81,7 +83,9 @@ class _Reader:
                 hint=f"{WAY_OUT}, with torch 2.5 or newer",
             )
 
-    def graph(self, graph: Mapping[str, Any], name: str, module: Mapping[str, Any] | None = None) -> SourceGraph:
+    def graph(
+        self, graph: Mapping[str, Any], name: str, module: Mapping[str, Any] | None = None
+    ) -> SourceGraph:
         """A graph and, for the program's own one, what its signature says of inputs and outputs."""
         nodes = tuple(self.node(node) for node in graph["nodes"])
         if module is None:
@@ -119,7 +123,9 @@ class _Reader:
                     message = f"the archive has no data for the {kind.replace('_', ' ')} '{name}'"
                     problems.append(Problem(f"{self.location}:{name}", message, WAY_OUT))
             elif kind != "constant_input":
-                problems.append(Problem(self.location, f"an input of kind '{kind}' is not supported", WAY_OUT))
+                problems.append(
+                    Problem(self.location, f"an input of kind '{kind}' is not supported", WAY_OUT)
+                )
         if problems:
             raise ModelError("", problems=problems)
         return constants, tuple(given)
@@ -152,7 +158,9 @@ class _Reader:
             entry["name"] or f"_{index}": self.argument(entry["arg"])
             for index, entry in enumerate(node["inputs"])
         }
-        origin = Origin(_module(metadata.get("nn_module_stack", "")), innermost_line(metadata.get("stack_trace", "")))
+        origin = Origin(
+            _module(metadata.get("nn_module_stack", "")), innermost_line(metadata.get("stack_trace", ""))
+        )
         name = node.get("name") or next(iter(outputs), op)
         positional = tuple(named.pop(key) for key in list(named) if key.startswith("_") and key[1:].isdigit())
         where = f"{origin.module}/{name}" if origin.module else name
@@ -183,7 +191,9 @@ class _Reader:
             return float(value) if kind == "as_float" else value
         if kind == "as_device":
             return str(value["type"])
-        raise UnsupportedError(f"an argument of kind '{kind}' is not supported", hint="export with plain tensors")
+        raise UnsupportedError(
+            f"an argument of kind '{kind}' is not supported", hint="export with plain tensors"
+        )
 
 
 def number(value: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from functools import reduce
 from typing import Any
 
 from ...compiler.ir.graph import Value, constant
-from ...compiler.ir.types import DType, boolean, f32, f64, i64
+from ...compiler.ir.types import DTYPES, DType, boolean, f32, i64
 from ..build import math
 
 _CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
@@ -20,8 +20,6 @@ _FLOATS = ("f16", "bf16", "f32", "f64")
 
 def promoted(a: DType, b: DType) -> DType:
     """The dtype that two tensors of the same rank meet in."""
-    from ...compiler.ir.types import DTYPES
-
     if a == b:
         return a
     low, high = sorted((a, b), key=lambda dtype: _CATEGORY[dtype.kind])
@@ -51,7 +49,7 @@ def result_type(*operands: Any) -> DType:
         if found is None:
             found = own
         elif _CATEGORY[own.kind] > _CATEGORY[found.kind]:
-            found = promoted(found, own) if own.kind == "complex" or found.is_float else own
+            found = promoted(found, own) if found.is_float else own
     assert found is not None
     return found
 
@@ -66,7 +64,11 @@ def cast(x: Value, dtype: DType | None) -> Value:
     """x in a dtype, if it has another one."""
     if dtype is None or x.dtype == dtype:
         return x
-    return math.ne(x, 0) if dtype == boolean and x.dtype.kind != "complex" else math.cast(x, dtype=dtype, saturate=False)
+    return (
+        math.ne(x, 0)
+        if dtype == boolean and x.dtype.kind != "complex"
+        else math.cast(x, dtype=dtype, saturate=False)
+    )
 
 
 def tensor(x: Any, dtype: DType) -> Value:
@@ -90,6 +92,3 @@ def widest(dtypes: Iterable[DType]) -> DType:
     """What integer sums are computed in: i64; floats stay."""
     found = reduce(promoted, dtypes)
     return found if found.is_float or found.kind == "complex" else i64
-
-
-__all__ = ["cast", "f64", "floating", "promoted", "result_type", "tensor", "together", "widest"]

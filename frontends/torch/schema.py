@@ -141,12 +141,20 @@ def _mismatch(argument: Any, kind: Any) -> int | None:
     if kind is None:
         return None if isinstance(argument, tuple | str) else int(not isinstance(argument, Ref))
     if kind == Tensors:
-        is_list = isinstance(argument, tuple) and all(item is None or isinstance(item, Ref) for item in argument)
+        is_list = isinstance(argument, tuple) and all(
+            item is None or isinstance(item, Ref) for item in argument
+        )
         return 0 if is_list else None
     if kind in (Ints, Dims):
         return 0 if isinstance(argument, tuple) else 1 if isinstance(argument, int | Ref) else None
     if kind is DType:
-        return 0 if isinstance(argument, DType) or type(argument) is int else 1 if isinstance(argument, Ref) else None
+        return (
+            0
+            if isinstance(argument, DType) or type(argument) is int
+            else 1
+            if isinstance(argument, Ref)
+            else None
+        )
     if kind is str or kind is bool:
         return 0 if isinstance(argument, kind) else None
     if isinstance(argument, Ref):
@@ -207,7 +215,9 @@ def _number(argument: Any, name: str, values: Mapping[str, Any], symbolic: bool)
     if not found or len(found) != 1:
         raise _undecided(name)
     if not symbolic and not isinstance(found[0], int):
-        raise UnsupportedError(f"its '{name}' is known only as '{found[0]}'", hint="fix the dimension with shapes=")
+        raise UnsupportedError(
+            f"its '{name}' is known only as '{found[0]}'", hint="fix the dimension with shapes="
+        )
     return found[0]
 
 

@@ -45,7 +45,8 @@ def _load_raw(archive: Archive, folder: str, name: str, entry: Mapping[str, Any]
     """A tensor over a member of raw bytes; `path_name` is the member, which tied weights share."""
     if entry.get("use_pickle"):
         raise UnsupportedError(
-            f"'{name}' is stored as a pickle, which is not read", hint="make it a plain tensor and export again"
+            f"'{name}' is stored as a pickle, which is not read",
+            hint="make it a plain tensor and export again",
         )
     meta = entry["tensor_meta"]
     dtype = dtype_numbered(meta["dtype"], EXPORTED, f"'{name}'")

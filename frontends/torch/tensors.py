@@ -95,13 +95,20 @@ def dtype_numbered(number: int, numbers: dict[int, str], what: str) -> DType:
     return DTYPES[numbers[number]]
 
 
-def strided(data: memoryview, dtype: DType, sizes: Sequence[int], strides: Sequence[int], offset: int) -> np.ndarray:
+def strided(
+    data: memoryview, dtype: DType, sizes: Sequence[int], strides: Sequence[int], offset: int
+) -> np.ndarray:
     """A tensor over a storage's bytes, without a copy; strides and offset count elements.
 
     Raises ModelError where it reaches beyond the storage.
     """
     needed = storage_bytes(dtype, sizes, strides, offset)
-    if needed > len(data) or offset < 0 or any(s < 0 for s in (*sizes, *strides)) or len(sizes) != len(strides):
+    if (
+        needed > len(data)
+        or offset < 0
+        or any(s < 0 for s in (*sizes, *strides))
+        or len(sizes) != len(strides)
+    ):
         raise ModelError(
             f"a tensor of sizes {list(sizes)}, strides {list(strides)} and offset {offset} needs {needed} bytes, "
             f"its storage has {len(data)}",

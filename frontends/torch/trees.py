@@ -8,9 +8,7 @@ from ..source import SourceNode
 from .nodes import Ref, aten
 
 
-def named_outputs(
-    spec: str, values: Sequence[str | None]
-) -> tuple[tuple[str, ...], tuple[SourceNode, ...]]:
+def named_outputs(spec: str, values: Sequence[str | None]) -> tuple[tuple[str, ...], tuple[SourceNode, ...]]:
     """Names of the outputs that are tensors, and the nodes that give the values these names.
 
     `spec` is the tree of all results as torch writes it in JSON; without names in it they are `output_0`, ...

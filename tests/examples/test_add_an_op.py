@@ -24,7 +24,12 @@ print("agrees")
 
 
 def test_op_is_known_once_its_module_is_imported() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=FOLDER, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=FOLDER, capture_output=True, text=True, check=True
+    )
     refusal, agreement = done.stdout.splitlines()
-    assert refusal.startswith("soft_limit.pt2:soft_limit: acme.soft_limit is not supported: this build has no converter")
-    assert "at export.py:" in refusal and agreement == "agrees"
+    assert refusal.startswith(
+        "soft_limit.pt2:soft_limit: acme.soft_limit is not supported: this build has no converter"
+    )
+    assert "at export.py:" in refusal
+    assert agreement == "agrees"

@@ -7,10 +7,10 @@ from ....compiler.ir.dims import Dim, ceildiv
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DTYPES
 from ...build import math, reduce, shape
+from ...extents import positions, rank_of
 from ...known import dims, never_negative
 from ..table import converter
 from ..tensors import dtype_of
-from ...extents import positions, rank_of
 
 
 @converter("Constant", since=12)

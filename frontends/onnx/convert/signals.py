@@ -7,10 +7,10 @@ from ....compiler.ir.dims import product
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import i64
 from ...build import math, nn, shape
+from ...extents import positions
 from ...known import ints
 from ...normalise import axis_of
 from ..table import converter
-from ...extents import positions
 from .linear import ones
 
 MOST = 2**24

@@ -1,9 +1,10 @@
 """Activation functions."""
 
-from ...build import math
+from ...build import math, shape
 from ..promotion import tensor
 from ..table import converter
 from .arithmetic import clamp
+from .parts import chunk
 
 
 def _unary(op):
@@ -60,8 +61,6 @@ def celu(self, alpha: float = 1.0):
 @converter("prelu")
 def prelu(self, weight):
     """One slope for all, or one a channel (axis 1)."""
-    from ...build import shape
-
     spatial = (1,) * max(self.type.rank - 2, 0)
     return math.prelu(self, shape.reshape(weight, shape=(*weight.shape, *spatial)))
 
@@ -101,7 +100,5 @@ def threshold(self, threshold: float, value: float):
 
 @converter("glu")
 def glu(self, dim: int = -1):
-    from .layout import chunk
-
     x, gate = chunk(self, 2, dim)
     return math.mul(x, math.sigmoid(gate))

@@ -1,5 +1,7 @@
 """Elementwise ops: arithmetic, comparison, logic, casts, choices."""
 
+import ml_dtypes
+
 from ....compiler.ir.graph import constant
 from ....compiler.ir.types import DType, boolean, u8
 from ...build import math
@@ -214,7 +216,9 @@ def atan2(self, other):
     """The arc tangent of the quotient, moved into the quadrant that the signs say."""
     y, x = floating(self, other)
     angle = math.atan(math.div(y, x))
-    half = math.where(math.lt(y, 0), constant(-3.141592653589793, y.dtype), constant(3.141592653589793, y.dtype))
+    half = math.where(
+        math.lt(y, 0), constant(-3.141592653589793, y.dtype), constant(3.141592653589793, y.dtype)
+    )
     angle = math.where(math.lt(x, 0), math.add(angle, half), angle)
     upright = math.mul(math.sign(y), 1.5707963267948966)
     return math.where(math.eq(x, 0), upright, angle)
@@ -308,8 +312,6 @@ def isfinite(self):
 
 @converter("nan_to_num")
 def nan_to_num(self, nan: float | None = None, posinf: float | None = None, neginf: float | None = None):
-    import ml_dtypes
-
     largest = float(ml_dtypes.finfo(self.dtype.numpy).max)
     x = math.where(math.isnan(self), tensor(nan or 0.0, self.dtype), self)
     high, low = largest if posinf is None else posinf, -largest if neginf is None else neginf
@@ -349,7 +351,11 @@ def to_dtype(self, dtype: DType | None = None, non_blocking: bool = False, copy:
 
 @converter("to.device", "to.prim_Device")
 def to_device(
-    self, device: str | None = None, dtype: DType | None = None, non_blocking: bool = False, copy: bool = False
+    self,
+    device: str | None = None,
+    dtype: DType | None = None,
+    non_blocking: bool = False,
+    copy: bool = False,
 ):
     return cast(self, dtype)
 

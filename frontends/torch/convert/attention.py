@@ -6,8 +6,9 @@ from ....compiler.ir.types import boolean
 from ...build import math, nn
 from ..promotion import cast
 from ..table import converter
-from .layout import reshaped, split, transpose, unsqueeze
+from .layout import reshaped, transpose, unsqueeze
 from .linear import linear
+from .parts import split
 
 
 @converter("scaled_dot_product_attention")
@@ -23,7 +24,9 @@ def attention(
     enable_gqa: bool = False,
 ):
     if dropout_p:
-        raise UnsupportedError("it draws random numbers (dropout_p)", hint="call model.eval() before you export")
+        raise UnsupportedError(
+            "it draws random numbers (dropout_p)", hint="call model.eval() before you export"
+        )
     if not isinstance(query.shape[-1], int):
         raise UnsupportedError("its head size is not fixed", hint="fix the dimension with shapes=")
     factor = float(query.shape[-1]) ** -0.5 if scale is None else scale
@@ -46,8 +49,6 @@ def _mask(mask, rank: int):
     while mask.type.rank < min(rank, 4):
         mask = unsqueeze(mask, 0)
     return mask if mask.type.rank <= 4 else reshaped(mask, (product(mask.shape[:-3]), *mask.shape[-3:]))
-
-
 
 
 def _self_attention(x, heads: int, projection, output, mask, mask_type: int | None):
@@ -88,7 +89,9 @@ def native_multi_head_attention(
             "attention to other tensors, or its weights as a result, is not supported in this fused form",
             hint="export with torch.export, or ask for no weights",
         )
-    return _self_attention(query, num_head, (qkv_weight, qkv_bias), (proj_weight, proj_bias), mask, mask_type), None
+    return _self_attention(
+        query, num_head, (qkv_weight, qkv_bias), (proj_weight, proj_bias), mask, mask_type
+    ), None
 
 
 @converter("_transformer_encoder_layer_fwd")
@@ -115,7 +118,9 @@ def transformer_encoder_layer(
     mask_type: int | None = None,
 ):
     def attended(x):
-        return _self_attention(x, num_heads, (qkv_weight, qkv_bias), (proj_weight, proj_bias), mask, mask_type)
+        return _self_attention(
+            x, num_heads, (qkv_weight, qkv_bias), (proj_weight, proj_bias), mask, mask_type
+        )
 
     def widened(x):
         inner = linear(x, ffn_weight_1, ffn_bias_1)

@@ -134,7 +134,9 @@ def _steps(start: Dim, end: Dim, step: int) -> Dim:
     if isinstance(span, int):
         return max(0, -(-span // abs(step)))
     if not never_negative(span):
-        raise UnsupportedError(f"whether it counts '{span}' numbers is not known", hint="fix sizes with shapes=")
+        raise UnsupportedError(
+            f"whether it counts '{span}' numbers is not known", hint="fix sizes with shapes="
+        )
     return ceildiv(span, abs(step))
 
 
@@ -160,4 +162,6 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
 
 @converter("rand", "randn", "rand_like", "randn_like", "randint", "randperm", "bernoulli", "multinomial")
 def refuse_random(self: Any = None, size: Any = None, dtype: Any = None):
-    raise UnsupportedError("it draws random numbers", hint="make them an input, or call model.eval() before you export")
+    raise UnsupportedError(
+        "it draws random numbers", hint="make them an input, or call model.eval() before you export"
+    )

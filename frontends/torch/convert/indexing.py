@@ -7,13 +7,13 @@ import numpy as np
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value, constant
-from ....compiler.ir.types import boolean, i64
+from ....compiler.ir.types import boolean, f64, i64
 from ....compiler.ops.rules import broadcast_shapes
 from ...build import math, reduce, shape
 from ...extents import positions
 from ...normalise import axis_of
-from ..promotion import cast, tensor
-from ..schema import Dims, Tensors
+from ..promotion import cast, tensor, together
+from ..schema import Tensors
 from ..table import converter
 from .layout import expand, flatten, reshaped, unsqueeze
 
@@ -136,7 +136,9 @@ _REDUCTIONS = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "am
 @converter("scatter_reduce", "scatter.reduce")
 def scatter_reduce(self, dim: int, index, src, reduce: str, *, include_self: bool = True):
     if reduce not in _REDUCTIONS or not include_self:
-        raise UnsupportedError(f"reduce='{reduce}', include_self={include_self} is not supported", hint="use 'sum'")
+        raise UnsupportedError(
+            f"reduce='{reduce}', include_self={include_self} is not supported", hint="use 'sum'"
+        )
     return _scattered(self, dim, index, src, _REDUCTIONS[reduce])
 
 
@@ -148,7 +150,9 @@ def _scattered(x: Value, dim: int, index: Value, src, reduction: str) -> Value:
         else:
             zeros, ones = (0,) * x.type.rank, (1,) * x.type.rank
             updates = shape.slice(updates, starts=zeros, sizes=index.shape, steps=ones)
-    return shape.scatter_elements(x, index, updates, axis=axis_of(dim, x.type.rank, "dim"), reduction=reduction)
+    return shape.scatter_elements(
+        x, index, updates, axis=axis_of(dim, x.type.rank, "dim"), reduction=reduction
+    )
 
 
 @converter("index_add")
@@ -231,7 +235,9 @@ def one_hot(self, num_classes: int = -1):
 
 @converter("bincount")
 def bincount(self, weights=None, minlength: int = 0):
-    raise UnsupportedError("how many counts it gives depends on data", hint="use histc or one_hot with known sizes")
+    raise UnsupportedError(
+        "how many counts it gives depends on data", hint="use histc or one_hot with known sizes"
+    )
 
 
 @converter("histc")
@@ -250,13 +256,13 @@ def histc(self, bins: int = 100, min=0, max=0):
 
 
 def _wide(x: Value):
-    from ....compiler.ir.types import f64
-
     return x.dtype if x.dtype.is_float else f64
 
 
 @converter("searchsorted")
-def searchsorted(sorted_sequence, self, *, out_int32: bool = False, right: bool = False, side: str | None = None):
+def searchsorted(
+    sorted_sequence, self, *, out_int32: bool = False, right: bool = False, side: str | None = None
+):
     if sorted_sequence.type.rank != 1:
         raise UnsupportedError("several sorted rows are not supported", hint="give one vector")
     return bucketize(self, sorted_sequence, out_int32=out_int32, right=right or side == "right")
@@ -265,8 +271,6 @@ def searchsorted(sorted_sequence, self, *, out_int32: bool = False, right: bool 
 @converter("bucketize")
 def bucketize(self, boundaries, *, out_int32: bool = False, right: bool = False):
     """How many boundaries lie before each value."""
-    from ..promotion import together
-
     x, edges = together(self, boundaries)
     before = (math.le if right else math.lt)(edges, unsqueeze(x, -1))
     return reduce.sum(cast(before, i64), axes=(x.type.rank,), keepdims=False)
@@ -279,7 +283,9 @@ def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1):
     x = shape.transpose(self, perm=(*(n for n in range(rank) if n not in (a, b)), a, b))
     rows, columns = x.shape[-2:]
     if not isinstance(rows, int) or not isinstance(columns, int):
-        raise UnsupportedError(f"the diagonal of {x.type} is not known", hint="fix the dimensions with shapes=")
+        raise UnsupportedError(
+            f"the diagonal of {x.type} is not known", hint="fix the dimensions with shapes="
+        )
     size = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     line = np.arange(size) * (columns + 1) + (offset if offset >= 0 else -offset * columns)
     flat = reshaped(x, (*x.shape[:-2], rows * columns))
@@ -302,5 +308,3 @@ def _triangle(x: Value, diagonal: int, upper: bool) -> Value:
     distance = math.sub(positions(x, x.type.rank - 1), positions(x, x.type.rank - 2))
     kept = math.ge(distance, diagonal) if upper else math.le(distance, diagonal)
     return math.logical_and(x, kept)
-
-

@@ -105,7 +105,9 @@ def window(kernel: int, given: Ints, name: str, default: int) -> Ints:
 
 def _static(weight: Value) -> Ints:
     if not all(isinstance(k, int) for k in weight.shape[2:]):
-        raise UnsupportedError(f"the window of its weight {weight.type} is not fixed", hint="make it a constant")
+        raise UnsupportedError(
+            f"the window of its weight {weight.type} is not fixed", hint="make it a constant"
+        )
     return weight.type.with_shape(weight.shape[2:]).static_shape
 
 
@@ -115,7 +117,15 @@ def batched(x: Value, spatial: int) -> tuple[Value, bool]:
 
 
 @converter("conv1d", "conv2d", "conv3d")
-def conv(input, weight, bias=None, stride: Ints = (1,), padding: Ints = (0,), dilation: Ints = (1,), groups: int = 1):
+def conv(
+    input,
+    weight,
+    bias=None,
+    stride: Ints = (1,),
+    padding: Ints = (0,),
+    dilation: Ints = (1,),
+    groups: int = 1,
+):
     kernel = _static(weight)
     n = len(kernel)
     pads = window(n, padding, "padding", 0)
@@ -132,12 +142,20 @@ def _conv(x, weight, bias, stride, pads, dilation, groups):
 
 @converter("conv1d.padding", "conv2d.padding", "conv3d.padding", "_convolution_mode")
 def conv_named(
-    input, weight, bias=None, stride: Ints = (1,), padding: str = "valid", dilation: Ints = (1,), groups: int = 1
+    input,
+    weight,
+    bias=None,
+    stride: Ints = (1,),
+    padding: str = "valid",
+    dilation: Ints = (1,),
+    groups: int = 1,
 ):
     kernel = _static(weight)
     totals = [0] * len(kernel)
     if padding == "same":
-        totals = [d * (k - 1) for k, d in zip(kernel, window(len(kernel), dilation, "dilation", 1), strict=True)]
+        totals = [
+            d * (k - 1) for k, d in zip(kernel, window(len(kernel), dilation, "dilation", 1), strict=True)
+        ]
     pads = (*(total // 2 for total in totals), *(total - total // 2 for total in totals))
     return _conv(input, weight, bias, stride, pads, dilation, groups)
 
@@ -212,7 +230,9 @@ def grouped_mm(input, weight, offs):
 @converter("_grouped_mm")
 def grouped_mm_native(self, mat2, offs=None, bias=None, out_dtype: DType | None = None):
     if offs is None or bias is not None or mat2.type.rank != 3 or self.type.rank != 2:
-        raise UnsupportedError(f"groups of {self.type} by {mat2.type} are not supported", hint="group the rows")
+        raise UnsupportedError(
+            f"groups of {self.type} by {mat2.type} are not supported", hint="group the rows"
+        )
     return cast(grouped_mm(self, mat2, offs), out_dtype)
 
 
@@ -222,4 +242,3 @@ def chain_matmul(matrices: Tensors):
     for each in matrices[1:]:
         out = nn.matmul(out, each)
     return out
-

@@ -16,7 +16,9 @@ _INFERENCE = "call model.eval() before you export: this op is written for traini
 
 
 @converter("layer_norm")
-def layer_norm(input, normalized_shape: Dims, weight=None, bias=None, eps: float = 1e-5, cudnn_enable: bool = True):
+def layer_norm(
+    input, normalized_shape: Dims, weight=None, bias=None, eps: float = 1e-5, cudnn_enable: bool = True
+):
     return nn.layer_norm(input, weight, bias, axis=input.type.rank - len(normalized_shape), epsilon=eps)
 
 
@@ -132,8 +134,6 @@ def dropout(input, p: float, train: bool):
     if train and p > 0:
         raise UnsupportedError("it draws random numbers", hint=_INFERENCE)
     return input
-
-
 
 
 @converter("cosine_similarity")

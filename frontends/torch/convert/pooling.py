@@ -12,7 +12,9 @@ from .layout import along, cat, reshaped
 from .linear import batched, window
 
 
-def _window(x: Value, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool, n: int):
+def _window(
+    x: Value, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool, n: int
+):
     """Kernel, strides, pads, dilations, and the end pads that only rounding up causes."""
     kernel = window(n, kernel_size, "kernel_size", 1)
     strides = window(n, stride, "stride", 1) if stride else kernel
@@ -32,22 +34,36 @@ def _max_pool(x: Value, kernel_size, stride, padding, dilation, ceil_mode, n: in
         y = nn.max_pool(x, **form)
         return y if whole else reshaped(y, y.shape[1:])
     if not all(isinstance(d, int) for d in x.shape[2:]):
-        raise UnsupportedError("positions in planes of open size are not supported", hint="fix them with shapes=")
+        raise UnsupportedError(
+            "positions in planes of open size are not supported", hint="fix them with shapes="
+        )
     y, places = nn.max_pool_indices(x, **form)
-    places = math.mod(places, int(np.prod(x.shape[2:])))  # the IR counts through the whole tensor, torch in a plane
+    places = math.mod(
+        places, int(np.prod(x.shape[2:]))
+    )  # the IR counts through the whole tensor, torch in a plane
     return (y, places) if whole else (reshaped(y, y.shape[1:]), reshaped(places, y.shape[1:]))
 
 
 def _register(n: int) -> None:
     @converter(f"max_pool{n}d")
     def max_pool(
-        self, kernel_size: Ints, stride: Ints = (), padding: Ints = (0,), dilation: Ints = (1,), ceil_mode: bool = False
+        self,
+        kernel_size: Ints,
+        stride: Ints = (),
+        padding: Ints = (0,),
+        dilation: Ints = (1,),
+        ceil_mode: bool = False,
     ):
         return _max_pool(self, kernel_size, stride, padding, dilation, ceil_mode, n)
 
     @converter(f"max_pool{n}d_with_indices")
     def max_pool_with_indices(
-        self, kernel_size: Ints, stride: Ints = (), padding: Ints = (0,), dilation: Ints = (1,), ceil_mode: bool = False
+        self,
+        kernel_size: Ints,
+        stride: Ints = (),
+        padding: Ints = (0,),
+        dilation: Ints = (1,),
+        ceil_mode: bool = False,
     ):
         return _max_pool(self, kernel_size, stride, padding, dilation, ceil_mode, n, True)
 
@@ -68,7 +84,9 @@ def _register(n: int) -> None:
         y = nn.avg_pool(x, pads=(*pads, *pads), overhang=over, **form)
         if divisor_override is not None:
             if any(over):
-                raise UnsupportedError("its own divisor with rounding up is not supported", hint="use one of them")
+                raise UnsupportedError(
+                    "its own divisor with rounding up is not supported", hint="use one of them"
+                )
             y = math.mul(y, float(np.prod(kernel)) / divisor_override)
         return y if whole else reshaped(y, y.shape[1:])
 
@@ -96,7 +114,9 @@ def _adaptive(x: Value, output_size: Dims, n: int, reduction, kind: str) -> Valu
         return reduction(x, axes=tuple(range(first, x.type.rank)))
     extents = x.shape[first:]
     if not all(isinstance(d, int) for d in (*extents, *sizes)):
-        raise UnsupportedError(f"windows of {x.type} for {list(sizes)} are not known", hint="fix them with shapes=")
+        raise UnsupportedError(
+            f"windows of {x.type} for {list(sizes)} are not known", hint="fix them with shapes="
+        )
     if all(extent % size == 0 for extent, size in zip(extents, sizes, strict=True)):
         kernel = tuple(extent // size for extent, size in zip(extents, sizes, strict=True))
         x, whole = batched(x, n)

@@ -8,7 +8,13 @@ from ...normalise import axis_of
 from ..promotion import cast, tensor
 from ..table import converter
 
-_RANGES = {"i8": (-128, 127), "u8": (0, 255), "i16": (-32768, 32767), "u16": (0, 65535), "i32": (-(2**31), 2**31 - 1)}
+_RANGES = {
+    "i8": (-128, 127),
+    "u8": (0, 255),
+    "i16": (-32768, 32767),
+    "u16": (0, 65535),
+    "i32": (-(2**31), 2**31 - 1),
+}
 
 
 def _scale(scale) -> Value:
@@ -18,7 +24,9 @@ def _scale(scale) -> Value:
 def _quantised(x, scale, zero_point, axis: int, low: int, high: int, dtype: DType) -> Value:
     """A range that is narrower than the dtype's is kept by a clip."""
     if dtype.name not in _RANGES:
-        raise UnsupportedError(f"quantised values of {dtype} are not supported", hint="quantise to int8 or uint8")
+        raise UnsupportedError(
+            f"quantised values of {dtype} are not supported", hint="quantise to int8 or uint8"
+        )
     y = quant.quantize(x, _scale(scale), tensor(zero_point, dtype), axis=axis, dtype=dtype)
     return y if (low, high) == _RANGES[dtype.name] else math.clip(y, tensor(low, dtype), tensor(high, dtype))
 
@@ -32,7 +40,9 @@ def quantize_per_tensor(input, scale, zero_point, quant_min: int, quant_max: int
 def dequantize_per_tensor(
     input, scale, zero_point, quant_min: int, quant_max: int, dtype: DType, *, out_dtype: DType | None = None
 ):
-    return quant.dequantize(input, _scale(scale), tensor(zero_point, input.dtype), axis=0, dtype=out_dtype or f32)
+    return quant.dequantize(
+        input, _scale(scale), tensor(zero_point, input.dtype), axis=0, dtype=out_dtype or f32
+    )
 
 
 @converter("quantize_per_channel", domain="quantized_decomposed")

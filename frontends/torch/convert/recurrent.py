@@ -23,7 +23,9 @@ def _ordered(parameter: Value, gates: tuple[int, ...]) -> Value:
     return blocks[0] if len(blocks) == 1 else cat(blocks, 0)
 
 
-def _weights(params: Tensors, gates, biases: bool, directions: int) -> Iterator[tuple[Value, Value, Value | None]]:
+def _weights(
+    params: Tensors, gates, biases: bool, directions: int
+) -> Iterator[tuple[Value, Value, Value | None]]:
     """w, r and bias of each layer, directions along their first axis."""
     each = 4 if biases else 2
     if len(params) % (each * directions):

@@ -3,7 +3,7 @@
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.dims import product
 from ....compiler.ir.graph import Value
-from ....compiler.ir.types import DType, boolean, f32, i64, u8
+from ....compiler.ir.types import DType, boolean, i64, u8
 from ...build import math, reduce
 from ...normalise import axes_of, axis_of
 from ..promotion import cast, floating, widest
@@ -108,7 +108,9 @@ def all_of(self, dim: Ints | None = None, keepdim: bool = False):
 def _count(x: Value, dim: Ints | None) -> int:
     found = product(x.shape[axis] for axis in axes(x, dim))
     if not isinstance(found, int):
-        raise UnsupportedError(f"it divides by '{found}' less a correction", hint="fix the dimension with shapes=")
+        raise UnsupportedError(
+            f"it divides by '{found}' less a correction", hint="fix the dimension with shapes="
+        )
     return found
 
 
@@ -160,7 +162,9 @@ def var_mean_dim(self, dim: Ints | None = None, unbiased: bool = True, keepdim: 
 
 
 @converter("linalg_vector_norm")
-def norm(self, ord: float = 2.0, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None):
+def norm(
+    self, ord: float = 2.0, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None
+):
     x, along_axes = cast(self, dtype), axes(self, dim)
     size = math.abs(x)
     if ord in (float("inf"), float("-inf")):
@@ -173,7 +177,9 @@ def norm(self, ord: float = 2.0, dim: Ints | None = None, keepdim: bool = False,
 
 
 @converter("norm")
-def norm_of(self, p: float | None = 2.0, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None):
+def norm_of(
+    self, p: float | None = 2.0, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None
+):
     return norm(self, 2.0 if p is None else p, dim, keepdim, dtype=dtype)
 
 
@@ -212,17 +218,11 @@ def diff(self, n: int = 1, dim: int = -1, prepend=None, append=None):
     return x
 
 
-
-
 @converter("count_nonzero")
 def count_nonzero(self, dim: Ints | None = None):
     return reduce.sum(cast(cast(self, boolean), i64), axes=axes(self, dim), keepdims=False)
 
 
-
-
 @converter("dist")
 def dist(self, other, p: float = 2.0):
     return norm(math.sub(self, other), p)
-
-

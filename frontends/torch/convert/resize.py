@@ -26,13 +26,17 @@ def _times(extent: Dim, scale: float) -> Dim:
     if isinstance(extent, int):
         return int(extent * scale)
     if scale != int(scale):
-        raise UnsupportedError(f"'{extent}' times {scale} is not known", hint="fix the dimension with shapes=")
+        raise UnsupportedError(
+            f"'{extent}' times {scale} is not known", hint="fix the dimension with shapes="
+        )
     return extent * int(scale)
 
 
 @converter("upsample_nearest1d.vec", "upsample_nearest2d.vec", "upsample_nearest3d.vec")
 def nearest(input, output_size: Dims | None = None, scale_factors: Any = None):
-    return _resized(input, output_size, scale_factors, "nearest", False, coordinates="asymmetric", nearest="floor")
+    return _resized(
+        input, output_size, scale_factors, "nearest", False, coordinates="asymmetric", nearest="floor"
+    )
 
 
 @converter("_upsample_nearest_exact1d.vec", "_upsample_nearest_exact2d.vec")
@@ -53,12 +57,23 @@ def cubic(input, output_size: Dims | None, align_corners: bool, scale_factors: A
 
 @converter("_upsample_bilinear2d_aa.vec")
 def linear_antialias(input, output_size: Dims | None, align_corners: bool, scale_factors: Any = None):
-    return _resized(input, output_size, scale_factors, "linear", align_corners, antialias=True, exclude_outside=True)
+    return _resized(
+        input, output_size, scale_factors, "linear", align_corners, antialias=True, exclude_outside=True
+    )
 
 
 @converter("_upsample_bicubic2d_aa.vec")
 def cubic_antialias(input, output_size: Dims | None, align_corners: bool, scale_factors: Any = None):
-    return _resized(input, output_size, scale_factors, "cubic", align_corners, antialias=True, exclude_outside=True, cubic_a=-0.5)
+    return _resized(
+        input,
+        output_size,
+        scale_factors,
+        "cubic",
+        align_corners,
+        antialias=True,
+        exclude_outside=True,
+        cubic_a=-0.5,
+    )
 
 
 def _scales(*scales: float | None):

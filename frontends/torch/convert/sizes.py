@@ -36,7 +36,9 @@ def numel(self):
 
 
 @converter("_assert_scalar", "_assert_async", "sym_constrain_range_for_size", "sym_constrain_range")
-def checked(self: Any = None, assert_msg: str | None = None, size: Any = None, min: Any = None, max: Any = None):
+def checked(
+    self: Any = None, assert_msg: str | None = None, size: Any = None, min: Any = None, max: Any = None
+):
     """What torch checked while it exported holds for every input that the signature allows."""
     return ()
 
@@ -103,5 +105,3 @@ def floor(a):
 @converter("ceil", domain="operator")
 def ceil(a):
     return cast(math.ceil(a) if a.dtype.is_float else a, i64)
-
-

@@ -115,7 +115,9 @@ VISION = {**PATCHES, "num_attention_heads": 2, "intermediate_size": 24}
 MODELS: dict[str, Model] = {
     "resnet": Model(
         lambda: T.ResNetForImageClassification(
-            T.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12], depths=[2, 1], layer_type="basic", num_labels=5)
+            T.ResNetConfig(
+                embedding_size=8, hidden_sizes=[8, 12], depths=[2, 1], layer_type="basic", num_labels=5
+            )
         ),
         image(),
         ("logits",),
@@ -159,7 +161,9 @@ MODELS: dict[str, Model] = {
     ),
     "swin": Model(
         lambda: T.SwinForImageClassification(
-            T.SwinConfig(image_size=32, patch_size=4, embed_dim=8, depths=[2, 2], num_heads=[2, 2], window_size=4)
+            T.SwinConfig(
+                image_size=32, patch_size=4, embed_dim=8, depths=[2, 2], num_heads=[2, 2], window_size=4
+            )
         ),
         image(),
         ("logits",),
@@ -196,16 +200,16 @@ MODELS: dict[str, Model] = {
     ),
     "distilbert": Model(
         lambda: T.DistilBertModel(
-            T.DistilBertConfig(vocab_size=32, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=16)
+            T.DistilBertConfig(
+                vocab_size=32, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=16
+            )
         ),
         text(),
         ("last_hidden_state",),
     ),
     "t5": Model(
         lambda: T.T5ForConditionalGeneration(
-            T.T5Config(
-                vocab_size=32, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2, use_cache=False
-            )
+            T.T5Config(vocab_size=32, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2, use_cache=False)
         ),
         text(decoder_input_ids=decoder_tokens),
         ("logits", "encoder_last_hidden_state"),

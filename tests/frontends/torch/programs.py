@@ -149,10 +149,13 @@ def pooled(x: Tensor) -> list[Tensor]:
 
 def resized(x: Tensor) -> list[Tensor]:
     f = functional.interpolate
-    grid = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 4), torch.linspace(-1, 1, 3), indexing="ij"), -1)[None]
+    grid = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 4), torch.linspace(-1, 1, 3), indexing="ij"), -1)[
+        None
+    ]
+    exact = f(x, (4, 9), mode="nearest-exact")
     return [
         f(x, scale_factor=2), f(x, size=(4, 9)), f(x, (4, 9), mode="bilinear"), f(x, scale_factor=1.7, mode="bilinear"),
-        f(x, (4, 9), mode="bilinear", align_corners=True), f(x, (9, 5), mode="bicubic"), f(x, (4, 9), mode="nearest-exact"),
+        f(x, (4, 9), mode="bilinear", align_corners=True), f(x, (9, 5), mode="bicubic"), exact,
         f(x[0], 5, mode="linear"), functional.grid_sample(x, grid, align_corners=False),
         f(x, (3, 4), mode="bilinear", antialias=True),
     ]  # fmt: skip

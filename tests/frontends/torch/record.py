@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-import models  # noqa: E402
-import programs  # noqa: E402
+import models
+import programs
 
 FOLDER = Path(__file__).parent / "fixtures"
 

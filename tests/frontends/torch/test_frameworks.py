@@ -1,4 +1,4 @@
-"""With torch itself: every model and program by module, by file and by TorchScript, compiled, against torch's results."""
+"""With torch itself: every model and program by module (compiled), by file and by TorchScript, against its results."""
 
 import io
 import sys
@@ -67,9 +67,15 @@ def test_by_script(case, tmp_path) -> None:
 
 def _schemas(base: str, overload: str, forms) -> list:
     packet = getattr(torch.ops.aten, base)
-    names = [overload] if overload in packet.overloads() else [o for o in packet.overloads() if o not in forms]
+    names = (
+        [overload] if overload in packet.overloads() else [o for o in packet.overloads() if o not in forms]
+    )
     schemas = [getattr(packet, name)._schema for name in names]
-    return [s for s in schemas if any(str(a.type) in ("Tensor", "Optional[Tensor]", "List[Tensor]") for a in s.arguments)]
+    return [
+        s
+        for s in schemas
+        if any(str(a.type) in ("Tensor", "Optional[Tensor]", "List[Tensor]") for a in s.arguments)
+    ]
 
 
 @pytest.mark.parametrize("base", sorted(base for domain, base in TABLE.forms if domain == "aten"))
@@ -78,9 +84,27 @@ def test_signatures_are_schemas(base: str) -> None:
     forms = TABLE.forms["aten", base]
     for overload, form in forms.items():
         schemas = _schemas(base, overload, forms)
-        assert schemas or base in ("zeros", "ones", "full", "empty", "eye", "arange", "linspace", "scalar_tensor", "tensor",
-                                   "tril_indices", "triu_indices", "sym_size", "rand", "randn", "randint", "randperm",
-                                   "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size"), base
+        assert schemas or base in (
+            "zeros",
+            "ones",
+            "full",
+            "empty",
+            "eye",
+            "arange",
+            "linspace",
+            "scalar_tensor",
+            "tensor",
+            "tril_indices",
+            "triu_indices",
+            "sym_size",
+            "rand",
+            "randn",
+            "randint",
+            "randperm",
+            "_assert_scalar",
+            "sym_constrain_range",
+            "sym_constrain_range_for_size",
+        ), base
         if not schemas:
             continue
         own = set(form.kinds) - MEMORY
