@@ -1,7 +1,7 @@
 """A converter's signature is its ATen op's schema: arguments are bound to it by name or by place, then by kind.
 
 Parameters without an annotation take tensors, and numbers where torch takes either; an annotation says what else a
-parameter takes: `int`, `float`, `bool`, `str`, `Dim`, `Dims`, `Ints`, `DType`, `Tensors`, `Any`. None passes for all.
+parameter takes: `int`, `float`, `bool`, `str`, `Dim`, `Dims`, `Ints`, `DType`, `Tensors`, `Optionals` (tensors or None), `Any`. None passes for all.
 """
 
 import inspect
@@ -24,7 +24,8 @@ from .tensors import SCRIPTED, dtype_numbered
 
 Ints = tuple[int, ...]
 Dims = tuple[Dim, ...]
-Tensors = tuple[Value | None, ...]
+Tensors = tuple[Value, ...]
+Optionals = tuple[Value | None, ...]
 
 # What says where and how a tensor lies in memory has no meaning here; nor has the source of random numbers.
 MEMORY = {
@@ -140,7 +141,7 @@ def _mismatch(argument: Any, kind: Any) -> int | None:
         return 0
     if kind is None:
         return None if isinstance(argument, tuple | str) else int(not isinstance(argument, Ref))
-    if kind == Tensors:
+    if kind in (Tensors, Optionals):
         is_list = isinstance(argument, tuple) and all(
             item is None or isinstance(item, Ref) for item in argument
         )
@@ -168,7 +169,7 @@ def _resolved(argument: Any, kind: Any, name: str, values: Mapping[str, Any], bo
         return None
     if isinstance(argument, Body):
         return bodies[argument.index]
-    if kind is None or kind is Any or kind == Tensors:
+    if kind is None or kind is Any or kind in (Tensors, Optionals):
         return _filled(argument, values)
     if kind is DType:
         return _dtype(argument, values)

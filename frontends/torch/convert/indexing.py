@@ -13,7 +13,7 @@ from ...build import math, reduce, shape
 from ...extents import positions
 from ...normalise import axis_of
 from ..promotion import cast, tensor, together
-from ..schema import Tensors
+from ..schema import Optionals
 from ..table import converter
 from .layout import expand, flatten, reshaped, unsqueeze
 
@@ -51,7 +51,7 @@ def take(self, index):
 
 
 @converter("index")
-def index(self, indices: Tensors):
+def index(self, indices: Optionals):
     """Tensors of indices, broadcast together, for some of the axes; a mask stands for the axes that it covers."""
     chosen = _coordinates(self, indices)
     axes = [n for n, entry in enumerate(chosen) if entry is not None]
@@ -67,7 +67,7 @@ def index(self, indices: Tensors):
     return shape.transpose(out, perm=(*range(inner, inner + front), *range(inner), *rest))
 
 
-def _coordinates(x: Value, indices: Tensors) -> list[Value | None]:
+def _coordinates(x: Value, indices: Optionals) -> list[Value | None]:
     """An index tensor or None for each axis; masks become the coordinates where they hold."""
     found: list[Value | None] = []
     for entry in indices:
@@ -96,7 +96,7 @@ def _in_front(x: Value, chosen: Sequence[Value | None], axes: list[int]) -> tupl
 
 
 @converter("index_put", "_unsafe_index_put")
-def index_put(self, indices: Tensors, values, accumulate: bool = False):
+def index_put(self, indices: Optionals, values, accumulate: bool = False):
     only = indices[0]
     if len(indices) == 1 and only is not None and only.dtype == boolean and values.type.elements == 1:
         mask = reshaped(only, (*only.shape, *(1,) * (self.type.rank - only.type.rank)))

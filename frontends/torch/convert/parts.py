@@ -53,7 +53,8 @@ def split(self, split_size: Dims, dim: int = 0):
         if not isinstance(count, int):
             raise UnsupportedError(f"'{extent}' is split into '{count}' parts", hint="fix it with shapes=")
         split_size = (*[size] * (count - 1), extent - size * (count - 1))
-    parts, start = [], 0
+    parts: list[Value] = []
+    start: Dim = 0
     for size in split_size:
         parts.append(along(self, axis, start, size))
         start = start + size
@@ -164,11 +165,11 @@ def slice_scatter(self, src, dim: int = 0, start: Dim | None = None, end: Dim | 
         rest = along(self, axis, after, extent - after)
         parts = [along(self, axis, 0, first), src, rest]
         return cat(tuple(part for part in parts if part.shape[axis] != 0), axis)
-    if not all(isinstance(n, int) for n in (extent, first, size)):
+    if not (isinstance(extent, int) and isinstance(first, int) and isinstance(size, int)):
         raise UnsupportedError(f"a part of '{extent}' in steps is replaced", hint="fix it with shapes=")
     chosen = {first + n * step: n for n in range(size)}
-    both, order = cat((self, src), axis), [extent + chosen[n] if n in chosen else n for n in range(extent)]
-    return shape.gather(both, constant(np.array(order, np.int64)), axis=axis)
+    order = [extent + chosen[n] if n in chosen else n for n in range(extent)]
+    return shape.gather(cat((self, src), axis), constant(np.array(order, np.int64)), axis=axis)
 
 
 @converter("select_scatter", domain="isthmus")

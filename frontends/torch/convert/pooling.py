@@ -3,6 +3,7 @@
 import numpy as np
 
 from ....compiler.diagnostics import UnsupportedError
+from ....compiler.ir.dims import product
 from ....compiler.ir.graph import Value
 from ...build import math, nn, reduce
 from ...normalise import ceil_overhang
@@ -33,14 +34,13 @@ def _max_pool(x: Value, kernel_size, stride, padding, dilation, ceil_mode, n: in
     if not indices:
         y = nn.max_pool(x, **form)
         return y if whole else reshaped(y, y.shape[1:])
-    if not all(isinstance(d, int) for d in x.shape[2:]):
+    plane = product(x.shape[2:])
+    if not isinstance(plane, int):
         raise UnsupportedError(
             "positions in planes of open size are not supported", hint="fix them with shapes="
         )
     y, places = nn.max_pool_indices(x, **form)
-    places = math.mod(
-        places, int(np.prod(x.shape[2:]))
-    )  # the IR counts through the whole tensor, torch in a plane
+    places = math.mod(places, plane)  # the IR counts through the whole tensor, torch in each plane
     return (y, places) if whole else (reshaped(y, y.shape[1:]), reshaped(places, y.shape[1:]))
 
 
@@ -109,22 +109,27 @@ def _adaptive(x: Value, output_size: Dims, n: int, reduction, kind: str) -> Valu
     """Windows from floor(i * in / out) to ceil((i + 1) * in / out): axis after axis where they differ in size."""
     sizes = (tuple(output_size) * n)[:n] if len(output_size) == 1 else tuple(output_size)
     first = x.type.rank - n
-    sizes = tuple(x.shape[first + k] if size is None else size for k, size in enumerate(sizes))
     if all(size == 1 for size in sizes):
         return reduction(x, axes=tuple(range(first, x.type.rank)))
-    extents = x.shape[first:]
-    if not all(isinstance(d, int) for d in (*extents, *sizes)):
+    extents = _known(x.shape[first:])
+    wanted = _known(sizes)
+    if extents is None or wanted is None:
         raise UnsupportedError(
             f"windows of {x.type} for {list(sizes)} are not known", hint="fix them with shapes="
         )
-    if all(extent % size == 0 for extent, size in zip(extents, sizes, strict=True)):
-        kernel = tuple(extent // size for extent, size in zip(extents, sizes, strict=True))
+    if all(extent % size == 0 for extent, size in zip(extents, wanted, strict=True)):
+        kernel = tuple(extent // size for extent, size in zip(extents, wanted, strict=True))
         x, whole = batched(x, n)
-        form = {"kernel": kernel, "strides": kernel, "pads": (0,) * (2 * n), "dilations": (1,) * n}
-        y = nn.avg_pool(x, **form) if kind == "avg" else nn.max_pool(x, **form)
+        pool = nn.avg_pool if kind == "avg" else nn.max_pool
+        y = pool(x, kernel=kernel, strides=kernel, pads=(0,) * (2 * n), dilations=(1,) * n)
         return y if whole else reshaped(y, y.shape[1:])
-    for axis, size in enumerate(sizes, first):
-        extent = x.shape[axis]
+    for axis, (extent, size) in enumerate(zip(extents, wanted, strict=True), first):
         bounds = [(i * extent // size, -(-(i + 1) * extent // size)) for i in range(size)]
         x = cat(tuple(reduction(along(x, axis, a, b - a), axes=(axis,)) for a, b in bounds), axis)
     return x
+
+
+def _known(sizes: Dims) -> Ints | None:
+    """Sizes as numbers, where all are known."""
+    numbers = tuple(size for size in sizes if isinstance(size, int))
+    return numbers if len(numbers) == len(sizes) else None

@@ -29,9 +29,13 @@ def test_package_is_torchs(name: str) -> None:
 
 def test_files_are_read_without_torch() -> None:
     """The tests above would prove little if reading had loaded the framework."""
-    script = "import sys, isthmus; [isthmus.read(path) for path in sys.argv[1:]]; print('torch' in sys.modules)"
+    script = (
+        "import sys, isthmus; [isthmus.read(path) for path in sys.argv[1:]]; print('torch' in sys.modules)"
+    )
     paths = [str(FIXTURES / name) for name in ("gru.old.pt2", "gru.pt2", "gru.pt")]
-    done = subprocess.run([sys.executable, "-P", "-c", script, *paths], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, *paths], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "False\n"
 
 
