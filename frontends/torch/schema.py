@@ -1,7 +1,8 @@
 """A converter's signature is its ATen op's schema: arguments are bound to it by name or by place, then by kind.
 
 Parameters without an annotation take tensors, and numbers where torch takes either; an annotation says what else a
-parameter takes: `int`, `float`, `bool`, `str`, `Dim`, `Dims`, `Ints`, `DType`, `Tensors`, `Optionals` (tensors or None), `Any`. None passes for all.
+parameter takes: `int`, `float`, `bool`, `str`, `Dim`, `Dims`, `Ints`, `DType`, `Tensors`, `Optionals` (tensors or
+None), `Any`. None passes for all.
 """
 
 import inspect

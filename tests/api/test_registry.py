@@ -72,7 +72,7 @@ def isthmus_beside(tmp_path: Path):
 
 
 def test_ours_are_registered() -> None:
-    assert [frontend.name for frontend in registry.frontends()] == ["onnx"]
+    assert [frontend.name for frontend in registry.frontends()] == ["onnx", "torch"]
     assert registry.targets() == ("cpu",)
     assert registry.backend("cpu").name == "cpu"
     assert registry.devices(("cpu", "unheard-of")).keys() == {"cpu"}
