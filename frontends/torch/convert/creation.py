@@ -160,7 +160,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
     return constant(np.stack(np.triu_indices(row, offset, col)), dtype or i64)
 
 
-@converter("rand", "randn", "rand_like", "randn_like", "randint", "randperm", "bernoulli", "multinomial")
+@converter("rand", "randn", "rand_like", "randn_like", "bernoulli")
 def refuse_random(self: Any = None, size: Any = None, dtype: Any = None):
     raise UnsupportedError(
         "it draws random numbers", hint="make them an input, or call model.eval() before you export"

@@ -261,10 +261,18 @@ def _wide(x: Value):
 
 @converter("searchsorted")
 def searchsorted(
-    sorted_sequence, self, *, out_int32: bool = False, right: bool = False, side: str | None = None
+    sorted_sequence,
+    self,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter=None,
 ):
-    if sorted_sequence.type.rank != 1:
-        raise UnsupportedError("several sorted rows are not supported", hint="give one vector")
+    if sorted_sequence.type.rank != 1 or sorter is not None:
+        raise UnsupportedError(
+            "several sorted rows, or a sorter, are not supported", hint="give one sorted vector"
+        )
     return bucketize(self, sorted_sequence, out_int32=out_int32, right=right or side == "right")
 
 
