@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import isthmus
 from isthmus.compiler.diagnostics import located
 from isthmus.compiler.pipeline import Built, Observer, Options, build
-from isthmus.dynamic import DynamicPackage
+from isthmus.dynamic import KEPT, DynamicPackage
 from isthmus.model import Model, OpenModel, Shapes, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision
@@ -23,6 +23,7 @@ def compile(
     source: Any,
     target: str = "cpu",
     *,
+    example_inputs: Any = None,
     shapes: Shapes | None = None,
     precision: str = "f32",
     calibration: "Samples | None" = None,
@@ -37,6 +38,7 @@ def compile(
     Args:
         source: what `read` takes.
         target: a registered target's name.
+        example_inputs: what an object without a graph is called with to get one; see `read`.
         shapes: dimensions of inputs by name; see `read`. Dimensions left open make the package compile for each new
             shape that it is run with, and keep the last few.
         precision: "f32" computes in the model's own types; "bf16" multiplies in bf16 and sums in f32; "int8" computes
@@ -52,24 +54,45 @@ def compile(
     Raises:
         IsthmusError: everything that can't be read or compiled, before work starts.
     """
-    from isthmus import open_package
-
     wanted = find_precision(precision, calibration, quantisation)
     check_threads(threads)
     find_backend(target)
-    model = read_open(source, shapes)
+    model = read_open(source, shapes, example_inputs=example_inputs)
+    return compile_model(
+        model, target, threads=threads, strip=strip, options=options, observe=observe, precision=wanted
+    )
+
+
+def compile_model(
+    model: Model | OpenModel,
+    target: str,
+    *,
+    threads: int | None = None,
+    kept: int = KEPT,
+    precision: Precision | None = None,
+    options: Mapping[str, Any] | None = None,
+    **details: Any,
+) -> Package | DynamicPackage:
+    """The package of a model; with open dimensions one that specialises and keeps code for `kept` sets of shapes.
+
+    `details` are those of `build_model`.
+    """
+    from isthmus import open_package
+
+    wanted = precision or Precision()
 
     def build_package(bound: Model) -> Package:
-        built = build_model(bound, target, strip=strip, options=options, observe=observe, precision=wanted)
+        built = build_model(bound, target, precision=wanted, options=options, **details)
         return finish(built, threads, wanted.report)
 
-    if isinstance(model, OpenModel) or ((model.symbols or model.decisive) and precision != "int8"):
+    if isinstance(model, OpenModel) or ((model.symbols or model.decisive) and wanted.name != "int8"):
 
         def to_artefact(found: Model) -> Artefact:
             return open_package.to_artefact(found, target, options)
 
         # a file that is compiled where it is run does not say in what precision
-        return DynamicPackage(model, build_package, threads, to_artefact if precision == "f32" else None)
+        saved = to_artefact if wanted.name == "f32" else None
+        return DynamicPackage(model, build_package, threads, saved, kept)
     return build_package(model)
 
 

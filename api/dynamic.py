@@ -21,7 +21,7 @@ from isthmus.runtime.profile import Profile
 from isthmus.runtime.program import Port, Program
 
 KEPT = 8
-"""Packages kept, each for one set of shapes and values; the one that was used longest ago goes first."""
+"""Packages kept unless more are asked for, each for one set of shapes and values; the one used longest ago goes first."""
 
 
 class DynamicPackage:
@@ -36,14 +36,15 @@ class DynamicPackage:
         build: Callable[[Model], Package],
         threads: int | None = None,
         to_artefact: Callable[[Model], Artefact] | None = None,
+        most: int = KEPT,
     ):
-        """`build` compiles the model once its shapes are bound; `to_artefact` gives what `save` writes."""
+        """`build` compiles the model once its shapes are bound; `to_artefact` gives what `save` writes; `most` packages
+        are kept."""
         self.model = model
         self.decisive = model.decisive
         self.ranks = model.ranks
         self.threads = check_threads(threads)
-        self._build = build
-        self._to_artefact = to_artefact
+        self._build, self._to_artefact, self._most = build, to_artefact, most
         symbols = model.symbols if isinstance(model, Model) else ()
         self._ports = Program((), (), (), ports_of(model.inputs), ports_of(model.outputs), symbols)
         self._kept: OrderedDict[tuple[Any, ...], tuple[Package, frozenset[str]]] = OrderedDict()
@@ -90,7 +91,7 @@ class DynamicPackage:
                 package, fixed = self._compile(values)
                 key, _ = self._key(values)
                 self._kept[key] = package, frozenset(fixed)
-                if len(self._kept) > KEPT:
+                if len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             package, names = self._kept[key]

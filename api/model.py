@@ -14,7 +14,7 @@ from isthmus.compiler.ir.types import TensorType
 from isthmus.compiler.ops.interpret import evaluate
 from isthmus.compiler.rewrite.renew import with_dims
 from isthmus.frontends.bind import bind_inputs
-from isthmus.frontends.driver import ValuesNeeded, convert
+from isthmus.frontends.driver import Converters, ValuesNeeded, convert
 from isthmus.frontends.registry import Shape, load
 from isthmus.frontends.source import SourceGraph, SourceInput, SourceModel
 
@@ -114,18 +114,26 @@ class Model:
         return self.text
 
 
-def read(source: Any, shapes: Shapes | None = None, constants: Mapping[str, Any] | None = None) -> Model:
+def read(
+    source: Any,
+    shapes: Shapes | None = None,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    example_inputs: Any = None,
+) -> Model:
     """The model in a file or in a framework's object.
 
     Args:
         source: a path, an object of a framework that a frontend reads, a graph of the IR, or a Model.
         shapes: dimensions by input name: an int fixes one, a string names it, None leaves it.
         constants: arrays by input name; these inputs become constants.
+        example_inputs: what an object without a graph, such as a module, is called with to get one: one value, a
+            tuple of them, or a dict by parameter name.
 
     Raises:
         IsthmusError: everything in the model that is unreadable, inconsistent, unsafe or not supported, at once.
     """
-    found = read_open(source, shapes, constants)
+    found = read_open(source, shapes, constants, example_inputs=example_inputs)
     if isinstance(found, OpenModel):
         raise found.error
     return found
@@ -177,22 +185,36 @@ class OpenModel:
 
 
 def read_open(
-    source: Any, shapes: Shapes | None = None, constants: Mapping[str, Any] | None = None
+    source: Any,
+    shapes: Shapes | None = None,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    example_inputs: Any = None,
 ) -> Model | OpenModel:
     """As `read`; a source that can't be read only because values of inputs are needed is given as an OpenModel."""
     if isinstance(source, Model):
         return source.bound(shapes)
     if isinstance(source, Graph):
         return Model(source, source.name).bound(shapes)
-    frontend, found = load(source, registry.frontends())
+    frontend, found = load(source, registry.frontends(), example_inputs)
+    return from_source(frontend.converters, found, shapes, constants)
+
+
+def from_source(
+    converters: Converters,
+    source: SourceModel,
+    shapes: Shapes | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Model | OpenModel:
+    """The model of a framework's own graph, as a frontend has read it; see `read_open`."""
 
     def rebind(more: Shapes, values: Values) -> Model:
         decisive: dict[str, None] = {}
         bound = {**(shapes or {}), **more}
-        graph = convert(found, frontend.converters, bound, {**(constants or {}), **values}, decisive)
-        return Model(graph, found.location, found.digest, rebind, tuple(decisive))
+        graph = convert(source, converters, bound, {**(constants or {}), **values}, decisive)
+        return Model(graph, source.location, source.digest, rebind, tuple(decisive))
 
     try:
         return rebind({}, {})
     except ValuesNeeded as error:
-        return OpenModel(error, found.location, rebind)
+        return OpenModel(error, source.location, rebind)

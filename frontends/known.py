@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..compiler.diagnostics import CompileError, UnsupportedError
-from ..compiler.ir.dims import Dim, Expr, extreme
+from ..compiler.ir.dims import Dim, Expr, extreme, substitute, symbol, symbols
 from ..compiler.ir.graph import Value
 from ..compiler.ir.types import TensorType
 from ..compiler.ops import get
@@ -192,8 +192,10 @@ def atoms(dim: Any) -> int:
     return count
 
 
-def never_negative(dim: Dim) -> bool:
-    """Whether a dimension expression is provably >= 0, symbols being extents."""
+def never_negative(dim: Dim, least: int = 0) -> bool:
+    """Whether a dimension expression is provably >= 0, symbols being extents that are at least `least`."""
+    if least:
+        dim = substitute(dim, {name: symbol(name) + least for name in symbols(dim)})
     return dim >= 0 if isinstance(dim, int) else all(coefficient >= 0 for _, coefficient in dim.terms)
 
 

@@ -30,8 +30,11 @@ class Frontend(Protocol):
         """Whether a file (or folder, then `head` is empty) is of this format, from its name and first bytes."""
         ...
 
-    def read(self, source: Any) -> SourceModel:
-        """The framework's graph of a path or an object. Raises ModelError with every problem at once."""
+    def read(self, source: Any, example_inputs: Any = None) -> SourceModel:
+        """The framework's graph of a path or an object. Raises ModelError with every problem at once.
+
+        `example_inputs` are what an object that has no graph yet is called with; others refuse them.
+        """
         ...
 
 
@@ -70,10 +73,20 @@ def _head(path: Path) -> bytes:
         raise ModelError(f"can't be read: {error.strerror}", location=str(path)) from None
 
 
-def load(source: Any, frontends: Sequence[Frontend]) -> tuple[Frontend, SourceModel]:
+def load(
+    source: Any, frontends: Sequence[Frontend], example_inputs: Any = None
+) -> tuple[Frontend, SourceModel]:
     """The frontend that knows a source, and the framework's own graph that it reads there."""
     frontend = choose(source, frontends)
-    return frontend, frontend.read(source)
+    if example_inputs is None:
+        return frontend, frontend.read(source)
+    if isinstance(source, str | os.PathLike):
+        raise ModelError(
+            "example_inputs= is for objects that are traced; a file holds its graph",
+            location=Path(source).name,
+            hint="leave it out, or bind dimensions with shapes=",
+        )
+    return frontend, frontend.read(source, example_inputs)
 
 
 Shape = Sequence[int | str | None]
