@@ -75,7 +75,7 @@ def build_model(
             Options(strip=strip, device=dict(options or {})),
             tool_version=isthmus.__version__,
             model=model.location,
-            model_sha256=model.sha256,
+            model_sha256=lambda: model.sha256,
             observe=observe,
         )
 
