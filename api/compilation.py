@@ -120,7 +120,7 @@ def build_model(
             ),
             tool_version=isthmus.__version__,
             model=model.location,
-            model_sha256=model.sha256,
+            model_sha256=lambda: model.sha256,
             observe=observe,
         )
 

@@ -27,6 +27,9 @@ def call(task: str, **arguments: Any) -> Result:
     with tempfile.TemporaryDirectory() as home:
         # A home of its own keeps engines' caches out: what is called cold is cold. numpy gets one thread for the probe.
         environment = os.environ | {"HOME": home, "XDG_CACHE_HOME": home, "OPENBLAS_NUM_THREADS": "1"}
+        # An installed package has its bytecode, pip writes it; a checkout on a machine that writes none would not.
+        environment |= {"PYTHONPYCACHEPREFIX": str(ROOT / "build" / "bytecode")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         answer = Path(home, "answer.json")
         command = [sys.executable, "-m", "benchmarks.child", task, json.dumps(arguments), str(answer)]
         try:

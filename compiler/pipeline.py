@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..runtime.artefact import Artefact
+from ..runtime.background import Background
 from ..runtime.manifest import Manifest
 from . import assemble, stored_graph
 from .diagnostics import Problem, UnsupportedError
@@ -77,20 +78,22 @@ def build(
     *,
     tool_version: str,
     model: str = "",
-    model_sha256: str = "",
+    model_sha256: Callable[[], str] = str,
     observe: Observer | None = None,
 ) -> Built:
     """Compile a graph with static shapes for one backend; UnsupportedError names what can't be compiled."""
     passes = passes_for(backend, options.precision)
+    hashed = Background(model_sha256)
     graph, hits = optimise(graph, observe, passes)
+    stored = Background(lambda: stored_graph.to_entries(graph))
     plan, compiled, refused = _form_and_compile(graph, backend, options)
     program, entries = assemble.program(plan, backend.name, compiled, (graph.input_names, graph.output_names))
-    source = stored_graph.to_entries(graph)
+    source = stored.result()
     entries |= stored_graph.without_constants(source) if options.strip else source
     manifest = Manifest(
         tool_version=tool_version,
         model=model,
-        model_sha256=model_sha256,
+        model_sha256=hashed.result(),
         target=backend.target(options.device).name,
         options={
             "strip": options.strip,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from ..runtime.memory import zeros
 from .diagnostics import CompileError
 from .ir.graph import Graph, Tensor
 from .ir.text import parse_graph, print_graph
@@ -33,7 +34,7 @@ def to_entries(graph: Graph) -> dict[str, bytes | np.ndarray]:
         index[name] = {"dtype": dtype.name, "shape": tensor.array.shape, "offset": size, "bytes": flat.size}
         parts.append((size, flat))
         size += -(-flat.size // _ALIGNMENT) * _ALIGNMENT
-    blob = np.zeros(size, np.uint8)
+    blob = zeros(size)
     for offset, flat in parts:
         blob[offset : offset + flat.size] = flat
     return {TEXT: text.text.encode(), INDEX: json.dumps(index, sort_keys=True).encode(), BLOB: blob}

@@ -83,7 +83,7 @@ class Block:
                 guarded = access.fill is not None and any(
                     isinstance(part, Affine)
                     and set(part.dims) & set(names)
-                    and self.values.may_leave(access, n, ranges)
+                    and self.values.may_leave(access, n)
                     for n, part in enumerate(access.index)
                 )
                 storage = self.e.storage[access.buffer]
@@ -102,18 +102,21 @@ class Block:
             return []
         steps = {rib.dim: rib.step for rib in ribs}
         inner = {name: Range(r.low, min(r.size, steps.get(name, r.size))) for name, r in ranges.items()}
-        self.columns = len(self._starts(inner))
-        self.lanes = self.values.lanes(inner)
+        self.values.begin(inner)
+        self.columns = len(self._starts())
+        self.lanes = self.values.lanes
         return [self._identity(self.lanes)] * (len(self._rows(inner, reduce=False)) * self.columns)
 
     def _identity(self, lanes: int) -> Register:
         assert self.stage.combine is not None
         return self.s.constant(identity(self.stage.combine, self.total_dtype), self.total_dtype, lanes)
 
-    def _starts(self, ranges: Mapping[str, Range]) -> range:
+    def _starts(self) -> range:
         """Offsets of the vectors along the vector dim (just 0 without one)."""
-        lanes = self.values.lanes(ranges)
-        return range(0, ranges[self.vector].size, lanes) if lanes and self.vector is not None else range(1)
+        lanes = self.values.lanes
+        if not lanes or self.vector is None:
+            return range(1)
+        return range(0, self.values.ranges[self.vector].size, lanes)
 
     def _rows(self, ranges: Mapping[str, Range], reduce: bool) -> list[dict[str, int]]:
         """Points of the block along the parallel (or the reduce) dims, the vector dim left out."""
@@ -128,38 +131,35 @@ class Block:
         return [
             (n * self.columns + column, row if self.vector is None else {**row, self.vector: start})
             for n, row in enumerate(self._rows(ranges, reduce=False))
-            for column, start in enumerate(self._starts(ranges))
+            for column, start in enumerate(self._starts())
         ]
 
     def accumulate(self, ranges: Mapping[str, Range], totals: list[Register]) -> list[Register]:
         """One turn: every element of the block combined into its accumulator."""
         if self.stage.combine is None:
             return []
-        self.values.forget()
-        self.values.prefetch(ranges)
+        self.values.begin(ranges)
+        self.values.prefetch()
         totals = list(totals)
         points = self._points(ranges)
         for turn in self._rows(ranges, reduce=True):
             for n, point in points:
-                totals[n] = self._combine(totals[n], {**point, **turn}, ranges, self.lanes)
+                totals[n] = self._combine(totals[n], {**point, **turn}, self.lanes)
         return totals
 
-    def _combine(
-        self, total: Register, point: dict[str, int], ranges: Mapping[str, Range], lanes: int
-    ) -> Register:
+    def _combine(self, total: Register, point: dict[str, int], lanes: int) -> Register:
         body = self.stage.body
-        masked = self.values.mask(point, ranges, lanes) if self.vector in self.reduces else None
+        masked = self.values.mask(point, lanes) if self.vector in self.reduces else None
         fusable = (
             self.stage.combine == "sum" and isinstance(body, Apply) and body.op == "mul" and body.dtype.is_float
             and masked is None and body.dtype == self.total_dtype
         )  # fmt: skip
         if fusable and isinstance(body, Apply):
             x, y = (
-                self.values.spread(self.values.value(argument, point, ranges), lanes)
-                for argument in body.arguments
+                self.values.spread(self.values.value(argument, point), lanes) for argument in body.arguments
             )
             return self.s.fma(x, y, total)
-        value = self.values.spread(self.values.value(body, point, ranges), lanes)
+        value = self.values.spread(self.values.value(body, point), lanes)
         value = self.s.cast(value, body.dtype, self.total_dtype, lanes)
         if masked is not None:
             value = self.s.select(masked, value, self._identity(lanes))
@@ -172,33 +172,29 @@ class Block:
 
         What is not complete is combined with what an earlier tile of the reduction has stored.
         """
-        self.values.forget()
+        self.values.begin(ranges)
         if self.stage.combine is None:
-            self.columns = len(self._starts(ranges))
+            self.columns = len(self._starts())
             for _, point in self._points(ranges):
-                self.values.store(
-                    self.values.value(self.stage.body, point, ranges), self.stage.body.dtype, point, ranges
-                )
+                self.values.store(self.values.value(self.stage.body, point), self.stage.body.dtype, point)
         elif self.vector in self.reduces:
             for n, row in enumerate(self._rows(ranges, reduce=False)):
                 parts = totals[n * self.columns : (n + 1) * self.columns]
-                self._store_total(self._horizontal(parts, self.lanes), row, ranges, complete)
+                self._store_total(self._horizontal(parts, self.lanes), row, complete)
         else:
             for n, point in self._points(ranges):
-                self._store_total(totals[n], point, ranges, complete)
+                self._store_total(totals[n], point, complete)
 
-    def _store_total(
-        self, total: Register, point: Mapping[str, int], ranges: Mapping[str, Range], complete: bool
-    ) -> None:
+    def _store_total(self, total: Register, point: Mapping[str, int], complete: bool) -> None:
         dtype = self.total_dtype
         if not complete:
             assert self.stage.combine is not None
             so_far = Load(self.stage.write, self.write_dtype)
             lanes = self.lanes if total.type.startswith("<") else 0
-            old = self.values.spread(self.values.value(so_far, point, ranges), lanes)
+            old = self.values.spread(self.values.value(so_far, point), lanes)
             old = self.s.cast(old, self.write_dtype, dtype, lanes)
             total = self.s.apply(_COMBINE[self.stage.combine], [old, total], dtype, dtype, lanes)
-        self.values.store(total, dtype, point, ranges)
+        self.values.store(total, dtype, point)
 
     def _horizontal(self, parts: list[Register], lanes: int) -> Register:
         assert self.stage.combine is not None

@@ -47,9 +47,9 @@ class Builder:
 
     def pure(self, type: str, text: str, operands: Sequence[Register] = ()) -> Register:
         """A value without side effects: `text` with {0}, {1}.. for operands; placed and shared as early as can be."""
-        level = max((operand.level for operand in operands), default=0)
+        level = max([operand.level for operand in operands], default=0)
         block = self._stack[level]
-        body = text.format(*(operand.text for operand in operands))
+        body = text.format(*[operand.text for operand in operands])
         found = block.cache.get(body)
         if found is None:
             found = Register(self.name(), type, level)

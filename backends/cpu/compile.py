@@ -19,6 +19,7 @@ from ...compiler.tile.canonical import canonical
 from ...compiler.tile.check import require_legal
 from ...compiler.tile.stage import Kernel
 from ...compiler.tile.tiler import Choice, tile
+from ...runtime.background import Background
 from . import abi, codegen
 from .constants import Blob
 from .entry import Step, entry_text, support_text
@@ -109,7 +110,9 @@ def compile_segments(
         [support_text(machine.triple), *(emitted.code.text for emitted in module.emitted.values()), *entries],
         module.declarations,
     )
-    object_code = codegen.object_code(machine, text)
+    compiling = Background(lambda: codegen.object_code(machine, text))
+    constants = blob.finish()
+    object_code = compiling.result()
     exports = [f"segment_{n}" for n in range(len(segments))]
     image = link(object_code, [*exports, *POOL_EXPORTS])
     facts = describe(
@@ -126,7 +129,7 @@ def compile_segments(
     if "asm" in listings:
         texts["asm"] = codegen.assembly(machine, text)
     features = tuple(sorted(machine.features))
-    return Compiled(image.code, blob.finish(), facts.to_meta(), features, tuple(reports), object_code, texts)
+    return Compiled(image.code, constants, facts.to_meta(), features, tuple(reports), object_code, texts)
 
 
 def _argument(

@@ -1,30 +1,42 @@
 """The constants blob: arrays packed as kernels want them, in the order in which they are read, each once."""
 
+from collections.abc import Sequence
+from math import prod
+
 import numpy as np
 
 from ...compiler.target.backend import Constant
+from ...runtime.memory import zeros
 from .abi import ALIGNMENT
 from .holds import Packing
 
 
-def pack(array: np.ndarray, packing: Packing) -> np.ndarray:
-    """`array` as a flat copy in panels; see `holds.Packing`."""
+def pack(array: np.ndarray, packing: Packing, out: np.ndarray) -> None:
+    """`array` copied into `out`, flat and zero, in panels; see `holds.Packing`. It is read just once."""
     outer = len(packing.outer)
     moved = np.transpose(array, (*packing.outer, *packing.order))
-    lead = moved.shape[:outer]
-    rest = int(np.prod(moved.shape[outer:-1]))
-    rows = moved.reshape(*lead, rest, moved.shape[-1])
-    unit = packing.unit
-    width = sum(-(-size // unit) * unit for _, size in packing.panels)
-    out = np.zeros((*lead, rest * width), array.dtype)
+    lead, inner = moved.shape[:outer], moved.shape[outer:-1]
+    rest = prod(inner)
+    out = out.reshape(*lead, -1)
     start = 0
     for begin, size, count in _runs(packing.panels):
-        padded = -(-size // unit) * unit
-        source = rows[..., begin : begin + size * count].reshape(*lead, rest, count, size)
-        panels = out[..., start * rest : (start + padded * count) * rest].reshape(*lead, count, rest, padded)
-        panels[..., :size] = np.moveaxis(source, -2, -3)
+        padded = _padded(size, packing.unit)
+        source = moved[..., begin : begin + size * count].reshape(*lead, *inner, count, size)
+        panels = out[..., start * rest : (start + padded * count) * rest].reshape(
+            *lead, count, *inner, padded
+        )
+        panels[..., :size] = np.moveaxis(source, -2, outer)
         start += padded * count
-    return out.reshape(-1)
+
+
+def packed_size(shape: Sequence[int], packing: Packing) -> int:
+    """Elements of an array of `shape` once it is packed."""
+    padded = sum(_padded(size, packing.unit) for _, size in packing.panels)
+    return prod(shape) // max(1, shape[packing.order[-1]]) * padded
+
+
+def _padded(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
 
 
 def _runs(panels: tuple[tuple[int, int], ...]) -> list[tuple[int, int, int]]:
@@ -53,19 +65,22 @@ class Blob:
         if key not in self._offsets:
             self._offsets[key] = self._size
             self._parts.append((self._size, constant, packing))
-            elements = constant.array.size
-            if packing is not None:
-                padded = sum(-(-size // packing.unit) * packing.unit for _, size in packing.panels)
-                elements = elements // max(1, constant.array.shape[packing.order[-1]]) * padded
-            bytes = elements * constant.array.dtype.itemsize
-            self._size += -(-bytes // ALIGNMENT) * ALIGNMENT
+            self._size += _padded(_elements(constant, packing) * constant.array.dtype.itemsize, ALIGNMENT)
         return self._offsets[key]
 
     def finish(self) -> np.ndarray:
         """The blob, with room behind the last constant for whole-vector reads and the prefetcher."""
-        blob = np.zeros(self._size + 4 * ALIGNMENT, np.uint8)
+        blob = zeros(self._size + 4 * ALIGNMENT)
         for offset, constant, packing in self._parts:
-            array = constant.array if packing is None else pack(constant.array, packing)
-            flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-            blob[offset : offset + flat.size] = flat
+            array = constant.array
+            bytes = _elements(constant, packing) * array.dtype.itemsize
+            out = blob[offset : offset + bytes].view(array.dtype)
+            if packing is None:
+                out.reshape(array.shape)[...] = array
+            else:
+                pack(array, packing, out)
         return blob
+
+
+def _elements(constant: Constant, packing: Packing | None) -> int:
+    return constant.array.size if packing is None else packed_size(constant.array.shape, packing)

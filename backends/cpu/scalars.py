@@ -88,6 +88,7 @@ class Scalars:
         self.b = builder
         self.features = features
         self._defined: set[str] = set()
+        self._calls: dict[tuple[str, str], str] = {}
         self.rounds = bool(features & {"sse4.1", "neon", "fp-armv8"})  # else rounding would call a library
 
     # --- building blocks -------------------------------------------------------------------------------------
@@ -118,11 +119,13 @@ class Scalars:
 
     def call(self, name: str, *operands: Register) -> Register:
         """An LLVM intrinsic on operands of one type."""
-        callee = self.b.intrinsic(
-            f"llvm.{name}.{suffix(operands[0].type)}", operands[0].type, [o.type for o in operands]
-        )
-        arguments = ", ".join(f"{o.type} {{{n}}}" for n, o in enumerate(operands))
-        return self.b.pure(operands[0].type, f"call {operands[0].type} {callee}({arguments})", operands)
+        type = operands[0].type
+        text = self._calls.get((name, type))
+        if text is None:
+            callee = self.b.intrinsic(f"llvm.{name}.{suffix(type)}", type, [type] * len(operands))
+            arguments = ", ".join(f"{type} {{{n}}}" for n in range(len(operands)))
+            text = self._calls[name, type] = f"call {type} {callee}({arguments})"
+        return self.b.pure(type, text, operands)
 
     def fma(self, x: Register, y: Register, z: Register) -> Register:
         """x * y + z, fused where the machine can."""

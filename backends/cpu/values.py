@@ -30,40 +30,47 @@ class Values:
         self.s = emitter.scalars
         self.stage = stage
         self.vector = vector
-        self._expr_dims: dict[Expr, frozenset[str]] = {}
-        self._cache: dict[object, Register] = {}
-
-    def forget(self) -> None:
-        """Start a new block: what was loaded before may have changed."""
-        self._cache.clear()
-
-    def lanes(self, ranges: Mapping[str, Range]) -> int:
+        self._write_dims = stage.write.dims
+        self.ranges: Mapping[str, Range] = {}
+        self.lanes = 0
         """Vector lanes, or 0 where the stage has no vector dim or only one element along it."""
-        return self.e.lanes if self.vector is not None and ranges[self.vector].size > 1 else 0
+        self._expr_dims: dict[Expr, tuple[str, ...]] = {}
+        self._linear: dict[Access, Affine] = {}
+        self._cache: dict[object, Register] = {}
+        self._origins: dict[Affine, tuple[Affine, list[tuple[str, int]]]] = {}
+        self._pointers: dict[object, Register] = {}
+        self._splats: dict[str, Register] = {}
 
-    def mask(self, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register | None:
+    def begin(self, ranges: Mapping[str, Range]) -> None:
+        """Start a new block over `ranges`: what was loaded before may have changed."""
+        self.ranges = ranges
+        self.lanes = self.e.lanes if self.vector is not None and ranges[self.vector].size > 1 else 0
+        for cache in (self._cache, self._origins, self._pointers, self._splats):
+            cache.clear()
+
+    def mask(self, point: Point, lanes: int) -> Register | None:
         """Lanes inside the range of the vector dim, or None when all are."""
         if not lanes or self.vector is None:
             return None
-        left = ranges[self.vector].size - point[self.vector]
+        left = self.ranges[self.vector].size - point[self.vector]
         return None if left >= lanes else _lane_mask(left, lanes)
 
-    def value(self, expr: Expr, point: Point, ranges: Mapping[str, Range]) -> Register:
+    def value(self, expr: Expr, point: Point) -> Register:
         """The expression at a point of the block: a vector if it depends on the vector dim, else a scalar."""
         dims = self._dims(expr)
-        key = (expr, tuple((name, point.get(name, 0)) for name in sorted(dims)))
+        key = (expr, *[point.get(name, 0) for name in dims])
         found = self._cache.get(key)
         if found is not None:
             return found
-        lanes = self.lanes(ranges) if self.vector in dims else 0
+        lanes = self.lanes if self.vector in dims else 0
         if isinstance(expr, Load):
-            result = self._load(expr, point, ranges, lanes)
+            result = self._load(expr, point, lanes)
         elif isinstance(expr, Const):
             result = self.s.constant(expr.value, expr.dtype, 0)  # type: ignore[arg-type]
         elif isinstance(expr, Index):
-            result = self._index(expr.affine, point, ranges, lanes)
+            result = self._index(expr.affine, point, lanes)
         elif isinstance(expr, Apply):
-            arguments = [self.spread(self.value(a, point, ranges), lanes) for a in expr.arguments]
+            arguments = [self.spread(self.value(a, point), lanes) for a in expr.arguments]
             source = expr.arguments[1 if expr.op == "where" else 0].dtype
             result = self.s.apply(expr.op, arguments, source, expr.dtype, lanes)
         else:
@@ -71,30 +78,56 @@ class Values:
         self._cache[key] = result
         return result
 
-    def _dims(self, expr: Expr) -> frozenset[str]:
+    def _dims(self, expr: Expr) -> tuple[str, ...]:
+        """The dims that an expression depends on."""
         found = self._expr_dims.get(expr)
         if found is None:
             if isinstance(expr, Load):
-                found = frozenset(expr.access.dims)
+                found = expr.access.dims
             elif isinstance(expr, Index):
-                found = frozenset(expr.affine.dims)
+                found = expr.affine.dims
             else:
-                found = frozenset().union(*map(self._dims, expr.arguments)) if expr.arguments else frozenset()
+                found = tuple(dict.fromkeys(name for part in expr.arguments for name in self._dims(part)))
             self._expr_dims[expr] = found
         return found
 
     def spread(self, value: Register, lanes: int) -> Register:
-        return self.s.splat(value, lanes) if lanes and not value.type.startswith("<") else value
+        """A scalar in all lanes, if there are lanes; a vector as it is."""
+        if not lanes or value.type[0] == "<":
+            return value
+        found = self._splats.get(value.text) if value.text[0] == "%" else None
+        if found is None:
+            found = self._splats[value.text] = self.s.splat(value, lanes)
+        return found
 
-    def offset(self, affine: Affine, point: Point, ranges: Mapping[str, Range]) -> Affine:
+    def linear(self, access: Access) -> Affine:
+        """The element offset of an access in its storage, lookups left out."""
+        found = self._linear.get(access)
+        if found is None:
+            found = self._linear[access] = self.e.storage[access.buffer].linear(access.index)
+        return found
+
+    def offset(self, affine: Affine, point: Point) -> Affine:
         """An affine expression of stage dims at a point, as one of loop variables."""
-        total = Affine((), affine.const)
+        known = self._origins.get(affine)
+        if known is None:
+            known = self._origins[affine] = self._origin(affine)
+        origin, steps = known
+        ahead = 0
+        for name, coefficient in steps:
+            ahead += point.get(name, 0) * coefficient
+        return origin + ahead
+
+    def _origin(self, affine: Affine) -> tuple[Affine, list[tuple[str, int]]]:
+        """An affine expression at the block's first point, and its steps along the block's dims."""
+        origin, steps = Affine((), affine.const), []
         for name, coefficient in affine.terms:
-            if name in ranges:
-                total = total + (ranges[name].low + point.get(name, 0)) * coefficient
+            if name in self.ranges:
+                origin = origin + self.ranges[name].low * coefficient
+                steps.append((name, coefficient))
             else:  # already a loop variable (the low end of a held tile)
-                total = total + Affine(((name, coefficient),))
-        return total
+                origin = origin + Affine(((name, coefficient),))
+        return origin, steps
 
     def _integer(self, affine: Affine) -> Register:
         """An affine expression of loop variables as an i64 register."""
@@ -111,8 +144,8 @@ class Values:
             return integer(affine.const)
         return self.b.pure("i64", f"add nsw i64 {{0}}, {affine.const}", [total]) if affine.const else total
 
-    def _index(self, affine: Affine, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
-        base = self._integer(self.offset(affine, point, ranges))
+    def _index(self, affine: Affine, point: Point, lanes: int) -> Register:
+        base = self._integer(self.offset(affine, point))
         if not lanes:
             return base
         assert self.vector is not None
@@ -124,29 +157,25 @@ class Values:
         steps = ", ".join(f"i64 {n * step}" for n in range(lanes))
         return self.b.pure(type, f"add {type} {{0}}, <{steps}>", [self.s.splat(base, lanes)])
 
-    def _load(self, expr: Load, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
+    def _load(self, expr: Load, point: Point, lanes: int) -> Register:
         access = expr.access
         storage = self.e.storage[access.buffer]
         if storage.registers is not None:
             return storage.registers[_register_key(access, point)]
-        linear = storage.linear(access.index)
+        linear = self.linear(access)
         by_lane = any(isinstance(p, Lookup) and self.vector in p.access.dims for p in access.index)
         stride = linear.coefficient(self.vector) if self.vector is not None else 0
         if lanes and (stride != 1 or by_lane):
-            rows = (
-                None
-                if by_lane or access.fill is not None
-                else self._transposable(linear, point, ranges, lanes)
-            )
+            rows = None if by_lane or access.fill is not None else self._transposable(linear, point, lanes)
             if rows is not None:
-                return self._transposed(expr, rows, point, ranges, lanes)
-            return self._gather(expr, point, ranges, lanes)
-        coordinates = self._gathered(storage, access, point, ranges)
+                return self._transposed(expr, rows, point, lanes)
+            return self._gather(expr, point, lanes)
+        coordinates = self._gathered(storage, access, point)
         if not lanes:
-            return self._load_one(expr, point, ranges, coordinates)
-        guard = self._guards(access, point, ranges, lanes, coordinates) if access.fill is not None else None
-        pointer = self._address(storage, self.offset(linear, point, ranges), coordinates)
-        mask = None if storage.padded else self.mask(point, ranges, lanes)
+            return self._load_one(expr, point, coordinates)
+        guard = self._guards(access, point, lanes, coordinates) if access.fill is not None else None
+        pointer = self._address(storage, self.offset(linear, point), coordinates)
+        mask = None if storage.padded else self.mask(point, lanes)
         if guard is None:
             return self._load_at(pointer, storage.dtype, lanes, mask, None)
         fill = self.s.constant(access.fill, storage.dtype, lanes)  # type: ignore[arg-type]
@@ -161,16 +190,12 @@ class Values:
             value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill]
         )
 
-    def _load_one(
-        self, expr: Load, point: Point, ranges: Mapping[str, Range], coordinates: list[tuple[Register, int]]
-    ) -> Register:
+    def _load_one(self, expr: Load, point: Point, coordinates: list[tuple[Register, int]]) -> Register:
         """One element; outside the buffer its fill."""
         access = expr.access
         storage = self.e.storage[access.buffer]
-        guard = self._guards(access, point, ranges, 0, coordinates) if access.fill is not None else None
-        pointer = self._address(
-            storage, self.offset(storage.linear(access.index), point, ranges), coordinates
-        )
+        guard = self._guards(access, point, 0, coordinates) if access.fill is not None else None
+        pointer = self._address(storage, self.offset(self.linear(access), point), coordinates)
         if guard is None:
             return self._load_at(pointer, storage.dtype, 0, None, None)
         assert storage.base is not None
@@ -208,7 +233,6 @@ class Values:
         self,
         access: Access,
         point: Point,
-        ranges: Mapping[str, Range],
         lanes: int,
         coordinates: Sequence[tuple[Register, int]] = (),
     ) -> Register | None:
@@ -221,12 +245,12 @@ class Values:
         for axis, part in enumerate(access.index):
             if isinstance(part, Lookup):
                 inside = self._inside(next(gathered)[0], self.e.extent(access.buffer, axis))
-            elif not self.may_leave(access, axis, ranges):
+            elif not self.may_leave(access, axis):
                 continue
             else:
                 wide = lanes if lanes and self.vector in part.dims else 0
                 extent = self.e.extent(access.buffer, axis)
-                at = self.offset(part, point, ranges)
+                at = self.offset(part, point)
                 if not at.terms:
                     # LLVM must not be left to find out that a mask has all lanes: it may then abort (22.1, AVX2)
                     step = part.coefficient(self.vector) if self.vector is not None and wide else 0
@@ -235,7 +259,7 @@ class Values:
                         continue
                     inside = _flags(flags) if wide else Register("false", "i1")
                 else:
-                    inside = self._inside(self._index(part, point, ranges, wide), extent)
+                    inside = self._inside(self._index(part, point, wide), extent)
             if condition is None:
                 condition = inside
             else:
@@ -252,7 +276,7 @@ class Values:
         limit = self.s.constant(extent, i64, wide)
         return self.b.pure(vector_type("i1", wide), f"icmp ult {index.type} {{0}}, {{1}}", [index, limit])
 
-    def may_leave(self, access: Access, axis: int, ranges: Mapping[str, Range]) -> bool:
+    def may_leave(self, access: Access, axis: int) -> bool:
         """Whether an axis of an access can leave the buffer anywhere in the kernel's whole domain."""
         part = access.index[axis]
         if not isinstance(part, Affine):
@@ -262,16 +286,14 @@ class Values:
         reach = affine_range(part, whole) if set(part.dims) <= set(whole) else Range(Affine(), 1)
         return reach.low.const < 0 or reach.low.const + reach.size > extent
 
-    def _gathered(
-        self, storage: Storage, access: Access, point: Point, ranges: Mapping[str, Range]
-    ) -> list[tuple[Register, int]]:
+    def _gathered(self, storage: Storage, access: Access, point: Point) -> list[tuple[Register, int]]:
         """Coordinates from index tensors, as (value, stride); lanes of them if they vary along the vector."""
         out = []
         for stride, part in zip(storage.strides, access.index, strict=True):
             if isinstance(part, Lookup):
                 dtype = self.e.storage[part.access.buffer].dtype
-                value = self.value(Load(part.access, dtype), point, ranges)
-                lanes = self.lanes(ranges) if value.type.startswith("<") else 0
+                value = self.value(Load(part.access, dtype), point)
+                lanes = self.lanes if value.type.startswith("<") else 0
                 out.append((self.s.cast(value, dtype, i64, lanes), stride))
         return out
 
@@ -279,13 +301,11 @@ class Values:
         self, storage: Storage, offset: Affine, extra: Iterable[tuple[Register, int]] = ()
     ) -> Register:
         """A pointer to an element: base, a step per loop variable (outer first), gathered parts, the constant."""
-        assert storage.base is not None
         size = storage.dtype.bytes
-        pointer = storage.base
-        for name, coefficient in sorted(offset.terms, key=lambda t: self.e.variables[t[0]].level):
-            variable = self.e.variables[name]
-            step = self.b.pure("i64", f"mul nsw i64 {{0}}, {coefficient * size}", [variable])
-            pointer = self.b.pure("ptr", "getelementptr i8, ptr {0}, i64 {1}", [pointer, step])
+        key = (storage.base, size, offset.terms)
+        pointer = self._pointers.get(key)
+        if pointer is None:
+            pointer = self._pointers[key] = self._moved(storage, offset)
         for register, stride in extra:
             step = self.b.pure("i64", f"mul nsw i64 {{0}}, {stride * size}", [register])
             pointer = self.b.pure("ptr", "getelementptr i8, ptr {0}, i64 {1}", [pointer, step])
@@ -293,31 +313,38 @@ class Values:
             pointer = self.b.pure("ptr", f"getelementptr i8, ptr {{0}}, i64 {offset.const * size}", [pointer])
         return pointer
 
-    def _transposable(
-        self, linear: Affine, point: Point, ranges: Mapping[str, Range], lanes: int
-    ) -> str | None:
+    def _moved(self, storage: Storage, offset: Affine) -> Register:
+        """The storage's base moved by the loop variables of an offset, outer ones first."""
+        assert storage.base is not None
+        pointer = storage.base
+        for name, coefficient in sorted(offset.terms, key=lambda t: self.e.variables[t[0]].level):
+            variable = self.e.variables[name]
+            text = f"mul nsw i64 {{0}}, {coefficient * storage.dtype.bytes}"
+            step = self.b.pure("i64", text, [variable])
+            pointer = self.b.pure("ptr", "getelementptr i8, ptr {0}, i64 {1}", [pointer, step])
+        return pointer
+
+    def _transposable(self, linear: Affine, point: Point, lanes: int) -> str | None:
         """A row dim along which the operand is contiguous, if the block holds a whole square of it here."""
         assert self.vector is not None
-        if point[self.vector] + lanes > ranges[self.vector].size:
+        if point[self.vector] + lanes > self.ranges[self.vector].size:
             return None
         for d in self.stage.dims:
-            whole = ranges[d.name].size >= point.get(d.name, 0) // lanes * lanes + lanes
+            whole = self.ranges[d.name].size >= point.get(d.name, 0) // lanes * lanes + lanes
             if d.name != self.vector and d.kind != REDUCE and linear.coefficient(d.name) == 1 and whole:
                 return d.name
         return None
 
-    def _transposed(
-        self, expr: Load, rows: str, point: Point, ranges: Mapping[str, Range], lanes: int
-    ) -> Register:
+    def _transposed(self, expr: Load, rows: str, point: Point, lanes: int) -> Register:
         """A square of the operand is loaded along its contiguous dim and transposed in registers, for all its rows."""
         assert self.vector is not None
         storage = self.e.storage[expr.access.buffer]
-        linear = storage.linear(expr.access.index)
+        linear = self.linear(expr.access)
         first = point[rows] // lanes * lanes
         square = []
         for lane in range(lanes):
             at = {**point, rows: first, self.vector: point[self.vector] + lane}
-            pointer = self._address(storage, self.offset(linear, at, ranges))
+            pointer = self._address(storage, self.offset(linear, at))
             square.append(self._load_at(pointer, storage.dtype, lanes, None, None))
         distance = 1
         while distance < lanes:
@@ -327,10 +354,10 @@ class Values:
                         square[n], square[n + distance], distance, lanes
                     )
             distance *= 2
-        dims = sorted(self._dims(expr))
+        dims = self._dims(expr)
         for row, value in enumerate(square):
             at = {**point, rows: first + row}
-            self._cache[(expr, tuple((name, at.get(name, 0)) for name in dims))] = value
+            self._cache[(expr, *[at.get(name, 0) for name in dims])] = value
         return square[point[rows] - first]
 
     def _exchange(self, x: Register, y: Register, distance: int, lanes: int) -> tuple[Register, Register]:
@@ -344,20 +371,18 @@ class Values:
         )
         return first, second
 
-    def _gather(self, expr: Load, point: Point, ranges: Mapping[str, Range], lanes: int) -> Register:
+    def _gather(self, expr: Load, point: Point, lanes: int) -> Register:
         """Lane by lane, for strides other than 1 and gathered coordinates."""
         assert self.vector is not None
         storage = self.e.storage[expr.access.buffer]
         element = element_type(expr.dtype)
         type = vector_type(element, lanes)
         total = Register("zeroinitializer", type)
-        coordinates = self._gathered(storage, expr.access, point, ranges)
-        left = min(lanes, ranges[self.vector].size - point[self.vector])
+        coordinates = self._gathered(storage, expr.access, point)
+        left = min(lanes, self.ranges[self.vector].size - point[self.vector])
         for lane in range(left):
             at = {**point, self.vector: point[self.vector] + lane}
-            value = self._load_one(
-                expr, at, ranges, [(self._lane(c, lane), stride) for c, stride in coordinates]
-            )
+            value = self._load_one(expr, at, [(self._lane(c, lane), stride) for c, stride in coordinates])
             total = self.b.here(
                 type, f"insertelement {type} {total.text}, {element} {value.text}, i64 {lane}"
             )
@@ -369,52 +394,52 @@ class Values:
         element = value.type.split(" x ")[1][:-1]
         return self.b.here(element, f"extractelement {value.type} {value.text}, i64 {lane}")
 
-    def store(self, value: Register, dtype: DType, point: Point, ranges: Mapping[str, Range]) -> None:
+    def store(self, value: Register, dtype: DType, point: Point) -> None:
         """Write one row's vector (or scalar), converted to the buffer's dtype."""
         access = self.stage.write
         storage = self.e.storage[access.buffer]
-        lanes = self.lanes(ranges) if self.vector in access.dims else 0
+        lanes = self.lanes if self.vector in self._write_dims else 0
         value = self.spread(
             self.s.cast(value, dtype, storage.dtype, lanes if value.type.startswith("<") else 0), lanes
         )
         if storage.registers is not None:
             storage.registers[_register_key(access, point)] = value
             return
-        guard = self._guards(access, point, ranges, lanes) if access.fill is not None else None
-        linear = storage.linear(access.index)
+        guard = self._guards(access, point, lanes) if access.fill is not None else None
+        linear = self.linear(access)
         stride = linear.coefficient(self.vector) if self.vector is not None else 0
         if lanes and stride != 1:
             vector = self.vector
             assert vector is not None
-            left = min(lanes, ranges[vector].size - point[vector])
+            left = min(lanes, self.ranges[vector].size - point[vector])
             for lane in range(left):
                 part = self.b.here(
                     value.type.split(" x ")[1][:-1], f"extractelement {value.type} {value.text}, i64 {lane}"
                 )
                 at = {**point, vector: point[vector] + lane}
-                inside = self._guards(access, at, ranges, 0) if guard is not None else None
-                self._store_at(part, storage, self.offset(linear, at, ranges), 0, None, inside)
+                inside = self._guards(access, at, 0) if guard is not None else None
+                self._store_at(part, storage, self.offset(linear, at), 0, None, inside)
             return
-        mask = self.mask(point, ranges, lanes)
-        if mask is not None and self._ends(storage, access, point, ranges):
+        mask = self.mask(point, lanes)
+        if mask is not None and self._ends(storage, access, point):
             mask = None
         if (
             mask is not None
             and guard is None
-            and ranges[str(self.vector)].size - point[str(self.vector)] == 1
+            and self.ranges[str(self.vector)].size - point[str(self.vector)] == 1
         ):
             # LLVM 22 writes too many bytes where it joins a narrowing with a masked store of one lane.
             value, lanes, mask = self._lane(value, 0), 0, None
-        self._store_at(value, storage, self.offset(linear, point, ranges), lanes, mask, guard)
+        self._store_at(value, storage, self.offset(linear, point), lanes, mask, guard)
 
-    def _ends(self, storage: Storage, access: Access, point: Point, ranges: Mapping[str, Range]) -> bool:
+    def _ends(self, storage: Storage, access: Access, point: Point) -> bool:
         """Whether a vector ends a padded tile: all lanes may be written, which leaves no undefined ones."""
         if not storage.padded or not storage.sizes or self.vector is None:
             return False
         for part, low, size in zip(access.index, storage.lows, storage.sizes, strict=True):
             if isinstance(part, Affine) and self.vector in part.dims:
-                begin = self.offset(part - low, point, ranges)
-                left = ranges[self.vector].size - point[self.vector]
+                begin = self.offset(part - low, point)
+                left = self.ranges[self.vector].size - point[self.vector]
                 row = min((s for s in storage.strides if s > 1), default=size + self.e.lanes)
                 ends = begin.const + left >= size and begin.const + self.e.lanes <= row
                 return not begin.terms and ends
@@ -452,14 +477,14 @@ class Values:
         callee = self.b.intrinsic(name, "void", [value.type, "ptr", "i32 immarg", mask.type])
         self.b.line(f"call void {callee}({value}, ptr {pointer.text}, i32 {align}, {mask})")
 
-    def prefetch(self, ranges: Mapping[str, Range]) -> None:
+    def prefetch(self) -> None:
         """Fetch the next panel of a double-buffered operand, spread evenly over all turns of this panel's tiles."""
         for access in self.stage.reads:
             storage = self.e.storage[access.buffer]
             if storage.ahead:
-                self._prefetch_panel(storage, ranges)
+                self._prefetch_panel(storage)
 
-    def _prefetch_panel(self, storage: Storage, ranges: Mapping[str, Range]) -> None:
+    def _prefetch_panel(self, storage: Storage) -> None:
         assert storage.base is not None
         share = float(storage.ahead)
         position = Affine()
@@ -470,7 +495,7 @@ class Values:
         lines = -(-int(share) // 64)
         if lines > 16:
             return
-        start = self.offset(storage.start, {}, ranges) * storage.dtype.bytes
+        start = self.offset(storage.start, {}) * storage.dtype.bytes
         flat = Storage(storage.base, (), (), Affine(), _BYTE)
         callee = self.b.intrinsic(
             "llvm.prefetch.p0", "void", ["ptr", "i32 immarg", "i32 immarg", "i32 immarg"]

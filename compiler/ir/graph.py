@@ -42,12 +42,17 @@ class Tensor:
             self._digest = state.digest()
         return self._digest
 
+    @property
+    def head(self) -> bytes:
+        """The first elements: what differs mostly differs here, which spares hashing the whole."""
+        return b"" if self.array.dtype == object else self.array.flat[:64].tobytes()
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
         if not isinstance(other, Tensor) or self.type != other.type:
             return False
-        return self.array is other.array or self.digest == other.digest
+        return self.array is other.array or (self.head == other.head and self.digest == other.digest)
 
     def __hash__(self) -> int:
         return hash(self.type) if self.array.size > 4096 else hash(self.digest)

@@ -54,9 +54,9 @@ class Layout:
         return tuple(logical[axis] + sum(self.halo[axis]) for axis in self.order)
 
     def store(self, array: np.ndarray) -> np.ndarray:
-        """A logical array as it lies in memory."""
+        """A logical array with its axes in the order of memory: a view of `array`, where there is no halo."""
         around = np.pad(array, self.halo) if self.has_halo else array
-        return np.asarray(around.transpose(self.order), order="C")
+        return around.transpose(self.order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Array:
 
     @property
     def content(self) -> np.ndarray:
-        """A constant's elements as they lie in memory."""
+        """A constant's elements, axes as they lie in memory; a view where it can be, to be copied where it is used."""
         array = self.value.constant
         assert array is not None, f"{self.name} is no constant"
         return self.layout.store(array)

@@ -40,7 +40,7 @@ class Preferences:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A constant operand, physical axes in the kernel's order. `key` is equal for equal arrays."""
+    """A constant operand, physical axes in the kernel's order, of any strides. `key` is equal for equal arrays."""
 
     array: np.ndarray
     key: object

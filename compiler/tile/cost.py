@@ -8,6 +8,7 @@ The figures are data of the target (calibrated, see docs/design); `explain --ker
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product as cartesian
 from math import ceil, prod
 from typing import Any
@@ -46,6 +47,7 @@ def tile_sizes(extent: int, loops: list[Loop]) -> dict[int, int]:
     return counts
 
 
+@lru_cache(maxsize=1024)
 def scalar_cost(body: Expr) -> float:
     """Machine operations of one evaluation of a body, loads not counted."""
     total = 0.0
@@ -59,14 +61,14 @@ def turn_cycles(
     stage: Stage, engine: Engine, sizes: Mapping[str, int], vector: str | None, contracts: bool
 ) -> float:
     """Cycles to evaluate the stage's body once for every element of a block of `sizes` (reduce dims: one turn)."""
-    rows = prod(size for name, size in sizes.items() if name != vector)
+    along = {name: size for name, size in sizes.items() if name != vector}
+    rows = prod(along.values())
     columns = ceil(sizes[vector] / engine.lanes) if vector is not None and vector in sizes else 1
     operations = 1.0 if contracts else scalar_cost(stage.body) + (1 if stage.combine else 0)
     loads = 0.0
-    for load in stage.loads:
-        along_rows = prod(size for name, size in sizes.items() if name != vector and name in load.access.dims)
-        along_columns = columns if vector in load.access.dims else 1
-        loads += along_rows * along_columns
+    for dims in stage.load_dims:
+        along_rows = prod([size for name, size in along.items() if name in dims])
+        loads += along_rows * (columns if vector in dims else 1)
     if stage.combine is None:
         loads += rows * columns
     arithmetic = rows * columns * operations / engine.issue

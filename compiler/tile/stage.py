@@ -36,13 +36,19 @@ class Affine:
 
     def __add__(self, other: "Affine | int") -> "Affine":
         if isinstance(other, int):
-            return Affine(self.terms, self.const + other)
-        return Affine.of([*self.terms, *other.terms], self.const + other.const)
+            return Affine(self.terms, self.const + other) if other else self
+        const = self.const + other.const
+        if not other.terms:
+            return Affine(self.terms, const)
+        return Affine.of(self.terms + other.terms, const) if self.terms else Affine(other.terms, const)
 
     __radd__ = __add__
 
     def __mul__(self, factor: int) -> "Affine":
-        return Affine.of([(n, c * factor) for n, c in self.terms], self.const * factor)
+        if factor == 1:
+            return self
+        terms = tuple([(n, c * factor) for n, c in self.terms]) if factor else ()
+        return Affine(terms, self.const * factor)
 
     __rmul__ = __mul__
 
@@ -57,7 +63,7 @@ class Affine:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self.terms)
+        return tuple([name for name, _ in self.terms])
 
     @property
     def single(self) -> str | None:
@@ -65,7 +71,10 @@ class Affine:
         return self.terms[0][0] if len(self.terms) == 1 and self.terms[0][1] == 1 and not self.const else None
 
     def coefficient(self, dim: str) -> int:
-        return dict(self.terms).get(dim, 0)
+        for name, coefficient in self.terms:
+            if name == dim:
+                return coefficient
+        return 0
 
     def substitute(self, values: "dict[str, Affine]") -> "Affine":
         """Each dim in `values` replaced by its affine expression."""
@@ -124,7 +133,8 @@ class Access:
         """Dims that occur, those inside lookups included, in order of first use."""
         found: dict[str, None] = {}
         for part in self.index:
-            found.update(dict.fromkeys(part.access.dims if isinstance(part, Lookup) else part.dims))
+            for name in part.access.dims if isinstance(part, Lookup) else part.dims:
+                found[name] = None
         return tuple(found)
 
     def accesses(self) -> Iterator["Access"]:
@@ -343,6 +353,11 @@ class Stage:
     def loads(self) -> tuple[Load, ...]:
         """Distinct loads of the body, in order of first use."""
         return tuple(dict.fromkeys(node for node in walk(self.body) if isinstance(node, Load)))
+
+    @cached_property
+    def load_dims(self) -> tuple[frozenset[str], ...]:
+        """The dims that each of the `loads` moves along."""
+        return tuple(frozenset(load.access.dims) for load in self.loads)
 
     @cached_property
     def reads(self) -> tuple[Access, ...]:

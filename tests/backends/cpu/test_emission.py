@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from isthmus.backends.cpu import codegen
-from isthmus.backends.cpu.constants import Blob, pack
+from isthmus.backends.cpu.constants import Blob, pack, packed_size
 from isthmus.backends.cpu.holds import Packing
 from isthmus.backends.cpu.kernel import KernelEmitter
 from isthmus.backends.cpu.machine import LEVELS, select
@@ -135,7 +135,9 @@ def test_packed_panels_hold_every_element_once() -> None:
             for _ in range(cut.count):
                 panels.append((start, cut.size))
                 start += cut.size
-        flat = pack(array, Packing("w", outer, order, tuple(panels), 16))
+        packing = Packing("w", outer, order, tuple(panels), 16)
+        flat = np.zeros(packed_size(shape, packing), array.dtype)
+        pack(array, packing, flat)
         lead = int(np.prod([shape[a] for a in outer], initial=1))
         moved = np.transpose(array, (*outer, *order)).reshape(lead, -1, extent)
         rows = moved.shape[1]
