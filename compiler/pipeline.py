@@ -46,9 +46,9 @@ class Built:
         return self.compiled.reports
 
 
-def passes_for(backend: Backend) -> tuple[Pass, ...]:
+def passes_for(backend: Backend, options: Mapping[str, Any]) -> tuple[Pass, ...]:
     """The passes that every model goes through, then the rewrites to what the backend runs, if it has some."""
-    rules = tuple(backend.rules())
+    rules = tuple(backend.rules(options))
     return (*GRAPH_PASSES, Rewrite("legalise", rules)) if rules else GRAPH_PASSES
 
 
@@ -77,7 +77,7 @@ def build(
     observe: Observer | None = None,
 ) -> Built:
     """Compile a graph with static shapes for one backend; UnsupportedError names what can't be compiled."""
-    passes = passes_for(backend)
+    passes = passes_for(backend, options.device)
     hashed = Background(model_sha256)
     graph, hits = optimise(graph, observe, passes)
     stored = Background(lambda: stored_graph.to_entries(graph))

@@ -22,6 +22,7 @@ from . import (
     rnn,
     sequence,
     shape,
+    tiles,
 )
 from .engine import REGISTRY, Op, get, op
 
@@ -48,4 +49,5 @@ __all__ = [
     "rnn",
     "sequence",
     "shape",
+    "tiles",
 ]
