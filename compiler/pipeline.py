@@ -50,9 +50,11 @@ class Built:
         return self.compiled.reports
 
 
-def passes_for(backend: Backend, precision: Sequence[Pass] = ()) -> tuple[Pass, ...]:
+def passes_for(
+    backend: Backend, options: Mapping[str, Any], precision: Sequence[Pass] = ()
+) -> tuple[Pass, ...]:
     """The passes that every model goes through, those of a precision, then the backend's own rewrites, if any."""
-    rules = tuple(backend.rules())
+    rules = tuple(backend.rules(options))
     legalise = (Rewrite("legalise", rules),) if rules else ()
     return (*GRAPH_PASSES, *precision, *legalise)
 
@@ -82,7 +84,7 @@ def build(
     observe: Observer | None = None,
 ) -> Built:
     """Compile a graph with static shapes for one backend; UnsupportedError names what can't be compiled."""
-    passes = passes_for(backend, options.precision)
+    passes = passes_for(backend, options.device, options.precision)
     hashed = Background(model_sha256)
     graph, hits = optimise(graph, observe, passes)
     stored = Background(lambda: stored_graph.to_entries(graph))

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 
-_OPTIONS = frozenset({"level", "triple", "listings"})
+_OPTIONS = frozenset({"level", "triple", "listings", "winograd"})
 
 
 class CpuBackend:
     """Compiles for this machine, or for another; the options say which.
 
     `level`: "host", or a feature level of x86-64 (`machine.LEVELS`). `triple`: LLVM's name of another machine.
-    `listings`: texts wanted beside the code, "llvm" or "asm".
+    `listings`: texts wanted beside the code, "llvm" or "asm". `winograd`: "off" keeps 3x3 convolutions direct.
     """
 
     name = "cpu"
@@ -64,9 +64,11 @@ class CpuBackend:
 
         return describe(self.machine(options))
 
-    def rules(self) -> "Sequence[Rule]":
-        """None: the CPU runs the ops as they are."""
-        return ()
+    def rules(self, options: Mapping[str, Any]) -> "Sequence[Rule]":
+        """Fast convolutions, unless they are switched off: the CPU runs all ops as they are."""
+        from .winograd import rules
+
+        return rules(options.get("winograd", "on"))
 
     def refusals(self, node: "Node", options: Mapping[str, Any]) -> list[str]:
         """Why a node has no machine code; see `constraints.py`."""

@@ -27,6 +27,7 @@ from . import (
     sequence,
     shape,
     text,
+    tiles,
 )
 from .engine import REGISTRY, Op, get, op
 
@@ -58,4 +59,5 @@ __all__ = [
     "sequence",
     "shape",
     "text",
+    "tiles",
 ]

@@ -78,7 +78,7 @@ class StreamBackend(ABC):
 
         return Preferences(halo=False, sums_inside=True)
 
-    def rules(self) -> "Sequence[Rule]":
+    def rules(self, options: Mapping[str, Any]) -> "Sequence[Rule]":
         """None: the rewrites that a chip needs beside those for all targets."""
         return ()
 

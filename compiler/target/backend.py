@@ -131,8 +131,8 @@ class Backend(Protocol):
         """The chip as the tiler sees it; CompileError for options it does not know."""
         ...
 
-    def rules(self) -> Sequence[Rule]:
-        """Rewrites that turn ops into ones that the chip runs."""
+    def rules(self, options: Mapping[str, Any]) -> Sequence[Rule]:
+        """Rewrites that turn ops into ones that the chip runs, or runs faster; CompileError for a wrong option."""
         ...
 
     def refusals(self, node: Node, options: Mapping[str, Any]) -> list[str]:

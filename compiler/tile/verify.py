@@ -5,6 +5,7 @@ Schedules are judged in `check.py`. With symbolic extents only what is certainly
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
+from math import gcd
 
 from ..diagnostics import Problem, VerifyError
 from ..ir.dims import Dim as Extent
@@ -183,7 +184,7 @@ def writes_are_legal(kernel: Kernel) -> Found:
                 yield (
                     second,
                     f"stages '{first.name}' and '{second.name}' may write the same elements of '{buffer.name}'",
-                    "their writes must differ in the range of one axis",
+                    "their writes must differ along one axis, in range or in steps",
                 )
 
 
@@ -244,7 +245,15 @@ def _are_apart(first: Stage, second: Stage) -> bool:
         _certainly_less(a[1], b[0]) or _certainly_less(b[1], a[0])
         for a, b in zip(*spans)
         if a is not None and b is not None
-    )
+    ) or any(map(_interleave, first.write.index, second.write.index))
+
+
+def _interleave(a: Affine | Lookup, b: Affine | Lookup) -> bool:
+    """Whether two coordinates leave different rests on division by all of their steps, as 2*i and 2*i + 1 do."""
+    if isinstance(a, Lookup) or isinstance(b, Lookup):
+        return False
+    step = gcd(*(coefficient for _, coefficient in (*a.terms, *b.terms)))
+    return step > 1 and (a.const - b.const) % step != 0
 
 
 def _span(part: Affine | Lookup, extents: dict[str, Extent]) -> tuple[Extent, Extent] | None:

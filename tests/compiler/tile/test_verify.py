@@ -115,6 +115,15 @@ def test_interleaved_writes_are_told_apart_by_residues() -> None:
     assert not verify_kernel(kernel)
 
 
+@pytest.mark.parametrize(("step", "legal"), [(2, True), (3, True), (1, False)])
+def test_writers_of_one_buffer_may_take_turns(step: int, legal: bool) -> None:
+    kernel = parse_kernel(
+        'kernel "k" { input x: f32[4] output y: f32[13] '
+        f"stage a (i: 4): y[{step}*i] = x[i] stage b (i: 4): y[{step}*i + 1] = x[i] }}"
+    )
+    assert bool(verify_kernel(kernel)) != legal
+
+
 def test_writers_of_one_buffer_stay_apart() -> None:
     text = (KERNELS[0].parent / "concat.kernel").read_text()
     assert not verify_kernel(parse_kernel(text))
