@@ -50,7 +50,7 @@ class NpuDevice(SimulatedDevice):
             Sto: _stores,
             Vec: _vectors,
         }
-        effects[Mxu] = _vectors, partial(_products, exact)
+        effects[Mxu] = partial(_products, exact)
         super().__init__("npu", Model(N1, costs, context, effects), checked)
 
 

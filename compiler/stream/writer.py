@@ -181,7 +181,7 @@ class StreamWriter(ABC):
                 self.home.constant(key, columns.packed(operand.array, tile.low))
             self._flat(tile, self.home.places[key], columns.elements * tile.buffer.dtype.bytes)
         else:
-            for copy in columns.copies(tile, self.home.address(operand)):
+            for copy in columns.copies(tile, self.home.address(operand), self.limits.copy_dims):
                 self.copy_in(copy, tile.memory, b"\0")
 
     def _columns(self, name: str, size: Ints) -> Columns:
