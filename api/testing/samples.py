@@ -137,8 +137,10 @@ def _saturations() -> Iterator[Trial]:
             acc = quant.conv_integer(
                 x, constant(weights), strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), fill=zero
             )
-            scale, point = constant(np.float32(0.01)), constant(np.int8(zero))
-            return quant.requantize(acc, scale, point, axis=1, dtype=dtype_of(np.dtype(np.int8)))
+            numbers = (constant(np.int32(n)) for n in (1_500_000_000, 37))
+            i8 = dtype_of(np.dtype(np.int8))
+            requantize = get("quant.requantize_fixed")
+            return requantize(acc, *numbers, constant(np.int8(zero)), axis=1, dtype=i8, rounding="half_up")
 
         yield _made(f"requantised convolution, zero point {zero}", conv, ((1, 5, 6, 7), np.int8))
 
