@@ -92,17 +92,8 @@ def _extreme(dtype: np.dtype) -> np.ndarray | None:
         limits = np.iinfo(dtype)
         return np.array([limits.min, limits.max, 0, limits.max - 1, limits.min + 1, 1], dtype)
     if dtype.kind == "f" or dtype.name == "bfloat16":
-        limits = ml_dtypes.finfo(dtype)
-        values = (
-            np.nan,
-            np.inf,
-            -np.inf,
-            0.0,
-            -0.0,
-            float(limits.smallest_subnormal),
-            float(limits.max),
-            -1.5,
-        )
+        real = ml_dtypes.finfo(dtype)
+        values = (np.nan, np.inf, -np.inf, 0.0, -0.0, float(real.smallest_subnormal), float(real.max), -1.5)
         return np.array(values).astype(dtype)
     return None
 
