@@ -10,15 +10,19 @@ import numpy as np
 import isthmus
 from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.ir.graph import Graph
+from isthmus.compiler.ops.engine import REGISTRY, get
 from isthmus.compiler.passes import SIMPLIFY, Pass
 from isthmus.compiler.passes.precision import to_bf16, to_int8
-from isthmus.compiler.passes.quantise import METHODS, Choices, Report
+from isthmus.compiler.passes.quantise import METHODS, Choices, Report, interpreted
 from isthmus.compiler.pipeline import Options, build
 from isthmus.runtime.errors import InputError
 from isthmus.targets import find_backend
 
 if TYPE_CHECKING:
     from isthmus.model import Model
+
+_SMALL = 20_000_000
+"""Operations of a graph that numpy runs a few times sooner than it is compiled."""
 
 PRECISIONS = ("f32", "bf16", "int8")
 Samples = Sequence[Mapping[str, np.ndarray] | Sequence[np.ndarray]]
@@ -115,6 +119,12 @@ def _named(model: "Model", sample: Any, number: int) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _work(graph: Graph) -> int:
+    """Multiply-accumulates and other operations of a graph whose shapes are known."""
+    costs = [get(node.op).cost(node) for node in graph.nodes if node.op in REGISTRY]
+    return sum(part for cost in costs for part in (cost.macs, cost.operations) if isinstance(part, int))
+
+
 def _digest(samples: Samples) -> str:
     state = hashlib.sha256()
     for sample in samples:
@@ -126,10 +136,12 @@ def _digest(samples: Samples) -> str:
     return state.hexdigest()
 
 
-def compiled(graph: Graph) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
-    """A graph as CPU code: inputs by name to outputs in order."""
+def compiled(graph: Graph) -> Callable[[Mapping[str, np.ndarray]], Sequence[np.ndarray]]:
+    """A graph as CPU code: inputs by name to outputs in order. Small graphs run by their numpy meaning instead."""
     from isthmus.package import Package
 
+    if _work(graph) < _SMALL:
+        return interpreted(graph)
     built = build(graph, find_backend("cpu"), Options(strip=True), tool_version=isthmus.__version__)
     package = Package(built.artefact)
     return lambda inputs: list(package.run(dict(inputs)).values())

@@ -104,7 +104,7 @@ def _product(field: dict[str, int], rows: int, cols: int, exact: bool) -> Prepar
 
 
 def _vectors(entry: Entry, block: Block) -> Sequence[Prepared]:
-    programs: dict[int, Program] = {}
+    programs: dict[int, tuple[tuple[vectors.Step, ...], tuple[int, ...]]] = {}
     pending = []
     if Program in entry.stream.blocks:
         defined = entry.stream.blocks[Program]
@@ -114,24 +114,27 @@ def _vectors(entry: Entry, block: Block) -> Sequence[Prepared]:
         while pending and pending[-1][0] < position:
             program = pending.pop()[1]
             assert isinstance(program, Program)
-            programs[program.number] = program
+            programs[program.number] = _defined(program), program.immediates
         assert isinstance(record, Vec)
         found.append(_vector(record, programs.get(record.number)))
     return found
 
 
-def _vector(vec: Vec, program: Program | None) -> Prepared:
-    """The effect of one `vec` under the program that holds when it starts."""
-    if program is None:
-        raise ExecutionError(f"program {vec.number} is not defined", location="vec")
+def _defined(program: Program) -> tuple[vectors.Step, ...]:
+    """The steps of a sound program."""
     wrong = faults(program)
     if wrong:
-        raise ExecutionError(wrong[0], location=f"program {vec.number}")
+        raise ExecutionError(wrong[0], location=f"program {program.number}")
+    return steps(program)
+
+
+def _vector(vec: Vec, program: tuple[tuple[vectors.Step, ...], tuple[int, ...]] | None) -> Prepared:
+    """The effect of one `vec` under the program, steps and immediates, that holds when it starts."""
+    if program is None:
+        raise ExecutionError(f"program {vec.number} is not defined", location="vec")
     counts = (vec.n4, vec.n3, vec.n2, vec.n1, vec.n0)
     streams = [_stream(view, counts) for view in vec.streams]
-    return vectors.prepare(
-        steps(program), program.immediates, streams, COMBINES[vec.combine], bool(vec.initialise)
-    )
+    return vectors.prepare(*program, streams, COMBINES[vec.combine], bool(vec.initialise))
 
 
 def _stream(view: View, counts: tuple[int, ...]) -> vectors.Stream:

@@ -162,14 +162,14 @@ class Mxu(Instruction, mnemonic="mxu", opcode=8, queue="mxu"):
 
 
 class Micro(Item):
-    """One operation of a vector program: dst = op(a, b, c, d), computed in `type`.
+    """One operation of a vector program: dst = op(a, b, c, d, e), computed in `type`.
 
     A source is a register, a stream of the vec instruction (from 1 on) or an immediate of the program, read as `type`;
     an immediate in i64 is extended by its sign."""
 
     op: int = operand(6, "the operation", choices=tuple(MICRO_OPS))
     type: int = operand(2, "what it computes in", choices=VALUE_TYPES)
-    to: int = operand(3, "to what `cast` and `requantize` limit their result", choices=TYPES)
+    to: int = operand(3, "to what `cast`, `requantize` and `rescale` limit their result", choices=TYPES)
     dst: int = operand(4, "the register that gets the result")
     a_from: int = operand(2, "where operand a is", default=0, choices=SOURCES)
     a: int = operand(4, "its number", default=0)
@@ -179,6 +179,8 @@ class Micro(Item):
     c: int = operand(4, "its number", default=0)
     d_from: int = operand(2, "where operand d is", default=0, choices=SOURCES)
     d: int = operand(4, "its number", default=0)
+    e_from: int = operand(2, "where operand e is", default=0, choices=SOURCES)
+    e: int = operand(4, "its number", default=0)
 
 
 class Program(Instruction, mnemonic="program", opcode=9, queue="vec"):

@@ -32,6 +32,7 @@ MICRO_OPS = {
             "eq",
             "where",
             "requantize",
+            "rescale",
             "scaled",
             "lookup",
             "div",

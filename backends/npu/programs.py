@@ -33,7 +33,7 @@ def operation(name: str, dst: int, *sources: Source, type: str = "i32", to: str 
             f"{name} takes {op.arity} sources of {' or '.join(op.types)}, got {len(sources)} of {type}"
         )
     fields: dict[str, int] = {}
-    for letter, source in zip("abcd", sources):
+    for letter, source in zip("abcde", sources):
         fields |= {f"{letter}_from": SOURCES.index(source.kind), letter: source.number}
     return Micro(op=_OPS.index(name), type=VALUE_TYPES.index(type), to=TYPES.index(to), dst=dst, **fields)
 
@@ -48,8 +48,8 @@ def steps(program: Program) -> tuple[Step, ...]:
     found = []
     for micro in program.micros:
         name = _OPS[micro.op]
-        kinds = (micro.a_from, micro.b_from, micro.c_from, micro.d_from)
-        numbers = (micro.a, micro.b, micro.c, micro.d)
+        kinds = (micro.a_from, micro.b_from, micro.c_from, micro.d_from, micro.e_from)
+        numbers = (micro.a, micro.b, micro.c, micro.d, micro.e)
         sources = tuple(Source(SOURCES[kind], number) for kind, number in zip(kinds, numbers))
         found.append(
             Step(name, VALUE_TYPES[micro.type], TYPES[micro.to], micro.dst, sources[: MICRO_OPS[name].arity])
@@ -94,7 +94,7 @@ def _source_faults(
     if source.kind == "stream" and not 1 <= source.number < MOST_STREAMS:
         return [f"reads stream {source.number}, expected 1 to {MOST_STREAMS - 1}"]
     if source.kind == "none":
-        return [f"lacks operand {'abcd'[position]}"]
+        return [f"lacks operand {'abcde'[position]}"]
     if source.kind == "register" and source.number not in held:
         return [f"reads register {source.number} before anything is written to it"]
     if source.kind == "register" and held[source.number] not in (wanted, ""):

@@ -86,7 +86,7 @@ def define(body: Body, number: int) -> Program:
 
 def _micro(operation: Operation) -> Micro:
     operands: dict[str, int] = {}
-    for letter, (kind, number) in zip("abcd", operation.operands):
+    for letter, (kind, number) in zip("abcde", operation.operands):
         operands |= {f"{letter}_from": SOURCES.index(kind), letter: number}
     return Micro(
         op=list(MICRO_OPS).index(operation.op),

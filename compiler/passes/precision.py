@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from .base import Pass
+from ..target.integers import RULES
+from .base import Pass, Rewrite
 from .narrow import NARROW
 from .quantise import PREPARE, Choices, Quantise, Report, Runner
 from .quantise.statistics import Arrays
+
+INTEGERS = Rewrite("integers", RULES)
+"""What a model has brought as integers with float scales becomes what all 8-bit models are."""
 
 
 def to_bf16(simplify: Pass) -> tuple[Pass, ...]:
@@ -21,4 +25,4 @@ def to_int8(
     tell: Callable[[Report], None],
 ) -> tuple[Pass, ...]:
     """8-bit integers by post-training quantisation."""
-    return (PREPARE, simplify, Quantise(samples, choices, runner, tell), simplify)
+    return (PREPARE, simplify, Quantise(samples, choices, runner, tell), INTEGERS, simplify)

@@ -73,14 +73,16 @@ class StreamBackend(ABC):
             ) from None
 
     def preferences(self) -> "Preferences":
-        """Channels last, and no halos: copies fill in padding."""
+        """Channels last, and no halos: copies fill in padding. An array takes sums as runs of neighbours."""
         from ..target.backend import Preferences
 
-        return Preferences(halo=False)
+        return Preferences(halo=False, sums_inside=True)
 
     def rules(self) -> "Sequence[Rule]":
-        """None: the rewrites that a chip needs beside those for all targets."""
-        return ()
+        """Those for chips that compute in integers alone, if this is one."""
+        from ..target.integers import RULES
+
+        return () if "f32" in self.instructions().writer.machine.operations["copy"] else RULES
 
     def refusals(self, node: "Node", options: Mapping[str, Any]) -> list[str]:
         """Why the chip can't run a node; see `constraints.py`."""

@@ -37,7 +37,6 @@ class _Kernels:
 
     def __init__(self, target: Target):
         self.target = target
-        self.types = product_types(target)
         self.tiled: dict[str, _Tiled] = {}
 
     def find(self, call: Call) -> tuple[_Tiled, dict[str, str]]:
@@ -45,7 +44,7 @@ class _Kernels:
         normal, _, key = canonical(call.kernel)
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.tiled:
-            kernel = prepared(normal, self.types)
+            kernel = prepared(normal, self.target)
             choice = stage_tiles(kernel, self.target)[0]
             problems = check(kernel, choice.schedule, self.target)
             if problems:

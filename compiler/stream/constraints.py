@@ -100,6 +100,6 @@ def refusals(node: Node, target: Target, machine: Machine, further: Sequence[Con
     kernel = get(node.op).kernel(node)
     if kernel is None:
         return [f"{node.op} has no stages: it runs as a whole-tensor routine"]
-    kernel = prepared(kernel, product_types(target))
+    kernel = prepared(kernel, target)
     found = [(c.sentence, c.failure(kernel, target)) for c in (*constraints(machine), *further)]
     return [f"{sentence} (here: {what})" for sentence, what in found if what]

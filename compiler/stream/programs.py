@@ -206,16 +206,14 @@ class _Builder:
             return self.cast(expr)
         kind = self.machine.value_type(expr.arguments[0].dtype)
         if expr.op == "requantize":
-            return self.step("requantize", "i32", self.values(expr.arguments), str(expr.dtype))
+            return self._requantized(expr)
         if expr.op == "lookup":
             index, element = expr.arguments
             assert isinstance(element, Load)
             place = self.converted(self.value(index), index.dtype, i32)
             return self.step("lookup", "i32", (place, self.source(element)))
-        if expr.op == "add":
-            fused = self._fused(expr, kind)
-            if fused is not None:
-                return fused
+        if expr.op == "add" and kind == "i32":
+            return self._sum(expr)
         if expr.op == "where":
             condition, yes, no = expr.arguments
             kind = self.machine.value_type(expr.dtype)
@@ -241,18 +239,38 @@ class _Builder:
     def values(self, arguments: Sequence[Expr]) -> tuple[Place, ...]:
         return tuple(self.value(argument) for argument in arguments)
 
-    def _fused(self, expr: Apply, kind: str) -> Place | None:
-        """a * b + c of integers in one operation: exact, so nothing changes."""
-        if kind != "i32" or "mac" not in self.machine.operations:
-            return None
-        for product, other in (expr.arguments, expr.arguments[::-1]):
-            if isinstance(product, Apply) and product.op == "mul" and product not in self.done:
-                return self.step("mac", kind, (*self.values(product.arguments), self.value(other)))
-        return None
+    def _requantized(self, expr: Apply) -> Place:
+        """A requantisation, what is added before it in the same operation where the machine can."""
+        acc, *parameters = expr.arguments
+        terms = _terms(acc) if acc not in self.done and "rescale" in self.machine.operations else []
+        if len(terms) == 2 and not any(isinstance(t, Apply) and t.op == "mul" for t in terms):
+            operands = (self.value(terms[0]), *self.values(parameters), self.value(terms[1]))
+            return self.step("rescale", "i32", operands, str(expr.dtype))
+        return self.step("requantize", "i32", self.values(expr.arguments), str(expr.dtype))
+
+    def _sum(self, expr: Apply) -> Place:
+        """A sum of integers, products in one operation with what they are added to: any order gives the same."""
+        terms = _terms(expr)
+        products = [t for t in terms if isinstance(t, Apply) and t.op == "mul" and t not in self.done]
+        if "mac" not in self.machine.operations:
+            products = []
+        others = [t for t in terms if t not in products] or [products.pop()]
+        total = self.value(others[0])
+        for term in others[1:]:
+            total = self.step("add", "i32", (total, self.value(term)))
+        for term in products:
+            assert isinstance(term, Apply)
+            total = self.step("mac", "i32", (*self.values(term.arguments), total))
+        return total
 
     def cast(self, expr: Apply) -> Place:
         """A cast: none where the value is held as it is, a limit or a wrap where it narrows."""
         (inner,) = expr.arguments
+        limited = _limited(expr)
+        if limited is not None:
+            return self.step(
+                "cast", self.machine.value_type(limited.dtype), (self.value(limited),), str(expr.dtype)
+            )
         root = _root_of(expr)
         if root is not None:
             return self.step("isqrt", "i64", (self.value(root),))
@@ -338,6 +356,27 @@ class _Builder:
             step.register = free.pop(0)
             out.append(Operation(step.op, step.type, step.to, tuple(operands), step.register))
         return tuple(out)
+
+
+def _terms(expr: Expr) -> list[Expr]:
+    """The terms of a sum of sums, of one dtype."""
+    if isinstance(expr, Apply) and expr.op == "add":
+        return [term for argument in expr.arguments for term in _terms(argument)]
+    return [expr]
+
+
+def _limited(expr: Apply) -> Expr | None:
+    """x of an integer cast of x limited to that type's range: the cast itself limits; None for anything else."""
+    if not expr.dtype.is_integer or expr.dtype.bits > 32:
+        return None
+    inner, limits = expr.arguments[0], {}
+    for op in ("min", "max"):
+        if not isinstance(inner, Apply) or inner.op != op or not isinstance(inner.arguments[1], Const):
+            return None
+        limits[op] = inner.arguments[1].value
+        inner = inner.arguments[0]
+    low, high = expr.dtype.limits
+    return inner if (limits["max"], limits["min"]) == (low, high) else None
 
 
 def _root_of(expr: Apply) -> Expr | None:

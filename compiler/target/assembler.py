@@ -20,6 +20,9 @@ from ...runtime.sim.fields import SEMAPHORES, Group, Instruction, Item, Operand
 from ...runtime.sim.isa import Isa
 from ...runtime.sim.stream import Stream
 
+_Tree = Any
+"""A tree of lark, whose children are trees and tokens by turns."""
+
 _MASKS = ("wait", "signal")
 _STEPS = "steps"
 
@@ -39,13 +42,15 @@ def disassemble(isa: Isa, code: bytes, notes: Mapping[int, str] | None = None, l
 def assemble(isa: Isa, text: str, location: str = "assembly") -> bytes:
     """The bytes of a listing; EncodingError with line numbers for all that is wrong in it."""
     try:
-        tree = _parser().parse(text if text.endswith("\n") else text + "\n")
+        tree: _Tree = _parser().parse(text if text.endswith("\n") else text + "\n")
     except lark.exceptions.UnexpectedInput as error:
         raise EncodingError(
             "not an instruction, expected a mnemonic and then name=value of its fields",
             location=f"{location}:{error.line}",
         ) from None
-    records, steps, problems = [], {}, []
+    records: list[Instruction] = []
+    steps: dict[int, tuple[int, ...]] = {}
+    problems: list[Problem] = []
     for line in tree.children:
         if line.children[0] is None:
             continue
@@ -100,7 +105,7 @@ class _Line:
     """One line as it is parsed; what is wrong with it goes to `problems`."""
 
     isa: Isa
-    tree: lark.Tree[Any]
+    tree: _Tree
     location: str
     problems: list[Problem]
     steps: tuple[int, ...] | None = None
@@ -111,7 +116,8 @@ class _Line:
         kind = self.isa.by_mnemonic.get(str(mnemonic))
         if kind is None:
             known = ", ".join(self.isa.by_mnemonic)
-            return self._refuse(f"there is no instruction '{mnemonic}'; {self.isa.name} has {known}")
+            self._refuse(f"there is no instruction '{mnemonic}'; {self.isa.name} has {known}")
+            return None
         before = len(self.problems)
         groups = {group.name: group for group in kind.groups}
         operands = {operand.name: operand for operand in kind.operands}
@@ -128,10 +134,8 @@ class _Line:
         self._complete(kind.operands, values, kind.mnemonic)
         return kind(**values) if len(self.problems) == before else None
 
-    def _pairs(
-        self, fields: Sequence[Any], known: Sequence[str], owner: str
-    ) -> list[tuple[str, lark.Tree[Any]]]:
-        found: dict[str, lark.Tree[Any]] = {}
+    def _pairs(self, fields: Sequence[Any], known: Sequence[str], owner: str) -> list[tuple[str, _Tree]]:
+        found: dict[str, _Tree] = {}
         for field in fields:
             name, value = str(field.children[0]), field.children[1]
             if name not in known:
@@ -147,7 +151,7 @@ class _Line:
         if missing:
             self._refuse(f"{owner} lacks {', '.join(missing)}")
 
-    def _number(self, operand: Operand, value: lark.Tree[Any]) -> int:
+    def _number(self, operand: Operand, value: _Tree) -> int:
         if operand.choices:
             text = str(value.children[0]) if value.data in ("name", "number") else ""
             if text in operand.choices:
@@ -161,14 +165,14 @@ class _Line:
             return 0
         return int(value.children[0], 0)
 
-    def _numbers(self, name: str, value: lark.Tree[Any]) -> list[int]:
+    def _numbers(self, name: str, value: _Tree) -> list[int]:
         elements = value.children if value.data == "list" else [None]
         if value.data == "list" and all(each is None or each.data == "number" for each in elements):
             return [int(each.children[0], 0) for each in elements if each is not None]
         self._refuse(f"{name} is no list of numbers")
         return []
 
-    def _mask(self, name: str, value: lark.Tree[Any]) -> int:
+    def _mask(self, name: str, value: _Tree) -> int:
         mask = 0
         for semaphore in self._numbers(name, value):
             if 0 <= semaphore < SEMAPHORES:
@@ -177,7 +181,7 @@ class _Line:
                 self._refuse(f"{name} names semaphore {semaphore}, expected 0 to {SEMAPHORES - 1}")
         return mask
 
-    def _items(self, group: Group, value: lark.Tree[Any]) -> tuple[Any, ...]:
+    def _items(self, group: Group, value: _Tree) -> tuple[Any, ...]:
         if group.item is None:
             return tuple(self._numbers(group.name, value))
         elements = [each for each in value.children if each is not None] if value.data == "list" else []
@@ -186,7 +190,7 @@ class _Line:
             return ()
         return tuple(self._item(group.item, each, group.name) for each in elements)
 
-    def _item(self, kind: type[Item], tree: lark.Tree[Any], owner: str) -> Item | None:
+    def _item(self, kind: type[Item], tree: _Tree, owner: str) -> Item | None:
         before = len(self.problems)
         operands = {operand.name: operand for operand in kind.operands}
         pairs = self._pairs(tree.children, list(operands), owner)

@@ -28,10 +28,12 @@ class Preferences:
     in memory. `halo`: zeros are kept around arrays whose readers reach past the edges, so that they need no guards.
     `inline_cost`: an elementwise body of less cost (see `ops.scalar`) is computed again by its only reader rather than
     stored. `row_bytes`: rows up to so many bytes stay on chip between a reduction and what reads them back.
+    `sums_inside`: axes that a contraction sums over as a whole lie innermost in whatever writes them for it.
     """
 
     channels_last: bool = True
     halo: bool = True
+    sums_inside: bool = False
     inline_cost: float = 4.0
     row_bytes: int = 1 << 16
 

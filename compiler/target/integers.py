@@ -1,8 +1,8 @@
 """Rewrites for chips that compute in integers alone: a backend puts them into what its `rules()` gives.
 
-Zero points of products move into a bias, which is exact. Requantising by a float scale becomes fixed point, which is not:
-the factor is off by at most 2^-31 of itself and halves are rounded up instead of to even, so a result may differ by 1
-where the scaled sum lies within some 2^-31 of itself, or exactly, halfway between two integers.
+Zero points of products move into a bias, which is exact. Requantising by a float scale becomes fixed point, which is
+not: the factor is off by at most 2^-31 of itself and halves are rounded up instead of to even, so a result may differ
+by 1 where the scaled sum lies halfway between two integers, or within 2^-31 of itself from there.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.graph import Value, constant
+from ..ir.types import u8
 from ..ops import fixed, math, quant
 from ..ops.fixed import fixed_point
 from ..rewrite import As, Const, Maybe, Rule, Var
@@ -102,7 +103,7 @@ FIXED_POINT = (
                 "scale": np.float32(0.37),
                 "zero": np.uint8(100),
                 "quant.requantize.axis": 0,
-                "quant.requantize.dtype": quant.u8,
+                "quant.requantize.dtype": u8,
             },
         ),
     ),

@@ -19,6 +19,7 @@ from ...runtime.sim.formula import formula
 from ..diagnostics import UnsupportedError
 from ..ir.types import DTYPES
 from ..target.description import Engine, Target, figures
+from .access_maps import strides
 from .infer import Range, infer
 from .products import Product, product
 from .schedule import Hold, Loop, Place, Schedule
@@ -32,6 +33,7 @@ from .stage import (
     Affine,
     Apply,
     Buffer,
+    Expr,
     Kernel,
     Load,
     Lookup,
@@ -45,6 +47,12 @@ PARTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64, 96,
 
 SPECIAL = frozenset(("exp", "tanh", "erf", "div", "sqrt", "log", "lookup", "reciprocal"))
 """Scalar operations that a vector engine does at its special rate."""
+
+INSTRUCTION = 8
+"""Cycles that an instruction costs beside its work: what it waits for its tokens, and a little for its bytes."""
+
+HANDOVER = 40
+"""Cycles from the end of a copy to the beginning of its use and back."""
 
 _NARROW = 64  # at most so many candidate sizes of one dim
 
@@ -84,19 +92,36 @@ def stage_tiles(kernel: Kernel, target: Target, keep: int = 1) -> list[StagedCho
     return Staging(kernel, target).choices(keep)
 
 
-def vector_cycles(stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None) -> Any:
+def vector_cycles(
+    kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None
+) -> Any:
     """Cycles of a vector engine for a box of a stage; `lane` is the dim along its lanes."""
     lanes = np.ceil(sizes[lane] / engine.lanes) if lane is not None else 1
-    vectors = lanes
+    vectors = lanes * lane_factor(kernel, stage, engine, lane)
     for name, size in sizes.items():
         if name != lane:
             vectors = vectors * size
     return vectors * body_cost(stage, engine)
 
 
+def merged_operations(body: Expr) -> list[Apply]:
+    """Operations of a body: a product of integers goes with the sum that it is added to, a sum with its rescaling."""
+    operations = [node for node in walk(body) if isinstance(node, Apply) and node.op != "cast"]
+    merged: set[int] = set()
+    for node in operations:
+        inner = [a for a in node.arguments if isinstance(a, Apply) and a.dtype.is_integer]
+        if node.op == "add":
+            products = [a for a in inner if a.op == "mul"]
+            merged.update(id(a) for a in products[: 1 if len(products) == len(node.arguments) else 2])
+        elif node.op == "requantize" and inner and inner[0] is node.arguments[0] and inner[0].op == "add":
+            if not any(isinstance(a, Apply) and a.op in ("mul", "add") for a in inner[0].arguments):
+                merged.add(id(inner[0]))
+    return [node for node in operations if id(node) not in merged]
+
+
 def body_cost(stage: Stage, engine: Engine) -> float:
-    """Cycles that one vector of a stage's domain takes."""
-    operations = [node for node in walk(stage.body) if isinstance(node, Apply) and node.op != "cast"]
+    """Cycles that one vector of a stage's domain takes; see `merged_operations`."""
+    operations = merged_operations(stage.body)
     special = sum(node.op in SPECIAL for node in operations)
     plain = len(operations) - special
     if stage.combine is not None and not special and plain <= 1:
@@ -123,7 +148,10 @@ class Staging:
         if any(d.kind == SCAN for stage in kernel.stages for d in stage.dims):
             raise UnsupportedError(f"kernel {kernel.name} has a sequential dim")
         self._boxes: dict[object, dict[str, list[Any]]] = {}
+        self._tiles: dict[object, tuple[np.ndarray, np.ndarray]] = {}
         self._steps: dict[str, np.ndarray] = {}
+        self._dims: list[_Dim] | None = None
+        self._count = 0
 
     # --- what lies where ---------------------------------------------------------------------------------------
 
@@ -223,19 +251,18 @@ class Staging:
     def _ranked(
         self, order: tuple[str, ...], dims: list[_Dim], keep: int, before: int
     ) -> list[tuple[float, int, StagedChoice]]:
-        grid = list(cartesian(*(each.sizes for each in dims)))
-        steps = np.array(grid, np.int64).reshape(len(grid), len(dims)).T
-        self._boxes.clear()
-        self._steps = {each.name: steps[n] for n, each in enumerate(dims)}
-        count = len(grid)
-        out: list[tuple[float, int, StagedChoice]] = []
-        trips = [np.ceil(self.extents[name] / self._steps[name]) for name in order]
+        """The cheapest schedules of one loop order, with their cost and a number that settles ties."""
+        count = self._grid(dims)
+        turns = [np.ones(count)]
+        for name in order:
+            turns.append(turns[-1] * np.ceil(self.extents[name] / self._steps[name]))
         fixed, options = self._depths(order)
-        engines = self._engine_cycles(order, trips, count)
+        engines = self._engine_cycles(order, turns)
+        out: list[tuple[float, int, StagedChoice]] = []
         for depths in options:
             holds = {**fixed, **depths}
-            parts, room, prologue = self._transfers(order, trips, holds, count)
-            parts = {**engines, **parts}
+            parts, room, prologue, turnaround = self._transfers(order, turns, holds, engines)
+            parts = {**engines, **parts, "turns": turnaround}
             fits = np.ones(count, bool)
             for name, need in room.items():
                 fits &= need <= self.target.memories[name].bytes
@@ -243,25 +270,31 @@ class Staging:
                 continue
             stacked = np.array(list(parts.values()))
             top = stacked.max(0)
-            total = top + 0.02 * (stacked.sum(0) - top) + prologue
-            total = np.where(fits, total, np.inf)
+            total = np.where(fits, top + 0.02 * (stacked.sum(0) - top) + prologue, np.inf)
             for place in np.argsort(total, kind="stable")[:keep]:
-                if np.isfinite(total[place]):
-                    sizes = {each.name: int(self._steps[each.name][place]) for each in dims}
-                    slots = {
-                        name: int(np.broadcast_to(self._slots(name, depth, trips, count), (count,))[place])
-                        for name, depth in holds.items()
-                    }
-                    choice = StagedChoice(
-                        self._schedule(order, dims, sizes, holds, slots),
-                        Overlap(
-                            {name: float(cycles[place]) for name, cycles in parts.items()},
-                            float(prologue[place]),
-                        ),
-                    )
-                    out.append((float(total[place]), before + len(out), choice))
+                if not np.isfinite(total[place]):
+                    break
+                sizes = {each.name: int(self._steps[each.name][place]) for each in dims}
+                slots = {name: int(self._slots(name, turns[depth][place])) for name, depth in holds.items()}
+                estimate = Overlap(
+                    {name: float(cycles[place]) for name, cycles in parts.items()}, float(prologue[place])
+                )
+                choice = StagedChoice(self._schedule(order, dims, sizes, holds, slots), estimate)
+                out.append((float(total[place]), before + len(out), choice))
         out.sort(key=lambda entry: entry[:2])
         return out[:keep]
+
+    def _grid(self, dims: Sequence[_Dim]) -> int:
+        """Sets `_steps` to all combinations of the dims' sizes; orders of the same dims have the same ones."""
+        ordered = sorted(dims, key=lambda each: each.name)
+        if ordered != self._dims:
+            grid = list(cartesian(*(each.sizes for each in ordered)))
+            steps = np.array(grid, np.int64).reshape(len(grid), len(ordered)).T
+            self._steps = {each.name: steps[n] for n, each in enumerate(ordered)}
+            self._dims, self._count = ordered, len(grid)
+            self._boxes.clear()
+            self._tiles.clear()
+        return self._count
 
     def _reduced(self, order: Sequence[str]) -> int:
         """The depth of the first loop that cuts a sum: what reads the sum stands there."""
@@ -331,46 +364,71 @@ class Staging:
             }
         return self._boxes[names]
 
-    def _slots(self, name: str, depth: int, trips: Sequence[np.ndarray], count: int) -> Any:
+    def _slots(self, name: str, turns: Any) -> Any:
         """Two places for what one engine fills while another uses the last one, one for what stays."""
-        buffer = self.kernel.buffer(name)
-        if buffer.role == LOCAL and not any(
-            s.name in self.products for s in (*self.kernel.writers(name), *self.kernel.readers(name))
-        ):
-            return 1
-        turns = np.ones(count)
-        for each in trips[:depth]:
-            turns = turns * each
-        return np.where(turns > 1, 2, 1)
+        return np.where(turns > 1, 2, 1) if name in self.shared else 1
+
+    @cached_property
+    def shared(self) -> frozenset[str]:
+        """Buffers that two engines use: all but locals of the vector engine."""
+        private = {
+            buffer.name
+            for buffer in self.kernel.role(LOCAL)
+            if not any(
+                stage.name in self.products or self._fetched(stage) is not None
+                for stage in (*self.kernel.writers(buffer.name), *self.kernel.readers(buffer.name))
+            )
+        }
+        return frozenset(buffer.name for buffer in self.kernel.buffers) - private
+
+    def _tile(self, buffer: Buffer, loops: tuple[str, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Bytes of the tile of a buffer under some loops, and cycles to move it from or to home once."""
+        key = (buffer.name, frozenset(loops))
+        if key not in self._tiles:
+            sizes = self.boxes(key[1])[buffer.name]
+            bytes_ = self._tile_bytes(buffer, sizes, loops, count)
+            moved = np.zeros(count) if buffer.role == LOCAL else self._moved(buffer, sizes, bytes_, count)
+            self._tiles[key] = np.ceil(bytes_ / 64) * 64, moved
+        return self._tiles[key]
 
     def _transfers(
-        self, order: tuple[str, ...], trips: Sequence[np.ndarray], holds: Mapping[str, int], count: int
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-        """Cycles of home's transfers and of each engine that does them; bytes needed of each memory; the prologue."""
+        self,
+        order: tuple[str, ...],
+        turns: Sequence[np.ndarray],
+        holds: Mapping[str, int],
+        engines: Mapping[str, np.ndarray],
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Cycles of home's transfers and of each engine that does them; bytes needed of each memory; the prologue; and
+        what tiles in two places allow: one is filled only when it has been used, so two turns take a copy and its use.
+        """
         home = self.target.home
-        room: dict[str, np.ndarray] = {}
+        count = len(turns[0])
+        room = {self.memory[name]: np.zeros(count) for name in holds}
         queues: dict[str, np.ndarray] = {}
-        total = np.zeros(count)
+        total, turnaround = np.zeros(count), np.zeros(count)
         prologue = np.full(count, float(home.latency))
         for name, depth in holds.items():
             buffer = self.kernel.buffer(name)
-            sizes = self.boxes(frozenset(order[:depth]))[name]
-            bytes_ = self._tile_bytes(buffer, sizes, order[:depth], count)
-            slots = self._slots(name, depth, trips, count)
-            memory = self.memory[name]
-            room[memory] = room.get(memory, np.zeros(count)) + np.ceil(bytes_ / 64) * 64 * slots
+            bytes_, once = self._tile(buffer, order[:depth], count)
+            room[self.memory[name]] += bytes_ * self._slots(name, turns[depth])
             if buffer.role == LOCAL:
                 continue
-            turns = np.ones(count)
-            for each in trips[:depth]:
-                turns = turns * each
-            once = self._moved(buffer, sizes, bytes_, count)
-            cycles = turns * once
-            total = total + cycles
-            queue = self._queue(buffer, memory)
-            queues[queue] = queues.get(queue, np.zeros(count)) + cycles + turns * 4
-            prologue = prologue + 0.5 * once
-        return {home.name: total, **queues}, room, prologue
+            cycles = turns[depth] * once
+            total += cycles
+            queue = self._queue(buffer, self.memory[name])
+            queues[queue] = queues.get(queue, 0) + cycles + turns[depth] * INSTRUCTION
+            both = (cycles + turns[depth] * (home.latency + HANDOVER) + engines[self._user(buffer)]) / 2
+            turnaround = np.maximum(turnaround, np.where(turns[depth] > 1, both, 0))
+            prologue += 0.5 * once
+        return {home.name: total, **queues}, room, prologue, turnaround
+
+    def _user(self, buffer: Buffer) -> str:
+        """The engine that reads a loaded tile, or writes one that is stored."""
+        stages = (
+            self.kernel.writers(buffer.name) if buffer.role == OUTPUT else self.kernel.readers(buffer.name)
+        )
+        array = self.array is not None and any(stage.name in self.products for stage in stages)
+        return self.array.name if array and self.array is not None else self.vector.name
 
     def _queue(self, buffer: Buffer, memory: str) -> str:
         does = "store" if buffer.role == OUTPUT else "load"
@@ -423,40 +481,32 @@ class Staging:
         refresh = 1 + (home.refresh_for / home.refresh_every if home.refresh_every else 0)
         return busy * refresh
 
-    def _engine_cycles(
-        self, order: tuple[str, ...], trips: Sequence[np.ndarray], count: int
-    ) -> dict[str, np.ndarray]:
-        """Cycles of the array and of the vector engine over the whole kernel."""
+    def _engine_cycles(self, order: tuple[str, ...], turns: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Cycles over the whole kernel of the engines that work on tiles."""
         out: dict[str, np.ndarray] = {}
-        issue = self.target.control.issue_cycles
         for stage in self.kernel.stages:
             depth = self._place_depth(stage, order)
-            turns = np.ones(count)
-            for each in trips[:depth]:
-                turns = turns * each
-            cut = set(order[:depth])
+            cut = frozenset(order[:depth])
             sizes = {d.name: self._steps[d.name] if d.name in cut else d.size for d in stage.dims}
-            if stage.name in self.products:
-                assert self.array is not None
-                cycles = self._array_cycles(self.products[stage.name], sizes)
-                name = self.array.name
-            elif self._fetched(stage) is not None:
-                buffer = self.kernel.buffer(stage.write.buffer)
-                rows = [
-                    sizes[part.dims[0]]
-                    for part in stage.write.index
-                    if isinstance(part, Affine) and part.dims
-                ]
-                bytes_ = np.full(count, float(buffer.dtype.bytes))
-                for size in rows:
-                    bytes_ = bytes_ * size
-                cycles = self._moved(buffer, rows, bytes_, count)
-                name = self.loader.name
-            else:
-                cycles = vector_cycles(stage, self.vector, sizes, lane_dim(self.kernel, stage, self.vector))
-                name = self.vector.name
-            out[name] = out.get(name, np.zeros(count)) + turns * (cycles + issue + 4)
+            engine, cycles = self._work(stage, sizes, len(turns[0]))
+            once = cycles + self.target.control.issue_cycles + INSTRUCTION
+            out[engine.name] = out.get(engine.name, 0) + turns[depth] * once
         return out
+
+    def _work(self, stage: Stage, sizes: Mapping[str, Any], count: int) -> tuple[Engine, Any]:
+        """The engine of a stage, and its cycles for a box."""
+        if stage.name in self.products:
+            assert self.array is not None
+            return self.array, self._array_cycles(self.products[stage.name], sizes)
+        if self._fetched(stage) is None:
+            lane = lane_dim(self.kernel, stage, self.vector)
+            return self.vector, vector_cycles(self.kernel, stage, self.vector, sizes, lane)
+        buffer = self.kernel.buffer(stage.write.buffer)
+        rows = [sizes[name] for part in stage.write.index for name in getattr(part, "dims", ())]
+        bytes_ = np.full(count, float(buffer.dtype.bytes))
+        for size in rows:
+            bytes_ = bytes_ * size
+        return self.loader, self._moved(buffer, rows, bytes_, count)
 
     def _array_cycles(self, found: Product, sizes: Mapping[str, Any]) -> Any:
         assert self.array is not None
@@ -546,21 +596,29 @@ def sum_run(found: Product, cut: Collection[str]) -> tuple[str, ...]:
     return tuple(run)
 
 
-def lane_dim(kernel: Kernel, stage: Stage, engine: Engine) -> str | None:
-    """The dim along a vector engine's lanes: innermost in what is written, else in what is read most."""
-    last = [part for part in stage.write.index if isinstance(part, Affine) and part.terms]
-    names = {d.name for d in stage.dims}
-    for part in reversed(last[-1:]):
-        for name, coefficient in part.terms:
-            if abs(coefficient) == 1 and name in names and stage.dim(name).size > 1:
-                return name
-    for access in sorted(stage.reads, key=lambda a: -len(a.dims)):
-        inner = access.index[-1] if access.index else None
-        if isinstance(inner, Affine):
-            for name, coefficient in inner.terms:
-                if coefficient == 1 and name in names and stage.dim(name).size > 1:
-                    return name
-    return stage.dims[-1].name if stage.dims else None
+def lane_dim(
+    kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, int] | None = None
+) -> str | None:
+    """The dim that a stage is best cut along into vectors: long, and contiguous in what is written and read."""
+    extents = sizes or {d.name: d.size for d in stage.dims}
+    best: tuple[float, int, str] | None = None
+    points = prod(extents.values())
+    for position, name in enumerate(reversed(list(extents))):
+        if extents[name] == 1 and len(extents) > 1:
+            continue
+        vectors = points // extents[name] * ceil(extents[name] / engine.lanes)
+        cost = float(vectors * lane_factor(kernel, stage, engine, name))
+        if best is None or (cost, position) < best[:2]:
+            best = (cost, position, name)
+    return None if best is None else best[2]
+
+
+def lane_factor(kernel: Kernel, stage: Stage, engine: Engine, lane: str | None) -> int:
+    """How much longer a stage takes because something is not contiguous along its lanes."""
+    if lane is None:
+        return 1
+    across = any(abs(strides(kernel, access, lane)) > 1 for access in (*stage.reads, stage.write))
+    return engine.transpose_factor if across else 1
 
 
 def _parts(extent: int, unit: int) -> tuple[int, ...]:

@@ -81,7 +81,7 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
         "share": asked.share * np.where(idle, 0, asked.cycles / np.maximum(longest, 1e-9)),
         "busy": np.where(idle, np.ceil(at_port), 0),
         "tail": np.where(idle, 0, dram.latency),
-        "dram_byte": n1 * n2 * columns["n0"],
+        "dram_byte": asked.burst_bytes,
         f"{memory}_byte": moved,
         "burst_bytes": asked.burst_bytes,
         "pages": asked.pages,
@@ -104,7 +104,7 @@ def multiplication(
     for number, each in enumerate(engine["mappings"]):
         where = f"mapping {each.get('name', number)}"
         for name, text in (("busy", "cycles"), ("lead", "load"), ("tail", "fill")):
-            value = formula(str(each.get(text, 0)), where)(**names)
+            value = np.ceil(formula(str(each.get(text, 0)), where)(**names))
             found[name] = np.where(mapping == number, value, found[name])
     if engine.get("weight_banks", 1) > 1:
         found["overlap"] = found["busy"] / (names["k_tiles"] * names["n_tiles"])

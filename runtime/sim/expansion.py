@@ -7,7 +7,7 @@ from .errors import EncodingError
 from .fields import CONTROL, Loop, Operand
 from .stream import Block, Columns, Stream
 
-_MOST_INSTRUCTIONS = 1 << 24
+_MOST_INSTRUCTIONS = 1 << 21
 
 
 def expand(stored: Stream, location: str) -> Stream:

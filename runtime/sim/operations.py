@@ -62,6 +62,10 @@ def _requantize(x: Any, multiplier: Any, shift: Any, zero: Any, to: str) -> Any:
     return np.clip(wide, *LIMITS[to], out=wide).astype(np.int32)
 
 
+def _rescale(x: Any, multiplier: Any, shift: Any, zero: Any, addend: Any, to: str) -> Any:
+    return _requantize(np.add(x, addend), multiplier, shift, zero, to)
+
+
 def _scaled(x: Any, y: Any, shift: Any) -> Any:
     wide = np.multiply(x, y, dtype=np.int64)
     return np.right_shift(wide, np.asarray(shift, np.int64)).astype(np.int32)
@@ -153,6 +157,14 @@ OPERATIONS: dict[str, Operation] = {
             _requantize,
             4,
             "((a*b + 2^(c-1)) >> c) + d, limited to `to`; 1 <= c <= 62",
+            _INTEGER,
+            to=True,
+        ),
+        Operation(
+            "rescale",
+            _rescale,
+            5,
+            "(((a+e)*b + 2^(c-1)) >> c) + d, limited to `to`; a+e wraps, 1 <= c <= 62",
             _INTEGER,
             to=True,
         ),

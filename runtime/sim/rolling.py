@@ -28,11 +28,9 @@ def roll(
     forms, places = _forms(records)
     plain, stepped = word_counts(records)
     lengths = range(1, min(longest, len(records) // 2) + 1)
-    repeats = np.array([_repeats(forms, places, length) for length in lengths], np.int64).reshape(
-        len(lengths), -1
-    )
-    costs = np.array([_body_costs(places, plain, stepped, length) for length in lengths], np.int64)
-    choice = _cover(plain, repeats, costs.reshape(len(lengths), -1))
+    repeats = np.array([_repeats(forms, places, length) for length in lengths])
+    costs = np.array([_body_costs(places, plain, stepped, length) for length in lengths])
+    choice = _cover(plain, repeats, costs)
     return _written(records, places, repeats, choice)
 
 
@@ -125,7 +123,7 @@ def _cover(plain: np.ndarray, repeats: np.ndarray, costs: np.ndarray) -> list[in
     best = np.zeros(count + 1, np.int64)
     choice = [0] * count
     lengths = np.arange(1, len(repeats) + 1)
-    possible = (repeats > 1).any(axis=0).tolist() if len(repeats) else [False] * count
+    possible = np.any(repeats > 1, axis=0)
     for position in range(count - 1, -1, -1):
         best[position] = plain[position] + best[position + 1]
         if possible[position]:

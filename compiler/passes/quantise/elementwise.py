@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ...ir.graph import Node, Value
-from ...ops import fixed
+from ...ir.graph import Node, Value, constant
+from ...ir.types import i32
+from ...ops import fixed, math
 from ...ops.fixed import fixed_point
 from .forms import Clipped, Form, Made, Stored, Sums, Unfit, table_of
 from .lowering import Lowering, evaluated, lowers
@@ -173,6 +174,20 @@ def div(lowering: Lowering, node: Node) -> Form | None:
     return _scaled(lowering, node, 0, x, 1 / divisor.constant.astype(np.float64))
 
 
+def _by_channel(source: Stored, x: Value, factor: np.ndarray) -> Form | None:
+    """8-bit numbers times one number a slice along an axis, such as a norm that stands alone."""
+    shape = (1,) * (x.type.rank - factor.ndim) + factor.shape
+    axes = [n for n, extent in enumerate(shape) if extent != 1]
+    if len(axes) != 1 or not factor.all():
+        return None
+    signs = np.sign(factor.reshape(shape)).astype(np.int32)
+    sums = math.cast(source.value, dtype=i32)
+    if (signs < 0).any():
+        sums = math.mul(sums, constant(signs))
+    scales = np.abs(factor.reshape(-1)) * source.parameters.scale
+    return Sums(sums, scales, axes[0], -source.parameters.zero * signs.astype(np.float64), -LOW)
+
+
 def _scaled(lowering: Lowering, node: Node, position: int, x: Value, factor: np.ndarray) -> Form | None:
     """A product with a constant: sums and 8-bit numbers keep their values, only their scale changes."""
     if not lowering.is_integer(x) or x.shape != node.result.shape:
@@ -180,9 +195,9 @@ def _scaled(lowering: Lowering, node: Node, position: int, x: Value, factor: np.
     form = lowering.form(x)
     if isinstance(form, Sums):
         return form.times(factor)
-    if factor.size != 1:
-        return None
     source = lowering.stored(x)
+    if factor.size != 1:
+        return None if source is None else _by_channel(source, x, factor)
     if source is None or not factor.reshape(()) > 0:
         return _table(lowering, node, position)
     scale = float(np.float32(source.parameters.scale * float(factor.reshape(()))))

@@ -92,7 +92,9 @@ class Lowering:
             parameters = self.decisions.parameters.get(node.result)
             if parameters is not None:
                 form.finish(parameters)  # what does not fit is told here, while there is a way back
-            elif not isinstance(form, Sums):
+            elif isinstance(form, Sums):
+                form.total()
+            else:
                 return None  # nobody knows in which range it would have to be rounded
         except Unfit:
             return None

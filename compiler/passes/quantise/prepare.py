@@ -21,6 +21,8 @@ def _parts(q: Value, k: Value, v: Value, y: Value, mask: Value | None = None, **
     sizes = (heads, rows, groups, columns)
     if not all(isinstance(size, int) for size in sizes) or y.dtype.name != "f32":
         return None
+    if given["causal"] and given["offset"] < 0:
+        return None  # rows that see nothing are 0, which a softmax can't say
     shared = heads // groups
     scores = contract.matmul(
         shape.reshape(q, shape=(batch, groups, shared * rows, depth)), shape.transpose(k, perm=(0, 1, 3, 2))
@@ -52,7 +54,17 @@ RULES = (
                 "q": "f32[2, 3, 5, 8]",
                 "k": "f32[2, 3, 7, 8]",
                 "v": "f32[2, 3, 7, 4]",
+                "mask": "f32[5, 7]",
                 "nn.attention.scale": 0.35,
+            },
+            {
+                "q": "f32[1, 4, 5, 3]",
+                "k": "f32[1, 2, 5, 3]",
+                "v": "f32[1, 2, 5, 3]",
+                "mask": np.tri(5, dtype=bool),
+                "nn.attention.scale": 0.5,
+                "nn.attention.causal": True,
+                "nn.attention.softcap": 3.0,
             },
         ),
     ),

@@ -33,7 +33,8 @@ def softmax(lowering: Lowering, node: Node) -> Form | None:
     table = constant(np.rint(2.0**15 * np.exp(-distances)).astype(np.int32))
     mask = None
     for keep, inverted in masks:
-        part = math.logical_not(lowering.real(keep)) if inverted else lowering.real(keep)
+        known = keep if keep.constant is not None else lowering.real(keep)
+        part = math.logical_not(known) if inverted else known
         mask = part if mask is None else math.logical_and(mask, part)
 
     def make(parameters: Parameters) -> Value:
