@@ -79,10 +79,8 @@ class StreamBackend(ABC):
         return Preferences(halo=False, sums_inside=True)
 
     def rules(self) -> "Sequence[Rule]":
-        """Those for chips that compute in integers alone, if this is one."""
-        from ..target.integers import RULES
-
-        return () if "f32" in self.instructions().writer.machine.operations["copy"] else RULES
+        """None: the rewrites that a chip needs beside those for all targets."""
+        return ()
 
     def refusals(self, node: "Node", options: Mapping[str, Any]) -> list[str]:
         """Why the chip can't run a node; see `constraints.py`."""
