@@ -104,3 +104,14 @@ def test_depthwise_pooling_and_rows(chip) -> None:
     ran(chip, lambda x: get("nn.max_pool")(x, **pool), (2, 5, 12, 11))
     ran(chip, lambda x: get("reduce.max")(x, axes=(1,), keepdims=False), (9, 700))
     ran(chip, lambda x: get("math.max")(x, constant(drawn(40))), (3, 5, 7, 40))
+
+
+def test_sums_over_more_dims_than_an_instruction_has(chip) -> None:
+    """Outside its five dims an instruction starts a sum anew for each result, and continues it for each further term."""
+    weights = constant(drawn(4, 3, 2, 2, 2))
+
+    def grouped(x: Value) -> Value:
+        how = {"strides": (1,) * 3, "pads": (0,) * 6, "dilations": (1,) * 3}
+        return get("quant.conv")(x, weights, groups=2, **how)
+
+    ran(chip, grouped, (2, 6, 4, 5, 3))
