@@ -107,7 +107,7 @@ def test_depthwise_pooling_and_rows(chip) -> None:
 
 
 def test_sums_over_more_dims_than_an_instruction_has(chip) -> None:
-    """Outside its five dims an instruction starts a sum anew for each result, and continues it for each further term."""
+    """Outside an instruction's dims a sum starts anew for each result, and goes on for each further term."""
     weights = constant(drawn(4, 3, 2, 2, 2))
 
     def grouped(x: Value) -> Value:
