@@ -1,8 +1,8 @@
 """The documentation holds: links lead somewhere, files that it names exist, generated pages are fresh, snippets run.
 
-What stands after a code block's language decides: `run` executes it, `file=PATH` writes it, `more=PATH` appends to it,
-`output` is what the block before must have printed (`...` stands for anything). Blocks of a page run in order in one
-folder of their own.
+What stands after a code block's language decides: `run` executes it, `file=PATH` writes it, `more=PATH` appends to it
+behind two empty lines, `output` is what the block before must have printed (`...` stands for anything). Blocks of a
+page run in order in one folder of their own.
 """
 
 import os
@@ -33,6 +33,7 @@ PAGES = [
     if path.exists()
 ]
 FENCE = re.compile(r"^```(\S*)[ ]?(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GAP = "\n\n"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(
     r"`((?:api|compiler|frontends|backends|runtime|tests|benchmarks|examples|docs|\.ci)/[\w./<>*-]*)`"
@@ -163,7 +164,7 @@ def test_snippets_run(page: Path, tmp_path: Path) -> None:
                 install(tmp_path)
         elif block.order.startswith("more="):
             with (tmp_path / block.order.removeprefix("more=")).open("a") as file:
-                file.write(block.text)
+                file.write(GAP + block.text)
         elif block.order == "run":
             printed = run(block, tmp_path)
         elif block.order == "output":
@@ -176,7 +177,7 @@ def test_the_tutorial_builds_the_example() -> None:
     for block in blocks(DOCS / "add-a-chip.md"):
         how, _, path = block.order.partition("=")
         if how in ("file", "more"):
-            written[path] = written.get(path, "") + block.text
+            written[path] = written[path] + GAP + block.text if how == "more" else block.text
     example = ROOT / "examples" / "add_a_chip"
     names = ["tarn/__init__.py", "tarn/tarn-6x10.toml", "pyproject.toml"]
     assert {name: written[name] for name in names} == {name: (example / name).read_text() for name in names}
