@@ -16,7 +16,7 @@ from ..tile.check import check
 from ..tile.products import product
 from ..tile.stage import Kernel
 from ..tile.staged import StagedChoice, stage_tiles
-from .compose import prepared, product_types
+from .compose import gathers, is_fetch, prepared, product_types
 from .emit import Emission
 from .home import Home, aligned
 from .instructions import Instructions
@@ -45,6 +45,8 @@ class _Kernels:
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.tiled:
             kernel = prepared(normal, self.target)
+            if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
+                raise UnsupportedError("what is looked up is no whole rows of an input")
             choice = stage_tiles(kernel, self.target)[0]
             problems = check(kernel, choice.schedule, self.target)
             if problems:

@@ -115,3 +115,14 @@ def test_sums_over_more_dims_than_an_instruction_has(chip) -> None:
         return get("quant.conv")(x, weights, groups=2, **how)
 
     ran(chip, grouped, (2, 6, 4, 5, 3))
+
+
+def test_rows_that_are_looked_up_and_turned_are_left_to_the_host(chip) -> None:
+    """Fused with what turns them, they are no whole rows: the kernel is refused, not miscompiled."""
+    x, i = drawn(3, 12, 16), np.array([2, 0, 1])
+    value = graph_input("x", TensorType(dtype_of(x.dtype), x.shape))
+    turned = get("shape.transpose")(value, perm=(0, 2, 1))
+    graph = Graph([value], [get("shape.gather")(turned, constant(i), axis=0)], ["y"])
+    package = compile(graph, chip)
+    assert isinstance(package, Package)
+    assert np.array_equal(package.run([x])["y"], x.transpose(0, 2, 1)[i])
