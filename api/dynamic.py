@@ -21,7 +21,7 @@ from isthmus.runtime.profile import Profile
 from isthmus.runtime.program import Port, Program
 
 KEPT = 8
-"""Packages kept unless more are asked for, each for one set of shapes and values; the one used longest ago goes first."""
+"""Packages kept unless more are asked for, each for one set of shapes and values; the one unused longest goes first."""
 
 
 class DynamicPackage:

@@ -11,7 +11,7 @@ CASES = 2024
 """As many as there are; for the progress bar only."""
 
 
-@click.command(short_help="Run the tests of the ONNX standard, or the suite for backends, and count.")
+@click.command(short_help="Run the ONNX tests, or the suite for backends.")
 @click.argument("pattern", default="")
 @options.target
 @click.option("--reference", is_flag=True, help="Judge the ops' reference meanings instead of compiled code.")
