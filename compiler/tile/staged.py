@@ -153,6 +153,11 @@ class Staging:
                 self.products[stage.name] = found
         if any(d.kind == SCAN for stage in kernel.stages for d in stage.dims):
             raise UnsupportedError(f"kernel {kernel.name} has a sequential dim")
+        for stage in kernel.stages:
+            plain = [a.buffer for a in stage.reads if not any(isinstance(part, Lookup) for part in a.index)]
+            both = [name for name in plain if self._fetched(stage) is None and self.is_gathered(name)]
+            if both:
+                raise UnsupportedError(f"'{both[0]}' is read in tiles and by looked-up rows in one kernel")
         self._boxes: dict[object, dict[str, list[Any]]] = {}
         self._tiles: dict[object, tuple[np.ndarray, np.ndarray]] = {}
         self._steps: dict[str, np.ndarray] = {}
