@@ -42,7 +42,7 @@ def bench(
     if is_package(file):
         package: Any = load(file, threads)
     else:
-        from isthmus.compilation import compile
+        from isthmus.compiling import compile
         from isthmus.model import read
 
         model = read(file, shapes)

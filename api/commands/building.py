@@ -73,7 +73,8 @@ def compile(
     ) as advance:
         bound = read(model, shapes)
         advance("read")
-        listed = {**options, "listings": (emit,)} if emit in ("llvm", "asm") else options
+        listings = () if emit in ("package", "ir") else (emit if emit in ("llvm", "asm") else "object",)
+        listed = {**options, "listings": listings} if listings else options
         built = build_model(bound, target, strip=strip, options=listed, observe=observer(advance))
         advance("write")
         written = write(built, emit, output)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.compilation import compile
+from isthmus.compiling import compile
 from isthmus.frontends.onnx.conformance import Outcome, cases, judge
 from isthmus.model import read
 
