@@ -19,9 +19,9 @@ help:
 	@echo "make test             all tests but those that need a framework installed"
 	@echo "make lint             ruff and mypy"
 	@echo "make bench            measure the public models beside ONNX Runtime and OpenVINO (installs torch)"
-	@echo "make conformance      the ONNX node tests, counted"
-	@echo "make test-frameworks  the tests that run a framework itself (installs torch)"
-	@echo "make docs             write the pages that the code itself knows: docs/ops.md, docs/onnx.md"
+	@echo "make conformance      the tests of the ONNX standard, counted"
+	@echo "make test-frameworks  the tests that run a framework itself (installs torch, TensorFlow)"
+	@echo "make docs             write the pages that the code itself knows, such as docs/ops.md"
 	@echo "make format           rewrite the sources as ruff formats them"
 
 demo: $(STAMP)-core

@@ -1,29 +1,75 @@
 """From a model to a package. Models whose inputs leave dimensions open become packages that specialise."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import isthmus
 from isthmus.compiler.diagnostics import located
 from isthmus.compiler.pipeline import Built, Observer, Options, build
-from isthmus.dynamic import DynamicPackage
-from isthmus.model import Model, read
+from isthmus.dynamic import KEPT, DynamicPackage
+from isthmus.model import Model, OpenModel, read_open
 from isthmus.package import Package
+from isthmus.precision import Precision, find_precision
+from isthmus.runtime.artefact import Artefact
 from isthmus.targets import find_backend
+
+if TYPE_CHECKING:
+    from isthmus.compiler.passes.quantise import Report
+    from isthmus.precision import Samples
 
 
 def compile_source(
-    source: Any, how: Mapping[str, Any], threads: int | None, observe: Observer | None
+    source: Any,
+    how: Mapping[str, Any],
+    threads: int | None,
+    observe: Observer | None,
+    example_inputs: Any = None,
+    calibration: "Samples | None" = None,
 ) -> Package | DynamicPackage:
     """The package of what `read` takes; `how` holds the keywords of `isthmus.compile` that change its bytes."""
-    target, strip, options = how["target"], how["strip"], how["options"]
-    model = read(source, how["shapes"])
+    precision = find_precision(how["precision"], calibration, how["quantisation"])
+    model = read_open(source, how["shapes"], example_inputs=example_inputs)
+    return compile_model(
+        model,
+        how["target"],
+        threads=threads,
+        strip=how["strip"],
+        options=how["options"],
+        observe=observe,
+        precision=precision,
+    )
+
+
+def compile_model(
+    model: Model | OpenModel,
+    target: str,
+    *,
+    threads: int | None = None,
+    kept: int = KEPT,
+    precision: Precision | None = None,
+    options: Mapping[str, Any] | None = None,
+    **details: Any,
+) -> Package | DynamicPackage:
+    """The package of a model; with open dimensions one that specialises and keeps code for `kept` sets of shapes.
+
+    `details` are those of `build_model`.
+    """
+    from isthmus import open_package
+
+    wanted = precision or Precision()
 
     def build_package(bound: Model) -> Package:
-        return finish(build_model(bound, target, strip=strip, options=options, observe=observe), threads)
+        built = build_model(bound, target, precision=wanted, options=options, **details)
+        return finish(built, threads, wanted.report)
 
-    if model.symbols:
-        return DynamicPackage(model, build_package, threads)
+    if isinstance(model, OpenModel) or ((model.symbols or model.decisive) and wanted.name != "int8"):
+
+        def to_artefact(found: Model) -> Artefact:
+            return open_package.to_artefact(found, target, options)
+
+        # a file that is compiled where it is run does not say in what precision
+        saved = to_artefact if wanted.name == "f32" else None
+        return DynamicPackage(model, build_package, threads, saved, kept)
     return build_package(model)
 
 
@@ -34,14 +80,21 @@ def build_model(
     strip: bool = False,
     options: Mapping[str, Any] | None = None,
     observe: Observer | None = None,
+    precision: Precision | None = None,
 ) -> Built:
     """What the pipeline makes of a model whose shapes are all known, reports included; see `compile` for the rest."""
     model.require_bound()
+    precision = precision or Precision()
     with located(model.location):
         return build(
             model.graph,
             find_backend(target),
-            Options(strip=strip, device=dict(options or {})),
+            Options(
+                strip=strip,
+                precision=precision.passes(model),
+                precision_record=precision.record,
+                device=dict(options or {}),
+            ),
             tool_version=isthmus.__version__,
             model=model.location,
             model_sha256=lambda: model.sha256,
@@ -49,6 +102,8 @@ def build_model(
         )
 
 
-def finish(built: Built, threads: int | None = None) -> Package:
+def finish(built: Built, threads: int | None = None, report: "Report | None" = None) -> Package:
     """The package of what was built."""
-    return Package(built.artefact, threads, Model(built.graph, built.artefact.location))
+    package = Package(built.artefact, threads, Model(built.graph, built.artefact.location))
+    package.quantisation = report
+    return package

@@ -63,6 +63,7 @@ def demonstrate(target: str, threads: int | None, say: Say) -> Demonstration:
         path = Path(folder, "digits.isth")
         built.artefact.save(path)
         package = load(path, threads)
+        assert isinstance(package, Package)  # its shapes are fixed
         _say_package(package, path.stat().st_size, compile_seconds, say)
         inputs = images[:, None, None].astype(np.float32) / 16
         result = _answer(package, model, inputs, labels, compile_seconds)

@@ -1,18 +1,11 @@
-"""The machine code of a package as text. Decoding is left to binutils' objdump, which knows every instruction."""
+"""The code of a package as text: each backend knows its own."""
 
-import re
-import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
+from isthmus import registry
 from isthmus.runtime.artefact import Artefact
 from isthmus.runtime.errors import DeviceError
 from isthmus.runtime.program import DeviceProgram
-
-_MACHINES = {"x86-64": ("i386:x86-64", "objdump"), "aarch64": ("aarch64", "aarch64-linux-gnu-objdump")}
-_ADDRESS = re.compile(r"^\s*([0-9a-f]+):\t")
 
 
 @dataclass(frozen=True)
@@ -26,33 +19,20 @@ class Listing:
 def disassemble(file: str, device: str | None = None) -> Listing:
     """The listing of a device's code in a package.
 
-    Constants that stand between functions are listed as if they were instructions: an image keeps no symbols but its
-    entry points.
-
     Raises:
         PackageError: no package, or a damaged one.
-        DeviceError: no such device in it, code of another kind, no objdump that reads it.
+        DeviceError: no such device in it, no backend that knows its code, or a backend that lacks a tool.
     """
     artefact = Artefact.open(file)
     program = _chosen(artefact, device)
-    architecture, names = _decoder(program, artefact.location)
-    with tempfile.TemporaryDirectory(prefix="isthmus-") as folder:
-        image = Path(folder, "image")
-        image.write_bytes(artefact.entry(program.code).data)
-        command = [names, "-D", "-b", "binary", "-m", architecture, "-M", "intel", str(image)]
-        if architecture == "aarch64":
-            command = [part for part in command if part not in ("-M", "intel")]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it says nothing"]
+    if program.name not in registry.kinds():
         raise DeviceError(
-            f"objdump failed: {lines[0]}", location=artefact.location, hint="is binutils complete?"
+            f"no backend for the code of '{program.name}' is installed",
+            location=artefact.location,
+            hint=f"there are: {', '.join(registry.kinds()) or 'none'}",
         )
-    meta = program.meta
-    labels = {offset: f"segment_{number}" for number, offset in enumerate(meta["entries"])}
-    labels |= {offset: f"pool_{number}" for number, offset in enumerate(meta["pool"])}
-    head = f"; {program.name} of {file}: {meta['triple']}, {meta['cpu']}, {artefact.entry(program.code).size} bytes"
-    return Listing(program.name, "\n".join([head, *_labelled(done.stdout, labels)]))
+    text = registry.backend(program.name).listing(program, artefact.entry(program.code), artefact.location)
+    return Listing(program.name, text)
 
 
 def _chosen(artefact: Artefact, device: str | None) -> DeviceProgram:
@@ -67,32 +47,3 @@ def _chosen(artefact: Artefact, device: str | None) -> DeviceProgram:
             hint=f"the package has code for: {', '.join(programs) or 'none'}",
         )
     return programs[device]
-
-
-def _decoder(program: DeviceProgram, location: str) -> tuple[str, str]:
-    """objdump's name of the architecture, and the program that knows it."""
-    machine = program.meta.get("machine")
-    if machine not in _MACHINES:
-        raise DeviceError(f"no listing is known for the code of {program.name}", location=location)
-    architecture, cross = _MACHINES[machine]
-    tool = shutil.which(cross) or shutil.which("objdump")
-    if tool is None:
-        raise DeviceError(
-            "objdump is not on PATH",
-            location=location,
-            hint="install binutils, or compile with --emit asm",
-        )
-    return architecture, tool
-
-
-def _labelled(listing: str, labels: dict[int, str]) -> list[str]:
-    lines = []
-    for line in listing.splitlines():
-        found = _ADDRESS.match(line)
-        if found is None:
-            continue
-        offset = int(found.group(1), 16)
-        if offset in labels:
-            lines += ["", f"{labels[offset]}:"]
-        lines.append(line)
-    return lines

@@ -1,4 +1,5 @@
-"""Packages of models with open dimensions: compiled for each shape that they meet, the last few kept."""
+"""Packages of models that a run's inputs complete: compiled for the shapes, and the values that decide shapes, that
+they meet; the last few are kept."""
 
 import os
 from collections import OrderedDict
@@ -8,28 +9,45 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.compiler.ir.types import TensorType
-from isthmus.model import Model
+from isthmus.compiler.ir.types import DType, TensorType
+from isthmus.frontends.driver import ValuesNeeded
+from isthmus.model import Model, OpenModel
 from isthmus.package import Package
+from isthmus.runtime.artefact import Artefact
+from isthmus.runtime.errors import InputError
 from isthmus.runtime.executor import check_threads
 from isthmus.runtime.inputs import Inputs, bind
 from isthmus.runtime.profile import Profile
 from isthmus.runtime.program import Port, Program
 
 KEPT = 8
-"""Packages kept, each for one set of shapes; the one that was used longest ago goes first."""
+"""Packages kept unless more are asked for, each for one set of shapes and values; the one unused longest goes first."""
 
 
 class DynamicPackage:
-    """A model that is compiled when it is first run with new shapes. Runs may overlap in any number of threads."""
+    """A model that is compiled when it is first run with new shapes, or new values of the inputs that decide shapes.
 
-    def __init__(self, model: Model, build: Callable[[Model], Package], threads: int | None = None):
-        """`build` compiles the model once its shapes are bound."""
+    Runs may overlap in any number of threads.
+    """
+
+    def __init__(
+        self,
+        model: Model | OpenModel,
+        build: Callable[[Model], Package],
+        threads: int | None = None,
+        to_artefact: Callable[[Model], Artefact] | None = None,
+        most: int = KEPT,
+    ):
+        """`build` compiles the model once its shapes are bound; `to_artefact` gives what `save` writes; `most` packages
+        are kept."""
         self.model = model
+        self.decisive = model.decisive
+        self.ranks = model.ranks
         self.threads = check_threads(threads)
-        self._build = build
-        self._ports = Program((), (), (), _ports(model.inputs), _ports(model.outputs), model.symbols)
-        self._kept: OrderedDict[tuple[tuple[int, ...], ...], Package] = OrderedDict()
+        self._build, self._to_artefact, self._most = build, to_artefact, most
+        symbols = model.symbols if isinstance(model, Model) else ()
+        self._ports = Program((), (), (), ports_of(model.inputs), ports_of(model.outputs), symbols)
+        self._kept: OrderedDict[tuple[Any, ...], tuple[Package, frozenset[str]]] = OrderedDict()
         self._lock = Lock()
 
     @property
@@ -44,45 +62,120 @@ class DynamicPackage:
 
     @property
     def graph(self) -> Model:
-        """The model as read; what is compiled depends on the shapes."""
+        """The model as read; what is compiled depends on the shapes.
+
+        Raises:
+            UnsupportedError: it can't be read without the values of inputs.
+        """
+        if isinstance(self.model, OpenModel):
+            raise self.model.error
         return self.model
 
     def specialised(self, inputs: Inputs) -> Package:
-        """The package for the shapes of these inputs, compiled now unless it is kept.
+        """The package for these inputs' shapes and decisive values, compiled now unless it is kept.
+
+        It takes the inputs that are left.
 
         Raises:
             InputError: names, dtypes or shapes that do not fit the model.
             IsthmusError: a model that can't be compiled for these shapes.
         """
+        return self._find(inputs)[0]
+
+    def _find(self, inputs: Inputs) -> tuple[Package, dict[str, Any]]:
+        """The package for some inputs, and those of them that it takes."""
         values, _ = bind(self._ports, inputs)
-        shapes = {port.name: np.shape(values[port.slot]) for port in self.inputs if port.shape is not None}
-        key = tuple(shapes.values())
         with self._lock:
+            key, fixed = self._key(values)
             if key not in self._kept:
-                self._kept[key] = self._build(self.model.bound(shapes))
-                if len(self._kept) > KEPT:
+                package, fixed = self._compile(values)
+                key, _ = self._key(values)
+                self._kept[key] = package, frozenset(fixed)
+                if len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
-            return self._kept[key]
+            package, names = self._kept[key]
+        return package, {name: value for name, value in values.items() if name not in names}
+
+    def _key(self, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        fixed = {name: values[name] for name in self.decisive}
+        shapes = tuple(self._shapes(values).items())
+        return (shapes, *((name, value.tobytes()) for name, value in fixed.items())), fixed
+
+    def _shapes(self, values: Mapping[str, Any]) -> dict[str, tuple[int | None, ...]]:
+        """What the inputs say of shapes; the elements of a sequence may differ in all but their rank."""
+        found: dict[str, tuple[int | None, ...]] = {
+            port.name: np.shape(values[port.slot]) for port in self.inputs if port.shape is not None
+        }
+        for name in self.ranks:
+            value = values[name]
+            if not isinstance(value, list | tuple):
+                found[name] = np.shape(value)
+            elif not value:
+                raise InputError(
+                    "is an empty sequence, of which no rank is known",
+                    location=f"input '{name}'",
+                    hint="give shapes= when compiling",
+                )
+            else:
+                found[name] = (None,) * np.ndim(value[0])
+        return found
+
+    def _compile(self, values: Mapping[str, Any]) -> tuple[Package, dict[str, Any]]:
+        """The package for inputs, and the values that it is fixed to.
+
+        What one value decides may show that another one decides something too.
+        """
+        shapes = self._shapes(values)
+        while True:
+            fixed = {name: values[name] for name in self.decisive}
+            try:
+                model = self.model.specialised(shapes, fixed)
+                more = model.decisive
+            except ValuesNeeded as error:
+                more = error.decisive
+                if not set(more) - set(fixed):
+                    raise
+            if not set(more) - set(fixed):
+                return self._build(model), fixed
+            self.decisive = tuple(dict.fromkeys((*self.decisive, *more)))
 
     def run(self, inputs: Inputs, threads: int | None = None) -> dict[str, Any]:
         """See `Package.run`. The first run with new shapes compiles."""
-        return self.specialised(inputs).run(inputs, threads)
+        package, rest = self._find(inputs)
+        return package.run(rest, threads)
 
     def profile(self, inputs: Inputs, threads: int | None = None) -> Profile:
         """See `Package.profile`. Compilation is not part of the times."""
-        return self.specialised(inputs).profile(inputs, threads)
+        package, rest = self._find(inputs)
+        return package.profile(rest, threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Refused: a file holds code for fixed shapes. `specialised(inputs).save(path)` saves one of them."""
-        self.model.require_bound()
+        """Write a file that compiles for the shapes that it meets, where the compiler is installed.
+
+        Where nothing but values of inputs are decisive, it is an ordinary package, which runs what they decide by the
+        ops' meanings. `specialised(inputs).save(path)` writes the code for some inputs instead.
+
+        Raises:
+            UnsupportedError: the model can't be read without the values of inputs.
+        """
+        model = self.graph
+        if not model.symbols:
+            self._build(model).save(path)
+        elif self._to_artefact is not None:
+            self._to_artefact(model).save(path)
+        else:
+            model.require_bound()
 
 
-def _ports(types: Mapping[str, Any]) -> tuple[Port, ...]:
+def ports_of(types: Mapping[str, Any]) -> tuple[Port, ...]:
+    """Inputs or outputs by name and type, as programs list them; open dimensions are text."""
     return tuple(_port(name, type) for name, type in types.items())
 
 
 def _port(name: str, type: Any) -> Port:
+    if type is None or isinstance(type, DType):
+        return Port(name, name, f"any<{type}>", None)
     if not isinstance(type, TensorType):
         return Port(name, name, str(type), None)
     shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in type.shape)

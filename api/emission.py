@@ -16,10 +16,9 @@ def write(built: Built, kind: str, output: str) -> list[Path]:
     if kind == "package":
         built.artefact.save(output)
         return [Path(output)]
-    if built.artefact.manifest.target != "cpu":
-        raise UnsupportedError(
-            f"target {built.artefact.manifest.target} has no '{kind}'", location=output, hint="emit a package"
-        )
+    device = built.artefact.program.devices[0].name
+    if device != "cpu":
+        raise UnsupportedError(f"target {device} has no '{kind}'", location=output, hint="emit a package")
     from isthmus.backends.cpu import emit_files
 
     if kind == "ir":

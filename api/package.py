@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus import registry
 from isthmus.runtime.artefact import Artefact
+from isthmus.runtime.errors import DeviceError
 from isthmus.runtime.executor import check_threads
 from isthmus.runtime.inputs import Inputs
-from isthmus.runtime.manifest import Manifest
+from isthmus.runtime.manifest import OPEN, Manifest
 from isthmus.runtime.package import LoadedPackage
 from isthmus.runtime.profile import Profile
 from isthmus.runtime.program import Port
 
 if TYPE_CHECKING:
+    from isthmus.compiler.passes.quantise import Report
+    from isthmus.dynamic import DynamicPackage
     from isthmus.model import Model
 
 
@@ -25,6 +28,8 @@ class Package:
         self.artefact = artefact
         self.threads = check_threads(threads)
         self._model = model
+        self.quantisation: Report | None = None
+        """What 8-bit integers have cost, where `compile` was asked to measure it; not part of the file."""
 
     @cached_property
     def loaded(self) -> LoadedPackage:
@@ -90,8 +95,23 @@ class Package:
         self.artefact.verify()
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Package:
+def _load_open(artefact: Artefact, threads: int | None) -> "DynamicPackage":
+    try:
+        from isthmus.open_package import from_artefact
+    except ImportError as error:
+        opened = ", ".join(artefact.manifest.extra[OPEN])
+        raise DeviceError(
+            f"{opened} is open, and what compiles it for the shapes it meets can't be imported ({error})",
+            location=artefact.location,
+            hint="install isthmus with its compiler, or compile with shapes=",
+        ) from None
+    return from_artefact(artefact, threads)
+
+
+def load(path: str | os.PathLike[str], threads: int | None = None) -> "Package | DynamicPackage":
     """Map an `.isth` file and load its code. It is native code: load only what you would execute.
+
+    A file with open dimensions gives a DynamicPackage, which compiles for each shape that it meets.
 
     Args:
         path: the file.
@@ -101,6 +121,9 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Package:
         PackageError, VersionError: no file, no package, a damaged one, one of a newer format.
         DeviceError: this machine lacks what the code needs.
     """
-    package = Package(Artefact.open(path), threads)
+    artefact = Artefact.open(path)
+    if OPEN in artefact.manifest.extra:
+        return _load_open(artefact, threads)
+    package = Package(artefact, threads)
     _ = package.loaded  # what is wrong is told here, not at the first run
     return package

@@ -56,14 +56,19 @@ def frontends() -> "list[Frontend]":
     return [plugin(FRONTENDS, name) for name in registered(FRONTENDS)]
 
 
-def targets() -> tuple[str, ...]:
-    """Names of all targets that a registered backend compiles for."""
+def kinds() -> tuple[str, ...]:
+    """Names of the kinds of chips that have a registered backend."""
     return tuple(registered(BACKENDS))
 
 
-def backend(name: str) -> "Backend":
-    """The backend of a registered target."""
-    return plugin(BACKENDS, name)
+def targets() -> tuple[str, ...]:
+    """Names of all chips that a registered backend compiles for, kind by kind."""
+    return tuple(name for kind in kinds() for name in backend(kind).targets())
+
+
+def backend(kind: str) -> "Backend":
+    """The backend of a kind of chip, which compiles for its default chip."""
+    return plugin(BACKENDS, kind)
 
 
 def devices(names: tuple[str, ...]) -> dict[str, Device]:

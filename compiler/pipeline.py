@@ -13,7 +13,7 @@ from .diagnostics import Problem, UnsupportedError
 from .ir.graph import Graph, Node
 from .passes import GRAPH_PASSES, Pass, Rewrite
 from .passes.form import form
-from .passes.plan import HostStep, Plan, Preferences
+from .passes.plan import HostStep, Plan
 from .target.backend import Backend, Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 6  # each one takes apart, or sends to the host, what was refused
@@ -23,10 +23,14 @@ Observer = Callable[[str, Graph, Mapping[str, int]], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How to compile. `device` holds the backend's own options; `strip` leaves the source constants out."""
+    """How to compile. `device` holds the backend's own options; `strip` leaves the source constants out.
+
+    `precision`: passes that rewrite the graph to other types, and what the manifest says of them.
+    """
 
     strip: bool = False
-    preferences: Preferences = field(default_factory=Preferences)
+    precision: tuple[Pass, ...] = ()
+    precision_record: Mapping[str, Any] = field(default_factory=lambda: {"precision": "f32"})
     device: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -46,10 +50,13 @@ class Built:
         return self.compiled.reports
 
 
-def passes_for(backend: Backend, options: Mapping[str, Any]) -> tuple[Pass, ...]:
-    """The passes that every model goes through, then the rewrites to what the backend runs, if it has some."""
+def passes_for(
+    backend: Backend, options: Mapping[str, Any], precision: Sequence[Pass] = ()
+) -> tuple[Pass, ...]:
+    """The passes that every model goes through, those of a precision, then the backend's own rewrites, if any."""
     rules = tuple(backend.rules(options))
-    return (*GRAPH_PASSES, Rewrite("legalise", rules)) if rules else GRAPH_PASSES
+    legalise = (Rewrite("legalise", rules),) if rules else ()
+    return (*GRAPH_PASSES, *precision, *legalise)
 
 
 def optimise(
@@ -77,7 +84,7 @@ def build(
     observe: Observer | None = None,
 ) -> Built:
     """Compile a graph with static shapes for one backend; UnsupportedError names what can't be compiled."""
-    passes = passes_for(backend, options.device)
+    passes = passes_for(backend, options.device, options.precision)
     hashed = Background(model_sha256)
     graph, hits = optimise(graph, observe, passes)
     stored = Background(lambda: stored_graph.to_entries(graph))
@@ -89,10 +96,11 @@ def build(
         tool_version=tool_version,
         model=model,
         model_sha256=hashed.result(),
-        target=backend.name,
+        target=backend.target(options.device).name,
         options={
             "strip": options.strip,
-            "preferences": asdict(options.preferences),
+            **options.precision_record,
+            "preferences": asdict(backend.preferences()),
             **_plain(options.device),
         },
         passes=tuple(step.name for step in passes),
@@ -125,7 +133,7 @@ def _form_and_compile(
         return node not in refused
 
     for _ in range(_ATTEMPTS):
-        plan = form(graph, supports, options.preferences, apart)
+        plan = form(graph, supports, backend.preferences(), apart)
         segments = assemble.segments(plan)
         calls = [[assemble.call(step, plan) for step in segment] for segment in segments]
         try:

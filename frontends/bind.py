@@ -64,6 +64,8 @@ class _Binding:
             problem = Problem(
                 where, "the input's type is unknown or missing", "declare it as a tensor in the model"
             )
+        elif shape is None and wish is None and entry.usual is not None:
+            return entry.usual
         elif shape is None and wish is None:
             hint = f"give its shape: shapes={{'{entry.name}': (...)}}"
             problem = Problem(where, "the input has no shape, not even a rank", hint)

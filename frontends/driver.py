@@ -21,12 +21,12 @@ from ..compiler.diagnostics import (
 )
 from ..compiler.ir.graph import Graph, Node, Value, constant, graph_input
 from ..compiler.ir.location import Location, at
-from ..compiler.ir.types import TensorType, Type
+from ..compiler.ir.types import DType, TensorType, Type
 from .bind import bind_inputs
 from .fresh import rename_fresh
 from .known import MOST_ATOMS, atoms, known, memory, remember
 from .signature import Converter, bind
-from .source import SourceGraph, SourceModel, SourceNode
+from .source import SourceGraph, SourceInput, SourceModel, SourceNode
 
 DEEPEST = 64
 """Bodies and function expansions inside one another that are followed."""
@@ -61,6 +61,25 @@ class Abandoned(Exception):
 
 class Stopped(Exception):
     """The conversion as a whole is given up; the problem is recorded."""
+
+
+class ValuesNeeded(UnsupportedError):
+    """The model's form depends on inputs: on the values of `decisive` ones, on the shapes of `ranks`.
+
+    `inputs` has the inputs' types, the element's type for one of `ranks`; `outputs` are names.
+    """
+
+    def __init__(
+        self,
+        error: IsthmusError,
+        inputs: Mapping[str, Type | DType],
+        outputs: tuple[str, ...],
+        decisive: tuple[str, ...] = (),
+        ranks: tuple[str, ...] = (),
+    ):
+        super().__init__("", problems=error.problems)
+        self.inputs, self.outputs = inputs, outputs
+        self.decisive, self.ranks = decisive, ranks
 
 
 @dataclass(slots=True)
@@ -265,15 +284,45 @@ class Driver:
         return ModelError("", problems=self.problems) if self.problems else None
 
 
+def _bound(
+    model: SourceModel, shapes: Mapping[str, Sequence[int | str | None]], constants: Mapping[str, Any]
+) -> list[tuple[SourceInput, Type | np.ndarray]]:
+    """`bind_inputs`; ValuesNeeded where nothing is wrong but that some inputs have no rank."""
+    ranks = tuple(
+        entry.name
+        for entry in model.graph.inputs
+        if entry.dtype is not None
+        and entry.shape is None
+        and entry.name not in shapes
+        and entry.name not in constants
+    )
+    try:
+        return bind_inputs(model, shapes, constants)
+    except ModelError as error:
+        if not ranks or len(error.problems) > len(ranks):
+            raise
+        kept = {
+            entry.name: entry.dtype if entry.shape is None else TensorType(entry.dtype, entry.shape)
+            for entry in model.graph.inputs
+            if entry.dtype is not None
+        }
+        raise ValuesNeeded(error, kept, model.graph.outputs, ranks=ranks) from None
+
+
 def convert(
     model: SourceModel,
     converters: Converters,
     shapes: Mapping[str, Sequence[int | str | None]],
     constants: Mapping[str, Any],
+    decisive: dict[str, None] | None = None,
 ) -> Graph:
-    """The IR graph of a framework's graph. Raises UnsupportedError or ModelError with every problem found."""
+    """The IR graph of a framework's graph. Raises UnsupportedError or ModelError with every problem found.
+
+    `decisive` is filled with the inputs whose values, if they were constants, would decide more of the graph's form;
+    ValuesNeeded is raised where nothing but such values stands against it.
+    """
     driver = Driver(model.location, converters, 10 * model.size + SPARE)
-    bound = bind_inputs(model, shapes, constants)
+    bound = _bound(model, shapes, constants)
     values: dict[str, Value | None] = {}
     for entry, given in bound:
         location = Location(model.location, (entry.name,))
@@ -283,10 +332,16 @@ def convert(
             values[entry.name] = graph_input(entry.name, given, location)
     inputs = [value for value in values.values() if value is not None and value.constant is None]
     outputs: list[Value | None] = []
-    with memory(), suppress(Stopped), driver.recording(None):
+    names = {value: name for name, value in values.items() if value is not None and value.constant is None}
+    with memory(names) as here, suppress(Stopped), driver.recording(None):
         outputs = driver.run(model.graph, Scope(values), 0)
     failure = driver.failure()
     if failure is not None:
+        if here.decisive and isinstance(failure, UnsupportedError | ModelError):
+            types = {name: value.type for value, name in names.items()}
+            raise ValuesNeeded(failure, types, model.graph.outputs, tuple(here.decisive))
         raise failure
     found = [value for value in outputs if value is not None]
+    if decisive is not None:
+        decisive.update(here.decisive)
     return rename_fresh(Graph(inputs, found, model.graph.outputs, model.graph.name))

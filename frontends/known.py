@@ -4,9 +4,10 @@ Frameworks compute shapes with tensors; the IR states them as attributes. `known
 arrays of dimensions, and says None where the answer waits for data.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import reduce as fold
 from operator import add, mul, neg, sub
 from typing import Any
@@ -14,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from ..compiler.diagnostics import CompileError, UnsupportedError
-from ..compiler.ir.dims import Dim, Expr, extreme
+from ..compiler.ir.dims import Dim, Expr, extreme, substitute, symbol, symbols
 from ..compiler.ir.graph import Value
 from ..compiler.ir.types import TensorType
 from ..compiler.ops import get
 
 LARGEST = 4096
 """Elements of a value beyond which nothing is evaluated: shapes are small, weights are not looked at."""
+
+MOST_DECISIVE = 64
+"""Elements of an input whose values a model may be specialised for."""
 
 MOST_ATOMS = 256
 """Symbols that a dimension may be made of, counted with repetition; products of sums grow without bound."""
@@ -29,43 +33,78 @@ MOST_ATOMS = 256
 _EVALUATED = ("math.", "reduce.", "shape.")
 _NOT_EVALUATED = ("shape.pad", "shape.pad_dynamic")
 
-_memory: ContextVar[dict[Value, np.ndarray | None] | None] = ContextVar("known", default=None)
+
+@dataclass(slots=True)
+class Memory:
+    """What was found out of values, and what would have been known if certain inputs of the model were: `decisive`."""
+
+    inputs: Mapping[Value, str] = field(default_factory=dict)
+    found: dict[Value, np.ndarray | None] = field(default_factory=dict)
+    decisive: dict[str, None] = field(default_factory=dict)
+
+
+_memory: ContextVar[Memory | None] = ContextVar("known", default=None)
 
 
 @contextmanager
-def memory() -> Iterator[None]:
-    """Remember what is found out inside the block, so that long chains are walked once."""
-    token = _memory.set({})
+def memory(inputs: Mapping[Value, str] | None = None) -> Iterator[Memory]:
+    """Remember what is found out inside the block, so that long chains are walked once; `inputs` are the model's."""
+    token = _memory.set(found := Memory(inputs or {}))
     try:
-        yield
+        yield found
     finally:
         _memory.reset(token)
 
 
 def remember(value: Value, array: np.ndarray | None) -> None:
     """State what is known of a value, such as a region's input whose outer value is known."""
-    found = _memory.get()
-    if found is not None and array is not None:
-        found[value] = array
+    here = _memory.get()
+    if here is not None and array is not None:
+        here.found[value] = array
 
 
 def known(value: Value | None) -> np.ndarray | None:
     """The value's content: an array of its dtype, or an object array of Dims where some are symbolic; else None."""
     if value is None:
         return None
-    found = _memory.get()
-    if found is None:
+    here = _memory.get()
+    if here is None:
         with memory():
             return known(value)
-    if value not in found:
-        found[value] = None
-        found[value] = _evaluate(value)
-    return found[value]
+    if value not in here.found:
+        here.found[value] = None
+        here.found[value] = _evaluate(value)
+    return here.found[value]
+
+
+def wanted(value: Value | None) -> np.ndarray | None:
+    """As `known`, for what decides an op's form: inputs that would have to be known for it are noted as decisive."""
+    array, here = known(value), _memory.get()
+    if array is None and value is not None and here is not None:
+        here.decisive.update(dict.fromkeys(_decisive(value, here.inputs)))
+    return array
+
+
+def _decisive(value: Value, inputs: Mapping[Value, str]) -> set[str]:
+    """The model's inputs that a small value follows from; none where it follows from other data as well."""
+    names, seen, waiting = set(), {value}, [value]
+    while waiting:
+        value = waiting.pop()
+        node = value.node
+        if value in inputs and _small(value, MOST_DECISIVE):
+            names.add(inputs[value])
+        elif node.op != "constant" and node.op != "shape.of":
+            if not _small(value) or not _is_evaluated(node.op):
+                return set()
+            fresh = [v for v in node.operands if v is not None and v not in seen]
+            seen.update(fresh)
+            waiting += fresh
+    return names
 
 
 def dims(value: Value | None) -> tuple[Dim, ...] | None:
     """The elements of an integer vector (or scalar) as dimensions, if all are known."""
-    array = known(value)
+    array = wanted(value)
     if array is None or array.dtype.kind not in "iuO" or array.ndim > 1:
         return None
     return tuple(_plain(item) for item in array.reshape(-1))
@@ -97,14 +136,18 @@ def _plain(item: Any) -> Dim:
     return item if isinstance(item, Expr) else int(item)
 
 
-def _small(value: Value) -> bool:
+def _is_evaluated(op: str) -> bool:
+    return op.startswith(_EVALUATED) and op not in _NOT_EVALUATED
+
+
+def _small(value: Value, most: int = LARGEST) -> bool:
     type = value.type
     if not isinstance(type, TensorType) or not type.is_static:
         return False
     size = 1
     for dim in type.static_shape:
         size *= dim
-    return size <= LARGEST and type.dtype.kind != "string"
+    return size <= most and type.dtype.kind != "string"
 
 
 def _evaluate(value: Value) -> np.ndarray | None:
@@ -115,7 +158,7 @@ def _evaluate(value: Value) -> np.ndarray | None:
         return node.attributes["value"].array
     if node.op == "shape.of" and node.operands[0] is not None:
         return _settled(np.array(node.operands[0].shape, object), value)
-    if not node.op.startswith(_EVALUATED) or node.op in _NOT_EVALUATED:
+    if not _is_evaluated(node.op):
         return None
     arrays = [None if operand is None else known(operand) for operand in node.operands]
     if any(a is None and operand is not None for a, operand in zip(arrays, node.operands, strict=True)):
@@ -149,8 +192,10 @@ def atoms(dim: Any) -> int:
     return count
 
 
-def never_negative(dim: Dim) -> bool:
-    """Whether a dimension expression is provably >= 0, symbols being extents."""
+def never_negative(dim: Dim, least: int = 0) -> bool:
+    """Whether a dimension expression is provably >= 0, symbols being extents that are at least `least`."""
+    if least:
+        dim = substitute(dim, {name: symbol(name) + least for name in symbols(dim)})
     return dim >= 0 if isinstance(dim, int) else all(coefficient >= 0 for _, coefficient in dim.terms)
 
 

@@ -1,9 +1,11 @@
-"""Spellings that several frameworks share, turned into the IR's one: pads, ceil mode, axes, reshape targets."""
+"""Spellings that several frameworks share, turned into the IR's one: layouts, pads, ceil mode, axes, targets."""
 
 from collections.abc import Sequence
 
 from ..compiler.diagnostics import ModelError, UnsupportedError
 from ..compiler.ir.dims import Dim, ceildiv, extreme, floordiv, product
+from ..compiler.ir.graph import Value
+from .build import shape
 from .known import never_negative
 
 
@@ -110,22 +112,24 @@ FAR = 2**31 - 1
 """Starts and ends at or beyond this mean "to the end" of an extent that is not known."""
 
 
-def slice_extent(extent: Dim, start: Dim, end: Dim, step: int) -> tuple[Dim, Dim] | None:
+def slice_extent(extent: Dim, start: Dim, end: Dim, step: int, least: int = 0) -> tuple[Dim, Dim] | None:
     """Start and size of a slice with numpy's clamping, or None where the sign of a symbolic bound decides.
 
     A start before the first element is the first, also for negative steps (ONNX, Slice; numpy takes nothing there).
     A bound counted from the end of a symbolic extent is taken to lie inside it: at run time the size is checked.
+    Symbols are taken to be at least `least`.
     """
     if step == 0:
         raise ModelError("the step of a slice is 0")
-    begin, stop = _clamped(extent, start, step, False), _clamped(extent, end, step, True)
+    begin = _clamped(extent, start, step, False, least)
+    stop = _clamped(extent, end, step, True, least)
     if begin is None or stop is None:
         return None
     size = ceildiv(stop - begin if step > 0 else begin - stop, abs(step))
     return begin, max(size, 0) if isinstance(size, int) else size
 
 
-def _clamped(extent: Dim, position: Dim, step: int, is_end: bool) -> Dim | None:
+def _clamped(extent: Dim, position: Dim, step: int, is_end: bool, least: int) -> Dim | None:
     low = -1 if step < 0 and is_end else 0
     high = extent if step > 0 else extent - 1
     if isinstance(position, int) and isinstance(extent, int):
@@ -135,12 +139,23 @@ def _clamped(extent: Dim, position: Dim, step: int, is_end: bool) -> Dim | None:
         return high if position > 0 else low
     if isinstance(position, int) and position < 0:
         return extent + position
-    if not never_negative(position):
+    if not never_negative(position, least):
         return None
-    if never_negative(high - position):
+    if never_negative(high - position, least):
         return position
-    return high if never_negative(position - high) else extreme("min", position, high)
+    return high if never_negative(position - high, least) else extreme("min", position, high)
 
 
 def _list(shape: Sequence[Dim]) -> str:
     return f"[{', '.join(map(str, shape))}]"
+
+
+def channels_first(x: Value) -> Value:
+    """[N, ..., C] as the IR's [N, C, ...]."""
+    rank = x.type.rank
+    return shape.transpose(x, perm=(0, rank - 1, *range(1, rank - 1)))
+
+
+def channels_last(x: Value) -> Value:
+    """[N, C, ...] as [N, ..., C]."""
+    return shape.transpose(x, perm=(0, *range(2, x.type.rank), 1))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ..compiler.diagnostics import ModelError
 from ..compiler.ir.graph import Graph
 from .driver import Converters, convert
+from .files import split_part
 from .source import SourceModel
 
 HEAD = 4096
@@ -29,8 +30,11 @@ class Frontend(Protocol):
         """Whether a file (or folder, then `head` is empty) is of this format, from its name and first bytes."""
         ...
 
-    def read(self, source: Any) -> SourceModel:
-        """The framework's graph of a path or an object. Raises ModelError with every problem at once."""
+    def read(self, source: Any, example_inputs: Any = None) -> SourceModel:
+        """The framework's graph of a path or an object. Raises ModelError with every problem at once.
+
+        `example_inputs` are what an object that has no graph yet is called with; others refuse them.
+        """
         ...
 
 
@@ -38,15 +42,16 @@ def choose(source: Any, frontends: Sequence[Frontend]) -> Frontend:
     """The frontend for a path or object. Raises ModelError when there is none, listing the known formats."""
     known = "; ".join(f"{frontend.name}: {frontend.description}" for frontend in frontends) or "none"
     if not isinstance(source, str | os.PathLike):
-        package = type(source).__module__.partition(".")[0]
-        for frontend in frontends:
-            if package in frontend.packages:
-                return frontend
+        # a class of the user's own is known by the classes that it extends
+        for package in (cls.__module__.partition(".")[0] for cls in type(source).__mro__):
+            for frontend in frontends:
+                if package in frontend.packages:
+                    return frontend
         raise ModelError(
             f"objects of type {type(source).__module__}.{type(source).__qualname__} are not models",
             hint=f"give a file or an object of one of these formats: {known}",
         )
-    path = Path(source)
+    path, _ = split_part(source)
     head = _head(path)
     for frontend in frontends:
         if frontend.probe(path, head):
@@ -68,10 +73,20 @@ def _head(path: Path) -> bytes:
         raise ModelError(f"can't be read: {error.strerror}", location=str(path)) from None
 
 
-def load(source: Any, frontends: Sequence[Frontend]) -> tuple[Frontend, SourceModel]:
+def load(
+    source: Any, frontends: Sequence[Frontend], example_inputs: Any = None
+) -> tuple[Frontend, SourceModel]:
     """The frontend that knows a source, and the framework's own graph that it reads there."""
     frontend = choose(source, frontends)
-    return frontend, frontend.read(source)
+    if example_inputs is None:
+        return frontend, frontend.read(source)
+    if isinstance(source, str | os.PathLike):
+        raise ModelError(
+            "example_inputs= is for objects that are traced; a file holds its graph",
+            location=Path(source).name,
+            hint="leave it out, or bind dimensions with shapes=",
+        )
+    return frontend, frontend.read(source, example_inputs)
 
 
 Shape = Sequence[int | str | None]

@@ -52,7 +52,7 @@ def bind(converter: Converter, node: SourceNode, operands: Sequence[Value | None
     for name in node.attributes:
         if name not in expected.attributes:
             listed = ", ".join(expected.attributes) or "none"
-            raise ModelError(f"{node.op} has no attribute '{name}'", hint=f"in this opset it has: {listed}")
+            raise ModelError(f"{node.op} has no attribute '{name}'", hint=f"it has: {listed}")
     for name, default in expected.attributes.items():
         if default is inspect.Parameter.empty and name not in node.attributes:
             raise ModelError(f"{node.op} needs attribute '{name}'")

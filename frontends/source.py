@@ -19,12 +19,16 @@ Buffer = bytes | mmap.mmap
 
 @dataclass(frozen=True, slots=True)
 class SourceInput:
-    """An input of a source graph. `shape` is None where the file gives no rank; containers are outermost first."""
+    """An input of a source graph. `shape` is None where the file gives no rank; containers are outermost first.
+
+    `usual` is the shape that an input without one takes unless the user gives another.
+    """
 
     name: str
     dtype: DType | None = None
     shape: tuple[Dim, ...] | None = None
     containers: tuple[str, ...] = ()
+    usual: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

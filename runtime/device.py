@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .profile import ChipRun
 from .program import DeviceProgram
 
 
@@ -14,8 +15,8 @@ class Call:
     """One run of one entry point.
 
     `buffers` are the segment's arrays in order, dense; `symbols` the values of the program's symbols. A device fills in
-    `cycles` (0 where it has no clock of its own) and, when `timed` is set, `steps`: label, start and end in seconds
-    from the call's beginning, for as much as it can tell.
+    `cycles` (0 where it has no clock of its own) and, when `timed` is set, as much as it can tell of `steps` (label,
+    start and end in seconds of the host from the call's beginning) and, for a simulated chip, `chip`.
     """
 
     entry: int
@@ -25,6 +26,7 @@ class Call:
     timed: bool = False
     cycles: int = 0
     steps: list[tuple[str, float, float]] = field(default_factory=list)
+    chip: ChipRun | None = None
 
 
 class Context(Protocol):

@@ -16,7 +16,8 @@ from .artefact import Artefact
 from .device import Call, Context, Device
 from .errors import DeviceError, ExecutionError, InputError
 from .inputs import Inputs, bind
-from .profile import Profile, StepTime
+from .manifest import OPEN
+from .profile import ChipRun, Profile, StepTime
 from .program import HostStep, Segment, Slot, Step
 
 
@@ -41,6 +42,13 @@ class Executable:
         Raises:
             DeviceError: a device that is not there, or lacks what the code needs.
         """
+        opened = artefact.manifest.extra.get(OPEN)
+        if opened is not None:
+            raise DeviceError(
+                f"the package has no code: {', '.join(opened)} is open, and it is compiled for the shapes it meets",
+                location=artefact.location,
+                hint="run it with isthmus.load where the compiler is installed, or compile with shapes=",
+            )
         program = self.program = artefact.program
         self.artefact = artefact
         self.threads = check_threads(threads)
@@ -91,10 +99,11 @@ class Executable:
         """A run with its times. Steps inside a segment are timed where its code keeps a clock."""
         steps: list[StepTime] = []
         cycles: dict[str, int] = {}
-        run = _Timing(steps, cycles)
+        chips: list[ChipRun] = []
+        run = _Timing(steps, cycles, chips)
         begin = time.perf_counter()
         outputs = self._execute(inputs, threads, run)
-        return Profile(outputs, time.perf_counter() - begin, cycles, tuple(steps))
+        return Profile(outputs, time.perf_counter() - begin, cycles, tuple(steps), tuple(chips))
 
     def constant(self, slot: Slot) -> Any:
         """A constant's array, a read-only view of the package; strings as an array of objects."""
@@ -143,8 +152,8 @@ class Executable:
 class _Timing:
     """Collects the times of one run."""
 
-    def __init__(self, steps: list[StepTime], cycles: dict[str, int]):
-        self.steps, self.cycles = steps, cycles
+    def __init__(self, steps: list[StepTime], cycles: dict[str, int], chips: list[ChipRun]):
+        self.steps, self.cycles, self.chips = steps, cycles, chips
         self.origin = time.perf_counter()
 
     def segment(self, step: Segment, begin: float, end: float, call: Call) -> None:
@@ -155,6 +164,8 @@ class _Timing:
             self.steps.append(StepTime(label, step.device, start + first, last - first))
         if call.cycles:
             self.cycles[step.device] = self.cycles.get(step.device, 0) + call.cycles
+        if call.chip is not None:
+            self.chips.append(call.chip)
 
     def host(self, step: HostStep, begin: float, end: float) -> None:
         self.steps.append(

@@ -9,6 +9,9 @@ from .errors import PackageError, VersionError
 FORMAT = "isthmus-package"
 FORMAT_VERSION = 1
 
+OPEN = "open"
+"""The key of `extra` under which a package without code lists the dimensions that a run's inputs decide."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

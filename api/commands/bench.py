@@ -33,21 +33,12 @@ def bench(
     import time
 
     from isthmus.arrays import load_arrays, random_arrays
-    from isthmus.display import is_package
+    from isthmus.commands.prepared import prepared
     from isthmus.measurement import measure
-    from isthmus.package import load
     from isthmus.progress import progress
 
     begin = time.perf_counter()
-    if is_package(file):
-        package: Any = load(file, threads)
-    else:
-        from isthmus.compiling import compile
-        from isthmus.model import read
-
-        model = read(file, shapes)
-        model.require_bound()
-        package = compile(model, target, threads=threads, options=options)
+    package = prepared(file, target, shapes, threads, options)
     ready = time.perf_counter() - begin
     arrays = load_arrays(inputs, package.inputs) if inputs else random_arrays(package.inputs)
     with progress("running", runs, not (settings.quiet or settings.json)) as advance:

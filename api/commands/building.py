@@ -41,7 +41,7 @@ def check(settings: Settings, model: str, target: str, shapes: Any, options: Any
     "compiler on PATH a library with its header or an executable.",
 )
 @options.shapes
-@click.option("--precision", default="f32", show_default=True, help="What to compute in.")
+@options.precision
 @click.option("--strip", is_flag=True, help="Leave the graph's constants out; the package gets smaller.")
 @options.backend_options
 @common
@@ -53,6 +53,11 @@ def compile(
     emit: str,
     shapes: Any,
     precision: str,
+    calibration: tuple[str, ...],
+    ranges: str | None,
+    float_layers: tuple[str, ...],
+    budget: float | None,
+    report: bool,
     strip: bool,
     options: Any,
 ) -> None:
@@ -63,9 +68,11 @@ def compile(
     from isthmus.compiler.passes import GRAPH_PASSES
     from isthmus.emission import write
     from isthmus.model import read
-    from isthmus.targets import check_precision, find_backend
+    from isthmus.precision import find_precision
+    from isthmus.targets import find_backend
 
-    check_precision(precision, None)
+    choices = _quantisation(ranges, float_layers, budget, report)
+    find_precision(precision, [{}] if calibration else None, choices)
     find_backend(target)
     begin = time.perf_counter()
     with progress(
@@ -73,9 +80,12 @@ def compile(
     ) as advance:
         bound = read(model, shapes)
         advance("read")
+        wanted = find_precision(precision, _samples(calibration, bound), choices)
         listings = () if emit in ("package", "ir") else (emit if emit in ("llvm", "asm") else "object",)
         listed = {**options, "listings": listings} if listings else options
-        built = build_model(bound, target, strip=strip, options=listed, observe=observer(advance))
+        built = build_model(
+            bound, target, strip=strip, options=listed, observe=observer(advance), precision=wanted
+        )
         advance("write")
         written = write(built, emit, output)
     seconds = time.perf_counter() - begin
@@ -92,7 +102,27 @@ def compile(
     if record["fallbacks"]:
         lines.append(f"{len(record['fallbacks'])} nodes run by their reference meaning, slowly:")
         lines += [f"  {fallback}" for fallback in record["fallbacks"]]
+    if wanted.report is not None:
+        record["quantisation"] = wanted.report.to_json()
+        lines.append(str(wanted.report))
     settings.show(record, "\n".join(lines))
+
+
+def _quantisation(
+    ranges: str | None, float_layers: tuple[str, ...], budget: float | None, report: bool
+) -> dict[str, Any] | None:
+    """The choices that were made on the command line, None for none."""
+    given = {"ranges": ranges, "floats": float_layers, "budget": budget, "report": report}
+    return {name: value for name, value in given.items() if value} or None
+
+
+def _samples(files: tuple[str, ...], model: Any) -> Any:
+    from isthmus.calibration import load_samples
+
+    if not files:
+        return None
+    model.require_bound()
+    return load_samples(files, model)
 
 
 @click.command(short_help="Tell where every node runs, and at what cost.")

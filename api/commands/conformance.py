@@ -1,29 +1,55 @@
 """The verb conformance: the standard's own tests, counted."""
 
+from pathlib import Path
+
 import click
 
 from isthmus.commands import options
 from isthmus.commands.options import Settings, common
 
-NODE_TESTS = 1900
-"""About as many as there are; for the progress bar only."""
+CASES = 2024
+"""As many as there are; for the progress bar only."""
 
 
-@click.command(short_help="Run the ONNX node tests and count.")
+@click.command(short_help="Run the tests of the ONNX standard and count.")
 @click.argument("pattern", default="")
 @options.target
 @click.option("--reference", is_flag=True, help="Judge the ops' reference meanings instead of compiled code.")
+@click.option("--suite", "suites", multiple=True, help="Only this suite; may be given several times.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes; by default as many as there are cores.")
+@click.option(
+    "--expected",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A list of what is known not to pass, in place of the one that ships.",
+)
 @common
-def conformance(settings: Settings, pattern: str, target: str, reference: bool) -> int:
-    """Run the ONNX node tests whose name contains PATTERN; status 1 when one of them fails or gives wrong values."""
+def conformance(
+    settings: Settings,
+    pattern: str,
+    target: str,
+    reference: bool,
+    suites: tuple[str, ...],
+    jobs: int | None,
+    expected: Path | None,
+) -> int:
+    """Run the tests of the ONNX standard whose name contains PATTERN: ops, small models, what PyTorch exported.
+
+    Status 1 when one fails, gives wrong values, or goes another way than the list of expectations says.
+    """
+    from isthmus.frontends.onnx.conformance import SUITES
     from isthmus.progress import progress
     from isthmus.targets import find_backend
-    from isthmus.testing.nodes import run_nodes
+    from isthmus.testing.conformance import run_cases
+    from isthmus.testing.expected import read_expected
 
+    for suite in suites:
+        if suite not in SUITES:
+            raise click.UsageError(f"there is no suite '{suite}'; there are {', '.join(SUITES)}")
     find_backend(target)
-    with progress("node tests", NODE_TESTS, not (settings.quiet or settings.json)) as advance:
-        tally = run_nodes(pattern, "" if reference else target, advance)
+    known = read_expected(expected)
+    with progress("tests", CASES, not (settings.quiet or settings.json)) as advance:
+        tally = run_cases(pattern, "" if reference else target, suites or SUITES, known, jobs, advance)
     if not tally.outcomes:
-        raise click.UsageError(f"no node test's name contains '{pattern}'")
+        raise click.UsageError(f"no test's name contains '{pattern}'")
     settings.show(tally.to_json(), tally)
     return 0 if tally.ok else 1

@@ -12,10 +12,11 @@ from isthmus.commands.options import Settings, common
 def targets(settings: Settings) -> None:
     """List the targets that a model can be compiled for."""
     from isthmus import registry
+    from isthmus.targets import find_backend
 
     records: list[dict[str, Any]] = []
     for name in registry.targets():
-        chip = registry.backend(name).target({})
+        chip = find_backend(name).target({})
         memories = {memory.name: memory.bytes for memory in chip.memories.values()}
         engines = {engine.name: engine.does for engine in chip.engines.values()}
         records.append(

@@ -89,6 +89,45 @@ backend_options = click.option(
     callback=lambda _context, _parameter, value: dict(value),
     help="An option of the target itself, such as level=avx2 or triple=aarch64-linux-gnu for the cpu.",
 )
+_PRECISION = (
+    click.option(
+        "--precision",
+        default="f32",
+        show_default=True,
+        help="What to compute in: f32 (the model's own types), bf16 or int8.",
+    ),
+    click.option(
+        "--calibration",
+        type=click.Path(),
+        multiple=True,
+        help="For int8: an .npz file with sample inputs, an array for each input, samples along its first axis.",
+    ),
+    click.option(
+        "--ranges", help="For int8: how ranges are chosen from samples: mse, percentile, minmax or entropy."
+    ),
+    click.option(
+        "--float-layer",
+        "float_layers",
+        multiple=True,
+        metavar="NODE",
+        help="For int8: a node that stays in floats.",
+    ),
+    click.option(
+        "--budget",
+        type=float,
+        help="For int8: dB of signal to noise that outputs must have; costly layers stay in floats.",
+    ),
+    click.option("--report", is_flag=True, help="For int8: measure and print the error of every layer."),
+)
+
+
+def precision(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--precision and what belongs to it."""
+    for option in reversed(_PRECISION):
+        function = option(function)
+    return function
+
+
 threads = click.option("--threads", type=click.IntRange(1), help="Threads to run on; by default all cores.")
 inputs = click.option(
     "--input",

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...compiler.ir.graph import Node
     from ...compiler.rewrite import Rule
-    from ...compiler.target.backend import Call, Compiled
+    from ...compiler.target.backend import Call, Compiled, Preferences
     from ...compiler.target.description import Target
+    from ...runtime.program import DeviceProgram
     from .machine import Machine
 
 
@@ -23,6 +26,26 @@ class CpuBackend:
     """
 
     name = "cpu"
+
+    def targets(self) -> tuple[str, ...]:
+        """This machine, or the one that the options ask for."""
+        return (self.name,)
+
+    def select(self, target: str) -> "CpuBackend":
+        """Itself; CompileError for a chip file, since a CPU is described by its features."""
+        from ...compiler.diagnostics import CompileError
+
+        if target != self.name:
+            raise CompileError(
+                "a CPU is no chip file", location=target, hint="target cpu, with the option level or triple"
+            )
+        return self
+
+    def preferences(self) -> "Preferences":
+        """Channels last, halos around what is read past its edges."""
+        from ...compiler.target.backend import Preferences
+
+        return Preferences()
 
     def machine(self, options: Mapping[str, Any]) -> "Machine":
         """The machine that the options ask for. Raises CompileError for options that the CPU has not."""
@@ -62,6 +85,12 @@ class CpuBackend:
 
         machine = self.machine(options)
         return compile_segments(segments, arena, machine, self.target(options), options.get("listings", ()))
+
+    def listing(self, program: "DeviceProgram", code: "np.ndarray", location: str) -> str:
+        """The machine code, through objdump; see `listing.py`."""
+        from .listing import listing
+
+        return listing(program, code, location)
 
 
 backend = CpuBackend()

@@ -3,15 +3,21 @@
 from ...compiler.ir.types import DType, bf16, boolean, f16, f32, f64, i16, i32, i64
 from .lanes import Lanes, choose
 from .literals import suffix, vector_type
+from .narrow import is_narrow, narrowed, register_type, widened
 
 
 def cast(x: Lanes, dtype: DType) -> Lanes:
-    """Floats truncate towards zero, integers wrap, anything nonzero is true; bf16 and f16 are rounded to once."""
+    """Floats truncate towards zero, integers wrap, anything nonzero is true; narrow floats are rounded to once."""
     source = x.dtype
     if source == dtype:
         return x
+    if is_narrow(source):
+        return cast(widened(x), dtype)
     if dtype == boolean:
         return _flags(x)
+    if is_narrow(dtype):
+        exact = _to_odd_f32(x) if source == f64 and dtype.is_float else cast(x, register_type(dtype))
+        return narrowed(exact, dtype)
     if source == bf16:
         return cast((x.convert("zext", i32) << 16).floats(), dtype)
     if dtype == bf16:

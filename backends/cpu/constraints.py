@@ -33,7 +33,7 @@ def _operand(expr: Apply) -> Expr:
 
 CONSTRAINTS = (
     Constraint(
-        "all dtypes have a machine type (f64 f32 f16 bf16, i64 to i8, u64 to u8, bool)",
+        "all dtypes have a machine type (floats, integers, bool)",
         lambda kernel, _: (
             all(has_registers(b.dtype) for b in kernel.buffers)
             and all(has_registers(e.dtype) for e in _expressions(kernel))

@@ -3,6 +3,8 @@
 import math
 import struct
 
+import numpy as np
+
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.types import DType, bf16, boolean, f16, f32
 
@@ -10,6 +12,8 @@ _LLVM = {
     "f64": "double", "f32": "float", "f16": "half", "bf16": "i16",
     "i64": "i64", "u64": "i64", "i32": "i32", "u32": "i32", "i16": "i16", "u16": "i16", "i8": "i8", "u8": "i8",
     "bool": "i1",
+    "f8e4m3fn": "i8", "f8e4m3fnuz": "i8", "f8e5m2": "i8", "f8e5m2fnuz": "i8", "f8e8m0": "i8", "f4e2m1": "i8",
+    "i4": "i8", "u4": "i8", "i2": "i8", "u2": "i8",
 }  # fmt: skip
 
 
@@ -29,6 +33,8 @@ def literal(value: float | int | bool, dtype: DType) -> str:
     """A literal of one element; floats are written as exact bit patterns."""
     if dtype == boolean:
         return "true" if value else "false"
+    if dtype.bits < 8 or (dtype.is_float and dtype.bits == 8):
+        return str(int(np.asarray(value).astype(dtype.numpy).view(np.uint8)))
     if dtype.is_integer:
         return str(int(value))
     if dtype == bf16:

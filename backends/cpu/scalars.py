@@ -8,11 +8,12 @@ import math
 from collections.abc import Callable
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.ir.types import DType, bf16, boolean, f16, f32, f64
+from ...compiler.ir.types import DType, bf16, boolean, f16, f32, f64, i32, i64
 from . import casts, circular, exponentials, remainders
 from .builder import Builder, Register
 from .lanes import Lanes
 from .literals import element_type, has_registers, literal, suffix, vector_type
+from .narrow import is_narrow
 
 __all__ = ["Scalars", "element_type", "has_code", "has_registers", "literal", "vector_type"]
 
@@ -57,13 +58,27 @@ _FUNCTIONS: dict[str, Callable[..., Lanes]] = {
 
 def has_code(op: str, dtype: DType) -> bool:
     """Whether a scalar operation has code for operands of `dtype` (for where: of the chosen values)."""
-    if op in ("cast", "where", "not", *_LOGIC):
+    if op in ("cast", "bitcast", "where", "not", *_LOGIC):
         return True
+    if op == "requantize":
+        return dtype == i32
+    if is_narrow(dtype):
+        return False
     if dtype in (f16, bf16):
         dtype = f32
     if dtype.is_float:
         return op in _FLOAT or op in _FUNCTIONS
     return (op in _INTEGER and dtype != boolean) or op in ("eq", "ne", "bit_and", "bit_or", "bit_xor")
+
+
+def _requantize(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dtype: DType) -> Lanes:
+    """((acc * multiplier + 2^(shift - 1)) >> shift) + zero in i64, saturated to `dtype`."""
+    product = acc.to(i64) * multiplier.to(i64)
+    places = shift.to(i64)
+    half = product.constant(1) << (places + -1)
+    scaled = ((product + half) >> places) + zero.to(i64)
+    low, high = dtype.limits
+    return scaled.call("smax", low).call("smin", high).to(dtype)
 
 
 class Scalars:
@@ -164,12 +179,20 @@ class Scalars:
         arguments = ", ".join(f"{type} {{{n}}}" for n in range(len(operands)))
         return self.b.pure(type, f"call {type} @{name}({arguments})", operands)
 
+    def _bits(self, value: Register, type: str) -> Register:
+        """The same bits as another LLVM type of the same size."""
+        if value.type == type:
+            return value
+        return self.b.pure(type, f"bitcast {value.type} {{0}} to {type}", [value])
+
     # --- operations ------------------------------------------------------------------------------------------
 
     def apply(self, op: str, operands: list[Register], source: DType, dtype: DType, lanes: int) -> Register:
         """One named operation. `source` is the dtype of the first (non-condition) operand, `dtype` the result's."""
         if op == "cast":
             return self.cast(operands[0], source, dtype, lanes)
+        if op == "bitcast":
+            return self._bits(operands[0], vector_type(element_type(dtype), lanes))
         if op == "where":
             return self.select(operands[0], operands[1], operands[2])
         if op in _LOGIC or op == "not":
@@ -177,6 +200,9 @@ class Scalars:
             if op == "not":
                 flags.append(self.constant(True, boolean, lanes))
             return self._op(f"{_LOGIC.get(op, 'xor')} {{t}} {{0}}, {{1}}", *flags)
+        if op == "requantize":
+            acc, *factors = (Lanes(self, operand, i32, lanes) for operand in operands)
+            return _requantize(acc, *factors, dtype=dtype).register
         if source in (f16, bf16):
             wide = [self.cast(operand, source, f32, lanes) for operand in operands]
             result = self.apply(op, wide, f32, boolean if dtype == boolean else f32, lanes)

@@ -2,7 +2,8 @@
 
 from importlib.resources import files
 
-from ...compiler.target.description import Target, read_target
+from ...compiler.target.chipfile import read_target
+from ...compiler.target.description import Target
 from .machine import Machine
 
 

@@ -39,6 +39,12 @@ class DType:
     def is_integer(self) -> bool:
         return self.kind in ("int", "uint")
 
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The least and the greatest value of an integer dtype, sub-byte ones included."""
+        bits = self.bits - (self.kind == "int")
+        return (-(2**bits) if self.kind == "int" else 0), 2**bits - 1
+
     def __str__(self) -> str:
         return self.name
 

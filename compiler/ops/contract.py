@@ -10,7 +10,7 @@ from ..ir.dims import Dim, product
 from ..ir.types import TensorType
 from ..tile.writer import Ref, Stages
 from .engine import Cost, Tolerance, case, op
-from .rules import broadcast_shapes, differ, same_dtype, wide, widen
+from .rules import broadcast_shapes, differ, only, same_dtype, wide, widen
 
 CONTRACTION = Tolerance(relative=2e-5, absolute=2e-5)
 """Sums of many products in another order than numpy's."""
@@ -170,3 +170,15 @@ def einsum(*operands, equation: str):
     """Einstein summation in numpy's notation; axes of extent 1 broadcast, a label used twice takes a diagonal."""
     out = np.einsum(equation.replace(" ", ""), *map(multiplicand, operands), optimize=len(operands) > 1)
     return np.asarray(out).astype(operands[0].dtype, copy=False)
+
+
+def _det_type(x: TensorType) -> TensorType:
+    if x.rank < 2 or differ(x.shape[-1], x.shape[-2]):
+        raise TypeRuleError(f"det takes square matrices, got {x}")
+    return x.with_shape(x.shape[:-2])
+
+
+@op("nn.det", infer=only(("float",), _det_type), samples=(case("f32[3, 3]"), case("f64[2, 2, 4, 4]")))
+def det(x):
+    """The determinants of the matrices in the last two axes."""
+    return np.asarray(np.linalg.det(widen(x))).astype(x.dtype, copy=False)

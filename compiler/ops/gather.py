@@ -1,4 +1,4 @@
-"""Reading and writing by index: gather, scatter, one-hot, top-k, reversing parts of sequences.
+"""Reading by index: gather, one-hot, reversing parts of sequences.
 
 Indices may be negative, counting from the end. One that is out of range is an error in the numpy meaning; stages clamp
 it, so that compiled code never leaves a buffer.
@@ -14,16 +14,16 @@ from ..ir.types import TensorType, i64
 from ..tile.stage import Expr, apply, lift, select
 from ..tile.writer import Coordinate, Ref, Stages
 from .engine import case, op
-from .rules import NUMBERS, check_axis, differ, extent_value, only, same_dtype
+from .rules import NUMBERS, check_axis, differ, extent_value
 from .shape import free
 
 
-def _check_indices(indices: TensorType) -> None:
+def check_indices(indices: TensorType) -> None:
     if not indices.dtype.is_integer:
         raise TypeRuleError(f"the indices are {indices}, expected an integer dtype")
 
 
-def _ids(*values: Any) -> np.ndarray:
+def ids(*values: Any) -> np.ndarray:
     return np.array(values, np.int64)
 
 
@@ -45,7 +45,7 @@ def lookup_table(s: Stages, indices: Ref, extent: Expr, last: int | None = None)
 
 def _gather_type(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
     check_axis(axis, x.rank)
-    _check_indices(indices)
+    check_indices(indices)
     return x.with_shape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
 
@@ -76,9 +76,9 @@ def gather(x, indices, *, axis: int):
     return np.take(x, indices, axis)
 
 
-def _elements_type(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
+def elements_type(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
     check_axis(axis, x.rank)
-    _check_indices(indices)
+    check_indices(indices)
     if indices.rank != x.rank:
         raise TypeRuleError(f"the indices are {indices}, expected the rank of x {x}")
     for n, (extent, size) in enumerate(zip(x.shape, indices.shape)):
@@ -95,7 +95,7 @@ def _elements_stages(s: Stages, x: Ref, indices: Ref, *, axis: int) -> None:
 
 @op(
     "shape.gather_elements",
-    infer=_elements_type,
+    infer=elements_type,
     stages=_elements_stages,
     cost=free,
     samples=(
@@ -108,18 +108,18 @@ def _elements_stages(s: Stages, x: Ref, indices: Ref, *, axis: int) -> None:
 def gather_elements(x, indices, *, axis: int):
     """y[i, j, ...] = x[i, indices[i, j, ...], ...], the index standing on `axis`."""
     part = tuple(slice(None) if n == axis else slice(size) for n, size in enumerate(indices.shape))
-    return np.take_along_axis(x[part], _counted(indices, x.shape[axis]), axis)
+    return np.take_along_axis(x[part], counted(indices, x.shape[axis]), axis)
 
 
-def _counted(indices: np.ndarray, extent: int) -> np.ndarray:
+def counted(indices: np.ndarray, extent: int) -> np.ndarray:
     indices = indices.astype(np.int64)
     if indices.size and not (-extent <= indices.min() and indices.max() < extent):
         raise IndexError(f"an index is outside -{extent} to {extent - 1}")
     return np.where(indices < 0, indices + extent, indices)
 
 
-def _nd_type(x: TensorType, indices: TensorType, *, batch_dims: int) -> TensorType:
-    _check_indices(indices)
+def nd_type(x: TensorType, indices: TensorType, *, batch_dims: int) -> TensorType:
+    check_indices(indices)
     depth = indices.shape[-1] if indices.rank else 0
     if not isinstance(depth, int) or not (
         depth > 0 and batch_dims + depth <= x.rank and batch_dims < indices.rank
@@ -146,146 +146,26 @@ def _nd_stages(s: Stages, x: Ref, indices: Ref, *, batch_dims: int) -> None:
 
 @op(
     "shape.gather_nd",
-    infer=_nd_type,
+    infer=nd_type,
     stages=_nd_stages,
     cost=free,
     samples=(
-        case("f32[4, 5]", _ids([0, 1], [3, -1], [2, 2])),
-        case("f32[4, 5, 6]", _ids([[3], [-2]])),
-        case("bf16[2, 5, 3]", _ids([[4], [0], [1]], [[1], [-5], [3]]), batch_dims=1),
-        case("string[3]", _ids([2], [0])),
+        case("f32[4, 5]", ids([0, 1], [3, -1], [2, 2])),
+        case("f32[4, 5, 6]", ids([[3], [-2]])),
+        case("bf16[2, 5, 3]", ids([[4], [0], [1]], [[1], [-5], [3]]), batch_dims=1),
+        case("string[3]", ids([2], [0])),
     ),
 )
 def gather_nd(x, indices, *, batch_dims: int = 0):
     """Elements or slices of x at the coordinates that the last axis of `indices` lists, after shared batch axes."""
     depth = indices.shape[-1]
     batch = x.shape[:batch_dims]
-    counted = [_counted(indices[..., n], x.shape[batch_dims + n]) for n in range(depth)]
+    places = [counted(indices[..., n], x.shape[batch_dims + n]) for n in range(depth)]
     grid = [
         np.arange(size).reshape([-1 if m == n else 1 for m in range(indices.ndim - 1)])
         for n, size in enumerate(batch)
     ]
-    return x[(*grid, *counted)]
-
-
-REDUCTIONS: dict[str, np.ufunc | None] = {
-    "none": None,
-    "add": np.add,
-    "mul": np.multiply,
-    "max": np.maximum,
-    "min": np.minimum,
-}
-
-
-def _scatter_type(
-    x: TensorType, indices: TensorType, updates: TensorType, *, reduction: str, **_: Any
-) -> TensorType:
-    _check_indices(indices)
-    same_dtype(x, updates)
-    if reduction not in REDUCTIONS:
-        raise TypeRuleError(f"'reduction' is {reduction!r}, expected one of {', '.join(REDUCTIONS)}")
-    return x
-
-
-def _scatter_elements_type(
-    x: TensorType, indices: TensorType, updates: TensorType, *, axis: int, reduction: str
-) -> TensorType:
-    check_axis(axis, x.rank)
-    if updates.rank != indices.rank or any(map(differ, updates.shape, indices.shape)):
-        raise TypeRuleError(f"the updates are {updates}, expected the shape of the indices {indices}")
-    _elements_type(x, indices, axis=axis)
-    return _scatter_type(x, indices, updates, reduction=reduction)
-
-
-def _scatter(x: np.ndarray, place: tuple[np.ndarray, ...], updates: np.ndarray, reduction: str) -> np.ndarray:
-    y, ufunc = x.copy(), REDUCTIONS[reduction]
-    if ufunc is None:
-        y[place] = updates
-    else:
-        ufunc.at(y, place, updates)
-    return y
-
-
-@op(
-    "shape.scatter_elements",
-    infer=_scatter_elements_type,
-    samples=(
-        case("f32[4, 5]", _ids([0, -1, 2, 0, 1]).reshape(1, 5), "f32[1, 5]", axis=0),
-        case("f32[3, 4]", _ids([1, 1], [3, 0], [2, -1]), "f32[3, 2]", axis=1, reduction="add"),
-        case("i64[6]", _ids(5, 1, 1), "i64[3]", axis=0, reduction="max"),
-        case("bf16[3]", _ids(0, 0), "bf16[2]", axis=0, reduction="mul"),
-        case("string[3]", _ids(1), "string[1]", axis=0),
-    ),
-)
-def scatter_elements(x, indices, updates, *, axis: int, reduction: str = "none"):
-    """x with y[i, indices[i, j], ...] = updates[i, j, ...] (index on `axis`), combined in order by `reduction`."""
-    place = list(np.indices(indices.shape))
-    place[axis] = _counted(indices, x.shape[axis])
-    return _scatter(x, tuple(place), updates, reduction)
-
-
-def _scatter_nd_type(
-    x: TensorType, indices: TensorType, updates: TensorType, *, reduction: str
-) -> TensorType:
-    part = _nd_type(x, indices, batch_dims=0)
-    if updates.rank != part.rank or any(map(differ, updates.shape, part.shape)):
-        raise TypeRuleError(f"the updates are {updates}, expected {part} for x {x} and indices {indices}")
-    return _scatter_type(x, indices, updates, reduction=reduction)
-
-
-@op(
-    "shape.scatter_nd",
-    infer=_scatter_nd_type,
-    samples=(
-        case("f32[4, 5]", _ids([0], [-1]), "f32[2, 5]"),
-        case("f32[4, 5]", _ids([0, 1], [3, 4], [0, 1]), "f32[3]", reduction="add"),
-        case("i32[8]", _ids([1], [2], [1]), "i32[3]", reduction="min"),
-        case("string[3]", _ids([2]), "string[1]"),
-    ),
-)
-def scatter_nd(x, indices, updates, *, reduction: str = "none"):
-    """x with the elements or slices at the coordinates in the last axis of `indices` replaced or combined."""
-    counted = tuple(_counted(indices[..., n], x.shape[n]) for n in range(indices.shape[-1]))
-    return _scatter(x, counted, updates, reduction)
-
-
-def _topk_type(
-    x: TensorType, k: TensorType, *, axis: int, largest: bool, sorted: bool, size: Dim | None
-) -> tuple[TensorType, TensorType]:
-    check_axis(axis, x.rank)
-    extent = x.shape[axis]
-    if isinstance(size, int) and isinstance(extent, int) and size > extent:
-        raise TypeRuleError(f"top {size} of {extent} elements: {x}, axis {axis}")
-    shape = (*x.shape[:axis], fresh() if size is None else size, *x.shape[axis + 1 :])
-    return x.with_shape(shape), TensorType(i64, shape)
-
-
-@op(
-    "shape.topk",
-    infer=only(NUMBERS, _topk_type),
-    samples=(
-        case("f32[4, 37]", _ids(5), axis=1, size=5),
-        case("f32[6, 3]", _ids(2), axis=0, largest=False),
-        case(("i64[9]", 0, 4), _ids(9), axis=0, sorted=False),
-        case("f16[2, 5]", np.int64(0), axis=1),
-        case(np.array([1, np.nan, 3], np.float32), _ids(2), axis=0),
-    ),
-)
-def topk(x, k, *, axis: int, largest: bool = True, sorted: bool = True, size: Dim | None = None):
-    """The k largest (or smallest) elements along an axis, in order, and their indices; NaN is the largest.
-
-    Of equal elements the one with the lower index comes first.
-    `size` states the results' extent where k is known at compile time. Results are in order for `sorted=False` too.
-    """
-    count = int(np.reshape(k, ()))
-    if not 0 <= count <= x.shape[axis]:
-        raise IndexError(f"top {count} of {x.shape[axis]} elements")
-    if largest:  # a stable descending order: the flipped order of the flipped axis
-        order = np.flip(x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
-    else:
-        order = np.argsort(x, axis, kind="stable")
-    order = np.take(order, np.arange(count), axis)
-    return np.take_along_axis(x, order, axis), order.astype(np.int64, copy=False)
+    return x[(*grid, *places)]
 
 
 def _onehot_type(
@@ -318,7 +198,7 @@ def _onehot_stages(s: Stages, indices: Ref, depth: Ref, values: Ref, *, axis: in
     cost=free,
     samples=(
         case(("i64[5]", -6, 6), np.int64(6), "f32[2]", axis=1, size=6),
-        case(("i32[2, 3]", 0, 9), _ids(7), "i64[2]", axis=0, size=7),
+        case(("i32[2, 3]", 0, 9), ids(7), "i64[2]", axis=0, size=7),
         case(np.array([0.0, 2.0, -1.0], np.float32), np.float32(3), "bf16[2]", axis=1, size=3),
         case(np.int64(1), np.int64(4), "bool[2]", axis=0),
     ),
@@ -338,7 +218,7 @@ def onehot(indices, depth, values, *, axis: int, size: Dim | None = None):
 def _reverse_type(x: TensorType, lengths: TensorType, *, batch_axis: int, time_axis: int) -> TensorType:
     check_axis(batch_axis, x.rank, "batch_axis")
     check_axis(time_axis, x.rank, "time_axis")
-    _check_indices(lengths)
+    check_indices(lengths)
     if batch_axis == time_axis or lengths.rank != 1 or differ(lengths.shape[0], x.shape[batch_axis]):
         raise TypeRuleError(f"reverse_sequence: lengths {lengths} don't fit axis {batch_axis} of x {x}")
     return x
@@ -362,8 +242,8 @@ def _reverse_stages(s: Stages, x: Ref, lengths: Ref, *, batch_axis: int, time_ax
     stages=_reverse_stages,
     cost=free,
     samples=(
-        case("f32[4, 3, 2]", _ids(4, 1, 2), batch_axis=1, time_axis=0),
-        case("i32[2, 5]", _ids(0, 5), batch_axis=0, time_axis=1),
+        case("f32[4, 3, 2]", ids(4, 1, 2), batch_axis=1, time_axis=0),
+        case("i32[2, 5]", ids(0, 5), batch_axis=0, time_axis=1),
     ),
 )
 def reverse_sequence(x, lengths, *, batch_axis: int, time_axis: int):

@@ -20,7 +20,9 @@ PADDING = ("zeros", "border", "reflection")
 CUBIC_A = -0.75
 
 
-def _type(x: TensorType, grid: TensorType, *, mode: str, padding: str, align_corners: bool) -> TensorType:
+def _type(
+    x: TensorType, grid: TensorType, *, mode: str, padding: str, align_corners: bool, elements: bool
+) -> TensorType:
     if mode not in TAPS or padding not in PADDING:
         raise TypeRuleError(
             f"grid_sample: mode is '{mode}', padding '{padding}', expected {', '.join(TAPS)} and {', '.join(PADDING)}"
@@ -72,10 +74,13 @@ def _axis_stages(
     mode: str,
     padding: str,
     align_corners: bool,
+    elements: bool,
 ) -> tuple[Load, Load | None]:
     """For one axis the index of each tap and its weight (None: nearest), as locals over `over` and the taps."""
     low, high = _limits(extent, align_corners)
-    if align_corners:
+    if elements:
+        at = position
+    elif align_corners:
         at = (position + 1.0) * 0.5 * (extent - 1.0)
     else:
         at = ((position + 1.0) * extent - 1.0) * 0.5
@@ -103,7 +108,9 @@ def _axis_stages(
     return s.value(index.cast(i64), taps), weight
 
 
-def _stages(s: Stages, x: Ref, grid: Ref, *, mode: str, padding: str, align_corners: bool) -> None:
+def _stages(
+    s: Stages, x: Ref, grid: Ref, *, mode: str, padding: str, align_corners: bool, elements: bool
+) -> None:
     y = s.results[0]
     dtype = wide(x.dtype)
     n, c, *positions = s.dims(*y.shape)
@@ -113,7 +120,7 @@ def _stages(s: Stages, x: Ref, grid: Ref, *, mode: str, padding: str, align_corn
     for axis in range(x.rank - 2):
         position = grid.at(n, *positions, x.rank - 3 - axis).cast(dtype)
         extent = extent_value(s, x, 2 + axis).cast(dtype)
-        index, weight = _axis_stages(s, position, extent, over, mode, padding, align_corners)
+        index, weight = _axis_stages(s, position, extent, over, mode, padding, align_corners, elements)
         indices.append(index)
         weights += [] if weight is None else [weight]
     element = x.at(n, c, *indices, fill=0.0)
@@ -140,14 +147,24 @@ def _stages(s: Stages, x: Ref, grid: Ref, *, mode: str, padding: str, align_corn
             align_corners=True,
         ),
         case("f32[2, 3, 9]", ("f32[2, 4, 1]", -2.0, 2.0), padding="reflection", align_corners=True),
+        case("f32[1, 2, 5, 4]", ("f32[1, 3, 3, 2]", -2.0, 6.0), elements=True),
         case("f16[1, 2, 4, 4]", ("f16[1, 3, 2, 2]", -1.1, 1.1), padding="border"),
     ),
 )
-def grid_sample(x, grid, *, mode: str = "linear", padding: str = "zeros", align_corners: bool = False):
+def grid_sample(
+    x,
+    grid,
+    *,
+    mode: str = "linear",
+    padding: str = "zeros",
+    align_corners: bool = False,
+    elements: bool = False,
+):
     """x [N, C, ...] at the coordinates grid [N, out..., spatial rank]: y [N, C, out...].
 
     Coordinates run from -1 to 1 over the extent, the last axis first; -1 and 1 are the centres of the outer elements
-    if `align_corners`, else their outer edges. Outside is zero, the border element, or reflected.
+    if `align_corners`, else their outer edges; with `elements` they count elements instead. Outside is zero, the
+    border element, or reflected.
     """
     taps = TAPS[mode]
     data, places = widen(x), widen(grid)
@@ -156,6 +173,7 @@ def grid_sample(x, grid, *, mode: str = "linear", padding: str = "zeros", align_
         place = places[..., x.ndim - 3 - axis]
         low, high = (0.0, size - 1.0) if align_corners else (-0.5, size - 0.5)
         at = (place + 1) / 2 * (size - 1) if align_corners else ((place + 1) * size - 1) / 2
+        at = place if elements else at
 
         def reflect(at, low=low, high=high):
             turn = np.fmod(np.abs(at - low), 2 * (high - low))

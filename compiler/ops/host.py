@@ -43,8 +43,11 @@ def prepare(op: str, attributes: str) -> Callable[[Sequence[Any], Mapping[str, i
             hint="recompile the model with this version",
         )
 
+    # an optional value may be absent although the node has the operand
+    present = [int(name.removeprefix("x")) for name in graph.input_names]
+
     def meaning(operands: Sequence[Any], symbols: Mapping[str, int]) -> Sequence[Any]:
-        return run_graph(graph, [operand for operand in operands if operand is not None], symbols)
+        return run_graph(graph, [operands[n] for n in present], symbols)
 
     return meaning
 

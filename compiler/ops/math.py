@@ -417,7 +417,25 @@ def _bitcast_type(x: TensorType, *, dtype: DType) -> TensorType:
     return x.with_dtype(dtype)
 
 
-@op("math.bitcast", infer=_bitcast_type, samples=(case("f32[4, 5]", dtype=i32), case("i8[]", dtype=u8)))
+def _bitcast_stages(s: Stages, x: Ref, *, dtype: DType) -> Any:
+    if boolean in (x.dtype, dtype):  # which takes a whole byte in memory and one bit in registers
+        return NotImplemented
+    index = s.dims(*x.shape)
+    s.store(s.results[0][index], apply("bitcast", x[index], dtype=dtype))
+    return None
+
+
+@op(
+    "math.bitcast",
+    infer=_bitcast_type,
+    stages=_bitcast_stages,
+    samples=(
+        case("f32[4, 5]", dtype=i32),
+        case("i8[]", dtype=u8),
+        case("bf16[7]", dtype=DTYPES["u16"]),
+        case("u8[5]", dtype=boolean),
+    ),
+)
 def bitcast(x, *, dtype: DType):
     """The bits of x read as another dtype of the same size."""
     return np.ascontiguousarray(x).view(dtype.numpy).reshape(x.shape)

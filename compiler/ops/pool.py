@@ -5,6 +5,7 @@ alone, a separate `overhang` in the average, whose divisor never counts it.
 """
 
 from functools import reduce
+from math import prod
 from operator import mul
 from typing import Any
 
@@ -12,14 +13,14 @@ import numpy as np
 
 from ..diagnostics import TypeRuleError
 from ..ir.types import DType, TensorType, boolean, dtype_of, i64
-from ..tile.stage import Affine, Expr, apply, lift, select
+from ..tile.stage import Affine, Apply, Expr, apply, lift, select
 from ..tile.writer import Ref, Stages
 from .engine import Cost, Tolerance, case, op
-from .rules import extent_value, wide, widen
+from .rules import every, extent_value, wide, widen
 from .window import Window, check_entries, padding_of
 
 
-def _window_type(
+def window_type(
     x: TensorType,
     *,
     kernel: tuple[int, ...],
@@ -43,10 +44,12 @@ def _window_type(
 def _float_window_type(x: TensorType, **attributes: Any) -> TensorType:
     if not x.dtype.is_float:
         raise TypeRuleError(f"this pooling needs floats, got {x}", hint="insert a cast")
-    return _window_type(x, **attributes)
+    return window_type(x, **attributes)
 
 
-def _cost(results: tuple[TensorType, ...], x: TensorType, *, kernel: tuple[int, ...], **_: object) -> Cost:
+def window_cost(
+    results: tuple[TensorType, ...], x: TensorType, *, kernel: tuple[int, ...], **_: object
+) -> Cost:
     return Cost(operations=results[0].elements * int(np.prod(kernel)))
 
 
@@ -65,9 +68,9 @@ def _max_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations) -> None:
 
 @op(
     "nn.max_pool",
-    infer=_window_type,
+    infer=window_type,
     stages=_max_stages,
-    cost=_cost,
+    cost=window_cost,
     samples=(
         case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
         case("f32[2, 5, 13]", kernel=(4,), strides=(3,), pads=(0, 2), dilations=(2,)),
@@ -94,17 +97,52 @@ def max_pool(
 
 
 def _indices_type(x: TensorType, **attributes: Any) -> tuple[TensorType, TensorType]:
-    values = _window_type(x, **attributes)
+    values = window_type(x, **attributes)
     return values, values.with_dtype(i64)
+
+
+def _indices_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations) -> Any:
+    """The largest element of each window, then the first place where it stands; NaN stands for every NaN."""
+    extents = [extent for extent in x.shape if isinstance(extent, int)]
+    if len(extents) < x.rank:
+        return NotImplemented
+    y, places = s.results
+    window = Window(kernel, strides, dilations, padding_of(pads))
+    outer, positions = s.dims(*y.shape[:2]), s.dims(*y.shape[2:])
+    index, least = (*outer, *positions), lowest(x.dtype)
+    largest = s.total("max", window.read(s, x, outer, positions, s.reduce(*window.kernel), least), index)
+    taps = s.reduce(*window.kernel)
+    element = window.read(s, x, outer, positions, taps, least)
+    same = element.equals(largest)
+    if x.dtype.is_float:
+        nans = every(*(apply("isnan", e, dtype=boolean) for e in (element, largest)))
+        same = Apply("or", (same, nans), boolean)
+    at, inside = Affine(), [same]
+    steps = window.places(positions, taps)
+    for part, extent, (before, after) in zip((*outer, *steps), extents, ((0, 0), (0, 0), *window.padding)):
+        at = at * extent + part
+        if before or after:
+            inside += [s.index(part) >= 0, s.index(part) < extent]
+    s.store(places[index], select(every(*inside), s.index(at), prod(extents)), "min")
+    s.store(y[index], largest)
+    return None
 
 
 @op(
     "nn.max_pool_indices",
     infer=_indices_type,
-    cost=_cost,
+    stages=_indices_stages,
+    cost=window_cost,
     samples=(
         case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
         case("i8[2, 5, 13]", kernel=(4,), strides=(3,), pads=(0, 2), dilations=(2,)),
+        case(
+            np.array([[[np.nan, 1, 1, -np.inf, np.nan, np.nan]]], np.float32),
+            kernel=(2,),
+            strides=(1,),
+            pads=(1, 0),
+            dilations=(1,),
+        ),
     ),
 )
 def max_pool_indices(
@@ -191,7 +229,7 @@ def _avg_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, count_in
     "nn.avg_pool",
     infer=_float_window_type,
     stages=_avg_stages,
-    cost=_cost,
+    cost=window_cost,
     samples=(
         case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1)),
         case(
@@ -269,7 +307,7 @@ def _lp_stages(s: Stages, x: Ref, *, kernel, strides, pads, dilations, p) -> Non
     "nn.lp_pool",
     infer=_lp_type,
     stages=_lp_stages,
-    cost=_cost,
+    cost=window_cost,
     tolerance=Tolerance(relative=2e-5),
     samples=(
         case("f32[1, 3, 9, 11]", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1), p=2),

@@ -17,18 +17,13 @@ from .convolution import conv, conv_products, conv_type
 from .engine import Cost, Tolerance, case, op
 from .math import cast, cast_body
 from .rules import check_axis, differ, only, wide, widen
+from .window import padded, padding_of
 
 EXACT = Tolerance(0, 0)
 _REAL = ("float", "int", "uint")
 
 
-def limits(dtype: DType) -> tuple[int, int]:
-    """The least and the greatest value of an integer dtype, sub-byte ones included."""
-    bits = dtype.bits - (dtype.kind == "int")
-    return (-(2**bits) if dtype.kind == "int" else 0), 2**bits - 1
-
-
-def _check_parameter(x: TensorType, parameter: TensorType | None, name: str, axis: int, block: int) -> None:
+def check_parameter(x: TensorType, parameter: TensorType | None, name: str, axis: int, block: int) -> None:
     """A scale or zero point is one number, one a slice along `axis`, or one a block of `block` elements along it."""
     if parameter is None or parameter.rank == 0:
         return
@@ -50,11 +45,11 @@ def _check_parameters(
         raise TypeRuleError(f"the scale is {scale}, expected a float dtype")
     if block < 0:
         raise TypeRuleError(f"'block' is {block}, expected 0 (none) or more")
-    _check_parameter(x, scale, "the scale", axis, block)
-    _check_parameter(x, zero, "the zero point", axis, block)
+    check_parameter(x, scale, "the scale", axis, block)
+    check_parameter(x, zero, "the zero point", axis, block)
 
 
-def _spread(parameter: np.ndarray, x: np.ndarray, axis: int, block: int) -> np.ndarray:
+def spread_parameter(parameter: np.ndarray, x: np.ndarray, axis: int, block: int) -> np.ndarray:
     """A parameter in a shape that broadcasts with x."""
     if parameter.ndim == 0:
         return parameter
@@ -76,7 +71,7 @@ def _index(s: Stages, x: Ref, axis: int, block: int) -> tuple[tuple[Affine, ...]
     return tuple(part * block + inner if n == axis else part for n, part in enumerate(outer)), outer
 
 
-def _element(parameter: Ref, index: tuple[Affine, ...], axis: int, block: int) -> Expr:
+def element_of(parameter: Ref, index: tuple[Affine, ...], axis: int, block: int) -> Expr:
     if parameter.rank == 0:
         return parameter.at()
     return parameter.at(*index) if block else parameter.at(index[axis])
@@ -84,7 +79,7 @@ def _element(parameter: Ref, index: tuple[Affine, ...], axis: int, block: int) -
 
 def _saturated(value: Expr, zero: Expr | None, dtype: DType) -> Expr:
     """round(value) + zero within what an integer dtype holds."""
-    low, high = limits(dtype)
+    low, high = dtype.limits
     value = apply("round", value)
     value = value if zero is None else value + zero.cast(value.dtype)
     return apply("min", apply("max", value, lift(low, value.dtype)), lift(high, value.dtype)).cast(dtype)
@@ -92,7 +87,7 @@ def _saturated(value: Expr, zero: Expr | None, dtype: DType) -> Expr:
 
 def _saturated_array(value: np.ndarray, zero: Any, dtype: DType) -> np.ndarray:
     value = np.rint(value) + np.asarray(zero).astype(value.dtype)
-    return np.clip(value, *limits(dtype)).astype(dtype.numpy)
+    return np.clip(value, *dtype.limits).astype(dtype.numpy)
 
 
 def _quantize_type(x, scale, zero_point=None, *, axis, dtype, block, saturate):
@@ -112,8 +107,8 @@ def _quantize_stages(
         return NotImplemented
     index, parameters = places
     real = wide(scale.dtype)
-    value = x[index].cast(real) / _element(scale, parameters, axis, block).cast(real)
-    zero = None if zero_point is None else _element(zero_point, parameters, axis, block)
+    value = x[index].cast(real) / element_of(scale, parameters, axis, block).cast(real)
+    zero = None if zero_point is None else element_of(zero_point, parameters, axis, block)
     if dtype.is_integer:
         s.store(s.results[0][index], _saturated(value, zero, dtype))
     else:
@@ -144,8 +139,8 @@ def quantize(x, scale, zero_point=None, *, axis: int, dtype: DType, block: int =
     scale and zero_point are [], [x.shape[axis]], or, with `block`, one a block of so many elements along `axis`.
     """
     value = widen(x if dtype_of(x.dtype).is_float else x.astype(np.float64)).astype(widen(scale).dtype)
-    value = value / widen(_spread(scale, x, axis, block))
-    zero = np.zeros((), value.dtype) if zero_point is None else _spread(zero_point, x, axis, block)
+    value = value / widen(spread_parameter(scale, x, axis, block))
+    zero = np.zeros((), value.dtype) if zero_point is None else spread_parameter(zero_point, x, axis, block)
     if dtype.is_integer:
         return _saturated_array(value, zero, dtype)
     return cast.evaluate(value + zero.astype(value.dtype), dtype=dtype, saturate=saturate)[0]
@@ -169,8 +164,8 @@ def _dequantize_stages(s: Stages, x: Ref, scale: Ref, zero_point: Ref | None, *,
     exact = i32 if x.dtype.is_integer else real
     value: Expr = x[index].cast(exact)
     if zero_point is not None and zero_point.scalar != 0:
-        value = value - _element(zero_point, parameters, axis, block).cast(exact)
-    s.store(s.results[0][index], value.cast(real) * _element(scale, parameters, axis, block).cast(real))
+        value = value - element_of(zero_point, parameters, axis, block).cast(exact)
+    s.store(s.results[0][index], value.cast(real) * element_of(scale, parameters, axis, block).cast(real))
     return None
 
 
@@ -192,8 +187,8 @@ def dequantize(x, scale, zero_point=None, *, axis: int, dtype: DType, block: int
     exact = np.int32 if dtype_of(x.dtype).is_integer else widen(scale).dtype
     value = x.astype(exact)
     if zero_point is not None:
-        value = value - _spread(zero_point, x, axis, block).astype(exact)
-    real = widen(_spread(scale, x, axis, block))
+        value = value - spread_parameter(zero_point, x, axis, block).astype(exact)
+    real = widen(spread_parameter(scale, x, axis, block))
     return (value.astype(real.dtype) * real).astype(dtype.numpy)
 
 
@@ -209,8 +204,8 @@ def _requantize_type(acc, scale, zero_point, *, axis, dtype):
 def _requantize_stages(s: Stages, acc: Ref, scale: Ref, zero_point: Ref, *, axis, dtype) -> None:
     index = s.dims(*acc.shape)
     real = wide(scale.dtype)
-    value = acc[index].cast(real) * _element(scale, index, axis, 0).cast(real)
-    s.store(s.results[0][index], _saturated(value, _element(zero_point, index, axis, 0), dtype))
+    value = acc[index].cast(real) * element_of(scale, index, axis, 0).cast(real)
+    s.store(s.results[0][index], _saturated(value, element_of(zero_point, index, axis, 0), dtype))
 
 
 @op(
@@ -226,8 +221,8 @@ def _requantize_stages(s: Stages, acc: Ref, scale: Ref, zero_point: Ref, *, axis
 )
 def requantize(acc, scale, zero_point, *, axis: int, dtype: DType):
     """round(acc * scale) + zero_point, saturated: an i32 sum of products as a quantised value again."""
-    real = widen(_spread(scale, acc, axis, 0))
-    return _saturated_array(acc.astype(real.dtype) * real, _spread(zero_point, acc, axis, 0), dtype)
+    real = widen(spread_parameter(scale, acc, axis, 0))
+    return _saturated_array(acc.astype(real.dtype) * real, spread_parameter(zero_point, acc, axis, 0), dtype)
 
 
 def _dynamic_type(x):
@@ -357,12 +352,14 @@ def matmul(x, y, x_zero=None, y_zero=None):
     return _as_i32(np.matmul(_shift_array(x, x_zero, -2), _shift_array(y, y_zero, -1)))
 
 
-def _conv_type(x, w, x_zero=None, w_zero=None, *, strides, pads, dilations, groups):
+def _conv_type(x, w, x_zero=None, w_zero=None, *, strides, pads, dilations, groups, fill):
     _check_integers("quant.conv", (x, x_zero), (w, w_zero))
     if x_zero is not None and x_zero.rank:
         raise TypeRuleError(f"quant.conv: x_zero is {x_zero}, expected one number of shape []")
     if w_zero is not None and w_zero.rank and (w_zero.rank != 1 or differ(w_zero.shape[0], w.shape[0])):
         raise TypeRuleError(f"quant.conv: w_zero is {w_zero}, expected shape [] or [{w.shape[0]}]")
+    if abs(fill) > 255:
+        raise TypeRuleError(f"quant.conv: 'fill' is {fill}, expected a difference of two 8-bit numbers")
     return conv_type(
         x.with_dtype(i32),
         w.with_dtype(i32),
@@ -378,12 +375,14 @@ def _conv_cost(results: tuple[TensorType, ...], x: TensorType, w: TensorType, *_
     return Cost(macs=results[0].elements * product(w.shape[1:]))
 
 
-def _conv_stages(s: Stages, x: Ref, w: Ref, x_zero: Ref | None, w_zero: Ref | None, **attributes: Any) -> Any:
-    fill: Any = 0
-    if x_zero is not None and x_zero.scalar is not None:
-        fill = x_zero.scalar
-    elif x_zero is not None and any(attributes["pads"]):
-        # padding stands for 0, which the zero point is not known to be: subtract before padding
+def _conv_stages(
+    s: Stages, x: Ref, w: Ref, x_zero: Ref | None, w_zero: Ref | None, *, fill: int, **attributes: Any
+) -> Any:
+    value: Any = 0 if x_zero is None else x_zero.scalar  # of x where x - x_zero is 0
+    if value is not None and (fill == 0 or x.dtype.limits[0] <= value + fill <= x.dtype.limits[1]):
+        fill += value
+    elif any(attributes["pads"]):
+        # no element of x is known to stand for the padding: subtract before padding
         index = s.dims(*x.shape)
         shifted = s.local(x.shape, i32)
         s.store(shifted[index], _shifted(x[index], x_zero))
@@ -426,6 +425,8 @@ def _conv_stages(s: Stages, x: Ref, w: Ref, x_zero: Ref | None, w_zero: Ref | No
         case(
             "i8[1, 2, 4, 4]", "i8[3, 2, 1, 1]", np.int8(-7), strides=(1, 1), pads=(0,) * 4, dilations=(1, 1)
         ),
+        case("i8[1, 3, 5, 4]", "i8[2, 3, 3, 3]", strides=(2, 1), pads=(1,) * 4, dilations=(1, 1), fill=-37),
+        case("i8[1, 3, 7]", "i8[2, 3, 3]", np.int8(90), strides=(1,), pads=(1, 2), dilations=(1,), fill=120),
     ),
 )
 def conv_integer(
@@ -438,9 +439,16 @@ def conv_integer(
     pads: tuple[int, ...],
     dilations: tuple[int, ...],
     groups: int = 1,
+    fill: int = 0,
 ):
-    """The convolution of x - x_zero, padded with 0, by w - w_zero in i32; w_zero is [] or one an output channel."""
+    """The convolution of x - x_zero, padded with `fill`, by w - w_zero in i32; w_zero is [] or one an output channel.
+
+    With `fill` a zero point moves into a bias, exactly at borders too: for a number z, conv(x, w, z) =
+    conv(x, w, fill=z) - z * sum(w).
+    """
     if w_zero is not None and w_zero.ndim:
         w_zero = w_zero.reshape(-1, *[1] * (w.ndim - 1))
     left, right = _shift_array(x, x_zero, -1), _shift_array(w, w_zero, -1)
-    return _as_i32(conv.meaning(left, right, strides=strides, pads=pads, dilations=dilations, groups=groups))
+    left = padded(left, padding_of(pads), fill)
+    none = (0,) * len(pads)
+    return _as_i32(conv.meaning(left, right, strides=strides, pads=none, dilations=dilations, groups=groups))

@@ -1,6 +1,7 @@
 """Type rules and stage builders that many ops share: broadcasting, same-type, pointwise stages."""
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,11 @@ def extent_value(s: Stages, ref: Ref, axis: int) -> Expr:
         return Const(extent, i64)
     (d,) = s.reduce(extent)
     return s.total("max", s.index(d), ()) + 1
+
+
+def every(*flags: Expr) -> Expr:
+    """Whether all of some conditions hold."""
+    return reduce(lambda a, b: Apply("and", (a, b), boolean), flags)
 
 
 def scalar(name: str, dtype: DType | None = None) -> Callable[..., Expr]:

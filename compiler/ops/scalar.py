@@ -2,7 +2,9 @@
 
 Arithmetic wraps in integers and follows IEEE 754 in floats; `div` truncates towards zero in integers, `mod` takes the
 divisor's sign, `fmod` the dividend's; an integer divided by 0 gives 0; `pow` takes floats; `round` is half to even;
-`max` and `min` propagate NaN.
+`max` and `min` propagate NaN. `requantize(acc, multiplier, shift, zero)` is
+((acc * multiplier + 2^(shift - 1)) >> shift) + zero in 64 bits, saturated to the result's dtype: an i32 by a factor
+of 0 <= multiplier < 2^31, 1 <= shift <= 62.
 """
 
 from collections.abc import Callable
@@ -17,13 +19,17 @@ from ..ir.types import DType, boolean
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """Meaning on arrays, number of arguments (None: any), whether the result is bool, and relative cost."""
+    """Meaning on arrays, number of arguments (None: any), whether the result is bool, and relative cost.
+
+    `typed`: the meaning takes the result's dtype as a last argument.
+    """
 
     name: str
     numpy: Callable[..., Any]
     arity: int
     predicate: bool = False
     cost: float = 1.0
+    typed: bool = False
 
 
 def _truncated_division(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -53,6 +59,20 @@ def _shift_right(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _round(x: np.ndarray) -> np.ndarray:
     """numpy would round integers in f64."""
     return x if np.asarray(x).dtype.kind in "iub" else np.rint(x)
+
+
+def _requantize(
+    acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, zero: np.ndarray, dtype: DType
+) -> np.ndarray:
+    acc, multiplier, shift, zero = (
+        np.asarray(part).astype(np.int64) for part in (acc, multiplier, shift, zero)
+    )
+    scaled = (acc * multiplier + np.left_shift(1, shift - 1)) >> shift
+    return np.clip(scaled + zero, *dtype.limits)
+
+
+def _same_bits(x: np.ndarray, dtype: DType) -> np.ndarray:
+    return np.asarray(x, order="C").view(dtype.numpy)
 
 
 SCALARS: dict[str, Scalar] = {
@@ -109,9 +129,12 @@ SCALARS: dict[str, Scalar] = {
         Scalar("shift_left", _shift_left, 2),
         Scalar("shift_right", _shift_right, 2),
         Scalar("where", np.where, 3),
+        Scalar("requantize", _requantize, 4, cost=8, typed=True),
+        Scalar("bitcast", _same_bits, 1, cost=0, typed=True),
     )
 }
-"""`cast` is not in the table: it is the one operation whose result dtype is an argument; see `cast_array`."""
+"""`cast` is not in the table, see `cast_array`: its result dtype is an argument. So is that of `bitcast`, which reads
+the same bits in another dtype of the same size."""
 
 
 def cast_array(x: np.ndarray, dtype: DType) -> np.ndarray:
@@ -126,5 +149,7 @@ def apply_scalar(name: str, arguments: list[np.ndarray], dtype: DType) -> np.nda
     """Evaluate one named scalar operation on arrays; the result has `dtype`."""
     if name == "cast":
         return cast_array(arguments[0], dtype)
+    entry = SCALARS[name]
     with np.errstate(all="ignore"):
-        return np.asarray(SCALARS[name].numpy(*arguments)).astype(dtype.numpy, copy=False)
+        result = entry.numpy(*arguments, dtype) if entry.typed else entry.numpy(*arguments)
+        return np.asarray(result).astype(dtype.numpy, copy=False)

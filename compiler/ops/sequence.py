@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..diagnostics import TypeRuleError
+from ..diagnostics import TypeRuleError, UnsupportedError
 from ..ir.dims import fresh
 from ..ir.types import OptionalType, SequenceType, TensorType, Type, boolean, i64
 from .engine import case, op
@@ -15,8 +15,12 @@ _PAIR = ["f32[2, 3]", "f32[4, 3]"]
 
 def _joined(a: TensorType, b: TensorType) -> TensorType:
     """The type of an element that may be either: extents on which they disagree become unknown."""
-    if a.dtype != b.dtype or a.rank != b.rank:
+    if a.dtype != b.dtype:
         raise TypeRuleError(f"a sequence can't hold both {a} and {b}")
+    if a.rank != b.rank:
+        raise UnsupportedError(
+            f"a sequence of both {a} and {b} is not supported", hint="give its elements one rank"
+        )
     return a.with_shape(tuple(m if m == n else fresh() for m, n in zip(a.shape, b.shape)))
 
 

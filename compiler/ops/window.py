@@ -101,6 +101,15 @@ class Window:
         kernel, padding = zip(*axes, strict=True)
         return Window(kernel, self.strides, self.dilations, padding)
 
+    def places(self, positions: Sequence[Affine], taps: Sequence[Affine]) -> list[Affine]:
+        """The place of tap `taps` of the window at `positions` on each spatial axis."""
+        return [
+            p * stride + tap * dilation - before
+            for p, tap, stride, dilation, (before, _) in zip(
+                positions, taps, self.strides, self.dilations, self.padding, strict=True
+            )
+        ]
+
     def read(
         self,
         s: Stages,
@@ -111,12 +120,7 @@ class Window:
         fill: float | int = 0,
     ) -> Load:
         """The element of x at tap `taps` of the window at `positions`; `fill` in the padding."""
-        at = [
-            p * stride + tap * dilation - before
-            for p, tap, stride, dilation, (before, _) in zip(
-                positions, taps, self.strides, self.dilations, self.padding, strict=True
-            )
-        ]
+        at = self.places(positions, taps)
         if any(n > 0 for around in self.padding for n in around):
             return s.guarded(x, *outer, *at, fill=fill)
         return x.at(*outer, *at)

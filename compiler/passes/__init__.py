@@ -9,11 +9,13 @@ from .branches import InlineBranches
 from .canonicalise import CANONICALISE
 from .expand import EXPAND
 from .fold import Fold
+from .loops import Unroll
 from .recognise import RECOGNISE
+from .settle import Settle
 from .share import Share
 from .until_rest import UntilRest
 
-SIMPLIFY = UntilRest("simplify", (InlineBranches(), Fold(), CANONICALISE, Share()))
+SIMPLIFY = UntilRest("simplify", (InlineBranches(), Unroll(), Fold(), Settle(), CANONICALISE, Share()))
 UNDERSTAND = UntilRest("understand", (RECOGNISE, *SIMPLIFY.passes))
 
 # What each order is for:
@@ -40,6 +42,8 @@ __all__ = [
     "Pass",
     "PassResult",
     "Rewrite",
+    "Settle",
     "Share",
+    "Unroll",
     "UntilRest",
 ]

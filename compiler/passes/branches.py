@@ -1,9 +1,10 @@
 """Control flow that constants decide: the branch that is taken stands in place of the choice."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..ir.graph import Graph, Node, Value
+from ..ir.graph import Graph, Value
 from ..rewrite.renew import Renewal
 from .base import PassResult
 
@@ -31,7 +32,8 @@ def _run(graph: Graph, hits: Counter[str]) -> Graph:
         node = renewal.renew(old, operands, [_run(region, hits) for region in old.regions])
         results: tuple[Value, ...] = node.results
         if node.op == "control.if" and node.operands[0] is not None and node.operands[0].constant is not None:
-            results = _inlined(node, bool(node.operands[0].constant.reshape(-1)[0]))
+            region = node.regions[0 if node.operands[0].constant.reshape(-1)[0] else 1]
+            results = inlined(region, [value for value in node.operands[1:] if value is not None])
             hits["if(constant) => branch"] += 1
         renewal.define(old, results)
         new.update(zip(old.results, results, strict=True))
@@ -40,11 +42,9 @@ def _run(graph: Graph, hits: Counter[str]) -> Graph:
     return renewal.finish(graph.replace([new[value] for value in graph.outputs]))
 
 
-def _inlined(node: Node, condition: bool) -> tuple[Value, ...]:
-    """The values that the branch gives, its nodes built on the operands; its own symbols get the operands' extents."""
+def inlined(region: Graph, arguments: Sequence[Value]) -> tuple[Value, ...]:
+    """The values that a region gives, its nodes built on arguments; its own symbols get the arguments' extents."""
     renewal = Renewal()
-    region = node.regions[0 if condition else 1]
-    arguments = [value for value in node.operands[1:] if value is not None]
     for inner, outer in zip(region.inputs, arguments, strict=True):
         renewal.define(inner.node, [outer])
     region = renewal.finish(region)

@@ -168,11 +168,14 @@ class Drafting:
             return None
 
         def spread(access: Access) -> Access:
-            if access.buffer not in axes:
-                return access.map(lambda part: part.substitute(values))
-            axis = axes[access.buffer]
-            index = (*access.index[:axis], *map(dim, pieces), *access.index[axis + 1 :])
-            return replace(access, index=index)
+            index = [
+                Lookup(spread(part.access)) if isinstance(part, Lookup) else part.substitute(values)
+                for part in access.index
+            ]
+            if access.buffer in axes:
+                axis = axes[access.buffer]
+                index[axis : axis + 1] = map(dim, pieces)
+            return replace(access, index=tuple(index))
 
         def change(expr: Expr) -> Expr | None:
             return (

@@ -43,7 +43,7 @@ class Fold:
         new: dict[Value, Value] = {}
         renewal = Renewal()
         for old in graph.nodes:
-            operands = [None if v is None else new[v] for v in old.operands]
+            operands = [None if v is None else _known(new[v]) for v in old.operands]
             node = renewal.renew(old, operands, [self._run(region, hits) for region in old.regions])
             results = self.fold(node)
             if results != node.results:
@@ -56,6 +56,8 @@ class Fold:
 
     def fold(self, node: Node) -> tuple[Value, ...]:
         """The node's results as constants at its location, or the results themselves."""
+        if _is_empty(node):
+            return tuple(_nothing(type, node) for type in node.types if isinstance(type, TensorType))
         if not self.is_foldable(node):
             return node.results
         arrays = [None if v is None else v.constant for v in node.operands]
@@ -96,6 +98,25 @@ class Fold:
             return False
         cost = op.cost(node)
         return not any(isinstance(part, int) and part > self.work for part in (cost.macs, cost.operations))
+
+
+def _is_empty(node: Node) -> bool:
+    """Whether a node has results and none of them has elements."""
+    return node.op not in ("input", "constant") and all(
+        isinstance(type, TensorType) and type.is_static and 0 in type.shape for type in node.types
+    )
+
+
+def _known(value: Value) -> Value:
+    """The value; a constant in place of an input that has no elements."""
+    type = value.type
+    if value.node.op == "input" and isinstance(type, TensorType) and type.is_static and 0 in type.shape:
+        return _nothing(type, value.node)
+    return value
+
+
+def _nothing(type: TensorType, node: Node) -> Value:
+    return constant(np.empty(type.static_shape, type.dtype.numpy), location=node.location)
 
 
 _EAGER = Fold()

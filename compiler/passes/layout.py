@@ -155,7 +155,9 @@ class _Choice:
         found = self._innermost(draft, name)
         rank = len(self.shape(name))
         if found is None:
-            return self._following(draft, name)
+            order = self._following(draft, name)
+            inner = self._reduced_by(name, readers) if self.preferences.sums_inside else ()
+            return tuple(sorted(order, key=lambda n: n in inner))
         _, last = found
         axes = [n for n in range(rank) if n != last]
         inner = self._reduced_by(name, readers)

@@ -14,28 +14,13 @@ import numpy as np
 from ..ir.graph import Node, Value
 from ..ir.location import Location
 from ..ir.types import DType, TensorType, Type
+from ..target.backend import Preferences
 from ..tile.stage import Kernel
 
 ALIGNMENT = 64
 """Arrays in the arena start on multiples of so many bytes: a cache line, and the widest vector."""
 
 Place = Literal["constant", "input", "output", "arena", "host"]
-
-
-@dataclass(frozen=True, slots=True)
-class Preferences:
-    """What a target likes; it never changes what is computed.
-
-    `channels_last`: the dim that a contraction does not share with its first operand (output channels) is innermost
-    in memory. `halo`: zeros are kept around arrays whose readers reach past the edges, so that they need no guards.
-    `inline_cost`: an elementwise body of less cost (see `ops.scalar`) is computed again by its only reader rather than
-    stored. `row_bytes`: rows up to so many bytes stay on chip between a reduction and what reads them back.
-    """
-
-    channels_last: bool = True
-    halo: bool = True
-    inline_cost: float = 4.0
-    row_bytes: int = 1 << 16
 
 
 DEFAULT = Preferences()

@@ -47,7 +47,7 @@ class Renewal:
 
     def finish(self, graph: Graph) -> Graph:
         """The graph with what was learnt put in everywhere, also in attributes of nodes that came before."""
-        return _with_dims(graph, self.dims) if self.dims else graph
+        return with_dims(graph, self.dims) if self.dims else graph
 
 
 def substituted(item: Any, dims: Mapping[str, Dim]) -> Any:
@@ -63,13 +63,14 @@ def substituted(item: Any, dims: Mapping[str, Dim]) -> Any:
     return item
 
 
-def _with_dims(graph: Graph, dims: Mapping[str, Dim]) -> Graph:
+def with_dims(graph: Graph, dims: Mapping[str, Dim]) -> Graph:
+    """The graph with symbols replaced, in the types and attributes of all its nodes and in its regions."""
     new: dict[Value, Value] = {}
     for node in graph.nodes:
         operands = [None if v is None else new[v] for v in node.operands]
         types = tuple(substituted(type, dims) for type in node.types)
         attributes = {name: substituted(value, dims) for name, value in node.attributes.items()}
-        regions = [_with_dims(region, dims) for region in node.regions]
+        regions = [with_dims(region, dims) for region in node.regions]
         same = types == node.types and all(a is b for a, b in zip(operands, node.operands, strict=True))
         if same and attributes == node.attributes and all(a is b for a, b in zip(regions, node.regions)):
             renewed = node

@@ -1,7 +1,8 @@
 """The backend protocol, whole: what a chip's folder provides. No optional hooks.
 
-A backend is asked which nodes it can run (`refusals`), which rewrites turn ops into ones that it runs (`rules`), how it
-is described to the tiler (`target`), and to compile kernels whose operands have been placed (`compile`).
+A backend is asked which chips there are (`targets`), which nodes it can run (`refusals`), which rewrites turn ops into
+ones that it runs (`rules`), how it is described to the tiler (`target`), and to compile kernels whose operands have
+been placed (`compile`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,31 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...runtime.program import DeviceProgram
 from ..ir.graph import Node
 from ..ir.location import Location
 from ..rewrite import Rule
 from ..tile.schedule import Schedule
 from ..tile.stage import Kernel
 from .description import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a target likes; it never changes what is computed.
+
+    `channels_last`: the dim that a contraction does not share with its first operand (output channels) is innermost
+    in memory. `halo`: zeros are kept around arrays whose readers reach past the edges, so that they need no guards.
+    `inline_cost`: an elementwise body of less cost (see `ops.scalar`) is computed again by its only reader rather than
+    stored. `row_bytes`: rows up to so many bytes stay on chip between a reduction and what reads them back.
+    `sums_inside`: axes that a contraction sums over as a whole lie innermost in whatever writes them for it.
+    """
+
+    channels_last: bool = True
+    halo: bool = True
+    sums_inside: bool = False
+    inline_cost: float = 4.0
+    row_bytes: int = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +111,22 @@ class KernelsRefused(Exception):
 
 
 class Backend(Protocol):
-    """A kind of chip."""
+    """A kind of chip; `name` is also that of its device. What is registered compiles for the kind's default chip."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
+
+    def targets(self) -> Sequence[str]:
+        """The names of the chips that it knows, the default one first."""
+        ...
+
+    def select(self, target: str) -> "Backend":
+        """The backend of one of its chips, or of a chip file by its path."""
+        ...
+
+    def preferences(self) -> Preferences:
+        """What the chip likes; it never changes what is computed."""
+        ...
 
     def target(self, options: Mapping[str, Any]) -> Target:
         """The chip as the tiler sees it; CompileError for options it does not know."""
@@ -111,4 +144,8 @@ class Backend(Protocol):
         """Code for runs of kernels: each segment becomes one entry, called with its external arrays in first-use order.
 
         KernelsRefused names what can't be compiled, all at once."""
+        ...
+
+    def listing(self, program: DeviceProgram, code: np.ndarray, location: str) -> str:
+        """The code of a package, u8[n], as text; DeviceError, with `location`, when that can't be had."""
         ...

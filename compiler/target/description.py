@@ -1,12 +1,11 @@
-"""A chip as data: memories and engines, read from TOML with inheritance. Numbers only; no code knows a chip's name.
+"""A chip as data: memories, engines and how they are controlled. Numbers only; no code knows a chip's name.
 
-Units: bytes, bytes per cycle, cycles. `managed` is "explicit" (software places tiles) or "cache" (a hold emits no copy
-unless it has a layout). An engine with `registers` is an outer-product engine: its accumulators live in registers.
+`chipfile.py` reads it from TOML. Units: bytes, bytes per cycle, cycles. A figure that a kind of chip has no use for
+keeps its default: caches have no pages, register files no banks.
 """
 
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from ..diagnostics import CompileError
@@ -14,8 +13,14 @@ from ..diagnostics import CompileError
 
 @dataclass(frozen=True)
 class Memory:
-    """`usable` is the share of a cache that a tile may count on; `bandwidth` is towards the engines, bytes per cycle.
-    `run_overhead`: bytes of bandwidth that starting a contiguous run costs."""
+    """`managed` is "explicit" (software places tiles) or "cache" (a hold emits no copy unless it has a layout).
+
+    `usable` is the share of a cache that a tile may count on; `bandwidth` is towards the engines, bytes per cycle.
+    `run_overhead`: bytes of bandwidth that starting a contiguous run costs. `banks` serve different accesses at once.
+    DRAM: `channels` take turns every `interleave` bytes; a transfer moves whole bursts of `burst` bytes, opens pages of
+    `page` bytes for `page_miss` cycles each, waits `latency` cycles for its first byte, and stops for `refresh_for`
+    cycles every `refresh_every`; `outstanding` bursts may be under way at once.
+    """
 
     name: str
     bytes: int = 0
@@ -26,11 +31,46 @@ class Memory:
     line: int = 64
     bandwidth: float = 8.0
     run_overhead: float = 0.0
+    banks: int = 1
+    channels: int = 1
+    interleave: int = 256
+    latency: int = 0
+    burst: int = 64
+    page: int = 2048
+    page_miss: int = 0
+    refresh_every: int = 0
+    refresh_for: int = 0
+    outstanding: int = 16
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """One way in which an array does a product of m rows, n columns and sums of k.
+
+    `cycles` is how long the array is busy, `load` what passes before that until its first weights stand (hidden behind
+    the product before where there are two weight banks), `fill` what passes behind it until the last sum is there.
+    Formulas over m, n, k, k_tiles and n_tiles (how many arrays high and wide the weights are), `size` (bytes of a
+    factor) and the engine's own figures; see `runtime/sim/formula.py`.
+    """
+
+    name: str
+    cycles: str = "0"
+    load: str = "0"
+    fill: str = "0"
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What an engine does ("contract" or "elementwise") and what it costs; `tile/cost.py` has the formulas."""
+    """What an engine does and what it costs.
+
+    `does`: "contract" (products), "elementwise" (all other work), "load" and "store" (copies from and to home).
+    `reads` and `writes` name the memories that it reaches. An engine with `registers` is an outer-product engine:
+    `lanes`, `issue`, `loads`, `latency` and the overheads are explained in `tile/cost.py`. An array has `rows` (along
+    the sum) and `cols` (results), operands `a` and `b` and `accumulators` in memories of their own, and mappings.
+    A vector engine does `lanes` elements a cycle, `mac_per_cycle` elements of sums of products and windows,
+    `special_per_cycle` table look-ups, exponentials or divisions; an access across lanes takes `transpose_factor` times
+    as long.
+    """
 
     name: str
     does: str
@@ -42,11 +82,32 @@ class Engine:
     accumulators: str = ""
     turn_overhead: float = 0.0
     tile_overhead: float = 0.0
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    a: str = ""
+    b: str = ""
+    rows: int = 1
+    cols: int = 1
+    weight_banks: int = 1
+    mac_per_cycle: int = 1
+    special_per_cycle: int = 1
+    transpose_factor: int = 1
+    mapping: Mapping[str, Dataflow] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Control:
+    """How instructions reach the engines: entries of each queue, semaphores, cycles to issue an instruction."""
+
+    queue_depth: int = 8
+    semaphores: int = 16
+    issue_cycles: int = 1
 
 
 @dataclass(frozen=True)
 class Target:
-    """One chip. `memories` are ordered from the engines outwards."""
+    """One chip. `memories` are ordered from the engines outwards; `energy` is in picojoules by what is done."""
 
     name: str
     kind: str
@@ -54,6 +115,10 @@ class Target:
     clock_mhz: float = 1000.0
     memories: Mapping[str, Memory] = field(default_factory=dict)
     engines: Mapping[str, Engine] = field(default_factory=dict)
+    control: Control = Control()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
+    energy: Mapping[str, float] = field(default_factory=dict)
 
     def engine(self, does: str) -> Engine:
         """The engine that does one kind of work; CompileError when there is none."""
@@ -69,77 +134,30 @@ class Target:
         """The memory where operands and results live."""
         return next(memory for memory in self.memories.values() if memory.home)
 
+    @property
+    def is_explicit(self) -> bool:
+        """Whether software places every tile: no memory but home fills itself."""
+        return not any(memory.managed == "cache" for memory in self.memories.values())
 
-_TABLES: dict[str, tuple[str, type]] = {"memory": ("memories", Memory), "engine": ("engines", Engine)}
-
-
-def read_target(text: str, source: str, base: Callable[[str], str] | None = None, **overrides: Any) -> Target:
-    """A target from TOML text. `inherits` names another file, whose text `base` gives; `overrides` replace fields.
-
-    An override is a table as in the file, e.g. engine={"fma": {"lanes": 8}}.
-    """
-    record = _inherited(text, source, base)
-    record = _merged(record, overrides)
-    header = record.pop("target", {})
-    values: dict[str, Any] = _checked(header, Target, f"{source}:target")
-    for table, (name, kind) in _TABLES.items():
-        entries = record.pop(table, {})
-        values[name] = {
-            key: kind(name=key, **_checked(entry, kind, f"{source}:{table}.{key}"))
-            for key, entry in entries.items()
-        }
-    if record:
-        known = ", ".join(["target", *_TABLES])
-        raise CompileError(
-            f"unknown table '{next(iter(record))}'", location=source, hint=f"a chip file has: {known}"
-        )
-    target = Target(**values)
-    if not any(memory.home for memory in target.memories.values()):
-        raise CompileError(
-            "no memory is marked home",
-            location=source,
-            hint="say home = true for the one that holds operands",
-        )
-    return target
-
-
-def _inherited(text: str, source: str, base: Callable[[str], str] | None) -> dict[str, Any]:
-    try:
-        record = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CompileError(f"not TOML: {error}", location=source) from None
-    parent = record.pop("inherits", None)
-    if parent is None:
+    def record(self) -> dict[str, Any]:
+        """The chip as JSON values, for its device: tables by name, an engine's mappings as a list in their order."""
+        record = _plain(self)
+        for memory in record["memories"].values():
+            memory["bytes_per_cycle"] = memory.pop("bandwidth")
+        for engine in record["engines"].values():
+            engine["mappings"] = list(engine.pop("mapping").values())
         return record
-    if base is None:
-        raise CompileError(f"inherits '{parent}', but no chip files are known here", location=source)
-    return _merged(_inherited(base(parent), parent, base), record)
 
 
-def _merged(record: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    out = dict(record)
-    for key, value in changes.items():
-        old = out.get(key)
-        out[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return out
+def figures(engine: Engine) -> dict[str, float]:
+    """The numbers of an engine by name, as formulas use them."""
+    values = {each.name: getattr(engine, each.name) for each in fields(engine)}
+    return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
-def _checked(values: Mapping[str, Any], kind: type, location: str) -> dict[str, Any]:
-    """The values of one table, every field known and of the right kind."""
-    known = {f.name: f.default for f in fields(kind)}
-    for name, value in values.items():
-        if name not in known:
-            raise CompileError(
-                f"unknown field '{name}'",
-                location=location,
-                hint=f"fields are: {', '.join(sorted(set(known) - {'name'}))}",
-            )
-        default = known[name]
-        numeric = isinstance(default, int | float) and not isinstance(default, bool)
-        if numeric and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
-            raise CompileError(
-                f"'{name}' is {value!r}", location=location, hint="expected a number that is not negative"
-            )
-        if isinstance(default, bool) and not isinstance(value, bool):
-            raise CompileError(f"'{name}' is {value!r}", location=location, hint="expected true or false")
-    return dict(values)
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value

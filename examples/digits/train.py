@@ -112,7 +112,8 @@ def to_onnx(model: nn.Sequential) -> onnx.ModelProto:
             case nn.Conv2d():
                 kernel = weight(f"conv{seen['conv'] + 1}.weight", layer.weight)
                 size, pads, strides = [*layer.kernel_size], [*layer.padding] * 2, [*layer.stride]
-                add("Conv", "conv", [kernel], kernel_shape=size, pads=pads, strides=strides)
+                groups = {} if layer.groups == 1 else {"group": layer.groups}
+                add("Conv", "conv", [kernel], kernel_shape=size, pads=pads, strides=strides, **groups)
             case nn.BatchNorm2d():
                 prefix = f"norm{seen['norm'] + 1}"
                 statistics = ("weight", "bias", "running_mean", "running_var")
@@ -122,6 +123,8 @@ def to_onnx(model: nn.Sequential) -> onnx.ModelProto:
                 add("Relu", "relu", [])
             case nn.MaxPool2d():
                 add("MaxPool", "pool", [], kernel_shape=[layer.kernel_size] * 2, strides=[layer.stride] * 2)
+            case nn.AdaptiveAvgPool2d():
+                add("GlobalAveragePool", "pool", [])
             case nn.Flatten():
                 add("Flatten", "flatten", [], axis=1)
             case nn.Linear():

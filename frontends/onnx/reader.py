@@ -18,11 +18,11 @@ from onnx import (
 
 from ...compiler.diagnostics import CompileError, ModelError, Problem, located
 from ...compiler.ir.dims import Dim, fresh
+from ..checks import check_names, in_order
+from ..files import Folder, map_file
 from ..source import Buffer, SourceGraph, SourceInput, SourceModel, SourceNode
 from .calls import MOST, Key, LocalFunction, expanded_size, recursion
-from .checks import check_names, in_order
 from .dimensions import named_dimension
-from .files import Folder, map_file
 from .names import domain_of, text_of
 from .opsets import NEWEST_IR, check_opset
 from .tensors import DTYPE, TensorReader

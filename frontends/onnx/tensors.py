@@ -11,7 +11,7 @@ from onnx import SparseTensorProto, TensorProto
 
 from ...compiler.diagnostics import ModelError
 from ...compiler.ir.types import DTYPES, DType
-from .files import Folder
+from ..files import Folder
 from .wire import IN_MODEL
 
 DTYPE: dict[int, DType] = {

@@ -110,8 +110,6 @@ def test_wrong_inputs_are_named(package: isthmus.Package, images: np.ndarray) ->
     [
         ({"target": "npu"}, "target 'npu': there is no such target; the installed targets are: cpu"),
         ({"target": "cpu+npu"}, r"target 'cpu\+npu': several targets in one package are not supported"),
-        ({"precision": "int8"}, "precision: got 'int8', this version compiles to f32 only"),
-        ({"calibration": []}, "calibration: "),
     ],
 )
 def test_what_is_not_there_is_refused(digits: Path, arguments: dict, message: str) -> None:

@@ -72,8 +72,10 @@ def isthmus_beside(tmp_path: Path):
 
 
 def test_ours_are_registered() -> None:
-    assert [frontend.name for frontend in registry.frontends()] == ["onnx"]
-    assert registry.targets() == ("cpu",)
+    names = ["keras", "onnx", "tensorflow", "tflite", "torch"]
+    assert [frontend.name for frontend in registry.frontends()] == names
+    assert registry.kinds() == ("cpu", "npu")
+    assert {"cpu", "n1-8", "n1-16", "n1-32", "n1-128"} <= set(registry.targets())
     assert registry.backend("cpu").name == "cpu"
     assert registry.devices(("cpu", "unheard-of")).keys() == {"cpu"}
 

@@ -103,7 +103,7 @@ def test_every_page_is_listed() -> None:
         assert not missing, f"{name(index)} does not list {missing}"
 
 
-@pytest.mark.parametrize("page", ["ops.md", "onnx.md"])
+@pytest.mark.parametrize("page", ["ops.md", "onnx.md", "tensorflow.md", "tflite.md"])
 def test_generated_pages_are_fresh(page: str) -> None:
     text = (DOCS / page).read_text()
     if page == "onnx.md" and f"with onnx {version('onnx')}." not in text:

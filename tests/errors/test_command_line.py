@@ -304,7 +304,14 @@ def test_an_array_that_claims_4_tib_is_refused(packed: Path, tmp_path: Path) -> 
             "digits.onnx: shapes= names 'a', which is no input",
         ),
         (("compile", DIGITS, "-o", "{}/x.isth", "--target", "npu"), "target 'npu': there is no such target"),
-        (("compile", DIGITS, "-o", "{}/x.isth", "--precision", "int8"), "precision: got 'int8'"),
+        (("compile", DIGITS, "-o", "{}/x.isth", "--precision", "int4"), "precision: got 'int4'"),
+        (
+            (
+                *("compile", DIGITS, "-o", "{}/x.isth", "--shapes", "image=1,1,8,8"),
+                *("--precision", "int8", "--calibration", "nowhere.npz"),
+            ),
+            "nowhere.npz: can't be read: No such file or directory; check the path",
+        ),
         (
             ("compile", DIGITS, "-o", "{}/no/x.isth", "--shapes", "image=1,1,8,8"),
             "no/x.isth: can't be written: No such file or directory; choose a folder that exists",

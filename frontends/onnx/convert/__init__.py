@@ -5,8 +5,13 @@ from . import (
     arithmetic,
     attention,
     chance,
+    classical,
+    contrib,
+    contrib_attention,
+    contrib_quantised,
     control,
     creation,
+    detection,
     gather,
     layout,
     legacy,
@@ -20,6 +25,8 @@ from . import (
     resize,
     sequences,
     signals,
+    strings,
+    training,
 )
 
 __all__ = [
@@ -27,8 +34,13 @@ __all__ = [
     "arithmetic",
     "attention",
     "chance",
+    "classical",
+    "contrib",
+    "contrib_attention",
+    "contrib_quantised",
     "control",
     "creation",
+    "detection",
     "gather",
     "layout",
     "legacy",
@@ -42,4 +54,6 @@ __all__ = [
     "resize",
     "sequences",
     "signals",
+    "strings",
+    "training",
 ]

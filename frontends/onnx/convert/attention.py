@@ -7,8 +7,8 @@ from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import boolean
 from ...build import math, nn, shape
+from ...extents import positions
 from ..table import converter
-from .extents import positions
 
 
 @converter("Attention", since=25)

@@ -1,11 +1,11 @@
 """If, Loop and Scan. Bodies become isolated regions: what they use from outside comes in as further inputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
-from ....compiler.ir.dims import Dim, fresh
-from ....compiler.ir.graph import Graph, Value, graph_input
-from ....compiler.ir.types import OptionalType, SequenceType, TensorType, Type, boolean, i64
+from ....compiler.ir.graph import Value, graph_input
+from ....compiler.ir.types import TensorType, Type, boolean, i64
+from ...bodies import steady
 from ...build import control, sequence, shape
 from ...driver import Call
 from ...known import known
@@ -13,9 +13,6 @@ from ...normalise import axis_of
 from ...source import SourceGraph
 from ..table import converter
 from .sequences import element_of, is_empty
-
-_TRIES = 8
-"""How often a body is read again with wider types of its states before it is given up."""
 
 
 def _scalar(value: Value) -> Value:
@@ -44,7 +41,7 @@ def loop(trip=None, condition=None, *initial, body, call):
     captures = call.captures(body)
     own = (TensorType(i64, ()), TensorType(boolean, ()))
     carried = _decided(call, body, own, initial)
-    region = _steady(call, body, own, carried, (), captures, 1)
+    region = steady(call, body, own, carried, (), captures, 1)
     return control.loop(
         None if trip is None else _scalar(trip),
         None if condition is None else _scalar(condition),
@@ -67,52 +64,6 @@ def _decided(call: Call, body: SourceGraph, own: Sequence[Type], initial: Sequen
             value = sequence.empty(element=element_of(after))
         decided.append(value)
     return decided
-
-
-def _steady(
-    call: Call,
-    body: SourceGraph,
-    own: Sequence[Type],
-    initial: Sequence[Value],
-    rest: Sequence[Type],
-    captures: Mapping[str, Value],
-    skip: int,
-) -> Graph:
-    """The region of a body with carried values of the types that they keep: extents that change become unknown.
-
-    The region's results after the first `skip` are the carried values.
-    """
-    types: list[Type] = [value.type for value in initial]
-    unknown: set[Dim] = set()
-    for _ in range(_TRIES):
-        region = call.region(body, (*own, *types, *rest), captures)
-        after = [value.type for value in region.outputs[skip : skip + len(types)]]
-        wider = [_wider(before, now, unknown) for before, now in zip(types, after, strict=True)]
-        if wider == types:
-            return region
-        types = wider
-    raise UnsupportedError("the types of its carried values change with every iteration")
-
-
-def _wider(before: Type, now: Type, unknown: set[Dim]) -> Type:
-    """A type that holds both; `unknown` are the dimensions that stand for any extent already."""
-    if isinstance(before, SequenceType | OptionalType) and type(before) is type(now):
-        return type(before)(_wider(before.element, now.element, unknown))
-    if not isinstance(before, TensorType) or not isinstance(now, TensorType):
-        raise ModelError(f"a carried value is {before} before an iteration and {now} after it")
-    if before.dtype != now.dtype:
-        raise ModelError(
-            f"a carried value is {before} before an iteration and {now} after it", hint="insert a cast"
-        )
-    if before.rank != now.rank:
-        raise UnsupportedError(f"a carried value is {before} before an iteration and {now} after it")
-    shape = []
-    for old, new in zip(before.shape, now.shape, strict=True):
-        if old != new and old not in unknown:
-            old = fresh()
-            unknown.add(old)
-        shape.append(old)
-    return before.with_shape(tuple(shape))
 
 
 def _bodies_axes(given: Sequence[int] | None, ranks: Sequence[int]) -> tuple[int, ...]:
@@ -139,7 +90,7 @@ def scan(
         for value, axis in zip(scanned, axes, strict=True)
     ]
     captures = call.captures(body)
-    region = _steady(call, body, (), initial, slices, captures, 0)
+    region = steady(call, body, (), initial, slices, captures, 0)
     stacked = [value.type.rank + 1 for value in region.outputs[count:]]
     return control.scan(
         *initial,

@@ -3,14 +3,13 @@
 import numpy as np
 
 from ....compiler.diagnostics import ModelError
-from ....compiler.ir.dims import Dim, ceildiv
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DTYPES
 from ...build import math, reduce, shape
-from ...known import dims, never_negative
+from ...extents import positions, range_size, rank_of
+from ...known import dims
 from ..table import converter
 from ..tensors import dtype_of
-from .extents import positions, rank_of
 
 
 @converter("Constant", since=12)
@@ -91,17 +90,7 @@ def range_of_11(start, limit, delta):
 def range_of(start, limit, delta, *, stash_type=1):
     """`stash_type` is the precision that half floats are counted in; the IR's op counts in f32 or wider."""
     bounds = [shape.reshape(v, shape=()) if v.type.rank else v for v in (start, limit, delta)]
-    return shape.range(*bounds, size=_range_size(*map(dims, bounds)))
-
-
-def _range_size(start, limit, delta) -> Dim | None:
-    """How many integers a range has, where that is known; with symbols, where it can't be less than none."""
-    if not (start and limit and delta and isinstance(delta[0], int) and delta[0]):
-        return None
-    span = (limit[0] - start[0]) * (1 if delta[0] > 0 else -1)
-    if isinstance(span, int):
-        return max(0, -(-span // abs(delta[0])))
-    return ceildiv(span, abs(delta[0])) if never_negative(span) else None
+    return shape.range(*bounds, size=range_size(*map(dims, bounds)))
 
 
 @converter("EyeLike", since=9)

@@ -7,11 +7,11 @@ from ....compiler.ir.dims import product
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ops.rules import broadcast_shapes
 from ...build import math, shape
+from ...extents import positions, rank_of
 from ...known import dims, ints, known
 from ...normalise import axes_of, axis_of, reshape_target
 from ..table import converter
 from . import runtime_axes
-from .extents import positions, rank_of
 
 
 @converter("Identity")

@@ -4,6 +4,7 @@ from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.graph import Value
 from ...build import math, nn, shape
 from ...normalise import same_pads
+from ...products import product_of
 from ..table import converter
 
 
@@ -89,18 +90,7 @@ def conv_transpose(
 
 @converter("MatMul")
 def matmul(x, y):
-    """Vectors become matrices for the product, as in numpy."""
-    left = shape.reshape(x, shape=(1, *x.shape)) if x.type.rank == 1 else x
-    right = shape.reshape(y, shape=(*y.shape, 1)) if y.type.rank == 1 else y
-    if left.type.rank == 0 or right.type.rank == 0:
-        raise ModelError(f"a matrix product of {x.type} and {y.type} needs rank 1 or more")
-    out = nn.matmul(left, right)
-    dims = out.shape
-    if y.type.rank == 1:
-        dims = dims[:-1]
-    if x.type.rank == 1:
-        dims = (*dims[: -2 if y.type.rank > 1 else -1], *dims[-1:]) if y.type.rank > 1 else dims[:-1]
-    return out if dims == out.shape else shape.reshape(out, shape=dims)
+    return product_of(x, y)
 
 
 @converter("Gemm", since=11)
@@ -132,3 +122,8 @@ def scaled(x: Value, factor: float) -> Value:
 @converter("Einsum", since=12)
 def einsum(*xs, equation):
     return nn.einsum(*xs, equation=equation.replace(" ", ""))
+
+
+@converter("Det", since=11)
+def det(x):
+    return nn.det(x)

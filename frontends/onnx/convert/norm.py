@@ -7,11 +7,11 @@ from ....compiler.ir.dims import product
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import f32
 from ...build import math, nn, random, reduce, shape
+from ...extents import everywhere, positions
 from ...known import known
 from ...normalise import axis_of
 from ..table import converter
 from ..tensors import dtype_of
-from .extents import everywhere, positions
 
 
 @converter("BatchNormalization", since=14)

@@ -6,7 +6,7 @@ from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value
 from ...build import nn
-from ...known import dims, ints, known
+from ...known import dims, ints, wanted
 from ...normalise import axes_of
 from ..table import converter
 
@@ -92,7 +92,7 @@ def _sizes(value: Value | None) -> tuple[Dim, ...]:
 def _numbers(value: Value | None, name: str) -> tuple[float, ...]:
     if not _given(value):
         return ()
-    array = known(value)
+    array = wanted(value)
     if array is None or array.dtype == object:
         raise UnsupportedError(
             f"its operand '{name}' must be known when the model is compiled", hint="make it a constant"

@@ -7,7 +7,7 @@ import numpy as np
 from ....compiler.ir.graph import Graph, Value, constant, graph_input
 from ....compiler.ir.types import boolean, i64, u8
 from ...build import control, math, reduce, shape
-from .extents import rank_of
+from ...extents import rank_of
 
 
 def chosen(axes: Value, rank: int) -> Value:

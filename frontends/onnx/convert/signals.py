@@ -7,10 +7,11 @@ from ....compiler.ir.dims import product
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import i64
 from ...build import math, nn, shape
-from ...known import ints
+from ...extents import positions
+from ...known import ints, wanted
 from ...normalise import axis_of
 from ..table import converter
-from .extents import positions
+from ..tensors import dtype_of
 from .linear import ones
 
 MOST = 2**24
@@ -145,3 +146,35 @@ def tensor_scatter(cache, update, write_indices=None, *, axis=-2, mode="linear")
         place = math.mod(place, _static(cache, axis))
     indices = shape.expand(place, shape=update.shape)
     return shape.scatter_elements(cache, indices, update, axis=axis, reduction="none")
+
+
+@converter("MelWeightMatrix", since=17)
+def mel_weights(bins, dft_length, sample_rate, lower, upper, *, output_datatype=1):
+    """Triangles whose corners lie at equal distances on the mel scale 2595 log10(1 + f / 700): [frequencies, bins]."""
+    count, length = ints(bins, "num_mel_bins")[0], ints(dft_length, "dft_length")[0]
+    rate = ints(sample_rate, "sample_rate")[0]
+    low, high = (_number(edge, name) for edge, name in ((lower, "lower"), (upper, "upper")))
+    if min(count, length, rate) < 1 or (length // 2 + 1) * count > MOST:
+        raise UnsupportedError(f"{count} bins of {length} elements at {rate} are not supported")
+    edges = 2595 * np.log10(1 + np.array([low, high]) / 700)
+    mels = edges[0] + np.arange(count + 2) * ((edges[1] - edges[0]) / (count + 2))
+    corners = np.floor_divide((length + 1) * 700 * (10 ** (mels / 2595) - 1), rate).astype(np.int64)
+    left, peak, right = corners[:-2], corners[1:-1], corners[2:]
+    at = np.arange(length // 2 + 1)[:, None]
+    rising = np.where(peak == left, at == peak, (at - left) / np.maximum(peak - left, 1))
+    falling = (right - at) / np.maximum(right - peak, 1)
+    weights = np.where((left <= at) & (at <= peak), rising, 0)
+    weights = np.where(
+        (peak <= at) & (at < right) & (right > peak), np.where(at == peak, 1, falling), weights
+    )
+    return constant(weights, dtype_of(output_datatype, "its attribute 'output_datatype'"))
+
+
+def _number(value: Value, name: str) -> float:
+    array = wanted(value)
+    if array is None or array.size != 1:
+        raise UnsupportedError(
+            f"its operand '{name}' must be a number known when the model is compiled",
+            hint="make it a constant",
+        )
+    return float(array.reshape(-1)[0])

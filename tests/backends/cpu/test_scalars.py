@@ -1,19 +1,21 @@
 """Every scalar operation and cast that has machine code equals its numpy meaning on edge values of every dtype."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from isthmus.backends.cpu import codegen
 from isthmus.backends.cpu.link import link
+from isthmus.backends.cpu.narrow import is_narrow
 from isthmus.backends.cpu.scalars import has_code, has_registers
-from isthmus.compiler.ir.types import DTYPES, DType, boolean, f16
+from isthmus.compiler.ir.types import DTYPES, DType, boolean, f16, f32, f64, i8, i16, i32, u8
 from isthmus.compiler.ops.scalar import SCALARS, apply_scalar
 from isthmus.compiler.tile.stage import INPUT, OUTPUT, Access, Apply, Buffer, Dim, Kernel, Load, Stage, dim
 
 from .running import Image, Work, emit, machine
 
 LEVELS = (None, "avx2", "x86-64")
-KINDS = [dtype for dtype in DTYPES.values() if has_registers(dtype)]
+KINDS = [dtype for dtype in DTYPES.values() if has_registers(dtype) and not is_narrow(dtype)]
 INEXACT = {"exp", "log", "erf", "tanh", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh",
            "acosh", "atanh", "pow"}  # fmt: skip
 
@@ -24,12 +26,16 @@ def edges(dtype: DType) -> np.ndarray:
     if dtype == boolean:
         return np.array([False, True, True])
     if dtype.is_integer:
-        info = np.iinfo(dtype.numpy)
+        info = ml_dtypes.iinfo(dtype.numpy)
         few = [info.min, info.min + 1, info.max, info.max - 1, 0, 1, 2, 3, 7, 8, 31, 63, 100]
         few += [-1, -2, -7, -100] if dtype.kind == "int" else []
+        if is_narrow(dtype):
+            return np.arange(int(info.min), int(info.max) + 1).astype(dtype.numpy)
         return np.array([*few, *rng.integers(info.min, info.max, 16, dtype.numpy)], dtype.numpy)
+    if is_narrow(dtype):
+        return np.arange(2**dtype.bits, dtype=np.uint8).view(dtype.numpy)
     values = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, 2.5, -2.5, 3.5, 0.4999, 100.0, -7.3, 1e-6, 6e4, np.inf, -np.inf,
-              np.nan, *rng.normal(size=16) * 5]  # fmt: skip
+              np.nan, 464, 240, 448, 61440, 57344, 2e-3, 1e-5, 2**-127, *rng.normal(size=16) * 5]  # fmt: skip
     return np.array(values).astype(dtype.numpy)
 
 
@@ -49,7 +55,7 @@ def works(level: str | None) -> list[tuple[str, Work, np.ndarray]]:
         values = edges(dtype)
         pairs = [part.ravel() for part in np.meshgrid(values, values)]
         for op, scalar in SCALARS.items():
-            if not has_code(op, dtype) or (dtype == boolean and not _of_flags(op)):
+            if scalar.typed or not has_code(op, dtype) or (dtype == boolean and not _of_flags(op)):
                 continue
             operands = [dtype] * scalar.arity
             arrays = pairs[: scalar.arity] if scalar.arity > 1 else [values]
@@ -64,6 +70,11 @@ def works(level: str | None) -> list[tuple[str, Work, np.ndarray]]:
                 out.append(
                     (f"cast {dtype} to {target}", [dtype], [_castable(values, dtype, target)], target, "cast")
                 )
+    out += requantisations()
+    for narrow in filter(is_narrow, DTYPES.values()):
+        for source, target in ((narrow, f32), (narrow, boolean), (f32, narrow), (f64, narrow), (i32, narrow)):
+            values = _castable(edges(source), source, target)
+            out.append((f"cast {source} to {target}", [source], [values], target, "cast"))
     made = []
     for label, operands, arrays, result, op in out:
         node = kernel(op, operands, result, arrays[0].size)
@@ -74,6 +85,18 @@ def works(level: str | None) -> list[tuple[str, Work, np.ndarray]]:
     return made
 
 
+def requantisations() -> list[tuple[str, list[DType], list[np.ndarray], DType, str]]:
+    """All of some accumulators, multipliers, shifts and zero points, to each dtype that holds the results."""
+    multipliers = [0, 1, 3, 2**30, 1518500250, 2**31 - 1]
+    grid = np.meshgrid(
+        edges(i32), multipliers, [1, 2, 30, 31, 32, 33, 38, 61, 62], [0, -128, 128, 2**31 - 1, -(2**31)]
+    )
+    arrays = [part.ravel().astype(np.int32) for part in grid]
+    return [
+        (f"requantize i32 to {dtype}", [i32] * 4, arrays, dtype, "requantize") for dtype in (i8, u8, i16, i32)
+    ]
+
+
 def _of_flags(op: str) -> bool:
     return op in ("where", "and", "or", "xor", "not", "eq", "ne", "bit_and", "bit_or", "bit_xor")
 
@@ -82,7 +105,7 @@ def _castable(values: np.ndarray, source: DType, target: DType) -> np.ndarray:
     """Floats that the integer type holds: beyond it numpy's result is the machine's."""
     if not source.is_float or not target.is_integer:
         return values
-    info = np.iinfo(target.numpy)
+    info = ml_dtypes.iinfo(target.numpy)
     wide = values.astype(np.float64)
     with np.errstate(invalid="ignore"):
         return values[(wide >= float(info.min)) & (wide < float(info.max))]

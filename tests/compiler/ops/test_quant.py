@@ -6,25 +6,16 @@ import numpy as np
 import pytest
 
 from isthmus.compiler.diagnostics import TypeRuleError
-from isthmus.compiler.ir import DTYPES, Value, constant, graph_input
+from isthmus.compiler.ir import Value, constant, graph_input
 from isthmus.compiler.ir.types import f32, i8, i32, u8
 from isthmus.compiler.ops import REGISTRY, quant
 from isthmus.compiler.ops.engine import parse_type
-from isthmus.compiler.ops.quant import limits
 
 CONV = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1)}
 
 
 def x(text: str) -> Value:
     return graph_input("x", parse_type(text))
-
-
-@pytest.mark.parametrize(
-    ("name", "want"),
-    [("i8", (-128, 127)), ("u8", (0, 255)), ("i4", (-8, 7)), ("u2", (0, 3)), ("i16", (-32768, 32767))],
-)
-def test_limits(name: str, want: tuple[int, int]) -> None:
-    assert limits(DTYPES[name]) == want
 
 
 def test_halves_round_to_even_before_the_zero_point_is_added() -> None:
@@ -53,6 +44,16 @@ def test_a_known_zero_point_is_the_fill_of_one_stage() -> None:
     kernel = REGISTRY["quant.conv"].kernel(unknown.node)
     assert kernel is not None
     assert [stage.combine for stage in kernel.stages] == [None, "sum"]
+
+
+def test_a_zero_point_moves_into_a_bias_by_the_fill() -> None:
+    rng = np.random.default_rng(3)
+    data = rng.integers(-128, 128, (1, 3, 6, 5)).astype(np.int8)
+    weights = rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8)
+    want = quant.conv_integer.evaluate(data, weights, np.int8(-77), **CONV)[0]
+    bias = 77 * weights.astype(np.int32).sum((1, 2, 3)).reshape(-1, 1, 1)
+    got = quant.conv_integer.evaluate(data, weights, **CONV, fill=-77)[0] + bias
+    np.testing.assert_array_equal(got, want)
 
 
 def test_zero_points_of_zero_cost_nothing() -> None:
@@ -110,6 +111,10 @@ def test_dynamic_quantisation_covers_zero() -> None:
         (
             lambda: quant.conv_integer(x("u8[1, 1, 4, 4]"), x("i8[1, 1, 3, 3]"), None, x("i8[2]"), **CONV),
             r"w_zero is i8\[2\], expected shape \[\] or \[1\]",
+        ),
+        (
+            lambda: quant.conv_integer(x("u8[1, 1, 4, 4]"), x("i8[1, 1, 3, 3]"), **CONV, fill=256),
+            "'fill' is 256",
         ),
     ],
 )

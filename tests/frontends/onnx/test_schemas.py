@@ -77,8 +77,12 @@ def test_signature_is_the_schema(op):
 def test_forms_exist_where_an_op_changed():
     """No op is read in an opset that did not have it, and every form starts where a schema does."""
     for (domain, op), forms in frontend.converters.forms.items():
+        if domain == "com.microsoft" or op == "SimplifiedLayerNormalization":
+            continue  # which ONNX Runtime defines, the latter in the standard's domain
+        if domain:
+            assert defs.has(op, domain), f"{domain} has no {op}"
+            continue
         first = min(since for name, since in SCHEMAS if name == op)
-        assert domain == ""
         for form in forms:
             assert form.since == 1 or (op, form.since) in SCHEMAS, f"{op} has no version {form.since}"
             assert form.since >= first or first <= OLDEST, f"{op} exists from {first} on"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from isthmus.frontends.onnx.files import Folder
+from isthmus.frontends.files import Folder
 from isthmus.frontends.onnx.tensors import DTYPE, TensorReader
 
 READER = TensorReader(b"", None)

@@ -1,0 +1,143 @@
+"""What n1's instructions cost: cycles, bytes and operations, for all of a class at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...runtime.sim.costs import Costs, collect, multiplication, transfer
+from ...runtime.sim.stream import Block, Columns, Stream
+from .isa import COMBINES, ITEM_BYTES, MEMORIES, N1, PRODUCT_BYTES, Gather, Lda, Ldw, Mxu, Program, Sto, Vec
+from .micro import MICRO_OPS, TYPES
+from .programs import Step, steps
+
+COUNTS = ("mac_i8", "mac_bf16", "vector_op", "spa_byte", "spw_byte", "acc_byte", "dram_byte")
+"""What the energy figures of a chip file count."""
+
+
+def costs(chip: Mapping[str, Any], stream: Stream) -> Costs:
+    """Of every instruction of a decoded stream on a chip."""
+    programs = _programs_of(stream) if Vec in stream.blocks else []
+    of = {**_OF, Vec: lambda chip, block: _vectors(chip, block, programs)}
+    return collect(chip, stream, N1.queues, of, COUNTS)
+
+
+def _gathers(chip: Mapping[str, Any], block: Block) -> Columns:
+    """Rows lie anywhere: each opens a page of its own. Indices are read first."""
+    columns = block.columns
+    one = np.ones(len(block), np.int64)
+    spread = {"dram": columns["table"], "n0": columns["n0"], "n1": columns["count"], "n2": one, "s2": one * 0}
+    dram = chip["memories"]["dram"]
+    apart = np.maximum(columns["pitch"], dram.get("page", 0) * dram.get("channels", 1) + 1)
+    return transfer(chip, {**spread, "s1": apart}, "lda", "spa")
+
+
+def _products(chip: Mapping[str, Any], block: Block) -> Columns:
+    engine = chip["engines"]["mxu"]
+    columns = block.columns
+    rows, cols = engine["rows"], engine["cols"]
+    m, n = columns["m0"] * columns["m1"], columns["n"]
+    k = columns["k0"] * columns["k1"] * columns["k2"]
+    k_tiles = columns["k1"] * columns["k2"] * -(-columns["k0"] // rows)
+    n_tiles = -(-n // cols)
+    size = np.array(PRODUCT_BYTES)[columns["type"]]
+    found = multiplication(engine, columns["mapping"], m, n, k, k_tiles, size)
+    for number, name in enumerate(("mac_i8", "mac_bf16")):
+        found[name] = np.where(columns["type"] == number, m * n * k, 0)
+    found["spa_byte"] = m * k * n_tiles * size
+    found["spw_byte"] = n_tiles * cols * k_tiles * rows * size
+    found["acc_byte"] = 4 * m * n * (2 * k_tiles - 1 + columns["accumulate"])
+    return found
+
+
+def _vectors(chip: Mapping[str, Any], block: Block, programs: list[tuple[Step, ...]]) -> Columns:
+    """Vectors of n0 elements, each as many cycles as the program's operations take."""
+    engine = chip["engines"]["vec"]
+    columns = block.columns
+    outer = columns["n1"] * columns["n2"] * columns["n3"] * columns["n4"]
+    vectors = outer * -(-columns["n0"] // engine["lanes"])
+    cycles = np.array(
+        [
+            _cycles_a_vector(engine, program, COMBINES[combine])
+            for program, combine in zip(programs, columns["combine"].tolist())
+        ]
+    )
+    factor = np.where(_transposes(block), engine.get("transpose_factor", 1), 1)
+    operations = np.array([len(program) for program in programs])
+    views = block.items["streams"]
+    owner = np.repeat(np.arange(len(block)), block.counts["streams"])
+    touched = _touched(columns, views, owner)
+    bytes_ = {
+        f"{memory}_byte": np.bincount(owner, np.where(views["memory"] == number, touched, 0), len(block))
+        for number, memory in enumerate(MEMORIES[:-1])
+    }
+    return {
+        "busy": np.ceil(vectors * cycles * factor),
+        "tail": np.full(len(block), engine.get("latency", 0)),
+        "vector_op": outer * columns["n0"] * operations,
+        **bytes_,
+    }
+
+
+def _programs_of(stream: Stream) -> list[tuple[Step, ...]]:
+    """The program of every vec instruction: the last one defined before it under its number."""
+    block = stream.blocks[Vec]
+    if Program not in stream.blocks:
+        return [()] * len(block)
+    defined = stream.blocks[Program]
+    records = [steps(record) for record in defined.records() if isinstance(record, Program)]
+    numbers = defined.columns["number"]
+    found: list[tuple[Step, ...]] = [()] * len(block)
+    for number in np.unique(block.columns["number"]).tolist():
+        mine = np.nonzero(numbers == number)[0]
+        users = np.nonzero(block.columns["number"] == number)[0]
+        latest = np.searchsorted(defined.positions[mine], block.positions[users]) - 1
+        for user, index in zip(users.tolist(), latest.tolist()):
+            if index >= 0:
+                found[user] = records[mine[index]]
+    return found
+
+
+def _cycles_a_vector(engine: Mapping[str, Any], program: tuple[Step, ...], combine: str) -> float:
+    """Multiplying and adding, or taking the greater of, integers runs at `mac_per_cycle`: depthwise and pooling."""
+    lanes = engine["lanes"]
+    names = tuple(step.name for step in program)
+    whole = all(step.type == "i32" for step in program)
+    if whole and (names, combine) in _FAST:
+        return lanes / engine["mac_per_cycle"]
+    special = lanes / engine["special_per_cycle"]
+    cycles = sum(
+        special if MICRO_OPS[step.name].cost == "special" else 2.0 if step.type == "i64" else 1.0
+        for step in program
+    )
+    return cycles + (combine != "none")
+
+
+_FAST = {(("mul",), "sum"), (("copy",), "sum"), (("copy",), "max"), (("copy",), "min")}
+
+
+def _transposes(block: Block) -> np.ndarray:
+    """Whether a stream steps over elements along the lanes, so that its memory's banks are read one by one."""
+    views = block.items["streams"]
+    across = (views["table"] == 0) & ~np.isin(views["s0"], (0, 1))
+    owner = np.repeat(np.arange(len(block)), block.counts["streams"])
+    return (np.bincount(owner, across, len(block)) > 0) & (block.columns["n0"] > 1)
+
+
+def _touched(columns: Columns, views: Columns, owner: np.ndarray) -> np.ndarray:
+    """Bytes that each stream moves: dimensions with stride 0 are read once."""
+    sizes = np.array([ITEM_BYTES[name] for name in TYPES])[views["dtype"]]
+    total = sizes.copy()
+    for axis in range(5):
+        total = total * np.where(views[f"s{axis}"] != 0, columns[f"n{axis}"][owner], 1)
+    return np.where(views["table"] == 1, sizes, total)
+
+
+_OF = {
+    Lda: lambda chip, block: transfer(chip, block.columns, "lda", "spa"),
+    Gather: _gathers,
+    Ldw: lambda chip, block: transfer(chip, block.columns, "ldw", "spw"),
+    Sto: lambda chip, block: transfer(chip, block.columns, "sto", "spa"),
+    Mxu: _products,
+    Program: lambda chip, block: {"busy": np.ones(len(block))},
+}

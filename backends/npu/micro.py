@@ -1,0 +1,43 @@
+"""The operations of n1's vector programs, in the order of their numbers, and the types that they know."""
+
+from ...runtime.sim.operations import OPERATIONS
+
+TYPES = ("i8", "u8", "i16", "i32", "bf16", "f32", "i64")
+VALUE_TYPES = ("i32", "f32", "i64")
+SOURCES = ("none", "register", "stream", "immediate")
+
+MICRO_OPS = {
+    name: OPERATIONS[name]
+    for name in (
+        *(
+            "copy",
+            "cast",
+            "add",
+            "sub",
+            "mul",
+            "mac",
+            "max",
+            "min",
+            "neg",
+            "abs",
+            "bit_and",
+            "bit_or",
+            "bit_xor",
+        ),
+        *(
+            "shift_left",
+            "shift_right",
+            "lt",
+            "le",
+            "eq",
+            "where",
+            "requantize",
+            "rescale",
+            "scaled",
+            "lookup",
+            "div",
+            "isqrt",
+        ),
+        *("sqrt", "rsqrt", "exp", "tanh", "erf", "floor", "round"),
+    )
+}

@@ -1,0 +1,28 @@
+"""Precisions as passes: what comes after all that every model goes through, and before a target's own rewrites."""
+
+from collections.abc import Callable, Sequence
+
+from ..target.integers import RULES
+from .base import Pass, Rewrite
+from .narrow import NARROW
+from .quantise import PREPARE, Choices, Quantise, Report, Runner
+from .quantise.statistics import Arrays
+
+INTEGERS = Rewrite("integers", RULES)
+"""What a model has brought as integers with float scales becomes what all 8-bit models are."""
+
+
+def to_bf16(simplify: Pass) -> tuple[Pass, ...]:
+    """Products in bf16."""
+    return (NARROW, simplify)
+
+
+def to_int8(
+    simplify: Pass,
+    samples: Sequence[Arrays],
+    choices: Choices,
+    runner: Runner,
+    tell: Callable[[Report], None],
+) -> tuple[Pass, ...]:
+    """8-bit integers by post-training quantisation."""
+    return (PREPARE, simplify, Quantise(samples, choices, runner, tell), INTEGERS, simplify)

@@ -1,0 +1,63 @@
+"""Running the float graph on sample inputs and keeping what decides the ranges: histograms, and means of channels."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...ir.graph import Graph, Value
+from ...ops.interpret import run_graph
+from .points import Points, channel_means
+from .ranges import Histogram
+
+Arrays = Mapping[str, np.ndarray]
+Runner = Callable[[Graph], Callable[[Arrays], Sequence[np.ndarray]]]
+"""Makes of a graph what runs it: inputs by name to outputs in order."""
+
+
+def interpreted(graph: Graph) -> Callable[[Arrays], Sequence[np.ndarray]]:
+    """The runner that needs no backend: the ops' numpy meanings."""
+    return lambda inputs: run_graph(graph, [inputs[name] for name in graph.input_names])
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What was seen of each observed value; `means` and `largest` by channel, of inputs of contractions."""
+
+    histograms: Mapping[Value, Histogram]
+    means: Mapping[Value, np.ndarray]
+    largest: Mapping[Value, np.ndarray]
+
+
+def observed(graph: Graph, values: Sequence[Value], runner: Runner) -> Callable[[Arrays], list[np.ndarray]]:
+    """A function that gives some values of a graph for its inputs."""
+    computed = [value for value in dict.fromkeys(values) if value.node.op != "input"]
+    names = [f"v{n}" for n in range(len(computed))]
+    run = runner(Graph(graph.inputs, computed, names, f"{graph.name} observed"))
+
+    def all_values(inputs: Arrays) -> list[np.ndarray]:
+        found = dict(zip(computed, run(inputs), strict=True))
+        given = {value: inputs[name] for value, name in zip(graph.inputs, graph.input_names)}
+        return [found[value] if value in found else given[value] for value in values]
+
+    return all_values
+
+
+def gather(graph: Graph, points: Points, samples: Sequence[Arrays], runner: Runner) -> Statistics:
+    """Run all samples through the graph and count."""
+    values = list(dict.fromkeys((*points.homes, *points.channelled)))
+    run = observed(graph, values, runner)
+    histograms = {value: Histogram() for value in points.homes}
+    sums: dict[Value, np.ndarray] = {}
+    largest: dict[Value, np.ndarray] = {}
+    for sample in samples:
+        for value, array in zip(values, run(sample), strict=True):
+            if value in histograms:
+                histograms[value].add(array)
+            axis = points.channelled.get(value)
+            if axis is not None:
+                others = tuple(n for n in range(array.ndim) if n != axis)
+                sums[value] = sums.get(value, 0.0) + channel_means(array, axis)
+                largest[value] = np.maximum(largest.get(value, 0.0), np.abs(array).max(others))
+    means = {value: total / len(samples) for value, total in sums.items()}
+    return Statistics(histograms, means, largest)

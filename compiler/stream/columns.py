@@ -1,0 +1,127 @@
+"""The columns of products as arrays of multipliers read them: packed [column tiles, outer sums, run, cols].
+
+The run of a sum (the dims that lie side by side in the rows operand) is filled up to whole heights of the array.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product as cartesian
+from math import prod
+
+import numpy as np
+
+from ..diagnostics import UnsupportedError
+from ..target.description import Engine
+from ..tile.products import Product
+from ..tile.stage import REDUCE, Access, Affine, Kernel
+from ..tile.staged import sum_run
+from .copies import Copy
+from .emit import Ints, Tile
+from .places import by_dim, offset, shape_of, steps_at_home
+
+
+class Columns:
+    """How the columns of one product lie in a tile; `extents` are the tile's by dim."""
+
+    def __init__(self, kernel: Kernel, found: Product, array: Engine, extents: Mapping[str, int]):
+        self.found, self.array, self.extents = found, array, extents
+        whole = {d.name: d.size for stage in kernel.stages for d in stage.kind(REDUCE)}
+        self.run = sum_run(found, {name for name in found.k if extents[name] < whole[name]})
+        self.outer = [name for name in found.k if name not in self.run]
+
+    @staticmethod
+    def of(kernel: Kernel, found: Product, array: Engine, size: Ints) -> "Columns":
+        """Those of a tile of the columns operand."""
+        return Columns(kernel, found, array, by_dim(found.columns, size))
+
+    @property
+    def length(self) -> int:
+        """Terms of a run."""
+        return prod(self.extents[name] for name in self.run)
+
+    @property
+    def depth(self) -> int:
+        """Rows that a run takes: whole heights of the array."""
+        return -(-self.length // self.array.rows) * self.array.rows
+
+    @property
+    def sums(self) -> int:
+        """Runs of a sum."""
+        return prod(self.extents[name] for name in self.outer)
+
+    @property
+    def pitch(self) -> int:
+        """Elements from one tile of columns to the next."""
+        return self.sums * self.depth * self.array.cols
+
+    @property
+    def elements(self) -> int:
+        """Elements that the packed tile takes."""
+        n = self.found.lane
+        others = prod(size for name, size in self.extents.items() if name not in (*self.found.k, n))
+        return -(-self.extents[n] // self.array.cols) * self.pitch * others
+
+    def packed(self, array: np.ndarray, low: Ints) -> np.ndarray:
+        """The part of a constant that begins at `low`, packed."""
+        lows = by_dim(self.found.columns, low)
+        n, rows, cols = self.found.lane, self.array.rows, self.array.cols
+        return pack(array, self.found.columns, lows, self.extents, self.outer, self.run, n, rows, cols)
+
+    def copies(self, tile: Tile, home: int) -> Iterator[Copy]:
+        """A tile packed from a row-major array at `home`, piece by piece; each takes the tile's place of `near`.
+
+        UnsupportedError where the columns do not lie side by side.
+        """
+        bytes_, cols = tile.buffer.dtype.bytes, self.array.cols
+        shape = shape_of(tile)
+        steps = steps_at_home(self.found.columns, shape, self.extents)
+        n = self.found.lane
+        if steps[n] != 1 or len(self.run) > 1:
+            raise UnsupportedError("the columns of a product do not lie side by side")
+        source = home + offset(tile.low, shape) * bytes_
+        pitch = steps[self.run[-1]] if self.run else 0
+        whole, rest = divmod(self.extents[n], cols)
+        for number, places in enumerate(cartesian(*(range(self.extents[name]) for name in self.outer))):
+            at = source + sum(p * steps[name] for p, name in zip(places, self.outer)) * bytes_
+            near = tile.address + number * self.depth * cols * bytes_
+            for first, count, width in ((0, whole, cols), (whole, 1, rest)):
+                if count and width:
+                    yield Copy(
+                        home=at + first * cols * bytes_,
+                        near=near + first * self.pitch * bytes_,
+                        n0=width * bytes_,
+                        n1=self.length,
+                        n2=count,
+                        s1=pitch * bytes_,
+                        s2=cols * bytes_,
+                        d1=cols * bytes_,
+                        d2=self.pitch * bytes_,
+                    )
+
+
+def pack(
+    array: np.ndarray,
+    access: Access,
+    lows: Mapping[str, int],
+    extents: Mapping[str, int],
+    outer: Sequence[str],
+    run: Sequence[str],
+    n: str,
+    rows: int,
+    cols: int,
+) -> np.ndarray:
+    """Columns as the array reads them: [column tiles, outer sums, run filled up to rows, cols], zeros at the ends."""
+    order = [*outer, *run, n]
+    grids = np.ix_(*(np.arange(extents[name]) + lows[name] for name in order))
+    where = dict(zip(order, grids))
+    index = tuple(
+        part.const + sum(c * where.get(name, np.int64(lows.get(name, 0))) for name, c in part.terms)
+        for part in access.index
+        if isinstance(part, Affine)
+    )
+    values = np.broadcast_to(array[index], tuple(extents[name] for name in order))
+    sums, depth = prod(extents[name] for name in outer), prod(extents[name] for name in run)
+    values = values.reshape(sums, depth, extents[n])
+    tiles, deep = -(-extents[n] // cols), -(-depth // rows) * rows
+    out = np.zeros((sums, deep, tiles * cols), array.dtype)
+    out[:, :depth, : extents[n]] = values
+    return np.ascontiguousarray(out.reshape(sums, deep, tiles, cols).transpose(2, 0, 1, 3))

@@ -1,0 +1,154 @@
+"""Placed kernels -> instruction streams: tile each distinct kernel once, emit each call, set tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...runtime.sim.fields import Halt, Instruction
+from ...runtime.sim.rolling import roll
+from ..diagnostics import UnsupportedError
+from ..target.backend import Call, Compiled, External, KernelReport, KernelsRefused
+from ..target.description import Target
+from ..tile.canonical import canonical
+from ..tile.check import check
+from ..tile.products import product
+from ..tile.stage import Kernel
+from ..tile.staged import StagedChoice, stage_tiles
+from .compose import prepared, product_types
+from .emit import Emission
+from .home import Home, aligned
+from .instructions import Instructions
+from .programs import Pending
+from .sync import synchronise
+
+
+@dataclass(frozen=True)
+class _Tiled:
+    """A distinct kernel as the chip runs it: composed, in its normal form, with its schedule."""
+
+    kernel: Kernel
+    choice: StagedChoice
+
+
+class _Kernels:
+    """Distinct kernels by normal form."""
+
+    def __init__(self, target: Target):
+        self.target = target
+        self.tiled: dict[str, _Tiled] = {}
+
+    def find(self, call: Call) -> tuple[_Tiled, dict[str, str]]:
+        """The tiled kernel of a call, and for each of its buffers the call's own."""
+        normal, _, key = canonical(call.kernel)
+        names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
+        if key not in self.tiled:
+            kernel = prepared(normal, self.target)
+            choice = stage_tiles(kernel, self.target)[0]
+            problems = check(kernel, choice.schedule, self.target)
+            if problems:
+                raise UnsupportedError(problems[0].message)
+            self.tiled[key] = _Tiled(kernel, choice)
+        return self.tiled[key], names
+
+
+def compile_segments(
+    segments: Sequence[Sequence[Call]], arena: int, target: Target, instructions: Instructions
+) -> Compiled:
+    """The program of a package's part on the chip; see `Backend.compile`."""
+    isa = instructions.isa
+    kernels = _Kernels(target)
+    found, reasons = [], {}
+    for number, call in enumerate(call for calls in segments for call in calls):
+        try:
+            found.append(kernels.find(call))
+        except UnsupportedError as error:
+            reasons[number] = error.message
+    if reasons:
+        raise KernelsRefused(reasons)
+    places = [_externals(calls) for calls in segments]
+    home = Home(arena, max((size for _, size in places), default=0))
+    tiled = iter(enumerate(found))
+    code = b""
+    entries: list[dict[str, Any]] = []
+    kernel_names: list[dict[str, Any]] = []
+    reports: list[KernelReport] = []
+    for calls, (externals, _) in zip(segments, places):
+        home.externals = {slot: offset for slot, (offset, _) in externals.items()}
+        known: dict[object, int] = {}
+        records: list[Instruction] = []
+        spans = []
+        for call in calls:
+            number, (each, names) = next(tiled)
+            begin = len(records)
+            try:
+                written = _emit(each, call, names, target, home, instructions, upwards=len(reports) % 2 == 0)
+            except UnsupportedError as error:
+                reasons[number] = error.message
+                continue
+            records += instructions.numbered(written, known)
+            spans.append([begin, len(records) - begin, len(kernel_names)])
+            kernel_names.append({"name": call.name, "sources": list(call.location.names)})
+            reports.append(_report(call, each))
+        synchronise(records, isa.queues, target.control.semaphores, instructions.context(target.record()))
+        records.append(Halt())
+        start = len(code)
+        code += isa.encode(*roll(records))
+        entries.append(
+            {
+                "start": start,
+                "end": len(code),
+                "externals": [[home.external_base + offset, size] for offset, size in externals.values()],
+                "spans": spans,
+            }
+        )
+    if reasons:
+        raise KernelsRefused(reasons)
+    meta = {
+        "chip": target.record(),
+        "dram": {"arena": 0, "bytes": arena, "constants": home.constant_base},
+        "entries": entries,
+        "kernels": kernel_names,
+    }
+    return Compiled(code, home.blob(), meta, (), tuple(reports))
+
+
+def _emit(
+    each: _Tiled,
+    call: Call,
+    names: Mapping[str, str],
+    target: Target,
+    home: Home,
+    instructions: Instructions,
+    upwards: bool,
+) -> list[Instruction | Pending]:
+    types = product_types(target)
+    products = {stage.name: product(each.kernel, stage, types) for stage in each.kernel.stages}
+    operands = {name: call.operands[own] for name, own in names.items() if own in call.operands}
+    writer = instructions.writer(each.kernel, target, products, operands, home)
+    Emission(each.kernel, each.choice.schedule, target, writer, upwards).run()
+    return writer.instructions()
+
+
+def _externals(calls: Sequence[Call]) -> tuple[dict[str, tuple[int, int]], int]:
+    """Offset and bytes of a segment's external arrays, in the order of first use, and the bytes of all."""
+    found: dict[str, tuple[int, int]] = {}
+    total = 0
+    for call in calls:
+        for buffer in call.kernel.buffers:
+            placed = call.operands.get(buffer.name)
+            if not isinstance(placed, External) or placed.slot in found:
+                continue
+            size = buffer.dtype.bytes
+            for extent in buffer.static_shape:
+                size *= extent
+            found[placed.slot] = (total, size)
+            total += aligned(size)
+    return found, total
+
+
+def _report(call: Call, each: _Tiled) -> KernelReport:
+    estimate = each.choice.estimate
+    breakdown = {**estimate.parts, "before and after": estimate.prologue}
+    return KernelReport(
+        call.name, call.location, each.choice.schedule, estimate.cycles, breakdown, each.kernel
+    )

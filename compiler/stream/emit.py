@@ -1,0 +1,250 @@
+"""A kernel under a schedule, run out into the calls that a backend's writer makes instructions of.
+
+The walk is that of the tile interpreter: boxes are `infer`'s, tiles `segments`', loads and stores where `lower` puts
+them. What is added is where each tile lies: a hold has as many places in its memory as slots, taken in turns.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+from ..diagnostics import VerifyError
+from ..target.description import Target
+from ..tile.infer import Boxes, Range, infer
+from ..tile.interpret import tiles_of
+from ..tile.lower import Compute, Fix, For, Scope, Tree, lower
+from ..tile.products import Product, product
+from ..tile.schedule import Hold, Schedule
+from ..tile.spine import clip, largest_tiles, loop_ranges
+from ..tile.stage import Buffer, Kernel, Number, Stage
+from .compose import is_fetch
+
+Ints = tuple[int, ...]
+Box = Mapping[str, tuple[int, int]]
+
+ALIGNMENT = 64
+"""Tiles start at multiples of so many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A box of a buffer at an address: dense, row-major, `low` may lie before the buffer's first element (padding)."""
+
+    buffer: Buffer
+    memory: str
+    address: int
+    low: Ints
+    size: Ints
+    fill: Number | None = None
+
+    @property
+    def pitch(self) -> Ints:
+        """Elements from neighbour to neighbour along each axis."""
+        return tuple(prod(self.size[axis + 1 :]) for axis in range(len(self.size)))
+
+    @property
+    def inside(self) -> tuple[Ints, Ints]:
+        """The part that lies in the buffer, as (low, size)."""
+        found = [clip(a, n, int(extent)) for a, n, extent in zip(self.low, self.size, self.buffer.shape)]  # type: ignore[arg-type]
+        return tuple(low for low, _ in found), tuple(size for _, size in found)
+
+
+class Writer(Protocol):
+    """What makes instructions. `at` orders them: those of one engine run in ascending order."""
+
+    def bytes_of(self, kernel: Kernel, hold: Hold, size: Ints) -> int:
+        """How much room a tile of so many elements takes."""
+        ...
+
+    def begin(self, at: tuple[int, ...]) -> None:
+        """What follows belongs at this point of the order."""
+        ...
+
+    def load(self, tile: Tile) -> None:
+        """Bring a tile from home."""
+        ...
+
+    def fill(self, tile: Tile) -> None:
+        """Set a whole tile to what is read past its buffer's edges."""
+        ...
+
+    def store(self, tile: Tile) -> None:
+        """Bring a tile home."""
+        ...
+
+    def contract(
+        self, stage: Stage, found: Product, box: Box, tiles: Mapping[str, Tile], accumulate: bool
+    ) -> None:
+        """Run a product on a box; with `accumulate` its sums are added to what the target holds."""
+        ...
+
+    def gather(self, stage: Stage, box: Box, tiles: Mapping[str, Tile]) -> None:
+        """Copy looked-up rows from home."""
+        ...
+
+    def elementwise(self, stage: Stage, box: Box, tiles: Mapping[str, Tile], initialise: bool) -> None:
+        """Run any other stage on a box; `initialise`: its sums begin here."""
+        ...
+
+
+class Emission:
+    """One kernel. `bases` gives for each memory the address from which tiles are placed, and the direction."""
+
+    def __init__(self, kernel: Kernel, schedule: Schedule, target: Target, writer: Writer, upwards: bool):
+        self.kernel, self.schedule, self.target, self.writer = kernel, schedule, target, writer
+        self.extents: dict[str, int] = {name: d.size for name, d in kernel.dims.items()}
+        self.buffers = {buffer.name: buffer for buffer in kernel.buffers}
+        arrays = [engine for engine in target.engines.values() if engine.does == "contract"]
+        types = arrays[0].types if arrays else ()
+        self.products = {s.name: product(kernel, s, types) for s in kernel.stages}
+        self.fills = {a.buffer: a.fill for s in kernel.stages for a in s.reads if a.fill is not None}
+        self.lags = {place.stage: place.lag for place in schedule.places}
+        self.inferred: dict[Ints, Boxes] = {}
+        self.tiles: list[tuple[int, int]] = []
+        self.live: dict[str, list[Tile]] = {name: [] for name in self.buffers}
+        self.begun = dict.fromkeys(schedule.holds, 0)
+        self.fresh: set[str] = set()
+        self.room = self._room()
+        self.places = self._places(upwards)
+        self.counter = self.iteration = self.sequence = 0
+
+    def run(self) -> None:
+        """Write the whole kernel."""
+        self.block(lower(self.kernel, self.schedule))
+
+    # --- places ------------------------------------------------------------------------------------------------
+
+    def _room(self) -> dict[Hold, int]:
+        """Bytes of one slot of each hold: as much as its largest tile takes."""
+        sizes = largest_tiles(self.kernel, self.schedule)
+        found = {}
+        for hold in self.schedule.holds:
+            loops = loop_ranges(self.extents, self.schedule.loops[: hold.at], sizes[: hold.at])
+            ranges = infer(self.kernel, loops).buffer(self.kernel, hold.buffer)
+            shape = tuple(self._extent(hold.buffer, axis, int(r.size)) for axis, r in enumerate(ranges))
+            bytes_ = self.writer.bytes_of(self.kernel, hold, shape)
+            found[hold] = -(-bytes_ // ALIGNMENT) * ALIGNMENT
+        return found
+
+    def _extent(self, buffer: str, axis: int, size: int) -> int:
+        """What a tile really has along an axis: all of it where elements beyond the edges are filled in."""
+        return size if buffer in self.fills else min(size, int(self.buffers[buffer].shape[axis]))  # type: ignore[arg-type]
+
+    def _places(self, upwards: bool) -> dict[Hold, int]:
+        """The first slot's address of each hold: one after another from one end of its memory."""
+        used: dict[str, int] = {}
+        found = {}
+        for hold in self.schedule.holds:
+            begin = used.get(hold.memory, 0)
+            used[hold.memory] = begin + self.room[hold] * hold.slots
+            memory = self.target.memories[hold.memory]
+            if used[hold.memory] > memory.bytes:
+                raise VerifyError(
+                    f"kernel {self.kernel.name}: tiles take {used[hold.memory]} bytes of {hold.memory},"
+                    f" which has {memory.bytes}"
+                )
+            end = memory.bytes // ALIGNMENT * ALIGNMENT
+            found[hold] = begin if upwards else end - used[hold.memory]
+        return found
+
+    # --- boxes -------------------------------------------------------------------------------------------------
+
+    def boxes(self) -> Boxes:
+        """What `infer` says under the loops around this point."""
+        sizes = tuple(size for _, size in self.tiles)
+        if sizes not in self.inferred:
+            loops = self.schedule.loops[: len(sizes)]
+            self.inferred[sizes] = infer(self.kernel, loop_ranges(self.extents, loops, sizes))
+        return self.inferred[sizes]
+
+    def _low(self, range_: Range) -> int:
+        return range_.low.const + sum(c * self.tiles[int(name)][0] for name, c in range_.low.terms)
+
+    def stage_box(self, stage: Stage) -> dict[str, tuple[int, int]]:
+        ranges = self.boxes().stages[stage.name]
+        return {
+            d.name: clip(self._low(ranges[d.name]), int(ranges[d.name].size), self.extents[d.name])
+            for d in stage.dims
+        }
+
+    def buffer_box(self, name: str) -> tuple[Ints, Ints]:
+        ranges = self.boxes().buffer(self.kernel, name)
+        if name in self.fills:
+            return tuple(map(self._low, ranges)), tuple(int(r.size) for r in ranges)
+        found = [
+            clip(self._low(r), int(r.size), int(extent))  # type: ignore[arg-type]
+            for r, extent in zip(ranges, self.buffers[name].shape)
+        ]
+        return tuple(low for low, _ in found), tuple(size for _, size in found)
+
+    # --- the tree ----------------------------------------------------------------------------------------------
+
+    def block(self, nodes: Sequence[Tree]) -> None:
+        for node in nodes:
+            match node:
+                case Compute():
+                    self.compute(node)
+                case For():
+                    self.loop(node)
+                case Scope():
+                    self.scope(node)
+                case Fix():
+                    raise VerifyError(f"kernel {self.kernel.name}: repairs are not emitted as instructions")
+
+    def loop(self, node: For) -> None:
+        loops = self.schedule.loops
+        around = [self.tiles[n] for n in range(node.depth) if loops[n].dim == node.loop.dim]
+        outer = around[-1] if around else (0, self.extents[node.loop.dim])
+        for tile in tiles_of(*outer, node.loop):
+            self.iteration = self.counter
+            self.tiles.append(tile)
+            self.block(node.body)
+            self.tiles.pop()
+            self.counter += node.depth == len(loops) - 1
+
+    def scope(self, node: Scope) -> None:
+        hold, name = node.hold, node.hold.buffer
+        low, size = self.buffer_box(name)
+        slot = self.begun[hold] % hold.slots
+        self.begun[hold] += 1
+        address = self.places[hold] + slot * self.room[hold]
+        tile = Tile(self.buffers[name], hold.memory, address, low, size, self.fills.get(name))
+        if self.live[name]:
+            raise VerifyError(f"kernel {self.kernel.name}: '{name}' is held twice on an explicit memory")
+        lags = [self.lags[stage.name] for stage in self.kernel.writers(name)] or [0]
+        self.fresh.add(name)
+        self.at(min(lags))
+        if node.load:
+            self.writer.load(tile)
+        elif tile.fill is not None and tile.inside != (tile.low, tile.size):
+            self.writer.fill(tile)
+        self.live[name].append(tile)
+        self.block(node.body)
+        self.live[name].pop()
+        if node.store:
+            self.at(max(lags))
+            self.writer.store(tile)
+
+    def at(self, lag: int) -> None:
+        """The place in the order of what is written next: at one time later iterations go first, as their producers."""
+        self.sequence += 1
+        self.writer.begin((self.iteration + lag, -self.iteration, self.sequence))
+
+    def compute(self, node: Compute) -> None:
+        stage = node.stage
+        box = self.stage_box(stage)
+        if any(size == 0 for _, size in box.values()):
+            return
+        tiles = {name: stack[-1] for name, stack in self.live.items() if stack}
+        target = stage.write.buffer
+        fresh = node.initialise or target in self.fresh
+        self.fresh.discard(target)
+        self.at(self.lags[stage.name])
+        found = self.products[stage.name]
+        if is_fetch(self.kernel, stage):
+            self.writer.gather(stage, box, tiles)
+        elif found is not None:
+            self.writer.contract(stage, found, box, tiles, accumulate=not fresh)
+        else:
+            self.writer.elementwise(stage, box, tiles, initialise=fresh)

@@ -1,0 +1,57 @@
+"""What lies where in home memory: the arena, the caller's arrays, and constants in the order of their first use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..target.backend import Arena, External, Placed
+
+ALIGNMENT = 64
+
+
+@dataclass
+class Home:
+    """Arena first, then each segment's external arrays at the same place, then constants.
+
+    `externals` are the byte offsets of the current segment's arrays by slot.
+    """
+
+    arena_bytes: int
+    external_bytes: int
+    externals: Mapping[str, int] = field(default_factory=dict)
+    places: dict[object, int] = field(default_factory=dict)
+    parts: list[tuple[int, np.ndarray]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.external_base = aligned(self.arena_bytes)
+        self.constant_base = self.external_base + aligned(self.external_bytes)
+        self.size = 0
+
+    def address(self, placed: Placed) -> int:
+        """The byte address of an operand that is no constant."""
+        if isinstance(placed, Arena):
+            return placed.offset
+        assert isinstance(placed, External)
+        return self.external_base + self.externals[placed.slot]
+
+    def constant(self, key: object, array: np.ndarray) -> int:
+        """The byte address of a constant, placed behind the last one when it is met for the first time."""
+        if key not in self.places:
+            self.places[key] = self.constant_base + self.size
+            self.parts.append((self.size, array))
+            self.size += aligned(array.nbytes)
+        return self.places[key]
+
+    def blob(self) -> np.ndarray:
+        """All constants, u8."""
+        out = np.zeros(self.size, np.uint8)
+        for offset, array in self.parts:
+            flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            out[offset : offset + flat.size] = flat
+        return out
+
+
+def aligned(count: int) -> int:
+    """Rounded up to the alignment of arrays."""
+    return -(-count // ALIGNMENT) * ALIGNMENT

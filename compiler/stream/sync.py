@@ -1,0 +1,95 @@
+"""Tokens between queues: wherever two engines touch the same bytes and one of them writes, the second one waits.
+
+Instructions of one queue run in order. From one queue to another goes one counting semaphore: its k-th signal meets
+its k-th wait. A wait that other waits imply is left out.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+from ...runtime.sim.access import Access
+from ...runtime.sim.fields import Instruction
+from ..diagnostics import UnsupportedError
+
+
+class _Bytes:
+    """Who wrote and read each range of a memory last: sorted boundaries, each with (queue, position) marks."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = [0]
+        self.written: list[tuple[int, int] | None] = [None]
+        self.read: list[dict[int, int]] = [{}]
+
+    def _cut(self, at: int) -> int:
+        place = bisect_right(self.starts, at) - 1
+        if self.starts[place] == at:
+            return place
+        self.starts.insert(place + 1, at)
+        self.written.insert(place + 1, self.written[place])
+        self.read.insert(place + 1, dict(self.read[place]))
+        return place + 1
+
+    def touch(self, access: Access, queue: int, position: int, needed: dict[int, int]) -> None:
+        """Note an access, and in `needed` the last position of each other queue that it has to follow."""
+        first = self._cut(access.first)
+        last = self._cut(access.end)
+        for place in range(first, last):
+            writer = self.written[place]
+            if writer is not None and writer[0] != queue:
+                needed[writer[0]] = max(needed.get(writer[0], -1), writer[1])
+            if access.write:
+                for reader, at in self.read[place].items():
+                    if reader != queue:
+                        needed[reader] = max(needed.get(reader, -1), at)
+            else:
+                self.read[place][queue] = position
+        if access.write:
+            del self.starts[first + 1 : last], self.written[first + 1 : last], self.read[first + 1 : last]
+            self.written[first] = (queue, position)
+            self.read[first] = {}
+
+
+def synchronise(
+    records: Sequence[Instruction], queues: Sequence[str], semaphores: int, context: Any
+) -> dict[tuple[str, str], int]:
+    """Set the wait and signal masks of instructions in fetch order; the semaphore of each pair of queues.
+
+    Raises UnsupportedError when more pairs of queues depend on each other than there are semaphores.
+    """
+    number = {name: n for n, name in enumerate(queues)}
+    memories: dict[str, _Bytes] = {}
+    known: list[
+        list[int]
+    ] = []  # for each instruction, the last position of each queue that is complete when it starts
+    latest = [-1] * len(queues)
+    last_of_queue: dict[int, int] = {}
+    semaphore: dict[tuple[int, int], int] = {}
+    for position, record in enumerate(records):
+        if not record.queue:
+            known.append([-1] * len(queues))
+            continue
+        queue = number[record.queue]
+        before = last_of_queue.get(queue)
+        seen = list(known[before]) if before is not None else [-1] * len(queues)
+        if before is not None:
+            seen[queue] = before
+        needed: dict[int, int] = {}
+        for access in record.accesses(context):
+            memories.setdefault(access.memory, _Bytes()).touch(access, queue, position, needed)
+        for other, at in sorted(needed.items(), key=lambda entry: -entry[1]):
+            if at <= seen[other]:
+                continue
+            bit = semaphore.setdefault((other, queue), len(semaphore))
+            record.wait |= 1 << bit
+            records[at].signal |= 1 << bit
+            seen[other] = at
+            seen = [max(a, b) for a, b in zip(seen, known[at])]
+        known.append(seen)
+        latest[queue] = position
+        last_of_queue[queue] = position
+    if len(semaphore) > semaphores:
+        raise UnsupportedError(
+            f"{len(semaphore)} pairs of engines wait for each other, the chip has {semaphores} semaphores"
+        )
+    return {(queues[a], queues[b]): bit for (a, b), bit in semaphore.items()}

@@ -1,0 +1,151 @@
+"""All work but products as what one instruction of a vector engine does: a program over strided streams."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product as cartesian
+from math import prod
+
+from ..ir.types import DType, i32
+from ..target.description import Engine
+from ..tile.stage import Access, Affine, Apply, Const, Index, Kernel, Load, Stage, walk
+from ..tile.staged import lane_dim
+from .emit import Box, Ints, Tile
+from .places import merged, start, step
+from .programs import Body
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One operand: elements of `dtype` in `memory` from byte address `base` on, `strides` in elements, innermost first.
+
+    Without a memory nothing is read: the element is base plus the strides times their places. With `table` it is a
+    table of so many elements, which a lookup in the program reads; strides mean nothing then.
+    """
+
+    memory: str
+    dtype: DType
+    base: int
+    strides: Ints
+    table: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VectorWork:
+    """A program on every element of a box. `counts` are innermost first, as many as an instruction has; stream 0 is
+    the destination. `combine` (sum, max or min) runs over the dims in which the destination's stride is 0, onto what it
+    holds unless `initialise` is set."""
+
+    body: Body
+    combine: str | None
+    initialise: bool
+    counts: Ints
+    streams: tuple[Stream, ...]
+
+
+def vector_work(
+    kernel: Kernel,
+    stage: Stage,
+    engine: Engine,
+    body: Body,
+    box: Box,
+    tiles: Mapping[str, Tile],
+    initialise: bool,
+    most_dims: int,
+    item_bytes: Mapping[str, int],
+) -> Iterator[VectorWork]:
+    """A stage on a box, cut into instructions of `most_dims` dims. `item_bytes`: of memories whose elements are wider
+    than their type."""
+    target = tiles[stage.write.buffer]
+    operands: list[tuple[Access | Affine, Tile | None]] = [
+        (stage.write, target),
+        *((_access(source), _tile(source, tiles)) for source in body.sources),
+    ]
+    looked_up = {
+        node.arguments[1] for node in walk(stage.body) if isinstance(node, Apply) and node.op == "lookup"
+    }
+    tables = [source in looked_up for source in (None, *body.sources)]
+    dims = merged(
+        [
+            (box[name][1], tuple(0 if t else _step(*each, name) for t, each in zip(tables, operands)))
+            for name in _order(kernel, stage, engine, box, target)
+            if box[name][1] > 1
+        ]
+    ) or [(1, (0,) * len(operands))]
+    bases = [0 if t else _start(*each, box) for t, each in zip(tables, operands)]
+    split = max(0, len(dims) - most_dims)
+    outer, inner = dims[:split], dims[split:][::-1]
+    counts = tuple([count for count, _ in inner] + [1] * (most_dims - len(inner)))
+    started = False
+    for places in cartesian(*(range(count) for count, _ in outer)):
+        streams = tuple(
+            _stream(
+                tile,
+                bases[s] + sum(p * steps[s] for p, (_, steps) in zip(places, outer)),
+                [*(steps[s] for _, steps in inner), *[0] * (most_dims - len(inner))],
+                tables[s],
+                item_bytes,
+            )
+            for s, (_, tile) in enumerate(operands)
+        )
+        again = started and any(steps[0] == 0 for _, steps in outer)
+        yield VectorWork(body, stage.combine, initialise and not again, counts, streams)
+        started = True
+
+
+def filling(
+    tile: Tile, body: Body, most_dims: int, most: int, item_bytes: Mapping[str, int]
+) -> Iterator[VectorWork]:
+    """A whole tile set to what a program without sources gives, `most` elements an instruction."""
+    size = item_bytes.get(tile.memory, tile.buffer.dtype.bytes)
+    stream = _stream(tile, 0, [1, *[0] * (most_dims - 1)], False, item_bytes)
+    for begin in range(0, prod(tile.size), most):
+        count = min(most, prod(tile.size) - begin)
+        piece = replace(stream, base=stream.base + begin * size)
+        yield VectorWork(body, None, True, (count, *[1] * (most_dims - 1)), (piece,))
+
+
+def constant_stage(tile: Tile) -> Stage:
+    """The stage that sets an element to what is read past the buffer's edges."""
+    return Stage("fill", (), Const(tile.fill or 0, tile.buffer.dtype), Access(tile.buffer.name, ()))
+
+
+def _order(kernel: Kernel, stage: Stage, engine: Engine, box: Box, target: Tile) -> list[str]:
+    """Dims outermost first: as the destination lies, reduced ones before, the dim along the lanes last."""
+    lane = lane_dim(kernel, stage, engine)
+    names = [name for name in box if name != lane]
+    names.sort(key=lambda name: (-step(stage.write, target, name) or -(1 << 40), name))
+    return [*names, *([lane] if lane is not None else [])]
+
+
+def _stream(
+    tile: Tile | None, first: int, strides: Sequence[int], table: bool, item_bytes: Mapping[str, int]
+) -> Stream:
+    if tile is None:
+        return Stream("", i32, first, tuple(strides))
+    size = item_bytes.get(tile.memory, tile.buffer.dtype.bytes)
+    base = tile.address + first * size
+    if table:
+        return Stream(tile.memory, tile.buffer.dtype, base, (0,) * len(strides), prod(tile.size))
+    return Stream(tile.memory, tile.buffer.dtype, base, tuple(strides))
+
+
+def _access(source: Load | Index) -> Access | Affine:
+    return source.access if isinstance(source, Load) else source.affine
+
+
+def _tile(source: Load | Index, tiles: Mapping[str, Tile]) -> Tile | None:
+    return tiles[source.access.buffer] if isinstance(source, Load) else None
+
+
+def _step(access: Access | Affine, tile: Tile | None, name: str) -> int:
+    if isinstance(access, Affine):
+        return access.coefficient(name)
+    assert tile is not None
+    return step(access, tile, name)
+
+
+def _start(access: Access | Affine, tile: Tile | None, box: Box) -> int:
+    if isinstance(access, Affine):
+        return access.const + sum(c * box[name][0] for name, c in access.terms)
+    assert tile is not None
+    return start(access, tile, box)

@@ -1,0 +1,258 @@
+"""From what emission walks through to single pieces of work, each of which a chip's writer spells as an instruction."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product as cartesian
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from ...runtime.sim.fields import Instruction
+from ..diagnostics import UnsupportedError
+from ..target.backend import Constant, Placed
+from ..target.description import Target
+from ..tile.products import Product
+from ..tile.schedule import Hold
+from ..tile.stage import CONSTANT, Affine, Kernel, Load, Lookup, Stage
+from .columns import Columns
+from .copies import Axis, Copy, copies_in, copies_out, flat, joined
+from .emit import Box, Ints, Tile
+from .home import Home
+from .multiply import Multiply, multiplications
+from .places import offset, shape_of, start
+from .programs import Body, Machine, Pending
+from .vectors import VectorWork, constant_stage, filling, vector_work
+
+LANE_BYTES = 4
+"""Accumulators hold i32 or f32."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What single instructions of a chip can do.
+
+    `copy_bytes`: contiguous bytes; `copy_dims`: strided dims of a copy beside them (1 or 2). `product_rows` (1 or 2)
+    and `product_sums` (0 to 2): dims of the rows, and of the sum beside its run. `vector_dims`: dims of vector work.
+    `vector_count`: elements along the innermost one. `fill_bytes`: how long the pattern of padding may be.
+    """
+
+    copy_bytes: int
+    copy_dims: int = 2
+    product_rows: int = 2
+    product_sums: int = 2
+    vector_dims: int = 5
+    vector_count: int = (1 << 16) - 1
+    fill_bytes: tuple[int, ...] = (1,)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """`count` rows of n0 bytes of a table of `rows` rows, `pitch` bytes apart, chosen by indices of `width` bytes at
+    `index` in the scratchpad, to `near` and on every d1 bytes (0: n0). Byte addresses."""
+
+    home: int
+    near: int
+    n0: int
+    count: int
+    index: int
+    width: int
+    d1: int
+    pitch: int
+    rows: int
+
+
+@dataclass
+class StreamWriter(ABC):
+    """One kernel's instructions; `operands` say where its buffers lie at home.
+
+    A chip states its `limits` and `machine`, and makes instructions in the abstract methods, handing each to `append`.
+    """
+
+    kernel: Kernel
+    target: Target
+    products: Mapping[str, Product | None]
+    operands: Mapping[str, Placed]
+    home: Home
+    written: list[tuple[Ints, Instruction | Pending]] = field(default_factory=list)
+    now: Ints = ()
+
+    limits: ClassVar[Limits]
+    machine: ClassVar[Machine]
+
+    def __post_init__(self) -> None:
+        self.array = next((e for e in self.target.engines.values() if e.does == "contract"), None)
+        self.columns = {p.columns.buffer: p for p in self.products.values() if p is not None}
+        self.engine = self.target.engine("elementwise")
+        self.bodies: dict[str, Body] = {}
+        self.item_bytes = {self.array.accumulators: LANE_BYTES} if self.array is not None else {}
+
+    # --- what a chip spells ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def copy_in(self, copy: Copy, memory: str, fill: bytes) -> None:
+        """From home to a scratchpad; padding is `fill` over and over."""
+
+    @abstractmethod
+    def copy_out(self, copy: Copy, memory: str) -> None:
+        """From a scratchpad to home, without padding."""
+
+    @abstractmethod
+    def multiply(self, work: Multiply) -> None:
+        """A product of tiles."""
+
+    @abstractmethod
+    def vector(self, work: VectorWork) -> None:
+        """A program over streams."""
+
+    def gather_rows(self, work: Gathering, memory: str) -> None:
+        """Rows of a table at home; UnsupportedError where a chip does not say how."""
+        raise UnsupportedError(f"{self.target.name} has no instruction that looks up rows")
+
+    # --- the order ---------------------------------------------------------------------------------------------
+
+    def begin(self, at: Ints) -> None:
+        self.now = at
+
+    def append(self, instruction: Instruction | Pending) -> None:
+        """An instruction at the current point of the order."""
+        self.written.append((self.now, instruction))
+
+    def instructions(self) -> list[Instruction | Pending]:
+        """What was written, in the order of the queues."""
+        return [instruction for _, instruction in sorted(self.written, key=lambda entry: entry[0])]
+
+    # --- emission's calls --------------------------------------------------------------------------------------
+
+    def bytes_of(self, kernel: Kernel, hold: Hold, size: Ints) -> int:
+        buffer = kernel.buffer(hold.buffer)
+        if hold.buffer in self.columns:
+            return self._columns(hold.buffer, size).elements * buffer.dtype.bytes
+        return prod(size) * self.item_bytes.get(hold.memory, buffer.dtype.bytes)
+
+    def load(self, tile: Tile) -> None:
+        bytes_ = tile.buffer.dtype.bytes
+        operand = self.operands[tile.buffer.name]
+        low, size = tile.inside
+        if tile.buffer.name in self.columns:
+            self._load_columns(tile, operand)
+        elif tile.buffer.role == CONSTANT:
+            assert isinstance(operand, Constant)
+            where = tuple(slice(a, a + n) for a, n in zip(low, size))
+            home = self.home.constant((operand.key, operand.array.shape, low, size), operand.array[where])
+            if (low, size) == (tile.low, tile.size):
+                self._flat(tile, home, prod(size) * bytes_)
+            else:
+                self._load_box(tile, home, size)
+        else:
+            shape = shape_of(tile)
+            self._load_box(tile, self.home.address(operand) + offset(low, shape) * bytes_, shape)
+
+    def _load_box(self, tile: Tile, home: int, shape: Ints) -> None:
+        copies = list(copies_in(tile, home, shape, self.limits.copy_dims))
+        fill = self._pattern(tile) if any(copy.padded for copy in copies) else b"\0"
+        for copy in copies:
+            self.copy_in(copy, tile.memory, fill)
+
+    def _pattern(self, tile: Tile) -> bytes:
+        pattern = np.array(tile.fill or 0).astype(tile.buffer.dtype.numpy).tobytes()
+        if len(pattern) not in self.limits.fill_bytes:
+            most = max(self.limits.fill_bytes)
+            raise UnsupportedError(f"padding of {tile.buffer.dtype} is no pattern of at most {most} bytes")
+        return pattern
+
+    def _flat(self, tile: Tile, home: int, count: int) -> None:
+        for copy in flat(home, tile.address, count, self.limits.copy_bytes):
+            self.copy_in(copy, tile.memory, b"\0")
+
+    def _load_columns(self, tile: Tile, operand: Placed) -> None:
+        """Packed when compiled if they are constant, else row by row."""
+        columns = self._columns(tile.buffer.name, tile.size)
+        found = columns.found
+        if any(n > 1 for name, n in columns.extents.items() if name not in (*found.k, found.lane)):
+            raise UnsupportedError("columns of several products are held at once")
+        if isinstance(operand, Constant):
+            key = (
+                *(operand.key, operand.array.shape, found.columns),
+                *(tile.low, tile.size, tuple(columns.outer), columns.run),
+            )
+            if key not in self.home.places:
+                self.home.constant(key, columns.packed(operand.array, tile.low))
+            self._flat(tile, self.home.places[key], columns.elements * tile.buffer.dtype.bytes)
+        else:
+            for copy in columns.copies(tile, self.home.address(operand)):
+                self.copy_in(copy, tile.memory, b"\0")
+
+    def _columns(self, name: str, size: Ints) -> Columns:
+        assert self.array is not None
+        return Columns.of(self.kernel, self.columns[name], self.array, size)
+
+    def store(self, tile: Tile) -> None:
+        home = self.home.address(self.operands[tile.buffer.name])
+        for copy in copies_out(tile, home, self.limits.copy_dims):
+            self.copy_out(copy, tile.memory)
+
+    def fill(self, tile: Tile) -> None:
+        body = self.machine.body(constant_stage(tile), tile.buffer.dtype)
+        for work in filling(tile, body, self.limits.vector_dims, self.limits.vector_count, self.item_bytes):
+            self.vector(work)
+
+    def contract(
+        self, stage: Stage, found: Product, box: Box, tiles: Mapping[str, Tile], accumulate: bool
+    ) -> None:
+        assert self.array is not None
+        rows, sums = self.limits.product_rows, self.limits.product_sums
+        for work in multiplications(
+            self.kernel, stage, found, self.array, box, tiles, accumulate, rows, sums, LANE_BYTES
+        ):
+            self.multiply(work)
+
+    def elementwise(self, stage: Stage, box: Box, tiles: Mapping[str, Tile], initialise: bool) -> None:
+        if stage.name not in self.bodies:
+            self.bodies[stage.name] = self.machine.body(stage, tiles[stage.write.buffer].buffer.dtype)
+        body, dims = self.bodies[stage.name], self.limits.vector_dims
+        for work in vector_work(
+            self.kernel, stage, self.engine, body, box, tiles, initialise, dims, self.item_bytes
+        ):
+            self.vector(work)
+
+    def gather(self, stage: Stage, box: Box, tiles: Mapping[str, Tile]) -> None:
+        load = stage.body
+        assert isinstance(load, Load)
+        lookup, *inner = load.access.index
+        assert isinstance(lookup, Lookup)
+        table, target = self.kernel.buffer(load.access.buffer), tiles[stage.write.buffer]
+        indices = tiles[lookup.access.buffer]
+        rows, *shape = (int(extent) for extent in table.shape)  # type: ignore[arg-type]
+        bytes_, width = table.dtype.bytes, indices.buffer.dtype.bytes
+        ranges = [box[part.dims[0]] if isinstance(part, Affine) and part.dims else (0, 1) for part in inner]
+        sizes = [size for _, size in ranges]
+        run, axes = joined(
+            [Axis(n, 0, 0, prod(shape[a + 1 :]), prod(sizes[a + 1 :])) for a, n in enumerate(sizes)]
+        )
+        operand = self.operands[table.name]
+        if isinstance(operand, Constant):
+            home = self.home.constant((operand.key, operand.array.shape), operand.array)
+        else:
+            home = self.home.address(operand)
+        names = [part.dims[0] for part in lookup.access.index if isinstance(part, Affine) and part.dims]
+        taken = tuple(box[name][1] for name in names)
+        if indices.size != taken and len(names) > 1:
+            raise UnsupportedError("indices of rows do not lie side by side")
+        for places in cartesian(*(range(axis.inside) for axis in axes)):
+            at = offset(tuple(low for low, _ in ranges), tuple(shape))
+            at += sum(n * axis.home for axis, n in zip(axes, places))
+            near = start(stage.write, target, box) + sum(n * axis.tile for axis, n in zip(axes, places))
+            work = Gathering(
+                home=home + at * bytes_,
+                near=target.address + near * bytes_,
+                n0=run * bytes_,
+                count=prod(taken),
+                index=indices.address + start(lookup.access, indices, box) * width,
+                width=width,
+                d1=prod(sizes) * bytes_ if axes else 0,
+                pitch=prod(shape) * bytes_,
+                rows=rows,
+            )
+            self.gather_rows(work, target.memory)

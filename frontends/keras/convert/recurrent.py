@@ -1,0 +1,193 @@
+"""Recurrent layers, as the IR's ops: gates in its order, time first. Keras's sequences are [batch, time, features]."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ....compiler.diagnostics import ModelError, UnsupportedError
+from ....compiler.ir.dims import Dim
+from ....compiler.ir.graph import Value, constant
+from ...build import nn, shape
+from ..table import layer
+
+_ACTIVATIONS = {
+    "elu": "elu",
+    "hard_sigmoid_2": "hardsigmoid",
+    "linear": None,
+    "relu": "relu",
+    "sigmoid": "sigmoid",
+    "softplus": "softplus",
+    "softsign": "softsign",
+    "tanh": "tanh",
+}
+
+
+def _names(*activations) -> tuple[str, ...]:
+    """Activations as the IR's recurrent ops call them."""
+    for name in activations:
+        if not isinstance(name, str) or _ACTIVATIONS.get(name) is None:
+            raise UnsupportedError(
+                f"the activation '{name}' of a recurrence", hint="use sigmoid, tanh or relu"
+            )
+    return tuple(str(_ACTIVATIONS[name]) for name in activations)
+
+
+def _gates(w: Value, count: int, order: Sequence[int]) -> Value:
+    """A weight [I, gates * H] as [1, gates * H, I] with its gates reordered."""
+    size = w.shape[1] // count
+    turned = shape.transpose(w, perm=(1, 0))
+    parts = [_part(turned, n * size, size) for n in order]
+    joined = shape.concat(*parts, axis=0) if count > 1 else parts[0]
+    return shape.reshape(joined, shape=(1, *joined.shape))
+
+
+def _part(x: Value, start: Dim, size: Dim) -> Value:
+    rest = x.shape[1:]
+    ones = (1,) * x.type.rank
+    return shape.slice(x, starts=(start, *(0 for _ in rest)), sizes=(size, *rest), steps=ones)
+
+
+def _bias(bias: Value | None, count: int, order: Sequence[int]) -> Value | None:
+    """A bias [gates * H], or [2, gates * H] of both products, as [1, 2 * gates * H]."""
+    if bias is None:
+        return None
+    if bias.type.rank == 1:
+        zeros = constant(np.zeros((1, bias.shape[0]), bias.dtype.numpy))
+        bias = shape.concat(shape.reshape(bias, shape=(1, bias.shape[0])), zeros, axis=0)
+    size = bias.shape[1] // count
+    table = shape.reshape(bias, shape=(2, count, size))
+    table = shape.gather(table, constant(np.array(order, np.int64)), axis=1)
+    return shape.reshape(table, shape=(1, 2 * count * size))
+
+
+def _state(h: Value | None) -> Value | None:
+    return None if h is None else shape.reshape(h, shape=(1, *h.shape))
+
+
+def _finished(ys: Value, states: Sequence[Value], sequences: bool, return_state: bool):
+    """Results as the layer gives them; ys is [T, 1, B, H], a state [1, B, H]."""
+    steps, _, batch, hidden = ys.shape
+    last = [shape.reshape(state, shape=(batch, hidden)) for state in states]
+    out = last[0]
+    if sequences:
+        out = shape.transpose(shape.reshape(ys, shape=(steps, batch, hidden)), perm=(1, 0, 2))
+    return (out, *last) if return_state else out
+
+
+def _refuse(stateful: bool) -> None:
+    if stateful:
+        raise UnsupportedError("its states outlive a call (stateful)", hint="make states inputs and outputs")
+
+
+def _time_first(x: Value) -> Value:
+    if x.type.rank != 3:
+        raise ModelError(f"its input is {x.type}, expected [batch, time, features]")
+    return shape.transpose(x, perm=(1, 0, 2))
+
+
+@layer("LSTM", inputs=("sequences", "initial_state", "initial_state_1"), parts=("cell",))
+def lstm(
+    x,
+    h=None,
+    c=None,
+    kernel=None,
+    recurrent=None,
+    bias=None,
+    *,
+    units,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+    use_bias=True,
+    return_sequences=False,
+    return_state=False,
+    go_backwards=False,
+    stateful=False,
+):
+    """Keras's gates are i, f, c, o."""
+    _refuse(stateful)
+    order = (0, 3, 1, 2)
+    f, g = _names(recurrent_activation, activation)
+    ys, *states = nn.lstm(
+        _time_first(x),
+        _gates(kernel, 4, order),
+        _gates(recurrent, 4, order),
+        _bias(bias, 4, order),
+        _state(h),
+        _state(c),
+        direction="reverse" if go_backwards else "forward",
+        activations=(f, g, g),
+    )
+    return _finished(_in_steps(ys, go_backwards), states, return_sequences, return_state)
+
+
+def _in_steps(ys: Value, backwards: bool) -> Value:
+    """Results in the order of the steps: the IR's op gives those of a reversed direction in the order of time."""
+    if not backwards:
+        return ys
+    steps = ys.shape[0]
+    if not isinstance(steps, int):
+        raise UnsupportedError(f"a reversed sequence of length '{steps}'", hint="fix it with shapes=")
+    return shape.slice(ys, starts=(steps - 1, 0, 0, 0), sizes=ys.shape, steps=(-1, 1, 1, 1))
+
+
+@layer("GRU", inputs=("sequences", "initial_state"), parts=("cell",))
+def gru(
+    x,
+    h=None,
+    kernel=None,
+    recurrent=None,
+    bias=None,
+    *,
+    units,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+    use_bias=True,
+    return_sequences=False,
+    return_state=False,
+    go_backwards=False,
+    stateful=False,
+    reset_after=True,
+):
+    """Keras's gates are z, r, h, as in the IR."""
+    _refuse(stateful)
+    order = (0, 1, 2)
+    ys, *states = nn.gru(
+        _time_first(x),
+        _gates(kernel, 3, order),
+        _gates(recurrent, 3, order),
+        _bias(bias, 3, order),
+        _state(h),
+        direction="reverse" if go_backwards else "forward",
+        activations=_names(recurrent_activation, activation),
+        linear_before_reset=reset_after,
+    )
+    return _finished(_in_steps(ys, go_backwards), states, return_sequences, return_state)
+
+
+@layer("SimpleRNN", inputs=("sequence", "initial_state"), parts=("cell",))
+def simple_rnn(
+    x,
+    h=None,
+    kernel=None,
+    recurrent=None,
+    bias=None,
+    *,
+    units,
+    activation="tanh",
+    use_bias=True,
+    return_sequences=False,
+    return_state=False,
+    go_backwards=False,
+    stateful=False,
+):
+    _refuse(stateful)
+    ys, *states = nn.rnn(
+        _time_first(x),
+        _gates(kernel, 1, (0,)),
+        _gates(recurrent, 1, (0,)),
+        _bias(bias, 1, (0,)),
+        _state(h),
+        direction="reverse" if go_backwards else "forward",
+        activations=_names(activation),
+    )
+    return _finished(_in_steps(ys, go_backwards), states, return_sequences, return_state)

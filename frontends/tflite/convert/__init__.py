@@ -1,0 +1,29 @@
+"""Converters by family. A converter's signature is its op's schema; importing this package fills the table."""
+
+from ..table import TABLE
+from . import (
+    arithmetic,
+    control,
+    integer_arithmetic,
+    integer_linear,
+    integer_tables,
+    layout,
+    linear,
+    parts,
+    reductions,
+    resize,
+)
+
+__all__ = [
+    "TABLE",
+    "arithmetic",
+    "control",
+    "integer_arithmetic",
+    "integer_linear",
+    "integer_tables",
+    "layout",
+    "linear",
+    "parts",
+    "reductions",
+    "resize",
+]

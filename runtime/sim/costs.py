@@ -1,0 +1,111 @@
+"""What instructions cost on a chip, all of a class at once: cycles, transfers, bytes and operations.
+
+A chip gives for each class of instructions a function from its columns to columns of `WORK` and of what its energy
+figures count; `collect` makes a stream's costs of them. Copies and products cost the same on every chip: `transfer` and
+`multiplication`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .dram import Dram, demand
+from .events import Work
+from .fields import Barrier, Instruction
+from .formula import formula
+from .memories import home
+from .stream import Block, Columns, Stream
+
+WORK = ("lead", "busy", "tail", "overlap", "transfer", "share")
+"""Cycles of an instruction; see `events.Work`."""
+
+CostOf = Callable[[Mapping[str, Any], Block], Columns]
+"""Columns by name of all instructions of a class on the chip of a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """`work` for the clock, and for each counted thing how often it happens, f64[instructions]. `dram` has the burst
+    bytes and the pages opened by each instruction."""
+
+    work: Work
+    counts: Columns
+    dram: Columns
+
+
+def collect(
+    chip: Mapping[str, Any],
+    stream: Stream,
+    queues: Sequence[str],
+    of: Mapping[type[Instruction], CostOf],
+    counted: Sequence[str] = (),
+) -> Costs:
+    """The costs of every instruction of a decoded stream; an engine's `issue` cycles are added to each of its own."""
+    found = {name: np.zeros(stream.size) for name in (*WORK, *counted, "burst_bytes", "pages")}
+    for kind, block in stream.blocks.items():
+        if kind.queue:
+            for name, values in of[kind](chip, block).items():
+                found.setdefault(name, np.zeros(stream.size))[block.positions] += values
+            found["busy"][block.positions] += chip["engines"][kind.queue].get("issue", 0)
+    engine = stream.queues(queues)
+    if Barrier in stream.blocks:
+        engine[stream.blocks[Barrier].positions] = -2
+    work = Work(
+        engine, stream.column("wait"), stream.column("signal"), **{name: found[name] for name in WORK}
+    )
+    dram = {name: found.pop(name) for name in ("burst_bytes", "pages")}
+    return Costs(work, {name: values for name, values in found.items() if name not in WORK}, dram)
+
+
+def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str) -> Columns:
+    """Copies of n2 planes of n1 rows of n0 bytes from or to `dram`, rows s1 and planes s2 apart, padding included;
+    columns that are missing are 1 for counts, else 0. `memory` is the scratchpad's name, whose bytes are counted."""
+    dram = Dram.of(home(chip))
+    none = np.zeros_like(columns["n0"])
+    n1, n2 = columns.get("n1", none + 1), columns.get("n2", none + 1)
+    asked = demand(
+        dram, columns["dram"], columns["n0"], n1, n2, columns.get("s1", none), columns.get("s2", none)
+    )
+    rows = (n1 + columns.get("before1", 0) + columns.get("after1", 0)) * (
+        n2 + columns.get("before2", 0) + columns.get("after2", 0)
+    )
+    moved = rows * columns["n0"]
+    port = chip["engines"][queue].get("bytes_per_cycle", dram.bytes_per_cycle)
+    at_port = moved / port
+    idle = asked.cycles == 0
+    longest = np.maximum(asked.cycles, at_port)
+    return {
+        "transfer": np.where(idle, 0, longest),
+        "share": asked.share * np.where(idle, 0, asked.cycles / np.maximum(longest, 1e-9)),
+        "busy": np.where(idle, np.ceil(at_port), 0),
+        "tail": np.where(idle, 0, dram.latency),
+        "dram_byte": asked.burst_bytes,
+        f"{memory}_byte": moved,
+        "burst_bytes": asked.burst_bytes,
+        "pages": asked.pages,
+    }
+
+
+def multiplication(
+    engine: Mapping[str, Any],
+    mapping: np.ndarray,
+    m: np.ndarray,
+    n: np.ndarray,
+    k: np.ndarray,
+    k_tiles: np.ndarray,
+    size: np.ndarray,
+) -> Columns:
+    """Products by the formulas of the engine's mappings, of which `mapping` names one; `size`: bytes of a factor."""
+    names: dict[str, Any] = {name: value for name, value in engine.items() if isinstance(value, int | float)}
+    names |= {"m": m, "n": n, "k": k, "k_tiles": k_tiles, "n_tiles": -(-n // engine["cols"]), "size": size}
+    found = {name: np.zeros(len(m)) for name in ("lead", "busy", "tail", "overlap")}
+    for number, each in enumerate(engine["mappings"]):
+        where = f"mapping {each.get('name', number)}"
+        for name, text in (("busy", "cycles"), ("lead", "load"), ("tail", "fill")):
+            value = np.ceil(formula(str(each.get(text, 0)), where)(**names))
+            found[name] = np.where(mapping == number, value, found[name])
+    if engine.get("weight_banks", 1) > 1:
+        found["overlap"] = found["busy"] / (names["k_tiles"] * names["n_tiles"])
+    return found

@@ -1,0 +1,264 @@
+"""Time: engines with in-order queues, a fetch unit, counting semaphores, and DRAM shared by those that move data.
+
+An instruction is fetched in program order, `issue_cycles` each, into its engine's queue, which holds `queue_depth`; a
+full queue stalls the fetch unit. Its engine takes it up when it is at the head, all its semaphores have a token, and
+the engine accepts it; it then prepares (`lead`), occupies the engine (`busy`, or as long as its transfer takes), and
+is complete `tail` cycles later, when it signals. The simulation costs a few heap operations an instruction.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import Problem
+from .dram import Dram, Sharing
+from .errors import HazardError
+from .fields import SEMAPHORES
+
+FETCH, PREPARE, END = "fetch", "prepare", "end"
+"""Causes of a stall that are no engine: its instructions are not fetched yet; preparation that nothing hides; no more
+work until the end of the entry."""
+_BARRIER = -2
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a stream asks of a chip, arrays over its instructions in program order.
+
+    `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `lead`, `busy` and
+    `tail` are cycles; `overlap`: how long before the end of `busy` the engine accepts the next one's preparation.
+    `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead, with a `share` of its channels.
+    """
+
+    engine: np.ndarray
+    wait: np.ndarray
+    signal: np.ndarray
+    lead: np.ndarray
+    busy: np.ndarray
+    tail: np.ndarray
+    overlap: np.ndarray
+    transfer: np.ndarray
+    share: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The fetch unit and the queues."""
+
+    queue_depth: int = 8
+    issue_cycles: float = 1
+
+
+@dataclass(slots=True)
+class Timeline:
+    """When what happened, in cycles. Arrays are over instructions in program order: `begin` and `end` of the time that
+    an instruction occupied its engine, `done` when it was complete; 0 for control. `order` has the instructions in the
+    order in which they were complete. `stalls` gives for each engine the idle cycles by cause: the engine whose token
+    was the last to come, or one of FETCH, PREPARE, END."""
+
+    engines: tuple[str, ...]
+    cycles: int
+    begin: np.ndarray
+    end: np.ndarray
+    done: np.ndarray
+    order: list[int]
+    stalls: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def busy(self, work: Work) -> dict[str, float]:
+        """Cycles that each engine was occupied: the sum of its spans."""
+        spans = self.end - self.begin
+        return {name: float(spans[work.engine == number].sum()) for number, name in enumerate(self.engines)}
+
+
+def simulate(
+    work: Work, engines: Sequence[str], dram: Dram, control: Control, location: str = "code"
+) -> Timeline:
+    """Run the clock; HazardError when the stream can't go on, naming what each engine waits for."""
+    simulation = _Simulation(work, engines, dram, control)
+    simulation.run()
+    if simulation.open:
+        raise HazardError("deadlock", problems=simulation.deadlock(location))
+    return simulation.timeline()
+
+
+class _Engine:
+    """One engine: its instructions, how many of them were fetched and taken up, and when it is free."""
+
+    def __init__(self, name: str, members: list[int]):
+        self.name, self.members = name, members
+        self.fetched = self.taken = 0
+        self.accepts = self.free = self.last_done = 0.0
+        self.blocked = self.transferring = False
+        self.idle: dict[str, float] = {}
+
+
+class _Simulation:
+    """The state of one run of the clock."""
+
+    def __init__(self, work: Work, engines: Sequence[str], dram: Dram, control: Control):
+        self.size = len(work.engine)
+        self.owner = work.engine.tolist()
+        self.waits = [_numbers(mask) for mask in work.wait.tolist()]
+        self.signals = [_numbers(mask) for mask in work.signal.tolist()]
+        self.lead, self.busy, self.tail, self.overlap, self.transfer, self.share = (
+            each.tolist()
+            for each in (work.lead, work.busy, work.tail, work.overlap, work.transfer, work.share)
+        )
+        self.engines = [
+            _Engine(name, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
+        ]
+        self.control, self.sharing = control, Sharing(dram)
+        self.tokens: list[deque[tuple[float, str]]] = [deque() for _ in range(SEMAPHORES)]
+        self.arrival = [0.0] * self.size
+        self.begin, self.end, self.done = ([0.0] * self.size for _ in range(3))
+        self.order: list[int] = []
+        self.open = sum(owner >= 0 for owner in self.owner)
+        self.next_fetch, self.fetch_time = 0, 0.0
+        self.events: list[tuple[float, int, int, int]] = []
+        # time, running number, engine, instruction: (-1, i) i is complete, (e, -1) e looks at its head, (e, i) transfer
+        self.pushed = 0
+
+    def run(self) -> None:
+        self.fetch(0.0)
+        while True:
+            transfer_time, engine = self.sharing.next()
+            if self.events and self.events[0][0] <= transfer_time:
+                time, _, engine, instruction = heapq.heappop(self.events)
+                if engine < 0:
+                    self.complete(instruction, time)
+                elif instruction >= 0:
+                    self.sharing.add(engine, time, self.transfer[instruction], self.share[instruction])
+                else:
+                    self.take_up(self.engines[engine], engine, time)
+            elif engine >= 0:
+                self.transferred(engine, transfer_time)
+            else:
+                return
+
+    def push(self, time: float, engine: int, instruction: int) -> None:
+        self.pushed += 1
+        heapq.heappush(self.events, (time, self.pushed, engine, instruction))
+
+    def fetch(self, time: float) -> None:
+        """Hand on instructions while queues have room; a barrier waits until all before it are complete."""
+        depth = self.control.queue_depth
+        while self.next_fetch < self.size:
+            number = self.owner[self.next_fetch]
+            if number == _BARRIER:
+                if len(self.order) < self.fetched():
+                    return
+            elif number >= 0:
+                engine = self.engines[number]
+                if engine.fetched - engine.taken >= depth:
+                    return
+                engine.fetched += 1
+            self.fetch_time = max(self.fetch_time, time) + self.control.issue_cycles
+            self.arrival[self.next_fetch] = self.fetch_time
+            if number >= 0 and engine.fetched - engine.taken == 1:
+                self.push(max(self.fetch_time, engine.accepts), number, -1)
+            self.next_fetch += 1
+            time = 0.0
+
+    def fetched(self) -> int:
+        return sum(engine.fetched for engine in self.engines)
+
+    def take_up(self, engine: _Engine, number: int, time: float) -> None:
+        """Start the instruction at the head of a queue, if it can."""
+        if engine.taken == engine.fetched or engine.transferring:
+            return
+        instruction = engine.members[engine.taken]
+        ready = max(self.arrival[instruction], engine.accepts)
+        if ready > time:
+            self.push(ready, number, -1)
+            return
+        waits = self.waits[instruction]
+        engine.blocked = not all(self.tokens[semaphore] for semaphore in waits)
+        if engine.blocked:
+            return
+        latest, cause = self.arrival[instruction], FETCH
+        for semaphore in waits:
+            when, producer = self.tokens[semaphore].popleft()
+            if when >= latest:
+                latest, cause = when, producer
+        engine.taken += 1
+        begin = max(time + self.lead[instruction], engine.free)
+        self.idle(engine, max(time, engine.free) - engine.free, cause)
+        self.idle(engine, begin - max(time, engine.free), PREPARE)
+        self.begin[instruction] = begin
+        end = begin + self.busy[instruction]
+        if self.transfer[instruction] > 0:
+            engine.transferring = True
+            self.push(end, number, instruction)
+        else:
+            self.finish(engine, number, instruction, end)
+        self.fetch(time)
+
+    def idle(self, engine: _Engine, cycles: float, cause: str) -> None:
+        if cycles > 0:
+            engine.idle[cause] = engine.idle.get(cause, 0.0) + cycles
+
+    def transferred(self, number: int, time: float) -> None:
+        """The transfer of an engine is complete."""
+        engine = self.engines[number]
+        self.sharing.remove(number, time)
+        engine.transferring = False
+        self.finish(engine, number, engine.members[engine.taken - 1], float(-(-time // 1)))
+
+    def finish(self, engine: _Engine, number: int, instruction: int, end: float) -> None:
+        """The instruction occupies its engine until `end`."""
+        engine.free = self.end[instruction] = end
+        engine.accepts = max(engine.accepts, end - self.overlap[instruction])
+        engine.last_done = max(engine.last_done, end + self.tail[instruction])
+        self.push(engine.last_done, -1, instruction)
+        if engine.taken < engine.fetched:
+            self.push(engine.accepts, number, -1)
+
+    def complete(self, instruction: int, time: float) -> None:
+        """The instruction's effect is there: it signals."""
+        self.done[instruction] = time
+        self.order.append(instruction)
+        self.open -= 1
+        producer = self.engines[self.owner[instruction]].name
+        for semaphore in self.signals[instruction]:
+            self.tokens[semaphore].append((time, producer))
+        if self.signals[instruction]:
+            for number, engine in enumerate(self.engines):
+                if engine.blocked:
+                    self.take_up(engine, number, time)
+        if self.next_fetch < self.size and self.owner[self.next_fetch] == _BARRIER:
+            self.fetch(time)
+
+    def timeline(self) -> Timeline:
+        cycles = max(self.done, default=0.0)
+        for engine in self.engines:
+            self.idle(engine, cycles - engine.free, END)
+        return Timeline(
+            tuple(engine.name for engine in self.engines),
+            int(-(-cycles // 1)),
+            np.array(self.begin),
+            np.array(self.end),
+            np.array(self.done),
+            self.order,
+            {engine.name: engine.idle for engine in self.engines},
+        )
+
+    def deadlock(self, location: str) -> list[Problem]:
+        """What the head of each queue waits for."""
+        found = []
+        for engine in self.engines:
+            if engine.taken < engine.fetched:
+                instruction = engine.members[engine.taken]
+                missing = [str(each) for each in self.waits[instruction] if not self.tokens[each]]
+                what = f"instruction {instruction} on {engine.name} waits for ever"
+                found.append(Problem(location, f"{what}: semaphore {', '.join(missing)} has no token"))
+        return found
+
+
+def _numbers(mask: int) -> tuple[int, ...]:
+    """The semaphores of a mask."""
+    if not mask:
+        return ()
+    return tuple(number for number in range(SEMAPHORES) if mask >> number & 1)

@@ -1,0 +1,212 @@
+"""The clock: queues, tokens, preparation, transfers that share DRAM."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isthmus.runtime.sim.dram import Dram, demand
+from isthmus.runtime.sim.errors import HazardError
+from isthmus.runtime.sim.events import Control, Timeline, Work, simulate
+
+FAST = Dram(bytes_per_cycle=16)
+ENGINES = ("load", "work", "store")
+IMMEDIATE = Control(queue_depth=8, issue_cycles=0)
+
+
+def work(*instructions: dict[str, Any]) -> Work:
+    """Instructions as dicts of Work's fields, engines by name ("barrier" for one)."""
+
+    def column(name: str, dtype: Any = float) -> np.ndarray:
+        return np.array([each.get(name, 0) for each in instructions], dtype)
+
+    numbers = {name: number for number, name in enumerate(ENGINES)} | {"barrier": -2, "halt": -1}
+    engine = np.array([numbers[each["engine"]] for each in instructions])
+    masks = {name: column(name, np.int64) for name in ("wait", "signal")}
+    names = ("lead", "busy", "tail", "overlap", "transfer")
+    share = np.array([each.get("share", 1.0) for each in instructions])
+    return Work(engine, **masks, **{name: column(name) for name in names}, share=share)
+
+
+def timed(*instructions: dict[str, Any], control: Control = IMMEDIATE, dram: Dram = FAST) -> Timeline:
+    return simulate(work(*instructions), ENGINES, dram, control)
+
+
+def test_engines_run_at_once_and_tokens_order_them():
+    free = timed({"engine": "load", "busy": 10}, {"engine": "work", "busy": 7})
+    assert free.cycles == 10
+    ordered = timed(
+        {"engine": "load", "busy": 10, "tail": 3, "signal": 1},
+        {"engine": "load", "busy": 10, "tail": 3, "signal": 1},
+        {"engine": "work", "busy": 7, "wait": 1},
+        {"engine": "work", "busy": 7, "wait": 1},
+    )
+    assert ordered.begin.tolist() == [0, 10, 13, 23]
+    assert ordered.done.tolist() == [13, 23, 20, 30]
+    assert ordered.order == [0, 2, 1, 3]
+    assert ordered.stalls["work"] == {"load": 13 + 3}
+    assert ordered.stalls["load"] == {"end": 10}
+
+
+def test_a_full_queue_holds_up_what_follows():
+    slow = [{"engine": "load", "busy": 100} for _ in range(4)]
+    last = {"engine": "work", "busy": 1}
+    deep = timed(*slow, last, control=Control(queue_depth=8, issue_cycles=1))
+    shallow = timed(*slow, last, control=Control(queue_depth=2, issue_cycles=1))
+    assert deep.begin[-1] == 5
+    assert shallow.begin[-1] == 1 + 100 + 2  # the fourth is fetched when the second starts
+    assert shallow.stalls["work"]["fetch"] == 103
+
+
+def test_a_barrier_waits_for_all():
+    timeline = timed(
+        {"engine": "load", "busy": 10, "tail": 5},
+        {"engine": "barrier"},
+        {"engine": "work", "busy": 1},
+        {"engine": "halt"},
+    )
+    assert timeline.begin[2] == 15
+
+
+def test_preparation_is_hidden_behind_the_one_before_where_it_may():
+    plain = {"engine": "work", "lead": 8, "busy": 20}
+    assert timed(plain, plain).cycles == 2 * 28
+    hidden = plain | {"overlap": 20}
+    assert timed(hidden, hidden).cycles == 8 + 2 * 20
+    short = plain | {"overlap": 5}
+    assert timed(short, short).cycles == 28 + 3 + 20
+    assert timed(short, short).stalls["work"]["prepare"] == 8 + 3
+
+
+def test_transfers_share_channels():
+    alone = {"engine": "load", "transfer": 100, "signal": 0}
+    other = {"engine": "store", "transfer": 50}
+    both = timed(alone, other)
+    assert both.end.tolist() == [150, 100]
+    halves = timed(alone | {"share": 0.5}, other | {"share": 0.5})
+    assert halves.end.tolist() == [100, 50]
+    late = timed({"engine": "work", "busy": 30, "signal": 1}, alone, other | {"wait": 1})
+    assert late.end.tolist() == [30, 150, 130]
+
+
+def test_refresh_stops_transfers():
+    dram = Dram(bytes_per_cycle=16, refresh_every=100, refresh_for=20)
+    timeline = timed({"engine": "load", "transfer": 170}, dram=dram)
+    assert timeline.end[0] == 210
+    assert [dram.active(time) for time in (0, 50, 80, 95, 100, 110)] == [0, 50, 80, 80, 80, 90]
+    for active in (0.0, 79.0, 80.0, 161.0):
+        assert dram.active(dram.wall(active)) == active
+
+
+def test_what_waits_for_ever_is_named():
+    with pytest.raises(HazardError) as caught:
+        timed(
+            {"engine": "load", "busy": 1, "wait": 0b100, "signal": 1},
+            {"engine": "work", "busy": 1, "wait": 0b11, "signal": 0b100},
+        )
+    assert [str(problem) for problem in caught.value.problems] == [
+        "code: instruction 0 on load waits for ever: semaphore 2 has no token",
+        "code: instruction 1 on work waits for ever: semaphore 0, 1 has no token",
+    ]
+
+
+def random_work(seed: int, count: int = 400) -> Work:
+    source = np.random.default_rng(seed)
+    instructions: list[dict[str, Any]] = []
+    for _ in range(count):
+        engine = ENGINES[source.integers(3)]
+        each = {"engine": engine, "busy": int(source.integers(1, 40)), "tail": int(source.integers(0, 9))}
+        if engine != "work" and source.random() < 0.7:
+            each |= {
+                "transfer": float(source.integers(1, 300)),
+                "share": float(source.choice([0.25, 0.5, 1.0])),
+            }
+        if engine == "work":
+            each |= {"lead": int(source.integers(0, 9)), "overlap": int(source.integers(0, each["busy"]))}
+        instructions.append(each)
+    for first, second in source.integers(0, count, (200, 2)):
+        one, other = sorted((int(first), int(second)))
+        pair = ENGINES.index(instructions[one]["engine"]) * 3 + ENGINES.index(instructions[other]["engine"])
+        if pair % 4 and one != other:
+            busy = instructions[one].get("signal", 0) | instructions[other].get("wait", 0)
+            if not busy >> pair & 1:
+                instructions[one]["signal"] = instructions[one].get("signal", 0) | 1 << pair
+                instructions[other]["wait"] = instructions[other].get("wait", 0) | 1 << pair
+    return work(*instructions)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_spans_and_stalls_fill_the_time_of_every_engine(seed):
+    asked = random_work(seed)
+    timeline = simulate(asked, ENGINES, FAST, Control(4, 1))
+    busy = timeline.busy(asked)
+    for number, name in enumerate(ENGINES):
+        idle = sum(timeline.stalls[name].values())
+        assert busy[name] + idle == pytest.approx(timeline.done.max(), abs=1e-6)
+        mine = asked.engine == number
+        begin, end = timeline.begin[mine], timeline.end[mine]
+        assert np.all(begin[1:] >= end[:-1])
+        assert np.all(np.diff(timeline.done[mine]) >= 0)
+    assert sorted(timeline.order) == list(range(len(asked.engine)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_time_lies_between_the_busiest_engine_and_one_after_another(seed):
+    asked = random_work(seed)
+    cycles = simulate(asked, ENGINES, FAST, Control(4, 1)).cycles
+    alone = asked.busy + asked.transfer
+    least = max(alone[asked.engine == number].sum() for number in range(3))
+    serial = (alone + asked.lead + asked.tail + 2).sum()
+    assert least <= cycles <= serial
+    deeper = simulate(asked, ENGINES, FAST, Control(16, 1)).cycles
+    assert deeper <= cycles * 1.01
+
+
+PINNED = Dram(16, 1, 256, 40, 64, 2048, 24, 3120, 280, 16)
+
+
+def asked(
+    dram: Dram, address: int, n0: int, n1: int = 1, n2: int = 1, s1: int = 0, s2: int = 0
+) -> tuple[float, ...]:
+    found = demand(dram, *(np.array([value]) for value in (address, n0, n1, n2, s1, s2)))
+    return float(found.cycles[0]), float(found.share[0]), float(found.burst_bytes[0]), float(found.pages[0])
+
+
+def test_demand_counts_bursts_and_pages():
+    assert asked(PINNED, 0, 4096) == (4096 / 16 + 2 * 24, 1, 4096, 2)
+    assert asked(PINNED, 32, 4096)[2:] == (4096 + 64, 3)
+    assert asked(PINNED, 0, 64, 64, 1, 64) == asked(PINNED, 0, 4096)
+    assert asked(PINNED, 0, 64, 8, 8, 64, 512) == asked(PINNED, 0, 4096)
+    assert asked(PINNED, 60, 8, 3, 1, 4096)[2:] == (3 * 128, 3)
+    assert asked(PINNED, 0, 10, 0) == (0, 0, 0, 0)
+
+
+def test_bursts_are_exact_for_any_rows():
+    source = np.random.default_rng(3)
+    for _ in range(200):
+        address, n0, n1 = (
+            int(source.integers(5000)),
+            int(source.integers(1, 300)),
+            int(source.integers(1, 200)),
+        )
+        s1 = n0 + int(source.integers(1, 300))
+        expected = sum(
+            (address + row * s1 + n0 - 1) // 64 - (address + row * s1) // 64 + 1 for row in range(n1)
+        )
+        assert asked(PINNED, address, n0, n1, 1, s1)[2] == 64 * expected
+
+
+def test_channels_are_those_that_the_rows_reach():
+    dram = Dram(32, 4, 256, 0, 64, 2048, 24)
+    assert asked(dram, 0, 4096)[1] == 1
+    assert asked(dram, 0, 256)[1] == 0.25
+    assert asked(dram, 0, 64, 10, 1, 1024)[1] == 0.25
+    assert asked(dram, 0, 64, 10, 1, 512)[1] == 0.5
+    assert asked(dram, 0, 64, 10, 1, 256)[1] == 1
+
+
+def test_few_requests_in_flight_slow_a_transfer():
+    dram = Dram(64, 1, 256, 100, 64, outstanding=10)
+    cycles, share, *_ = asked(dram, 0, 6400)
+    assert cycles == pytest.approx(6400 / 6.4)
+    assert share == pytest.approx(0.1)
