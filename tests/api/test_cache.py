@@ -42,7 +42,7 @@ def kept(folder):
 def test_the_second_compilation_only_loads(folder, model, monkeypatch) -> None:
     first = isthmus.compile(model)
     (file,) = kept(folder)
-    monkeypatch.setattr("isthmus.compilation.read", None)  # nothing is read again
+    monkeypatch.setattr("isthmus.compilation.read_open", None)  # nothing is read again
     second = isthmus.compile(model, threads=1)
     assert kept(folder) == [file]
     assert {n: second.artefact.entry(n).tobytes() for n in second.artefact.names} == {
