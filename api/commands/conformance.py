@@ -1,4 +1,4 @@
-"""The verb conformance: the standard's own tests, counted."""
+"""The verb conformance: the standard's own tests, counted; or the suite that every backend must pass."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ CASES = 2024
 """As many as there are; for the progress bar only."""
 
 
-@click.command(short_help="Run the tests of the ONNX standard and count.")
+@click.command(short_help="Run the ONNX tests, or the suite for backends.")
 @click.argument("pattern", default="")
 @options.target
 @click.option("--reference", is_flag=True, help="Judge the ops' reference meanings instead of compiled code.")
@@ -22,20 +22,42 @@ CASES = 2024
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A list of what is known not to pass, in place of the one that ships.",
 )
+@click.option(
+    "--backend", help="Run the suite for backends on this kind of chip, on --target if that is given."
+)
+@click.option(
+    "--family", "families", multiple=True, help="Of the suite for backends; may be given several times."
+)
+@click.option(
+    "--badge",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the suite's table here as markdown, and as JSON beside it.",
+)
+@click.pass_context
 @common
 def conformance(
     settings: Settings,
+    context: click.Context,
     pattern: str,
     target: str,
     reference: bool,
     suites: tuple[str, ...],
     jobs: int | None,
     expected: Path | None,
+    backend: str | None,
+    families: tuple[str, ...],
+    badge: Path | None,
 ) -> int:
     """Run the tests of the ONNX standard whose name contains PATTERN: ops, small models, what PyTorch exported.
 
     Status 1 when one fails, gives wrong values, or goes another way than the list of expectations says.
+    With --backend: ops' samples, extreme values, sizes, random graphs, hazards and repeated bytes on a kind of chip.
     """
+    if backend is not None:
+        from isthmus.commands.suite import run_backend
+
+        given = context.get_parameter_source("target") is not click.core.ParameterSource.DEFAULT
+        return run_backend(settings, backend, target if given else "", pattern, families, badge)
     from isthmus.frontends.onnx.conformance import SUITES
     from isthmus.progress import progress
     from isthmus.targets import find_backend

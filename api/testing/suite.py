@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from isthmus.compiler.diagnostics import IsthmusError
+from isthmus.compiler.diagnostics import IsthmusError, UnsupportedError
 from isthmus.compiling import compile
 from isthmus.package import Package
 from isthmus.runtime.sim.device import SimulatedCode
@@ -59,6 +59,11 @@ def run_suite(
         graphs: how many random graphs.
         advance: called with each case's name once it is judged.
     """
+    for family in families:
+        if family not in FAMILIES:
+            raise UnsupportedError(
+                "there is no such family", location=family, hint=f"families are: {', '.join(FAMILIES)}"
+            )
     chip = target or backend
     proved: list[Outcome] | None = [] if "hazards" in families else None
     outcomes: list[Outcome] = []

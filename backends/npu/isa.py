@@ -4,7 +4,7 @@ A chip file fixes sizes and speeds; the instructions are the same on all n1 chip
 property of the chip, on which only the packing of weights depends.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...runtime.sim.access import Access
@@ -140,14 +140,25 @@ class Mxu(Instruction, mnemonic="mxu", opcode=8, queue="mxu"):
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         """`context` has the array's `rows` and `cols`."""
         size = PRODUCT_BYTES[self.type]
-        depth = -(-self.k0 // context["rows"]) * context["rows"]
-        tiles = -(-self.n // context["cols"])
-        weights = tiles * self.k2 * self.k1 * depth * context["cols"] * size
         dims = ((self.k1, self.ak1), (self.k2, self.ak2), (self.m0, self.am0), (self.m1, self.am1))
         pitch = LANE_BYTES * (self.pitch or self.n)
         result = Access("acc", True, LANE_BYTES * self.c, LANE_BYTES * self.n, ((self.m1 * self.m0, pitch),))
-        operands = (Access("spa", False, self.a, size * self.k0, dims), Access("spw", False, self.w, weights))
+        operands = (
+            Access("spa", False, self.a, size * self.k0, dims),
+            *self._weights(size, context["rows"], context["cols"]),
+        )
         return (*operands, result._replace(write=False), result) if self.accumulate else (*operands, result)
+
+    def _weights(self, size: int, rows: int, cols: int) -> Iterator[Access]:
+        """What is read of W: whole tiles of columns, then the columns that are left."""
+        depth = -(-self.k0 // rows) * rows
+        line = size * cols
+        tile = self.k2 * self.k1 * depth * line
+        whole, rest = divmod(self.n, cols)
+        for first, count, columns in ((0, whole, cols), (whole, 1, rest)):
+            if count and columns:
+                dims = ((self.k0, line), (self.k1 * self.k2, depth * line), (count, tile))
+                yield Access("spw", False, self.w + first * tile, size * columns, dims)
 
 
 class Micro(Item):

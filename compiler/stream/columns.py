@@ -66,8 +66,8 @@ class Columns:
         n, rows, cols = self.found.lane, self.array.rows, self.array.cols
         return pack(array, self.found.columns, lows, self.extents, self.outer, self.run, n, rows, cols)
 
-    def copies(self, tile: Tile, home: int) -> Iterator[Copy]:
-        """A tile packed from a row-major array at `home`, piece by piece; each takes the tile's place of `near`.
+    def copies(self, tile: Tile, home: int, dims: int = 2) -> Iterator[Copy]:
+        """A tile packed from a row-major array at `home`, by instructions with `dims` strided dims (1 or 2).
 
         UnsupportedError where the columns do not lie side by side.
         """
@@ -84,13 +84,16 @@ class Columns:
             at = source + sum(p * steps[name] for p, name in zip(places, self.outer)) * bytes_
             near = tile.address + number * self.depth * cols * bytes_
             for first, count, width in ((0, whole, cols), (whole, 1, rest)):
-                if count and width:
+                if not (count and width):
+                    continue
+                together = count if dims == 2 else 1
+                for piece in range(first, first + count, together):
                     yield Copy(
-                        home=at + first * cols * bytes_,
-                        near=near + first * self.pitch * bytes_,
+                        home=at + piece * cols * bytes_,
+                        near=near + piece * self.pitch * bytes_,
                         n0=width * bytes_,
                         n1=self.length,
-                        n2=count,
+                        n2=together,
                         s1=pitch * bytes_,
                         s2=cols * bytes_,
                         d1=cols * bytes_,

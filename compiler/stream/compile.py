@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...runtime.sim.errors import EncodingError
 from ...runtime.sim.fields import Halt, Instruction
+from ...runtime.sim.isa import Isa
 from ...runtime.sim.rolling import roll
 from ..diagnostics import UnsupportedError
 from ..target.backend import Call, Compiled, External, KernelReport, KernelsRefused
@@ -14,7 +16,7 @@ from ..tile.check import check
 from ..tile.products import product
 from ..tile.stage import Kernel
 from ..tile.staged import StagedChoice, stage_tiles
-from .compose import prepared, product_types
+from .compose import gathers, is_fetch, prepared, product_types
 from .emit import Emission
 from .home import Home, aligned
 from .instructions import Instructions
@@ -43,6 +45,8 @@ class _Kernels:
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.tiled:
             kernel = prepared(normal, self.target)
+            if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
+                raise UnsupportedError("what is looked up is no whole rows of an input")
             choice = stage_tiles(kernel, self.target)[0]
             problems = check(kernel, choice.schedule, self.target)
             if problems:
@@ -72,6 +76,7 @@ def compile_segments(
     entries: list[dict[str, Any]] = []
     kernel_names: list[dict[str, Any]] = []
     reports: list[KernelReport] = []
+    numbers: list[int] = []  # of the calls that were emitted, over all segments
     for calls, (externals, _) in zip(segments, places):
         home.externals = {slot: offset for slot, (offset, _) in externals.items()}
         known: dict[object, int] = {}
@@ -87,12 +92,17 @@ def compile_segments(
                 continue
             records += instructions.numbered(written, known)
             spans.append([begin, len(records) - begin, len(kernel_names)])
+            numbers.append(number)
             kernel_names.append({"name": call.name, "sources": list(call.location.names)})
             reports.append(_report(call, each))
         synchronise(records, isa.queues, target.control.semaphores, instructions.context(target.record()))
         records.append(Halt())
         start = len(code)
-        code += isa.encode(*roll(records))
+        try:
+            code += isa.encode(*roll(records))
+        except EncodingError:
+            reasons |= {numbers[kernel]: why for kernel, why in _not_encoded(records, spans, isa).items()}
+            continue
         entries.append(
             {
                 "start": start,
@@ -110,6 +120,17 @@ def compile_segments(
         "kernels": kernel_names,
     }
     return Compiled(code, home.blob(), meta, (), tuple(reports))
+
+
+def _not_encoded(records: Sequence[Instruction], spans: Sequence[Sequence[int]], isa: Isa) -> dict[int, str]:
+    """By kernel, why its instructions can't be encoded: a field that is too small for a number."""
+    found = {}
+    for begin, count, kernel in spans:
+        try:
+            isa.encode(records[begin : begin + count])
+        except EncodingError as error:
+            found[kernel] = str(error.problems[0]) if error.problems else error.message
+    return found
 
 
 def _emit(

@@ -53,11 +53,13 @@ def multiplications(
     accumulate: bool,
     rows: int,
     sums: int,
+    far: bool,
     lane_bytes: int,
 ) -> Iterator[Multiply]:
     """A product on a box, cut into instructions with `rows` dims of rows (1 or 2) and `sums` beside the run (0 to 2).
 
-    UnsupportedError where tiles do not lie as an array needs them.
+    `far`: tiles of columns of one instruction may lie any distance apart, not only side by side. UnsupportedError where
+    tiles do not lie as an array needs them.
     """
     left, right, target = tiles[found.rows.buffer], tiles[found.columns.buffer], tiles[stage.write.buffer]
     n = found.lane
@@ -80,8 +82,6 @@ def multiplications(
     if rows > 1 and dims and dims[-1][1][1] == pitch * inner[0]:
         middle = dims.pop()
     terms = [(extents[name], step(found.rows, left, name)) for name in columns.outer]
-    if len(terms) > 2:
-        raise UnsupportedError("a sum has more than two dims beside its run")
     apart, together = terms[: max(0, len(terms) - sums)], terms[max(0, len(terms) - sums) :]
     (k2, ak2), (k1, ak1) = [(1, 0)] * (2 - len(together)) + together
     a0 = left.address + start(found.rows, left, box) * size
@@ -95,7 +95,8 @@ def multiplications(
     count = columns.length * k1 * k2
     k_tiles = columns.depth // array.rows * k1 * k2
     mapping = best_mapping(array, found, inner[0] * middle[0], extents[n], count, k_tiles)
-    for places in cartesian(*(range(each) for each, _ in dims)):
+    width = array.cols if apart and not far else extents[n]
+    for *places, first in cartesian(*(range(each) for each, _ in dims), range(0, extents[n], width)):
         for number, term in enumerate(cartesian(*(range(each) for each, _ in apart))):
             yield Multiply(
                 type=found.type,
@@ -104,11 +105,11 @@ def multiplications(
                 a=a0
                 + sum(p * steps[0] for p, (_, steps) in zip(places, dims)) * size
                 + sum(t * each for t, (_, each) in zip(term, apart)) * size,
-                w=w0 + number * deep,
-                c=c0 + sum(p * steps[1] for p, (_, steps) in zip(places, dims)) * lane_bytes,
+                w=w0 + number * deep + first // array.cols * columns.pitch * size,
+                c=c0 + (first + sum(p * steps[1] for p, (_, steps) in zip(places, dims))) * lane_bytes,
                 m0=inner[0],
                 m1=middle[0],
-                n=extents[n],
+                n=min(width, extents[n] - first),
                 k0=columns.length,
                 k1=k1,
                 k2=k2,

@@ -75,7 +75,6 @@ def vector_work(
     split = max(0, len(dims) - most_dims)
     outer, inner = dims[:split], dims[split:][::-1]
     counts = tuple([count for count, _ in inner] + [1] * (most_dims - len(inner)))
-    started = False
     for places in cartesian(*(range(count) for count, _ in outer)):
         streams = tuple(
             _stream(
@@ -87,9 +86,8 @@ def vector_work(
             )
             for s, (_, tile) in enumerate(operands)
         )
-        again = started and any(steps[0] == 0 for _, steps in outer)
+        again = any(p and not steps[0] for p, (_, steps) in zip(places, outer))
         yield VectorWork(body, stage.combine, initialise and not again, counts, streams)
-        started = True
 
 
 def filling(

@@ -34,7 +34,8 @@ class Limits:
     """What single instructions of a chip can do.
 
     `copy_bytes`: contiguous bytes; `copy_dims`: strided dims of a copy beside them (1 or 2). `product_rows` (1 or 2)
-    and `product_sums` (0 to 2): dims of the rows, and of the sum beside its run. `vector_dims`: dims of vector work.
+    and `product_sums` (0 to 2): dims of the rows, and of the sum beside its run; `far_columns`: tiles of columns of one
+    product may lie any distance apart. `vector_dims`: dims of vector work.
     `vector_count`: elements along the innermost one. `fill_bytes`: how long the pattern of padding may be.
     """
 
@@ -42,6 +43,7 @@ class Limits:
     copy_dims: int = 2
     product_rows: int = 2
     product_sums: int = 2
+    far_columns: bool = False
     vector_dims: int = 5
     vector_count: int = (1 << 16) - 1
     fill_bytes: tuple[int, ...] = (1,)
@@ -181,7 +183,7 @@ class StreamWriter(ABC):
                 self.home.constant(key, columns.packed(operand.array, tile.low))
             self._flat(tile, self.home.places[key], columns.elements * tile.buffer.dtype.bytes)
         else:
-            for copy in columns.copies(tile, self.home.address(operand)):
+            for copy in columns.copies(tile, self.home.address(operand), self.limits.copy_dims):
                 self.copy_in(copy, tile.memory, b"\0")
 
     def _columns(self, name: str, size: Ints) -> Columns:
@@ -202,9 +204,9 @@ class StreamWriter(ABC):
         self, stage: Stage, found: Product, box: Box, tiles: Mapping[str, Tile], accumulate: bool
     ) -> None:
         assert self.array is not None
-        rows, sums = self.limits.product_rows, self.limits.product_sums
+        cuts = self.limits.product_rows, self.limits.product_sums, self.limits.far_columns
         for work in multiplications(
-            self.kernel, stage, found, self.array, box, tiles, accumulate, rows, sums, LANE_BYTES
+            self.kernel, stage, found, self.array, box, tiles, accumulate, *cuts, LANE_BYTES
         ):
             self.multiply(work)
 

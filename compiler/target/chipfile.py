@@ -135,10 +135,11 @@ def _entry(kind: type, name: str, entry: Mapping[str, Any], location: str, probl
 
 def _checked(values: Mapping[str, Any], kind: type, location: str, problems: list[Problem]) -> dict[str, Any]:
     """The values of one table that fit; each that does not becomes a problem."""
-    known = {f.name: f for f in fields(kind)}
+    tables = ("memories", "engines", "control", *_FREE) if kind is Target else ()
+    known = {f.name: f for f in fields(kind) if f.name not in tables}
     out = {}
     for name, value in values.items():
-        if name not in known or (kind is Target and name in ("memories", "engines", "control", *_FREE)):
+        if name not in known:
             names = ", ".join(sorted(set(known) - {"name"}))
             problems.append(Problem(location, f"unknown field '{name}'", f"fields are: {names}"))
             continue

@@ -70,6 +70,8 @@ def _roles(stage: Stage, rows: Access, columns: Access, type: str) -> Product | 
     n = tuple(name for name in parallel if name in b and name not in a)
     if not n or not set(k) <= a or not set(k) <= b or columns.fill is not None:
         return None
+    if any(isinstance(part, Affine) and part.terms and part.single is None for part in columns.index):
+        return None  # of several groups at once: what is packed has one dim an axis
     batch = tuple(name for name in parallel if name in a and name in b)
     m = tuple(name for name in parallel if name in a and name not in b)
     written = [name for part in stage.write.index for name in getattr(part, "dims", ())]

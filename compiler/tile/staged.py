@@ -612,7 +612,7 @@ def lane_dim(
     for position, name in enumerate(reversed(list(extents))):
         if extents[name] == 1 and len(extents) > 1:
             continue
-        vectors = points // extents[name] * ceil(extents[name] / engine.lanes)
+        vectors = points // max(1, extents[name]) * ceil(extents[name] / engine.lanes)
         cost = float(vectors * lane_factor(kernel, stage, engine, name))
         if best is None or (cost, position) < best[:2]:
             best = (cost, position, name)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .fields import Item, operand
+from .memories import Prepared
 from .operations import OPERATIONS
-from .vectors import Source, Step, Stream
+from .vectors import Source, Step, Stream, prepare
 
 
 class Flow(Item):
@@ -26,9 +27,9 @@ class Flow(Item):
 class Programs:
     """Programs of a chip with the given memories, element types and operations, at most 32 of them.
 
-    A step is a word: from bit 0 on its operation (5 bits), the type to which casts limit (3), the register of the
-    result (3), and up to four operands (5 bits each), of which 0 to 7 are registers, 8 to 15 streams, 16 to 31
-    constants. Four operands take 31 bits, so that words stay positive.
+    A step is a word: from bit 0 on its operation (5 bits), the type to which casts limit (3), the result's register
+    (3), and up to four operands (5 bits each), of which 0 to 7 are registers, 8 to 15 streams, 16 to 31 constants. Four
+    operands take 31 bits, so that words stay positive.
     """
 
     def __init__(self, memories: Sequence[str], types: Sequence[str], operations: Sequence[str]):
@@ -63,6 +64,17 @@ class Programs:
             Stream(self.memories[f.memory], self.types[f.dtype], f.base, counts, (f.s2, f.s1, f.s0))
             for f in flows
         ]
+
+    def prepare(
+        self,
+        words: Sequence[int],
+        immediates: Sequence[int],
+        streams: Sequence[Stream],
+        combine: str = "none",
+        initialise: bool = True,
+    ) -> Prepared:
+        """The effect of a program of words; see `vectors.prepare`."""
+        return prepare([self.step(word) for word in words], immediates, streams, combine, initialise)
 
 
 _BEGIN = {"register": 0, "stream": 8, "immediate": 16}

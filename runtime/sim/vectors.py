@@ -117,9 +117,10 @@ def prepare(
 
     def run_combined(memories: Memories) -> None:
         out = target.at(memories)
-        total = body.combined(memories, ufunc, counts, reduced)
-        if not initialise:
-            total = ufunc(widened(out, target.dtype), total)
+        with np.errstate(all="ignore"):
+            total = body.combined(memories, ufunc, counts, reduced)
+            if not initialise:
+                total = ufunc(widened(out, target.dtype), total)
         out[...] = stored(total, target.dtype)
 
     return run_combined

@@ -64,9 +64,9 @@ def test_check(command, digits: Path) -> None:
     done = command("check", digits, *SHAPES)
     assert (done.status, done.out) == (0, "digits.onnx compiles for cpu: 16 nodes\n")
     assert "batch known at run time only" in command("check", digits).out
-    record = json.loads(command("check", digits, "--target", "npu", "--json").out)
+    record = json.loads(command("check", digits, "--target", "tpu", "--json").out)
     assert record["ok"] is False
-    assert record["problems"][0]["location"] == "target 'npu'"
+    assert record["problems"][0]["location"] == "target 'tpu'"
     assert "cpu" in record["problems"][0]["hint"]
 
 

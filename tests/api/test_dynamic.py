@@ -8,7 +8,6 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 import isthmus
-from isthmus import dynamic
 from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.dynamic import DynamicPackage
 from isthmus.model import Model
@@ -29,13 +28,10 @@ class Counted:
         return package
 
 
-def test_each_shape_is_compiled_once(
-    digits: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dynamic, "KEPT", 2)
+def test_each_shape_is_compiled_once(digits: Path, images: np.ndarray) -> None:
     build = Counted()
     model = isthmus.read(digits)
-    package = DynamicPackage(model, build)
+    package = DynamicPackage(model, build, most=2)
     expected = model.evaluate([images[:3]])["scores"]
     for batch in (1, 2, 1, 3, 1, 2):
         got = package.run({"image": images[:batch]})["scores"]

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 import isthmus
-from isthmus.compiler.diagnostics import ModelError, UnsupportedError
+from isthmus.compiler.diagnostics import ModelError
 from isthmus.compiler.ir.text import parse_graph, print_graph
 
 
@@ -66,8 +66,9 @@ def test_objects_read_like_files(digits: Path, images: np.ndarray) -> None:
         isthmus.read({})
 
 
-def test_a_graph_has_no_source_to_bind(digits: Path) -> None:
+def test_a_graph_is_bound_without_its_source(digits: Path) -> None:
     graph = parse_graph(print_graph(isthmus.read(digits).graph))
     assert isthmus.read(graph).symbols == ("batch",)
-    with pytest.raises(UnsupportedError, match="digits: a graph without its source"):
-        isthmus.read(graph, {"image": (1, 1, 8, 8)})
+    assert not isthmus.read(graph, {"image": (1, 1, 8, 8)}).symbols
+    with pytest.raises(ModelError, match="image"):
+        isthmus.read(graph, {"image": (1, 3, 8, 8)})

@@ -108,7 +108,7 @@ def test_wrong_inputs_are_named(package: isthmus.Package, images: np.ndarray) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"target": "npu"}, "target 'npu': there is no such target; the installed targets are: cpu"),
+        ({"target": "tpu"}, "target 'tpu': there is no such target; targets are: cpu, n1-32, "),
         ({"target": "cpu+npu"}, r"target 'cpu\+npu': several targets in one package are not supported"),
     ],
 )

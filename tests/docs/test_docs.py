@@ -1,7 +1,8 @@
 """The documentation holds: links lead somewhere, files that it names exist, generated pages are fresh, snippets run.
 
-What stands after a code block's language decides: `run` executes it, `file=PATH` writes it, `output` is what the block
-before must have printed (`...` stands for anything). Blocks of a page run in order in one folder of their own.
+What stands after a code block's language decides: `run` executes it, `file=PATH` writes it, `more=PATH` appends to it
+behind two empty lines, `output` is what the block before must have printed (`...` stands for anything). Blocks of a
+page run in order in one folder of their own.
 """
 
 import os
@@ -32,6 +33,7 @@ PAGES = [
     if path.exists()
 ]
 FENCE = re.compile(r"^```(\S*)[ ]?(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GAP = "\n\n"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(
     r"`((?:api|compiler|frontends|backends|runtime|tests|benchmarks|examples|docs|\.ci)/[\w./<>*-]*)`"
@@ -160,10 +162,25 @@ def test_snippets_run(page: Path, tmp_path: Path) -> None:
             path.write_text(block.text)
             if path.name == "pyproject.toml":
                 install(tmp_path)
+        elif block.order.startswith("more="):
+            with (tmp_path / block.order.removeprefix("more=")).open("a") as file:
+                file.write(GAP + block.text)
         elif block.order == "run":
             printed = run(block, tmp_path)
         elif block.order == "output":
             assert fits(block.text, printed), f"{name(page)}: expected\n{block.text}\ngot\n{printed}"
+
+
+def test_the_tutorial_builds_the_example() -> None:
+    """What docs/add-a-chip.md writes step by step is the chip of examples/add_a_chip."""
+    written: dict[str, str] = {}
+    for block in blocks(DOCS / "add-a-chip.md"):
+        how, _, path = block.order.partition("=")
+        if how in ("file", "more"):
+            written[path] = written[path] + GAP + block.text if how == "more" else block.text
+    example = ROOT / "examples" / "add_a_chip"
+    names = ["tarn/__init__.py", "tarn/tarn-6x10.toml", "pyproject.toml"]
+    assert {name: written[name] for name in names} == {name: (example / name).read_text() for name in names}
 
 
 @pytest.mark.parametrize(

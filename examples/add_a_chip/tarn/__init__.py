@@ -5,20 +5,9 @@ from isthmus.kit import Access, operand
 
 MEMORIES, TYPES, COMBINES = ("pad", "taps", "sums"), ("i8", "u8", "i32"), ("none", "sum", "max", "min")
 OPERATIONS = (
-    "copy",
-    "cast",
-    "neg",
-    "abs",
-    "add",
-    "sub",
-    "mul",
-    "max",
-    "min",
-    "bit_and",
-    "bit_xor",
-    "shift_left",
+    *("copy", "cast", "neg", "abs", "add", "sub", "mul", "max", "min", "bit_and", "bit_xor"),
+    *("shift_left", "shift_right", "lt", "le", "eq", "where", "requantize"),
 )
-OPERATIONS += ("shift_right", "lt", "le", "eq", "where", "requantize")
 PROGRAMS = kit.Programs(MEMORIES, TYPES, OPERATIONS)
 
 
@@ -45,8 +34,9 @@ class Move(kit.Instruction, mnemonic="move", opcode=8, queue="dma"):
 
     def effect(self, entry):
         place = (*entry.place(self.dram), MEMORIES[self.memory], self.near)
-        load, store = kit.prepare_load, kit.prepare_store
-        return store(vars(self), *place) if self.out else load(vars(self), *place, bytes([self.fill]))
+        if self.out:
+            return kit.prepare_store(vars(self), *place)
+        return kit.prepare_load(vars(self), *place, bytes([self.fill]))
 
 
 class Dot(kit.Instruction, mnemonic="dot", opcode=9, queue="array"):
@@ -95,10 +85,8 @@ class Map(kit.Instruction, mnemonic="map", opcode=10, queue="alu"):
 
     def effect(self, entry):
         streams = PROGRAMS.streams(self.flows, (self.n2, self.n1, self.n0))
-        steps = [PROGRAMS.step(word) for word in self.words]
-        return kit.prepare_program(
-            steps, self.constants, streams, COMBINES[self.combine], bool(self.initialise)
-        )
+        how = COMBINES[self.combine], bool(self.initialise)
+        return PROGRAMS.prepare(self.words, self.constants, streams, *how)
 
 
 TARN = kit.Isa("tarn", (Move, Dot, Map))
@@ -107,10 +95,8 @@ TARN = kit.Isa("tarn", (Move, Dot, Map))
 class Writer(kit.StreamWriter):
     """Pieces of work as instructions."""
 
-    limits = kit.Limits(65535, copy_dims=1, product_rows=1, product_sums=0, vector_dims=3)
-    machine = kit.Machine(
-        dict.fromkeys(OPERATIONS, ("i32",)), TYPES, registers=8, streams=5, immediates=16, length=16
-    )
+    limits = kit.Limits(65535, 1, product_rows=1, product_sums=0, far_columns=True, vector_dims=3)
+    machine = kit.Machine(dict.fromkeys(OPERATIONS, ("i32",)), TYPES, 8, streams=5, immediates=16, length=16)
 
     def copy_in(self, copy, memory, fill):
         self.append(Move.of(copy, out=0, memory=MEMORIES.index(memory), dram=copy.home, fill=fill[0]))
@@ -130,32 +116,27 @@ class Writer(kit.StreamWriter):
 
 
 def columns(chip):
-    """What `accesses` needs of a chip."""
     return chip["engines"]["array"]["cols"]
 
 
 def costs(chip, stream):
-    """Cycles of every instruction; those of the array stand in the chip file."""
-    array, lanes = chip["engines"]["array"], chip["engines"]["alu"]["lanes"]
+    """Cycles of every instruction; how long the array takes stands in the chip file."""
 
     def moves(chip, block):
         return kit.transfer(chip, block.columns, "dma", "pad")
 
     def dots(chip, block):
-        m, n, k = (block.columns[name] for name in "mnk")
-        found = kit.multiplication(array, 0 * m, m, n, k, -(-k // array["rows"]), 1)
-        return {**found, "mac_i8": m * n * k}
+        array, (m, n, k) = chip["engines"]["array"], (block.columns[name] for name in "mnk")
+        return kit.multiplication(array, 0 * m, m, n, k, -(-k // array["rows"]), 1) | {"mac_i8": m * n * k}
 
     def maps(chip, block):
         n0, n1, n2 = (block.columns[name] for name in ("n0", "n1", "n2"))
-        return {"busy": -(-n0 // lanes) * n1 * n2 * block.counts["words"]}
+        return {"busy": -(-n0 // chip["engines"]["alu"]["lanes"]) * n1 * n2 * block.counts["words"]}
 
     return kit.collect(chip, stream, TARN.queues, {Move: moves, Dot: dots, Map: maps}, ("mac_i8",))
 
 
 class Backend(kit.StreamBackend):
-    """Compiles for the chips of this folder."""
-
     name, chips, default = "tarn", __name__, "tarn-6x10"
 
     def instructions(self):

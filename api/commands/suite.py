@@ -1,0 +1,27 @@
+"""What `isthmus conformance --backend` does: the suite for backends, its badge printed and written."""
+
+import json
+from pathlib import Path
+
+from isthmus.commands.options import Settings
+from isthmus.progress import progress
+
+CASES = 2300
+"""About as many as there are; for the progress bar only."""
+
+
+def run_backend(
+    settings: Settings, backend: str, target: str, pattern: str, families: tuple[str, ...], badge: Path | None
+) -> int:
+    """Run the suite on a chip; `badge` is written as markdown, and as JSON beside it. Status 1 when a case fails."""
+    from isthmus.targets import find_backend
+    from isthmus.testing.suite import FAMILIES, run_suite
+
+    find_backend(target or backend)
+    with progress("cases", CASES, not (settings.quiet or settings.json)) as advance:
+        found = run_suite(backend, target, families or FAMILIES, pattern, advance=advance)
+    if badge is not None:
+        badge.write_text(f"{found}\n")
+        badge.with_suffix(".json").write_text(json.dumps(found.to_json(), indent=1) + "\n")
+    settings.show(found.to_json(), found)
+    return 0 if found.ok else 1

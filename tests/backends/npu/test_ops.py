@@ -1,0 +1,102 @@
+"""Each op sample that the backend takes equals its meaning on two chips, and is proved; others are listed."""
+
+from pathlib import Path
+
+import pytest
+
+from isthmus.backends.npu import backend
+from isthmus.testing.badge import PASSED, REFUSED
+from isthmus.testing.samples import op_samples
+from isthmus.testing.suite import run_suite
+
+DYNAMIC = "shapes are known when compiling"
+ROUTINE = "has no stages"
+SEQUENTIAL = "no dim is sequential"
+NO_TYPE = "elements are"
+NO_BODY = "every body fits a vector program"
+COMBINES = "reductions are"
+LOOKED_UP = "what is looked up"
+REPAIRS = "no stage repairs"
+EMPTY = "no buffer is empty"
+REASONS = (DYNAMIC, ROUTINE, SEQUENTIAL, NO_TYPE, NO_BODY, COMBINES, LOOKED_UP, REPAIRS, EMPTY)
+
+# Ops some of whose samples are refused, by the beginnings of the reasons. Types and bodies: f16, f64, u32, u64,
+# strings, and functions such as sin or log that the vector engine has not.
+TYPED = {NO_TYPE, NO_BODY}
+_LISTED: tuple[tuple[set[str], str], ...] = (
+    (TYPED,
+     "math.abs math.acos math.acosh math.add math.asin math.asinh math.atan math.atanh math.ceil math.celu math.cos "
+     "math.cosh math.div math.elu math.eq math.erf math.exp math.floor math.floordiv math.fmod math.ge math.gelu "
+     "math.gt math.hard_sigmoid math.hard_swish math.isinf math.isnan math.le math.leaky_relu math.log math.lt "
+     "math.max math.min math.mish math.mod math.mul math.ne math.neg math.pow math.prelu math.reciprocal math.relu "
+     "math.round math.selu math.shrink math.sigmoid math.sign math.silu math.sin math.sinh math.softplus "
+     "math.softsign math.sqrt math.sub math.tan math.tanh math.thresholded_relu math.trunc nn.avg_pool "
+     "nn.batch_norm nn.conv nn.conv_transpose nn.einsum nn.group_norm nn.instance_norm nn.layer_norm nn.lp_pool "
+     "nn.lrn nn.matmul nn.max_pool nn.rms_norm reduce.argmax reduce.argmin reduce.mean reduce.sum"),
+    ({NO_BODY}, "math.bit_not"),
+    ({*TYPED, ROUTINE}, "math.cast quant.dequantize quant.quantize shape.reshape"),
+    ({*TYPED, ROUTINE, SEQUENTIAL}, "nn.gru nn.lstm"),
+    ({NO_BODY, ROUTINE, SEQUENTIAL}, "nn.rnn"),
+    ({*TYPED, ROUTINE, LOOKED_UP}, "shape.gather_elements shape.pad"),
+    ({*TYPED, EMPTY, COMBINES}, "reduce.max reduce.min"),
+    ({*TYPED, SEQUENTIAL}, "reduce.cumprod reduce.cumsum"),
+    ({*TYPED, REPAIRS}, "nn.attention nn.log_softmax nn.softmax"),
+    ({*TYPED, COMBINES}, "reduce.prod"),
+    ({*TYPED, LOOKED_UP}, "nn.grid_sample nn.resample"),
+    ({ROUTINE},
+     "math.bitcast math.where nn.max_pool_indices nn.resize shape.expand shape.of shape.scatter_elements "
+     "shape.scatter_nd shape.tile"),
+    ({ROUTINE, EMPTY}, "shape.concat shape.slice"),
+    ({ROUTINE, EMPTY, LOOKED_UP}, "shape.gather"),
+    ({ROUTINE, DYNAMIC}, "shape.expand_dynamic shape.reshape_dynamic shape.topk"),
+    ({ROUTINE, LOOKED_UP}, "shape.gather_nd"),
+    ({DYNAMIC},
+     "shape.compress shape.nonzero shape.onehot shape.pad_dynamic shape.range shape.slice_dynamic "
+     "shape.tile_dynamic shape.unique"),
+    ({LOOKED_UP}, "shape.reverse_sequence"),
+)  # fmt: skip
+REFUSED_OPS = {name: reasons for reasons, names in _LISTED for name in names.split()}
+
+ODD = """
+inherits = "n1-8"
+target = { name = "odd" }
+memory.spa.bytes = 20480
+memory.spw.bytes = 9216
+memory.acc.bytes = 7168
+engine.mxu = { rows = 5, cols = 7 }
+engine.vec = { lanes = 3, mac_per_cycle = 6, special_per_cycle = 1 }
+control.queue_depth = 3
+"""
+
+
+def test_refusals_are_the_ones_listed() -> None:
+    found: dict[str, set[str]] = {}
+    for trial in op_samples(False):
+        node = trial.outputs[0].node
+        for why in backend.refusals(node, {}):
+            (reason,) = [text for text in REASONS if text in why]
+            found.setdefault(node.op, set()).add(reason)
+    assert found == REFUSED_OPS
+
+
+@pytest.mark.parametrize(
+    ("chip", "family", "pattern", "taken"),
+    [
+        ("n1-8", "op samples with weights", "", 400),
+        ("odd", "op samples", "nn.", 25),
+        ("odd", "op samples", "quant.", 35),
+    ],
+)
+def test_samples_equal_their_meaning(
+    chip: str, family: str, pattern: str, taken: int, tmp_path: Path
+) -> None:
+    if chip == "odd":
+        path = tmp_path / "odd.toml"
+        path.write_text(ODD)
+        chip = str(path)
+    badge = run_suite("npu", chip, (family, "hazards"), pattern)
+    assert badge.ok, str(badge)
+    samples = [outcome for outcome in badge.outcomes if outcome.family == family]
+    assert sum(outcome.verdict == PASSED for outcome in samples) > taken
+    assert {outcome.verdict for outcome in samples} == {PASSED, REFUSED}
+    assert sum(outcome.family == "hazards" for outcome in badge.outcomes) > 0
