@@ -11,6 +11,7 @@ import numpy as np
 
 from isthmus.compiling import compile
 from isthmus.dynamic import DynamicPackage
+from isthmus.frontends.driver import ValuesNeeded
 from isthmus.frontends.onnx.conformance import SUITES, Outcome, Result, cases, judge
 from isthmus.model import Model, read_open
 from isthmus.testing.expected import Expectation, reason_of, surprises
@@ -207,7 +208,15 @@ def _evaluated(model: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     found = read_open(model)
     if isinstance(found, Model):
         return found.evaluate(inputs)
-    values = {name: inputs[name] for name in found.decisive}
     shapes = {name: (None,) * np.ndim(inputs[name][0]) for name in found.ranks}
-    bound = found.specialised(shapes, values)
-    return bound.evaluate({name: value for name, value in inputs.items() if name not in values})
+    decisive = dict.fromkeys(found.decisive)
+    while True:
+        values = {name: inputs[name] for name in decisive}
+        try:
+            bound = found.specialised(shapes, values)
+        except ValuesNeeded as error:
+            if not set(error.decisive) - set(decisive):
+                raise
+            decisive |= dict.fromkeys(error.decisive)
+        else:
+            return bound.evaluate({name: value for name, value in inputs.items() if name not in values})

@@ -11,6 +11,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from isthmus.compiler.diagnostics import CompileError, ModelError, UnsupportedError
+from isthmus.frontends.driver import ValuesNeeded
 
 FLOAT = TensorProto.FLOAT
 
@@ -372,7 +373,7 @@ def rank_that_makes_no_sense(folder: Path) -> ModelProto:
     return model([node("DepthToSpace", "x", "y", "blocks", blocksize=2)])
 
 
-@bad(ModelError, ("model.onnx:x:", "no shape, not even a rank", "shapes={'x': (...)}"))
+@bad(ValuesNeeded, ("model.onnx:x:", "no shape, not even a rank", "shapes={'x': (...)}"))
 def input_without_rank(folder: Path) -> ModelProto:
     return model([node("Relu", "x", "y")], [helper.make_tensor_value_info("x", FLOAT, None)])
 
@@ -457,7 +458,7 @@ def extent_that_squares_itself(folder: Path) -> ModelProto:
     return model(nodes, [tensor("x0", ["N"])], [tensor("x30", ["M"])], [flat, column])
 
 
-@bad(UnsupportedError, ("model.onnx:resize:", "operand 'sizes' must be known", "shapes="))
+@bad(ValuesNeeded, ("model.onnx:resize:", "operand 'sizes' must be known", "shapes="))
 def operand_known_too_late(folder: Path) -> ModelProto:
     return model(
         [helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], "resize")],

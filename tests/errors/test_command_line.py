@@ -303,7 +303,7 @@ def test_an_array_that_claims_4_tib_is_refused(packed: Path, tmp_path: Path) -> 
             ("compile", DIGITS, "-o", "{}/x.isth", "--shapes", "a=1"),
             "digits.onnx: shapes= names 'a', which is no input",
         ),
-        (("compile", DIGITS, "-o", "{}/x.isth", "--target", "npu"), "target 'npu': there is no such target"),
+        (("compile", DIGITS, "-o", "{}/x.isth", "--target", "tpu"), "target 'tpu': there is no such target"),
         (("compile", DIGITS, "-o", "{}/x.isth", "--precision", "int4"), "precision: got 'int4'"),
         (
             (

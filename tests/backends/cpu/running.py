@@ -5,6 +5,7 @@ import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 
 from isthmus.backends.cpu import abi, codegen
@@ -148,7 +149,7 @@ def differences(got: Arrays, want: Arrays, turns: int = 1, ulps: float = 2.0) ->
     out = []
     for name, value in got.items():
         expected = want[name]
-        if expected.dtype.kind in "iub":
+        if expected.dtype.kind in "iub" or expected.dtype.name.startswith(("int", "uint")):
             wrong = value != expected
         else:
             a, b = value.astype(np.float64), expected.astype(np.float64)
@@ -167,4 +168,4 @@ def differences(got: Arrays, want: Arrays, turns: int = 1, ulps: float = 2.0) ->
 
 
 def _epsilon(dtype: np.dtype) -> float:
-    return {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype.name]
+    return float(ml_dtypes.finfo(dtype).eps)

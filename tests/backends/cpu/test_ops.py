@@ -20,21 +20,21 @@ REASONS = (DYNAMIC, ROUTINE, NO_TENSOR, NO_TYPE, EMPTY, SEQUENTIAL)
 
 _LISTED: tuple[tuple[set[str], str], ...] = (
     ({ROUTINE},
-     "math.bitcast math.where nn.max_pool_indices nn.resize optional.get optional.has random.bernoulli "
-     "random.multinomial random.normal random.uniform shape.expand shape.gather_elements shape.gather_nd shape.of "
-     "shape.pad shape.reshape shape.scatter_elements shape.scatter_nd shape.tile"),
-    ({ROUTINE, NO_TYPE}, "math.cast quant.dequantize quant.quantize"),
-    ({ROUTINE, EMPTY}, "shape.concat shape.gather shape.slice"),
-    ({ROUTINE, DYNAMIC}, "shape.expand_dynamic shape.reshape_dynamic shape.topk"),
+     "detection.roi_align math.bitcast math.cast math.where nn.det nn.resize optional.get optional.has "
+     "quant.dequantize quant.quantize random.bernoulli random.multinomial random.normal random.uniform "
+     "shape.expand shape.gather_elements shape.gather_nd shape.of shape.pad shape.reshape "
+     "shape.scatter_elements shape.scatter_nd shape.tile text.concat text.full_match text.index_of"),
     ({DYNAMIC},
-     "shape.compress shape.nonzero shape.onehot shape.pad_dynamic shape.range shape.slice_dynamic "
-     "shape.tile_dynamic shape.unique"),
-    ({EMPTY}, "reduce.max reduce.min"),
-    ({SEQUENTIAL, ROUTINE}, "nn.gru nn.lstm nn.rnn"),
+     "detection.nms shape.compress shape.nonzero shape.onehot shape.pad_dynamic shape.range "
+     "shape.slice_dynamic shape.tile_dynamic shape.topk shape.unique text.normalise text.split"),
     ({NO_TENSOR}, "optional.make sequence.construct sequence.empty sequence.split"),
+    ({ROUTINE, SEQUENTIAL}, "nn.gru nn.lstm nn.rnn"),
+    ({ROUTINE, EMPTY}, "shape.concat shape.gather shape.slice"),
+    ({DYNAMIC, ROUTINE}, "shape.expand_dynamic shape.reshape_dynamic"),
+    ({EMPTY}, "reduce.max reduce.min"),
 )  # fmt: skip
 REFUSED = {name: reasons for reasons, names in _LISTED for name in names.split()}
-NOT_EMITTED = {"quant.conv 0": BORDER}
+NOT_EMITTED = {"quant.conv 0": BORDER, "quant.conv 4": BORDER}
 """What the emitter itself refuses, by sample; a zero point that is a constant folds away."""
 
 

@@ -22,37 +22,40 @@ REASONS = (DYNAMIC, ROUTINE, SEQUENTIAL, NO_TYPE, NO_BODY, COMBINES, LOOKED_UP, 
 
 # Ops some of whose samples are refused, by the beginnings of the reasons. Types and bodies: f16, f64, u32, u64,
 # strings, and functions such as sin or log that the vector engine has not.
-TYPED = {NO_TYPE, NO_BODY}
 _LISTED: tuple[tuple[set[str], str], ...] = (
-    (TYPED,
-     "math.abs math.acos math.acosh math.add math.asin math.asinh math.atan math.atanh math.ceil math.celu math.cos "
-     "math.cosh math.div math.elu math.eq math.erf math.exp math.floor math.floordiv math.fmod math.ge math.gelu "
-     "math.gt math.hard_sigmoid math.hard_swish math.isinf math.isnan math.le math.leaky_relu math.log math.lt "
-     "math.max math.min math.mish math.mod math.mul math.ne math.neg math.pow math.prelu math.reciprocal math.relu "
-     "math.round math.selu math.shrink math.sigmoid math.sign math.silu math.sin math.sinh math.softplus "
-     "math.softsign math.sqrt math.sub math.tan math.tanh math.thresholded_relu math.trunc nn.avg_pool "
-     "nn.batch_norm nn.conv nn.conv_transpose nn.einsum nn.group_norm nn.instance_norm nn.layer_norm nn.lp_pool "
-     "nn.lrn nn.matmul nn.max_pool nn.rms_norm reduce.argmax reduce.argmin reduce.mean reduce.sum"),
-    ({NO_BODY}, "math.bit_not"),
-    ({*TYPED, ROUTINE}, "math.cast quant.dequantize quant.quantize shape.reshape"),
-    ({*TYPED, ROUTINE, SEQUENTIAL}, "nn.gru nn.lstm"),
-    ({NO_BODY, ROUTINE, SEQUENTIAL}, "nn.rnn"),
-    ({*TYPED, ROUTINE, LOOKED_UP}, "shape.gather_elements shape.pad"),
-    ({*TYPED, EMPTY, COMBINES}, "reduce.max reduce.min"),
-    ({*TYPED, SEQUENTIAL}, "reduce.cumprod reduce.cumsum"),
-    ({*TYPED, REPAIRS}, "nn.attention nn.log_softmax nn.softmax"),
-    ({*TYPED, COMBINES}, "reduce.prod"),
-    ({*TYPED, LOOKED_UP}, "nn.grid_sample nn.resample"),
-    ({ROUTINE},
-     "math.bitcast math.where nn.max_pool_indices nn.resize shape.expand shape.of shape.scatter_elements "
-     "shape.scatter_nd shape.tile"),
-    ({ROUTINE, EMPTY}, "shape.concat shape.slice"),
-    ({ROUTINE, EMPTY, LOOKED_UP}, "shape.gather"),
-    ({ROUTINE, DYNAMIC}, "shape.expand_dynamic shape.reshape_dynamic shape.topk"),
-    ({ROUTINE, LOOKED_UP}, "shape.gather_nd"),
+    ({NO_TYPE, NO_BODY},
+     "math.abs math.acos math.acosh math.add math.asin math.asinh math.atan math.atanh math.ceil math.celu "
+     "math.cos math.cosh math.div math.elu math.eq math.erf math.exp math.floor math.floordiv math.fmod "
+     "math.ge math.gelu math.gt math.hard_sigmoid math.hard_swish math.isinf math.isnan math.le "
+     "math.leaky_relu math.log math.lt math.max math.min math.mish math.mod math.mul math.ne math.neg "
+     "math.pow math.prelu math.reciprocal math.relu math.round math.selu math.shrink math.sigmoid "
+     "math.sign math.silu math.sin math.sinh math.softplus math.softsign math.sqrt math.sub math.tan "
+     "math.tanh math.thresholded_relu math.trunc nn.avg_pool nn.batch_norm nn.conv nn.conv_transpose "
+     "nn.einsum nn.group_norm nn.instance_norm nn.layer_norm nn.lp_pool nn.lrn nn.matmul nn.max_pool "
+     "nn.rms_norm nn.split_tiles reduce.argmax reduce.argmin reduce.mean reduce.sum"),
     ({DYNAMIC},
-     "shape.compress shape.nonzero shape.onehot shape.pad_dynamic shape.range shape.slice_dynamic "
-     "shape.tile_dynamic shape.unique"),
+     "detection.nms shape.compress shape.nonzero shape.onehot shape.pad_dynamic shape.range "
+     "shape.slice_dynamic shape.tile_dynamic shape.unique text.normalise text.split"),
+    ({ROUTINE},
+     "math.where nn.det nn.resize shape.expand shape.of shape.tile text.concat text.full_match "
+     "text.index_of"),
+    ({NO_TYPE, NO_BODY, ROUTINE}, "math.bitcast math.cast quant.dequantize quant.quantize shape.reshape"),
+    ({NO_TYPE, NO_BODY, ROUTINE, LOOKED_UP}, "detection.roi_align shape.gather_elements shape.pad"),
+    ({NO_TYPE, NO_BODY, REPAIRS}, "nn.attention nn.log_softmax nn.softmax"),
+    ({NO_TYPE, NO_BODY, ROUTINE, SEQUENTIAL}, "nn.gru nn.lstm"),
+    ({NO_TYPE, NO_BODY, COMBINES, EMPTY}, "reduce.max reduce.min"),
+    ({NO_TYPE, NO_BODY, SEQUENTIAL}, "reduce.cumprod reduce.cumsum"),
+    ({NO_TYPE, NO_BODY, LOOKED_UP}, "nn.grid_sample nn.resample"),
+    ({ROUTINE, EMPTY}, "shape.concat shape.slice"),
+    ({DYNAMIC, ROUTINE}, "shape.expand_dynamic shape.reshape_dynamic"),
+    ({NO_TYPE, NO_BODY, COMBINES}, "reduce.prod"),
+    ({NO_TYPE, NO_BODY, DYNAMIC, LOOKED_UP}, "shape.topk"),
+    ({NO_BODY}, "math.bit_not"),
+    ({NO_BODY, ROUTINE, SEQUENTIAL}, "nn.rnn"),
+    ({NO_BODY, ROUTINE, COMBINES, LOOKED_UP}, "shape.scatter_nd"),
+    ({ROUTINE, LOOKED_UP, EMPTY}, "shape.gather"),
+    ({ROUTINE, COMBINES, LOOKED_UP}, "shape.scatter_elements"),
+    ({ROUTINE, LOOKED_UP}, "shape.gather_nd"),
     ({LOOKED_UP}, "shape.reverse_sequence"),
 )  # fmt: skip
 REFUSED_OPS = {name: reasons for reasons, names in _LISTED for name in names.split()}

@@ -8,7 +8,7 @@ import pytest
 from isthmus.compiler.diagnostics import TypeRuleError
 from isthmus.compiler.ir import TensorType, Value, constant, graph_input, symbol
 from isthmus.compiler.ir.types import f32
-from isthmus.compiler.ops import REGISTRY, dynamic, gather, sequence, shape
+from isthmus.compiler.ops import REGISTRY, dynamic, gather, scatter, sequence, shape
 from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.ops.shape import refine
 
@@ -70,15 +70,15 @@ def test_indices_out_of_range_are_errors_in_the_meaning() -> None:
         with pytest.raises(IndexError):
             gather.gather_elements.evaluate(values, np.array([index]), axis=0)
         with pytest.raises(IndexError):
-            gather.scatter_elements.evaluate(
+            scatter.scatter_elements.evaluate(
                 values, np.array([index]), np.array([9]), axis=0, reduction="none"
             )
 
 
 def test_equal_elements_keep_their_order_in_topk() -> None:
     values = np.array([3, 1, 3, 2, 3])
-    assert gather.topk.evaluate(values, np.int64(4), axis=0)[1].tolist() == [0, 2, 4, 3]
-    assert gather.topk.evaluate(values, np.int64(4), axis=0, largest=False)[1].tolist() == [1, 3, 0, 2]
+    assert scatter.topk.evaluate(values, np.int64(4), axis=0)[1].tolist() == [0, 2, 4, 3]
+    assert scatter.topk.evaluate(values, np.int64(4), axis=0, largest=False)[1].tolist() == [1, 3, 0, 2]
 
 
 @pytest.mark.parametrize(
@@ -122,15 +122,15 @@ def test_equal_elements_keep_their_order_in_topk() -> None:
             "the batch axes of x .* differ",
         ),
         (
-            lambda: gather.scatter_elements(x("f32[2]"), x("i64[1]"), x("f32[1]"), axis=0, reduction="sum"),
+            lambda: scatter.scatter_elements(x("f32[2]"), x("i64[1]"), x("f32[1]"), axis=0, reduction="sum"),
             "'reduction' is 'sum', expected one of none, add",
         ),
         (
-            lambda: gather.scatter_elements(x("f32[2]"), x("i64[1]"), x("f32[2]"), axis=0),
+            lambda: scatter.scatter_elements(x("f32[2]"), x("i64[1]"), x("f32[2]"), axis=0),
             "the shape of the indices",
         ),
-        (lambda: gather.scatter_nd(x("f32[2]"), x("i64[1, 1]"), x("f32[2]")), r"the updates are f32\[2\]"),
-        (lambda: gather.topk(x("f32[2]"), x("i64[]"), axis=0, size=3), "top 3 of 2 elements"),
+        (lambda: scatter.scatter_nd(x("f32[2]"), x("i64[1, 1]"), x("f32[2]")), r"the updates are f32\[2\]"),
+        (lambda: scatter.topk(x("f32[2]"), x("i64[]"), axis=0, size=3), "top 3 of 2 elements"),
         (lambda: gather.onehot(x("i64[2]"), x("i64[]"), x("f32[3]"), axis=0), r"values \[off, on\]"),
         (
             lambda: gather.reverse_sequence(x("f32[2, 3]"), x("i64[3]"), batch_axis=0, time_axis=1),
