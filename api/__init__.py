@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isthmus.compilation import compile
+    from isthmus.compiling import compile
     from isthmus.explanation import Explanation, explain
     from isthmus.model import Model, read
     from isthmus.package import Package, load
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isthmus.runtime.profile import Profile
 
 _HOMES = {
-    "compile": "compilation",
+    "compile": "compiling",
     "Explanation": "explanation",
     "explain": "explanation",
     "Model": "model",

@@ -1,4 +1,4 @@
-"""`compile`: from a model to a package. Models whose inputs leave dimensions open become packages that specialise."""
+"""From a model to a package. Models whose inputs leave dimensions open become packages that specialise."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -7,11 +7,10 @@ import isthmus
 from isthmus.compiler.diagnostics import located
 from isthmus.compiler.pipeline import Built, Observer, Options, build
 from isthmus.dynamic import KEPT, DynamicPackage
-from isthmus.model import Model, OpenModel, Shapes, read_open
+from isthmus.model import Model, OpenModel, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision
 from isthmus.runtime.artefact import Artefact
-from isthmus.runtime.executor import check_threads
 from isthmus.targets import find_backend
 
 if TYPE_CHECKING:
@@ -19,47 +18,25 @@ if TYPE_CHECKING:
     from isthmus.precision import Samples
 
 
-def compile(
+def compile_source(
     source: Any,
-    target: str = "cpu",
-    *,
+    how: Mapping[str, Any],
+    threads: int | None,
+    observe: Observer | None,
     example_inputs: Any = None,
-    shapes: Shapes | None = None,
-    precision: str = "f32",
     calibration: "Samples | None" = None,
-    quantisation: Mapping[str, Any] | None = None,
-    threads: int | None = None,
-    strip: bool = False,
-    options: Mapping[str, Any] | None = None,
-    observe: Observer | None = None,
 ) -> Package | DynamicPackage:
-    """Compile a model for a target.
-
-    Args:
-        source: what `read` takes.
-        target: a registered target's name.
-        example_inputs: what an object without a graph is called with to get one; see `read`.
-        shapes: dimensions of inputs by name; see `read`. Dimensions left open make the package compile for each new
-            shape that it is run with, and keep the last few.
-        precision: "f32" computes in the model's own types; "bf16" multiplies in bf16 and sums in f32; "int8" computes
-            in 8-bit integers, with ranges from `calibration` or from the model's own quantize nodes.
-        calibration: sample inputs for "int8", each as `run` takes it; some 16 that are typical of use do.
-        quantisation: choices for "int8" by name; see docs/quantisation.md. With `report` true, `package.quantisation`
-            holds the errors of all layers.
-        threads: default of the package's `run`; None means all cores.
-        strip: leave the graph's constants out of the package, which then has no `graph` to evaluate.
-        options: the target's own options, for the cpu `level` (such as "avx2") and `triple`.
-        observe: called with pass name, graph and rule hits after every pass.
-
-    Raises:
-        IsthmusError: everything that can't be read or compiled, before work starts.
-    """
-    wanted = find_precision(precision, calibration, quantisation)
-    check_threads(threads)
-    find_backend(target)
-    model = read_open(source, shapes, example_inputs=example_inputs)
+    """The package of what `read` takes; `how` holds the keywords of `isthmus.compile` that change its bytes."""
+    precision = find_precision(how["precision"], calibration, how["quantisation"])
+    model = read_open(source, how["shapes"], example_inputs=example_inputs)
     return compile_model(
-        model, target, threads=threads, strip=strip, options=options, observe=observe, precision=wanted
+        model,
+        how["target"],
+        threads=threads,
+        strip=how["strip"],
+        options=how["options"],
+        observe=observe,
+        precision=precision,
     )
 
 

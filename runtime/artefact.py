@@ -76,11 +76,7 @@ class Artefact:
         """The manifest with the size and hash of every entry."""
         if self._manifest.entries:
             return self._manifest
-        from concurrent.futures import ThreadPoolExecutor  # a tenth of the time that a plain load takes
-
-        with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
-            hashes = dict(zip(self._entries, pool.map(_sha256, self._entries.values()), strict=True))
-        entries = {name: Entry(data.size, hashes[name]) for name, data in self._entries.items()}
+        entries = {name: Entry(data.size, _sha256(data)) for name, data in self._entries.items()}
         return replace(self._manifest, entries=entries)
 
     @property

@@ -81,7 +81,8 @@ def compile(
         bound = read(model, shapes)
         advance("read")
         wanted = find_precision(precision, _samples(calibration, bound), choices)
-        listed = {**options, "listings": (emit,)} if emit in ("llvm", "asm") else options
+        listings = () if emit in ("package", "ir") else (emit if emit in ("llvm", "asm") else "object",)
+        listed = {**options, "listings": listings} if listings else options
         built = build_model(
             bound, target, strip=strip, options=listed, observe=observer(advance), precision=wanted
         )

@@ -10,7 +10,7 @@ def prepared(file: str, target: str, shapes: Any, threads: int | None, options: 
 
     if is_package(file):
         return load(file, threads)
-    from isthmus.compilation import compile
+    from isthmus.compiling import compile
     from isthmus.model import read
 
     model = read(file, shapes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.compilation import compile
+from isthmus.compiling import compile
 from isthmus.dynamic import DynamicPackage
 from isthmus.frontends.driver import ValuesNeeded
 from isthmus.frontends.onnx.conformance import SUITES, Outcome, Result, cases, judge

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.compilation import compile
 from isthmus.compiler.diagnostics import IsthmusError
 from isthmus.compiler.ir.graph import Graph
 from isthmus.compiler.ir.text import print_graph
+from isthmus.compiling import compile
 from isthmus.testing.comparison import differences
 from isthmus.testing.drawing import Drawing
 from isthmus.testing.shrinking import shrink

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from isthmus.compilation import compile
 from isthmus.compiler.diagnostics import IsthmusError, UnsupportedError
+from isthmus.compiling import compile
 from isthmus.package import Package
 from isthmus.runtime.sim.device import SimulatedCode
 from isthmus.targets import find_backend

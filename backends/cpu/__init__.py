@@ -21,7 +21,8 @@ class CpuBackend:
     """Compiles for this machine, or for another; the options say which.
 
     `level`: "host", or a feature level of x86-64 (`machine.LEVELS`). `triple`: LLVM's name of another machine.
-    `listings`: texts wanted beside the code, "llvm" or "asm". `winograd`: "off" keeps 3x3 convolutions direct.
+    `listings`: what is wanted beside the image, "llvm", "asm" or "object". `winograd`: "off" keeps 3x3 convolutions
+    direct.
     """
 
     name = "cpu"

@@ -1,10 +1,13 @@
 """LLVM: IR text to object code or assembly for one machine. No IR passes: the emitter writes final code."""
 
 import threading
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from queue import SimpleQueue
 
 import llvmlite.binding as llvm
 
+from ...runtime.background import Background
 from .machine import Machine
 
 _lock = threading.Lock()
@@ -25,7 +28,7 @@ def target_machine(machine: Machine) -> llvm.TargetMachine:
     )
 
 
-def module_text(machine: Machine, functions: list[str], declarations: set[str]) -> str:
+def module_text(machine: Machine, functions: Sequence[str], declarations: Iterable[str]) -> str:
     """A module of functions that all carry attribute group #0."""
     header = [f'target triple = "{machine.triple}"']
     attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" "frame-pointer"="none" }'
@@ -39,6 +42,58 @@ def object_code(machine: Machine, text: str) -> bytes:
         tm = target_machine(machine)
         module.data_layout = str(tm.target_data)
         return tm.emit_object(module)
+
+
+_MODULE = 100_000
+"""Characters after which functions go to LLVM: three kernels or so, beside which setting up its passes takes little."""
+
+
+class Compiler:
+    """Compiles functions in a thread of its own, a few at a time, while the next ones are being written.
+
+    A context: the thread ends with it. LLVM gives up the interpreter's lock, so on two cores it costs no time of its
+    own as long as writing takes longer.
+    """
+
+    def __init__(self, machine: Machine):
+        self._machine = machine
+        self._functions: list[str] = []
+        self._declarations: set[str] = set()
+        self._texts: SimpleQueue[str | None] = SimpleQueue()
+        self._objects = Background(self._run)
+
+    def __enter__(self) -> "Compiler":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._texts.put(None)
+
+    def add(self, functions: Sequence[str], declarations: Iterable[str], apart: bool = False) -> None:
+        """Functions for one module, with those before unless they are to be `apart`: a module that defines a function
+        can't declare it."""
+        if apart:
+            self._flush()
+        self._functions += functions
+        self._declarations.update(declarations)
+        if sum(map(len, self._functions)) >= _MODULE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._functions:
+            self._texts.put(module_text(self._machine, self._functions, self._declarations))
+        self._functions, self._declarations = [], set()
+
+    def finish(self) -> list[bytes]:
+        """The objects of all modules, in their order; what LLVM raised is raised."""
+        self._flush()
+        self._texts.put(None)
+        return self._objects.result()
+
+    def _run(self) -> list[bytes]:
+        objects = []
+        while (text := self._texts.get()) is not None:
+            objects.append(object_code(self._machine, text))
+        return objects
 
 
 def assembly(machine: Machine, text: str) -> str:

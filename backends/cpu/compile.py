@@ -19,7 +19,6 @@ from ...compiler.tile.canonical import canonical
 from ...compiler.tile.check import require_legal
 from ...compiler.tile.stage import Kernel
 from ...compiler.tile.tiler import Choice, tile
-from ...runtime.background import Background
 from . import abi, codegen
 from .constants import Blob
 from .entry import Step, entry_text, support_text
@@ -37,18 +36,19 @@ class _Emitted:
     kernel: Kernel
     choice: Choice
     code: KernelCode
+    declarations: frozenset[str]
 
 
-class _Module:
-    """Distinct kernels of one module, by normal form."""
+class _Kernels:
+    """Distinct kernels, by normal form; each goes to the compiler as a module of its own once it is written."""
 
-    def __init__(self, machine: Machine, target: Target):
+    def __init__(self, machine: Machine, target: Target, compiler: codegen.Compiler):
         self.machine = machine
         self.target = target
+        self.compiler = compiler
         self.emitted: dict[str, _Emitted] = {}
-        self.declarations: set[str] = set()
 
-    def kernels(self, calls: Sequence[Call]) -> list[tuple[_Emitted, tuple[str, ...]]]:
+    def of(self, calls: Sequence[Call]) -> list[tuple[_Emitted, tuple[str, ...]]]:
         """For each call its kernel's code and its own buffer names in the order of the code's parameters.
 
         KernelsRefused when some kernels can't be emitted.
@@ -70,8 +70,10 @@ class _Module:
             choice = tile(normal, self.target)[0]
             require_legal(normal, choice.schedule)
             name = f"kernel_{len(self.emitted)}"
-            emitter = KernelEmitter(normal, choice.schedule, self.machine, name, self.declarations)
-            self.emitted[key] = _Emitted(normal, choice, emitter.emit())
+            declarations: set[str] = set()
+            code = KernelEmitter(normal, choice.schedule, self.machine, name, declarations).emit()
+            self.emitted[key] = _Emitted(normal, choice, code, frozenset(declarations))
+            self.compiler.add([code.text], declarations)
         emitted = self.emitted[key]
         return emitted, tuple(names[p] for p in emitted.code.parameters)
 
@@ -84,37 +86,35 @@ def compile_segments(
     listings: Sequence[str] = (),
 ) -> Compiled:
     """The program of a package's CPU part; see `Backend.compile`."""
-    module = _Module(machine, target)
-    blob = Blob()
-    entries, reports, labels = [], [], []
-    counters = 0
-    kernels = iter(module.kernels([call for calls in segments for call in calls]))
-    for number, calls in enumerate(segments):
-        externals: dict[str, int] = {}
-        steps = []
-        for position, call in enumerate(calls):
-            emitted, names = next(kernels)
-            code = emitted.code
-            packings = {packing.buffer: packing for packing in code.packings}
-            arguments = tuple(
-                _argument(call.operands[name], packings.get(parameter), blob, externals)
-                for name, parameter in zip(names, code.parameters, strict=True)
-            )
-            steps.append(Step(code.name, arguments, code.chunks, position))
-            reports.append(_report(call, emitted))
-        counters = max(counters, len(steps))
-        entries.append(entry_text(f"segment_{number}", steps))
-        labels.append([call.name for call in calls])
-    text = codegen.module_text(
-        machine,
-        [support_text(machine.triple), *(emitted.code.text for emitted in module.emitted.values()), *entries],
-        module.declarations,
-    )
-    compiling = Background(lambda: codegen.object_code(machine, text))
-    constants = blob.finish()
-    object_code = compiling.result()
+    with codegen.Compiler(machine) as compiler:
+        kernels = _Kernels(machine, target, compiler)
+        blob = Blob()
+        entries, reports, labels = [], [], []
+        counters = 0
+        found = iter(kernels.of([call for calls in segments for call in calls]))
+        for number, calls in enumerate(segments):
+            externals: dict[str, int] = {}
+            steps = []
+            for position, call in enumerate(calls):
+                emitted, names = next(found)
+                code = emitted.code
+                packings = {packing.buffer: packing for packing in code.packings}
+                arguments = tuple(
+                    _argument(call.operands[name], packings.get(parameter), blob, externals)
+                    for name, parameter in zip(names, code.parameters, strict=True)
+                )
+                steps.append(Step(code.name, arguments, code.chunks, position))
+                reports.append(_report(call, emitted))
+            counters = max(counters, len(steps))
+            entries.append(entry_text(f"segment_{number}", steps))
+            labels.append([call.name for call in calls])
+        distinct = kernels.emitted.values()
+        frame = [support_text(machine.triple), *entries]
+        compiler.add(frame, [emitted.code.declaration for emitted in distinct], apart=True)
+        constants = blob.finish()
+        objects = compiler.finish()
     exports = [f"segment_{n}" for n in range(len(segments))]
-    image = link(object_code, [*exports, *POOL_EXPORTS])
+    image = link(objects, [*exports, *POOL_EXPORTS])
     facts = describe(
         image,
         exports,
@@ -125,11 +125,21 @@ def compile_segments(
         counters=counters,
         steps=labels,
     )
-    texts = {"llvm": text} if "llvm" in listings else {}
-    if "asm" in listings:
-        texts["asm"] = codegen.assembly(machine, text)
     features = tuple(sorted(machine.features))
-    return Compiled(image.code, constants, facts.to_meta(), features, tuple(reports), object_code, texts)
+    listed = _listings(machine, frame, list(distinct), listings) if listings else (b"", {})
+    return Compiled(image.code, constants, facts.to_meta(), features, tuple(reports), *listed)
+
+
+def _listings(
+    machine: Machine, frame: Sequence[str], kernels: Sequence[_Emitted], wanted: Sequence[str]
+) -> tuple[bytes, dict[str, str]]:
+    """All code as one object, where one is wanted, and as the texts that are."""
+    declarations = frozenset[str]().union(*(emitted.declarations for emitted in kernels))
+    text = codegen.module_text(machine, [*frame, *(emitted.code.text for emitted in kernels)], declarations)
+    texts = {"llvm": text} if "llvm" in wanted else {}
+    if "asm" in wanted:
+        texts["asm"] = codegen.assembly(machine, text)
+    return codegen.object_code(machine, text) if "object" in wanted else b"", texts
 
 
 def _argument(

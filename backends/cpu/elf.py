@@ -4,7 +4,8 @@ Source: System V Application Binary Interface, chapters 4 and 5 (gABI 4.1).
 """
 
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from ...runtime.errors import DeviceError
 
@@ -12,6 +13,7 @@ SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 0x1, 0x2, 0x4
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 2, 4, 8, 9
 SHN_UNDEF, SHN_ABS, SHN_COMMON = 0, 0xFFF1, 0xFFF2
 ET_REL = 1
+_LOCAL = 0  # the binding of symbols that other objects do not see
 MACHINES = {62: "x86-64", 183: "aarch64"}
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -27,6 +29,7 @@ class Symbol:
     name: str
     section: int
     value: int
+    is_global: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,8 @@ def _read(data: bytes) -> Object:
         if header[1] == SHT_SYMTAB:
             strings = contents(headers[header[6]])
             symbols = tuple(
-                Symbol(_text(strings, name), section, value)
-                for name, _, _, section, value, _ in _SYMBOL.iter_unpack(contents(header))
+                Symbol(_text(strings, name), section, value, info >> 4 != _LOCAL)
+                for name, info, _, section, value, _ in _SYMBOL.iter_unpack(contents(header))
             )
     for header in headers:
         if header[1] == SHT_REL and sections[header[7]].flags & SHF_ALLOC:
@@ -115,6 +118,42 @@ def _read(data: bytes) -> Object:
                 for where, info, addend in _RELA.iter_unpack(contents(header))
             )
     return Object(MACHINES[machine], sections, symbols)
+
+
+def merged(objects: Sequence[Object]) -> Object:
+    """Several objects of one machine as one: what one leaves undefined and another defines for all is found there.
+
+    DeviceError for a global symbol with two definitions, and for objects of different machines.
+    """
+    if len({each.machine for each in objects}) != 1:
+        raise DeviceError("objects of different machines can't be linked", location="link")
+    sections: list[Section] = []
+    symbols: dict[tuple[int, Symbol], Symbol] = {}
+    found: dict[str, Symbol] = {}
+    for number, each in enumerate(objects):
+        for symbol in each.symbols:
+            moved = symbol
+            if symbol.section not in (SHN_UNDEF, SHN_ABS, SHN_COMMON):
+                moved = replace(symbol, section=symbol.section + len(sections))
+                if symbol.is_global and symbol.name in found:
+                    raise DeviceError(f"symbol '{symbol.name}' is defined twice", location="link")
+                if symbol.is_global:
+                    found[symbol.name] = moved
+            symbols[number, symbol] = moved
+        sections += each.sections
+    resolved = []
+    start = 0
+    for number, each in enumerate(objects):
+        for section in sections[start : start + len(each.sections)]:
+            relocations = []
+            for relocation in section.relocations:
+                symbol = symbols[number, relocation.symbol]
+                if symbol.section == SHN_UNDEF:
+                    symbol = found.get(symbol.name, symbol)
+                relocations.append(replace(relocation, symbol=symbol))
+            resolved.append(replace(section, relocations=relocations))
+        start += len(each.sections)
+    return Object(objects[0].machine, tuple(resolved), tuple(dict.fromkeys(symbols.values())))
 
 
 def _text(table: bytes, offset: int) -> str:

@@ -57,6 +57,11 @@ class KernelCode:
     chunks: int
     packings: tuple[Packing, ...]
 
+    @property
+    def declaration(self) -> str:
+        """What a module needs that calls the function."""
+        return f"declare hidden void @{self.name}({'ptr, ' * len(self.parameters)}i64)"
+
 
 class KernelEmitter:
     """Emits one kernel. `declarations` collects the intrinsics that the module must declare."""
@@ -93,7 +98,7 @@ class KernelEmitter:
         """The finished function; UnsupportedError for what this emitter can't do."""
         self._refuse_borders()
         self._nodes(lower(self.kernel, self.schedule), {})
-        text = self.b.function(self.name, [*self.parameters.values(), self.chunk], "#0", "internal")
+        text = self.b.function(self.name, [*self.parameters.values(), self.chunk], "#0", "hidden")
         return KernelCode(
             self.name, text, tuple(self.parameters), prod(self.counts), tuple(self.packings.values())
         )

@@ -1,4 +1,4 @@
-"""Links one relocatable object into one position-independent image that the runtime maps without a linker.
+"""Links relocatable objects into one position-independent image that the runtime maps without a linker.
 
 Only the sections that the exports reach are kept, so unwind tables, notes and comments fall away. Code and read-only
 data come first, what must stay writable starts on a page of its own.
@@ -33,22 +33,22 @@ class Image:
     alignment: int
 
 
-def link(object_bytes: bytes, exports: Sequence[str]) -> Image:
-    """Lay out and relocate an object.
+def link(objects: Sequence[bytes], exports: Sequence[str]) -> Image:
+    """Lay out and relocate objects, in their order.
 
     Args:
-        object_bytes: ELF64 relocatable for x86-64 or AArch64, compiled position independent (llvmlite's `emit_object`).
+        objects: ELF64 relocatable for x86-64 or AArch64, compiled position independent (llvmlite's `emit_object`).
         exports: symbols whose offsets the image must tell; hidden ones will do.
 
     Raises:
-        DeviceError: another format or machine; an export that the object lacks; a symbol that it leaves undefined (each
-            by name); a relocation that needs a fixed address.
+        DeviceError: another format or machine; an export that the objects lack; a symbol that they leave undefined
+            (each by name) or define twice; a relocation that needs a fixed address.
     """
-    source = elf.read(object_bytes)
+    source = elf.merged([elf.read(each) for each in objects])
     defined = {symbol.name: symbol for symbol in source.symbols if symbol.section != elf.SHN_UNDEF}
     absent = [name for name in exports if name not in defined]
     if absent:
-        raise DeviceError(f"the object does not define {', '.join(absent)}", location="link")
+        raise DeviceError(f"the code does not define {', '.join(absent)}", location="link")
     kept = _reachable(source, [defined[name].section for name in exports])
     layout = _Layout(source, kept)
     return layout.image({name: layout.offset(defined[name]) for name in exports})

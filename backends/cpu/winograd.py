@@ -96,9 +96,10 @@ def convolved(
     extents: tuple[int, int],
 ) -> Value:
     """A convolution [N, C, ...] * [O, C, 3, 3] in a form; `extents` are the result's."""
-    matrix = form.weight
-    transformed = np.einsum("ik,jl,ockl->ijco", matrix, matrix, w.astype(np.float64)).astype(w.dtype)
     points = form.m + 2
+    outputs, inputs = w.shape[:2]
+    flat = np.kron(form.weight, form.weight) @ w.reshape(outputs * inputs, 9).T.astype(np.float64)
+    transformed = flat.astype(w.dtype).reshape(points, points, outputs, inputs)
     for axis, extent in enumerate(extents):  # [N, C, H, W] => [i, N, C, y, W] => [j, i, N, C, y, x]
         x = split_tiles(
             x,
@@ -109,7 +110,7 @@ def convolved(
             begin=pads[axis],
             tiles=-(-extent // form.m),
         )
-    y = einsum(x, constant(transformed), equation="jincyx,ijco->jinoyx")
+    y = einsum(x, constant(transformed), equation="jincyx,ijoc->jinoyx")
     for axis, extent in reversed(list(enumerate(extents))):
         y = join_tiles(y, matrix=_flat(form.output), rows=form.m, axis=2 + 2 * axis, extent=extent)
     return y if bias is None else math.add(y, constant(bias.reshape(-1, 1, 1)))

@@ -89,7 +89,8 @@ class KernelReport:
 class Compiled:
     """A device's program: code and constants as bytes, its own facts for the package, a report for each call.
 
-    `listings` are further texts by name ("llvm", "asm", ...) made on demand, and `object` code if the device has such.
+    `listings` are further texts by name ("llvm", "asm", ...), `object` is code for a linker: made on demand, where a
+    device has such.
     """
 
     code: bytes

@@ -156,13 +156,14 @@ class Access:
 class Expr:
     """A scalar expression over loads, constants and dims: an immutable DAG with structural equality."""
 
-    __slots__ = ("_hash", "_key", "dtype")
+    __slots__ = ("_hash", "_key", "_order", "dtype")
     dtype: DType
 
     def __init__(self, dtype: DType, *key: object):
         self.dtype = dtype
         self._key = key
         self._hash = hash((type(self).__name__, dtype, key))
+        self._order: tuple[Expr, ...] | None = None
 
     def __hash__(self) -> int:
         return self._hash
@@ -301,8 +302,14 @@ def select(condition: Expr, yes: Expr, no: Expr | Number) -> Expr:
     return Apply("where", (condition, yes, lift(no, yes.dtype)), yes.dtype)
 
 
-def walk(expr: Expr) -> Iterator[Expr]:
-    """Every distinct node of the DAG, arguments before users."""
+def walk(expr: Expr) -> tuple[Expr, ...]:
+    """Every distinct node of the DAG, arguments before users; found once."""
+    if expr._order is None:
+        expr._order = tuple(_postorder(expr)) if expr.arguments else (expr,)
+    return expr._order
+
+
+def _postorder(expr: Expr) -> Iterator[Expr]:
     seen: set[int] = set()
     stack = [(expr, False)]
     while stack:

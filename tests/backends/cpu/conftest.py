@@ -159,7 +159,7 @@ def sample_artefact(sample_object: bytes) -> Callable[..., Artefact]:
     """Makes the sample's package; keywords replace facts about the code."""
 
     def make(**facts: object) -> Artefact:
-        image = link.link(sample_object, ["segment_0", *pool_ir.POOL_EXPORTS])
+        image = link.link([sample_object], ["segment_0", *pool_ir.POOL_EXPORTS])
         described = link.describe(
             image,
             ["segment_0"],

@@ -92,7 +92,7 @@ class Image:
         self.refused = module.refused
         self._entries = module.entries
         names = [f"segment_{n}" for n in module.entries]
-        image = link(codegen.object_code(chip, module.text), [*names, *POOL_EXPORTS])
+        image = link([codegen.object_code(chip, module.text)], [*names, *POOL_EXPORTS])
         facts = describe(
             image,
             names,

@@ -60,7 +60,7 @@ def mapped(image: link.Image) -> native.Mapping:
 @pytest.fixture(scope="module")
 def image(compile_ir):
     text = EVERYTHING.replace("call void @nowhere()", "")
-    return link.link(compile_ir(text), ["value", "next"])
+    return link.link([compile_ir(text)], ["value", "next"])
 
 
 def test_linked_code_computes(image):
@@ -96,12 +96,12 @@ def test_pages_are_never_writable_and_executable(image):
 
 def test_equal_objects_give_equal_images(compile_ir):
     text = EVERYTHING.replace("call void @nowhere()", "")
-    assert link.link(compile_ir(text), ["value"]) == link.link(compile_ir(text), ["value"])
+    assert link.link([compile_ir(text)], ["value"]) == link.link([compile_ir(text)], ["value"])
 
 
 def test_undefined_symbols_are_named(compile_ir):
     with pytest.raises(DeviceError, match="undefined symbol 'nowhere'; emit its code into the module"):
-        link.link(compile_ir(EVERYTHING), ["value"])
+        link.link([compile_ir(EVERYTHING)], ["value"])
 
 
 def test_libm_calls_are_refused(compile_ir):
@@ -112,24 +112,24 @@ define float @f(float %x) {
   ret float %r
 }"""
     with pytest.raises(DeviceError, match="undefined symbol 'expf'"):
-        link.link(compile_ir(text), ["f"])
+        link.link([compile_ir(text)], ["f"])
 
 
 def test_missing_exports_are_named(sample_object):
     with pytest.raises(DeviceError, match="does not define segment_9, segment_8"):
-        link.link(sample_object, ["segment_9", "segment_0", "segment_8"])
+        link.link([sample_object], ["segment_9", "segment_0", "segment_8"])
 
 
 def test_other_machines_are_refused(compile_ir):
     text = "define i64 @f() {\n ret i64 1\n}"
     with pytest.raises(DeviceError, match="ELF machine 243 can't be linked here, only x86-64, aarch64"):
-        link.link(compile_ir(text, "riscv64-unknown-linux-gnu"), ["f"])
+        link.link([compile_ir(text, "riscv64-unknown-linux-gnu")], ["f"])
 
 
 @pytest.mark.parametrize("triple", ["x86_64-apple-macosx", "x86_64-pc-windows-msvc"])
 def test_other_formats_are_refused(compile_ir, triple):
     with pytest.raises(DeviceError, match="expected a 64-bit little-endian ELF relocatable object"):
-        link.link(compile_ir("define i64 @f() {\n ret i64 1\n}", triple), ["f"])
+        link.link([compile_ir("define i64 @f() {\n ret i64 1\n}", triple)], ["f"])
 
 
 def test_fixed_addresses_are_refused(compile_ir):
@@ -142,20 +142,20 @@ def test_fixed_addresses_are_refused(compile_ir):
     for place in relative:
         pattern.pack_into(data, place, 11, pattern.unpack_from(data, place)[1])  # R_X86_64_32S
     with pytest.raises(DeviceError, match=r"relocation 11 against .* needs a fixed address"):
-        link.link(bytes(data), ["f"])
+        link.link([bytes(data)], ["f"])
 
 
 @pytest.mark.parametrize("size", [0, 3, 40, 64, 500])
 def test_truncated_objects_are_refused(sample_object, size):
     with pytest.raises(DeviceError):
-        link.link(sample_object[:size], ["segment_0"])
+        link.link([sample_object[:size]], ["segment_0"])
 
 
 def test_pool_links_without_externals_on_both_machines(compile_ir):
     for triple in ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"):
         machine = pool_ir.machine_of(triple)
         text = pool_ir.barrier_ir(machine) + pool_ir.pool_ir(machine)
-        linked = link.link(compile_ir(text, triple), pool_ir.POOL_EXPORTS)
+        linked = link.link([compile_ir(text, triple)], pool_ir.POOL_EXPORTS)
         assert linked.machine == machine
         assert set(linked.entries) == set(pool_ir.POOL_EXPORTS)
         assert linked.fixups == ()
@@ -196,3 +196,21 @@ def test_aarch64_refuses_what_does_not_fit():
         patched(286, 0xF9400000, 0, 0x104)
     with pytest.raises(DeviceError, match="does not fit"):
         patched(279, 0x36000000, 0, 0x10000)
+
+
+def test_objects_find_their_symbols_in_each_other(compile_ir):
+    twice = (
+        "declare hidden i64 @once(i64)\ndefine hidden i64 @twice(i64 %x) {\n %y = call i64 @once(i64 %x)\n"
+    )
+    twice += " %z = add i64 %y, %y\n ret i64 %z\n}"
+    local = "define internal i64 @own(i64 %x) noinline {\n %y = add i64 %x, "
+    once = local + "3\n ret i64 %y\n}\n"
+    once += "define hidden i64 @once(i64 %x) {\n %y = call i64 @own(i64 %x)\n ret i64 %y\n}"
+    image = link.link([compile_ir(twice), compile_ir(once)], ["twice"])
+    mapping = mapped(image)
+    double = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(mapping.base + image.entries["twice"])
+    assert double(4) == 14
+    with pytest.raises(DeviceError, match="symbol 'once' is defined twice"):
+        link.link([compile_ir(once), compile_ir(once)], ["once"])
+    with pytest.raises(DeviceError, match="undefined symbol 'once'"):
+        link.link([compile_ir(twice)], ["twice"])

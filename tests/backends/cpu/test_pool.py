@@ -67,7 +67,7 @@ class Job:
 @pytest.fixture(scope="module")
 def image(compile_ir):
     text = pool_ir.barrier_ir("x86-64") + pool_ir.pool_ir("x86-64") + COUNTING
-    return link.link(compile_ir(text), [*pool_ir.POOL_EXPORTS, "count"])
+    return link.link([compile_ir(text)], [*pool_ir.POOL_EXPORTS, "count"])
 
 
 @pytest.fixture

@@ -139,5 +139,7 @@ def test_operations_need_no_library_on_aarch64() -> None:
     triple = "aarch64-unknown-linux-gnu"
     module = emit([work for _, work, _ in works(triple)], triple)
     assert module.refused == {}
-    image = link(codegen.object_code(machine(triple), module.text), [f"segment_{n}" for n in module.entries])
+    image = link(
+        [codegen.object_code(machine(triple), module.text)], [f"segment_{n}" for n in module.entries]
+    )
     assert image.machine == "aarch64"

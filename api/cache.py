@@ -1,0 +1,145 @@
+"""Packages that were compiled before, kept on disk by all that their bytes depend on.
+
+A file a package, named by the SHA-256 of the model's content, of how it was compiled, of the compiler itself and of
+this machine. Files appear whole or not at all, so any number of processes may share the folder; the longest unused ones
+go first. Only models that are one file are kept: what else a model reads is not known before it is read.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from isthmus.runtime.artefact import Artefact
+from isthmus.runtime.errors import PackageError
+
+VARIABLE = "ISTHMUS_CACHE"
+"""Names the folder, or says "off"."""
+
+LIMIT = 8 << 30
+"""Bytes that the folder may hold."""
+
+_PARTS = ("", ".compiler", ".frontends", ".backends", ".runtime")
+_LIBRARIES = ("numpy", "llvmlite", "onnx")
+
+
+def folder() -> Path | None:
+    """Where packages are kept, None if the cache is off or the folder is not this user's alone."""
+    chosen = os.environ.get(VARIABLE, "")
+    if chosen == "off":
+        return None
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    path = Path(chosen) if chosen else Path(base, "isthmus", "packages")
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.stat()
+    except OSError:
+        return None
+    return path if found.st_uid == os.getuid() and not found.st_mode & 0o022 else None
+
+
+def key(source: Path, sha256: str, how: Mapping[str, Any]) -> str:
+    """The name of the package of a model under the keywords of `compile` that change its bytes."""
+    facts = [source.name, sha256, how, list(_compiler()), _machine()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def digest(source: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find(name: str) -> Artefact | None:
+    """A package that is kept; None for none, or for one that is damaged, which is then removed."""
+    path = _path(name)
+    if path is None or not path.exists():
+        return None
+    try:
+        os.utime(path)  # used now: the last to go
+        artefact = Artefact.open(path)
+    except OSError:
+        return None
+    except PackageError:
+        path.unlink(missing_ok=True)
+        return None
+    artefact.location = artefact.manifest.model
+    return artefact
+
+
+def keep(name: str, artefact: Artefact, sha256: str) -> threading.Thread | None:
+    """Write a package while its user goes on, if a file of that digest is its whole model.
+
+    Gives the thread that does it, which ends before the process does.
+    """
+    path = _path(name)
+    if path is None:
+        return None
+    writing = threading.Thread(target=_write, args=(path, artefact, sha256))
+    writing.start()
+    return writing
+
+
+def _write(path: Path, artefact: Artefact, sha256: str) -> None:
+    try:
+        if artefact.manifest.model_sha256 != sha256:
+            return
+        artefact.save(path)
+        shrink(path.parent, LIMIT)
+    except (OSError, PackageError):
+        return  # a full or vanished disk costs the next compilation some time, nothing else
+
+
+def shrink(path: Path, limit: int) -> None:
+    """Remove the packages that were unused longest until the rest takes at most `limit` bytes."""
+    files = sorted(((f.stat().st_mtime_ns, f.stat().st_size, f) for f in path.glob("*.isth")), reverse=True)
+    total = 0
+    for _, size, file in files:
+        total += size
+        if total > limit:
+            file.unlink(missing_ok=True)
+
+
+def _path(name: str) -> Path | None:
+    base = folder()
+    return None if base is None else base / f"{name}.isth"
+
+
+def _compiler() -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of every file that takes part in compiling; of libraries of their first file."""
+    for part in _PARTS:
+        spec = find_spec(f"isthmus{part}")
+        for root in (spec.submodule_search_locations or ()) if spec else ():
+            yield from _sources(root)
+    for library in _LIBRARIES:
+        spec = find_spec(library)
+        if spec is not None and spec.origin:
+            yield _stamp(spec.origin)
+
+
+def _sources(folder: str) -> Iterator[tuple[str, int, int]]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name.endswith((".py", ".toml", ".lark")):
+            yield _stamp(entry.path)
+        elif entry.name != "__pycache__" and entry.is_dir():
+            yield from _sources(entry.path)
+
+
+def _stamp(file: str) -> tuple[str, int, int]:
+    found = os.stat(file)
+    return file, found.st_size, found.st_mtime_ns
+
+
+def _machine() -> list[str]:
+    """What code for this machine depends on: its architecture, and on Linux its features as the kernel lists them."""
+    lines = [os.uname().machine]
+    try:
+        with open("/proc/cpuinfo") as text:
+            lines += [line.strip() for line in text if line.startswith(("flags", "Features"))][:1]
+    except OSError:
+        pass
+    return lines

@@ -1,0 +1,95 @@
+"""`compile`: a package from the cache, else from the compiler, which is imported only then."""
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus import cache as store
+from isthmus.package import Package
+from isthmus.runtime.executor import check_threads
+from isthmus.targets import find_backend
+
+if TYPE_CHECKING:
+    from isthmus.compiler.pipeline import Observer
+    from isthmus.dynamic import DynamicPackage
+    from isthmus.model import Shapes
+    from isthmus.precision import Samples
+
+
+def compile(
+    source: Any,
+    target: str = "cpu",
+    *,
+    example_inputs: Any = None,
+    shapes: "Shapes | None" = None,
+    precision: str = "f32",
+    calibration: "Samples | None" = None,
+    quantisation: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    strip: bool = False,
+    options: Mapping[str, Any] | None = None,
+    observe: "Observer | None" = None,
+    cache: bool = True,
+) -> "Package | DynamicPackage":
+    """Compile a model for a target.
+
+    Args:
+        source: what `read` takes.
+        target: a kind of chip, a chip's name, or the path of a chip file.
+        example_inputs: what an object without a graph is called with to get one; see `read`.
+        shapes: dimensions of inputs by name; see `read`. Dimensions left open make the package compile for each new
+            shape that it is run with, and keep the last few.
+        precision: "f32" computes in the model's own types; "bf16" multiplies in bf16 and sums in f32; "int8" computes
+            in 8-bit integers, with ranges from `calibration` or from the model's own quantize nodes.
+        calibration: sample inputs for "int8", each as `run` takes it; some 16 that are typical of use do.
+        quantisation: choices for "int8" by name; see docs/quantisation.md. With `report` true, `package.quantisation`
+            holds the errors of all layers.
+        threads: default of the package's `run`; None means all cores.
+        strip: leave the graph's constants out of the package, which then has no `graph` to evaluate.
+        options: the target's own options, for the cpu `level` (such as "avx2") and `triple`.
+        observe: called with pass name, graph and rule hits after every pass.
+        cache: take a package that was compiled before from the same file, in the same way, by the same compiler on
+            this machine, and keep this one; see `isthmus.cache`. Only for precisions without samples, and never with
+            `observe`.
+
+    Raises:
+        IsthmusError: everything that can't be read or compiled, before work starts.
+    """
+    check_threads(threads)
+    find_backend(target)
+    how = {
+        "target": target,
+        "shapes": shapes,
+        "precision": precision,
+        "quantisation": quantisation,
+        "strip": strip,
+        "options": options,
+    }
+    given = observe is not None or calibration is not None or example_inputs is not None
+    if cache and not given and precision != "int8" and isinstance(source, str | PathLike):
+        return _cached(Path(source), how, threads)
+    return _compile(source, how, threads, observe, example_inputs, calibration)
+
+
+def _cached(source: Path, how: Mapping[str, Any], threads: int | None) -> "Package | DynamicPackage":
+    """The package from the cache, or compiled and kept there."""
+    if not source.is_file() or store.folder() is None or str(how["target"]).endswith(".toml"):
+        return _compile(source, how, threads)
+    sha256 = store.digest(source)
+    name = store.key(source, sha256, how)
+    found = store.find(name)
+    if found is not None:
+        return Package(found, threads)
+    package = _compile(source, how, threads)
+    if isinstance(package, Package):
+        store.keep(name, package.artefact, sha256)
+    return package
+
+
+def _compile(
+    source: Any, how: Mapping[str, Any], threads: int | None, *more: Any
+) -> "Package | DynamicPackage":
+    from isthmus.compilation import compile_source
+
+    return compile_source(source, how, threads, *(more or (None,)))
