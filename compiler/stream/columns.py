@@ -13,7 +13,7 @@ from ..diagnostics import UnsupportedError
 from ..target.description import Engine
 from ..tile.products import Product
 from ..tile.stage import REDUCE, Access, Affine, Kernel
-from ..tile.staged import sum_run
+from ..tile.work import sum_run
 from .copies import Copy
 from .emit import Ints, Tile
 from .places import by_dim, offset, shape_of, steps_at_home

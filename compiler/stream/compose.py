@@ -26,7 +26,7 @@ from ..tile.stage import (
     rewrite,
     walk,
 )
-from ..tile.staged import lane_dim, lane_factor
+from ..tile.work import lane_dim, lane_factor
 
 MOST_OPERATIONS = 24
 """Operations of a body beyond which a stage is no longer put into its readers."""

@@ -8,7 +8,7 @@ from ..diagnostics import UnsupportedError
 from ..target.description import Engine
 from ..tile.products import Product
 from ..tile.stage import Kernel, Stage
-from ..tile.staged import best_mapping
+from ..tile.work import best_mapping
 from .columns import Columns
 from .emit import Box, Ints, Tile
 from .places import by_dim, coefficient, merged, start, step

@@ -8,7 +8,7 @@ from math import prod
 from ..ir.types import DType, i32
 from ..target.description import Engine
 from ..tile.stage import Access, Affine, Apply, Const, Index, Kernel, Load, Stage, walk
-from ..tile.staged import lane_dim
+from ..tile.work import lane_dim
 from .emit import Box, Ints, Tile
 from .places import merged, start, step
 from .programs import Body

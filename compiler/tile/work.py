@@ -1,0 +1,124 @@
+"""What the engines of a chip take for a box of a stage: products on an array, all other work on a vector engine."""
+
+from collections.abc import Collection, Mapping
+from functools import reduce
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+
+from ...runtime.sim.formula import formula
+from ..ir.types import DTYPES
+from ..target.description import Engine, figures
+from .access_maps import strides
+from .products import Product
+from .stage import Affine, Apply, Expr, Kernel, Stage, walk
+
+SPECIAL = frozenset(("exp", "tanh", "erf", "div", "sqrt", "log", "lookup", "reciprocal"))
+"""Scalar operations that a vector engine does at its special rate."""
+
+
+def vector_cycles(
+    kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None
+) -> Any:
+    """Cycles of a vector engine for a box of a stage; `lane` is the dim along its lanes."""
+    lanes = np.ceil(sizes[lane] / engine.lanes) if lane is not None else 1
+    vectors = lanes * lane_factor(kernel, stage, engine, lane)
+    for name, size in sizes.items():
+        if name != lane:
+            vectors = vectors * size
+    return vectors * body_cost(stage, engine)
+
+
+def merged_operations(body: Expr) -> list[Apply]:
+    """Operations of a body: a product of integers goes with the sum that it is added to, a sum with its rescaling."""
+    operations = [node for node in walk(body) if isinstance(node, Apply) and node.op != "cast"]
+    merged: set[int] = set()
+    for node in operations:
+        inner = [a for a in node.arguments if isinstance(a, Apply) and a.dtype.is_integer]
+        if node.op == "add":
+            products = [a for a in inner if a.op == "mul"]
+            merged.update(id(a) for a in products[: 1 if len(products) == len(node.arguments) else 2])
+        elif node.op == "requantize" and _is_plain_sum(node.arguments[0]):
+            merged.add(id(node.arguments[0]))
+    return [node for node in operations if id(node) not in merged]
+
+
+def _is_plain_sum(expr: Expr) -> bool:
+    """Whether an expression adds two values that are neither sums nor products themselves."""
+    if not isinstance(expr, Apply) or expr.op != "add":
+        return False
+    return not any(isinstance(a, Apply) and a.op in ("mul", "add") for a in expr.arguments)
+
+
+def body_cost(stage: Stage, engine: Engine) -> float:
+    """Cycles that one vector of a stage's domain takes; see `merged_operations`."""
+    operations = merged_operations(stage.body)
+    special = sum(node.op in SPECIAL for node in operations)
+    plain = len(operations) - special
+    if stage.combine is not None and not special and plain <= 1:
+        return engine.lanes / max(engine.mac_per_cycle, engine.lanes)
+    plain += stage.combine is not None
+    return max(1.0, plain) + special * engine.lanes / engine.special_per_cycle
+
+
+def array_cycles(array: Engine, found: Product, m: Any, n: Any, k: Any, k_tiles: Any) -> Any:
+    """Cycles of one macro product by the best of an array's mappings."""
+    costs = mapping_costs(array, found, m, n, k, k_tiles)
+    return reduce(np.minimum, costs)
+
+
+def best_mapping(array: Engine, found: Product, m: int, n: int, k: int, k_tiles: int) -> int:
+    """The position of the cheapest mapping of one macro product."""
+    costs = mapping_costs(array, found, m, n, k, k_tiles)
+    return costs.index(min(costs))
+
+
+def mapping_costs(array: Engine, found: Product, m: Any, n: Any, k: Any, k_tiles: Any) -> list[Any]:
+    """For each mapping the cycles that a macro product keeps the array busy."""
+    size = DTYPES[found.type.partition("*")[0]].bytes
+    names = figures(array) | {"m": m, "n": n, "k": k, "k_tiles": k_tiles, "size": size}
+    names["n_tiles"] = np.ceil(n / array.cols)
+    return [formula(each.cycles)(**names) for each in array.mapping.values()]
+
+
+def sum_run(found: Product, cut: Collection[str]) -> tuple[str, ...]:
+    """The dims of a sum that lie side by side in a tile of the rows operand, outermost first: the array takes them as
+    one run. Beyond the innermost axis a dim joins where the axes inside it are whole; `cut` names those that are not.
+    """
+    run: list[str] = []
+    for part in reversed(found.rows.index):
+        if not isinstance(part, Affine):
+            break
+        inside = [name for name, coefficient in part.terms if name in found.k and coefficient == 1]
+        if len(inside) != 1:
+            break
+        run.insert(0, inside[0])
+        if len(part.terms) > 1 or part.const or inside[0] in cut:
+            break
+    return tuple(run)
+
+
+def lane_dim(
+    kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, int] | None = None
+) -> str | None:
+    """The dim that a stage is best cut along into vectors: long, and contiguous in what is written and read."""
+    extents = sizes or {d.name: d.size for d in stage.dims}
+    best: tuple[float, int, str] | None = None
+    points = prod(extents.values())
+    for position, name in enumerate(reversed(list(extents))):
+        if extents[name] == 1 and len(extents) > 1:
+            continue
+        vectors = points // max(1, extents[name]) * ceil(extents[name] / engine.lanes)
+        cost = float(vectors * lane_factor(kernel, stage, engine, name))
+        if best is None or (cost, position) < best[:2]:
+            best = (cost, position, name)
+    return None if best is None else best[2]
+
+
+def lane_factor(kernel: Kernel, stage: Stage, engine: Engine, lane: str | None) -> int:
+    """How much longer a stage takes because something is not contiguous along its lanes."""
+    if lane is None:
+        return 1
+    across = any(abs(strides(kernel, access, lane)) > 1 for access in (*stage.reads, stage.write))
+    return engine.transpose_factor if across else 1
