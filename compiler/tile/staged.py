@@ -1,7 +1,8 @@
 """Tiling for chips whose memories software fills: which tiles lie where, how large, loaded how often.
 
-No chip and no op is named. Candidates are loop orders times depths of holds; all tile sizes of one such pair are costed at once, as numpy arrays.
-Cost: engines and home's transfers work side by side, so the slowest of them counts, plus what can't overlap.
+No chip and no op is named. Candidates are loop orders times depths of holds; all tile sizes of one such pair are costed
+at once, as numpy arrays. Engines and home's transfers work side by side, so the slowest of them counts, plus what can't
+overlap; what an engine takes for a box stands in `work.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
