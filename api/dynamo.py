@@ -6,9 +6,7 @@ runs in PyTorch, and the log says which graph and why.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from isthmus.dynamic import DynamicPackage
 from isthmus.frontends.torch import frontend
@@ -18,6 +16,9 @@ from isthmus.model import from_source
 from isthmus.package import Package
 from isthmus.runtime.errors import IsthmusError
 
+if TYPE_CHECKING:
+    import torch
+
 log = logging.getLogger("isthmus.dynamo")
 
 SHAPES = 32
@@ -25,7 +26,7 @@ SHAPES = 32
 
 
 def backend(
-    module: torch.fx.GraphModule, values: Sequence[Any], *, options: Mapping[str, Any] | None = None
+    module: "torch.fx.GraphModule", values: Sequence[Any], *, options: Mapping[str, Any] | None = None
 ) -> Callable[..., Any]:
     """What dynamo calls in place of a captured graph.
 
@@ -56,6 +57,8 @@ def backend(
 
 def _obstacle(values: Sequence[Any]) -> str | None:
     """What keeps a graph out, as far as its arguments tell."""
+    import torch
+
     tensors = [value for value in values if isinstance(value, torch.Tensor)]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return "gradients are asked for: call it under torch.no_grad() or torch.inference_mode()"
@@ -70,7 +73,7 @@ def _obstacle(values: Sequence[Any]) -> str | None:
 class Compiled:
     """One captured graph. Weights are constants of the code; when one is changed, the code is made anew."""
 
-    def __init__(self, module: torch.fx.GraphModule, values: Sequence[Any], options: Mapping[str, Any]):
+    def __init__(self, module: "torch.fx.GraphModule", values: Sequence[Any], options: Mapping[str, Any]):
         self._module, self._options = module, options
         self._build(values)
 
@@ -91,7 +94,7 @@ class Compiled:
         """What changes when somebody writes to a weight or puts another one in its place."""
         return tuple((values[n].data_ptr(), values[n]._version) for n in self._captured.constants)
 
-    def __call__(self, *values: Any) -> tuple[torch.Tensor, ...]:
+    def __call__(self, *values: Any) -> "tuple[torch.Tensor, ...]":
         """The graph's results for these arguments: inputs and results share memory with arrays where they can."""
         if self._stamped(values) != self._stamps:
             self._build(values)
