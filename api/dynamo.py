@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.dynamic import DynamicPackage
 from isthmus.frontends.torch import frontend
-from isthmus.frontends.torch.captured import Captured, read_captured
-from isthmus.frontends.torch.objects import as_array, as_tensor
 from isthmus.model import from_source
 from isthmus.package import Package
 from isthmus.runtime.errors import IsthmusError
 
 if TYPE_CHECKING:
     import torch
+
+    from isthmus.frontends.torch.captured import Captured
 
 log = logging.getLogger("isthmus.dynamo")
 
@@ -78,12 +78,14 @@ class Compiled:
         self._build(values)
 
     def _build(self, values: Sequence[Any]) -> None:
+        from isthmus.frontends.torch.captured import read_captured
+
         captured = read_captured(self._module, values, "torch.compile")
         self._captured: Captured = captured
         self._stamps = self._stamped(values)
         self._package = self._compiled(captured)
 
-    def _compiled(self, captured: Captured) -> Package | DynamicPackage:
+    def _compiled(self, captured: "Captured") -> Package | DynamicPackage:
         from isthmus.compilation import compile_model
 
         model = from_source(frontend.converters, captured.model)
@@ -96,6 +98,8 @@ class Compiled:
 
     def __call__(self, *values: Any) -> "tuple[torch.Tensor, ...]":
         """The graph's results for these arguments: inputs and results share memory with arrays where they can."""
+        from isthmus.frontends.torch.objects import as_array, as_tensor
+
         if self._stamped(values) != self._stamps:
             self._build(values)
         arrays = [as_array(values[n].detach()) for n in self._captured.inputs]
