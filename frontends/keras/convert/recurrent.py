@@ -85,6 +85,32 @@ def _time_first(x: Value) -> Value:
     return shape.transpose(x, perm=(1, 0, 2))
 
 
+def _in_steps(ys: Value, backwards: bool) -> Value:
+    """Results in the order of the steps: the IR's op gives those of a reversed direction in the order of time."""
+    if not backwards:
+        return ys
+    steps = ys.shape[0]
+    if not isinstance(steps, int):
+        raise UnsupportedError(f"a reversed sequence of length '{steps}'", hint="fix it with shapes=")
+    return shape.slice(ys, starts=(steps - 1, 0, 0, 0), sizes=ys.shape, steps=(-1, 1, 1, 1))
+
+
+def _recurrence(
+    op, x: Value, weights, states, activations, backwards: bool, sequences: bool, returned: bool, **form
+):
+    """The layer by the IR's op: weights are (kernel, recurrent, bias), each with its gates in the IR's order."""
+    direction = "reverse" if backwards else "forward"
+    states = map(_state, states)
+    ys, *last = op(_time_first(x), *weights, *states, direction=direction, activations=activations, **form)
+    return _finished(_in_steps(ys, backwards), last, sequences, returned)
+
+
+def _weights(kernel: Value, recurrent: Value, bias: Value | None, order: Sequence[int]):
+    """Kernel, recurrent kernel and bias with their gates reordered."""
+    count = len(order)
+    return _gates(kernel, count, order), _gates(recurrent, count, order), _bias(bias, count, order)
+
+
 @layer("LSTM", inputs=("sequences", "initial_state", "initial_state_1"), parts=("cell",))
 def lstm(
     x,
@@ -105,29 +131,9 @@ def lstm(
 ):
     """Keras's gates are i, f, c, o."""
     _refuse(stateful)
-    order = (0, 3, 1, 2)
     f, g = _names(recurrent_activation, activation)
-    ys, *states = nn.lstm(
-        _time_first(x),
-        _gates(kernel, 4, order),
-        _gates(recurrent, 4, order),
-        _bias(bias, 4, order),
-        _state(h),
-        _state(c),
-        direction="reverse" if go_backwards else "forward",
-        activations=(f, g, g),
-    )
-    return _finished(_in_steps(ys, go_backwards), states, return_sequences, return_state)
-
-
-def _in_steps(ys: Value, backwards: bool) -> Value:
-    """Results in the order of the steps: the IR's op gives those of a reversed direction in the order of time."""
-    if not backwards:
-        return ys
-    steps = ys.shape[0]
-    if not isinstance(steps, int):
-        raise UnsupportedError(f"a reversed sequence of length '{steps}'", hint="fix it with shapes=")
-    return shape.slice(ys, starts=(steps - 1, 0, 0, 0), sizes=ys.shape, steps=(-1, 1, 1, 1))
+    weights = _weights(kernel, recurrent, bias, (0, 3, 1, 2))
+    return _recurrence(nn.lstm, x, weights, (h, c), (f, g, g), go_backwards, return_sequences, return_state)
 
 
 @layer("GRU", inputs=("sequences", "initial_state"), parts=("cell",))
@@ -150,18 +156,10 @@ def gru(
 ):
     """Keras's gates are z, r, h, as in the IR."""
     _refuse(stateful)
-    order = (0, 1, 2)
-    ys, *states = nn.gru(
-        _time_first(x),
-        _gates(kernel, 3, order),
-        _gates(recurrent, 3, order),
-        _bias(bias, 3, order),
-        _state(h),
-        direction="reverse" if go_backwards else "forward",
-        activations=_names(recurrent_activation, activation),
-        linear_before_reset=reset_after,
-    )
-    return _finished(_in_steps(ys, go_backwards), states, return_sequences, return_state)
+    names = _names(recurrent_activation, activation)
+    weights = _weights(kernel, recurrent, bias, (0, 1, 2))
+    form = {"linear_before_reset": reset_after}
+    return _recurrence(nn.gru, x, weights, (h,), names, go_backwards, return_sequences, return_state, **form)
 
 
 @layer("SimpleRNN", inputs=("sequence", "initial_state"), parts=("cell",))
@@ -181,13 +179,5 @@ def simple_rnn(
     stateful=False,
 ):
     _refuse(stateful)
-    ys, *states = nn.rnn(
-        _time_first(x),
-        _gates(kernel, 1, (0,)),
-        _gates(recurrent, 1, (0,)),
-        _bias(bias, 1, (0,)),
-        _state(h),
-        direction="reverse" if go_backwards else "forward",
-        activations=_names(activation),
-    )
-    return _finished(_in_steps(ys, go_backwards), states, return_sequences, return_state)
+    weights, names = _weights(kernel, recurrent, bias, (0,)), _names(activation)
+    return _recurrence(nn.rnn, x, weights, (h,), names, go_backwards, return_sequences, return_state)
