@@ -1,10 +1,14 @@
 """Writing what was built: a package, a listing, or files that other tools link and run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.ir.text import print_graph
 from isthmus.compiler.pipeline import Built
+
+if TYPE_CHECKING:
+    from isthmus.backends.cpu.emit_files import NativeModel
 
 
 def write(built: Built, kind: str, output: str) -> list[Path]:
@@ -33,7 +37,7 @@ def write(built: Built, kind: str, output: str) -> list[Path]:
     return [emit_files.write_executable(model, output)]
 
 
-def _native(built: Built, output: Path):  # type: ignore[no-untyped-def]
+def _native(built: Built, output: Path) -> "NativeModel":
     """The model as C code calls it, named as the file is."""
     from isthmus.backends.cpu.emit_files import NativeModel
 

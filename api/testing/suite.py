@@ -159,9 +159,11 @@ def _hazards(package: Package, name: str) -> list[Outcome]:
     """Each entry point's proof, on devices of the kit."""
     found = []
     for code in package.loaded.executable.code.values():
-        for number in range(len(code.meta["entries"]) if isinstance(code, SimulatedCode) else 0):
+        if not isinstance(code, SimulatedCode):
+            continue
+        for number in range(len(code.meta["entries"])):
             try:
-                code.entry(number).check()  # type: ignore[attr-defined]
+                code.entry(number).check()
             except IsthmusError as error:
                 found.append(Outcome("hazards", f"{name}, entry {number}", FAILED, str(error)))
             else:

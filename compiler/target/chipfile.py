@@ -1,6 +1,6 @@
 """Chip files: a `Target` from TOML, with inheritance. A bad file gets the field, the value and the rule.
 
-inherits = "n1-32"                 # optional: another chip file, whose tables are taken over and changed
+inherits = "NAME"                  # optional: another chip file, whose tables are taken over and changed
 [target] name, kind, cores, clock_mhz
 [memory.NAME] ...  [engine.NAME] ...  [engine.NAME.mapping.NAME] cycles, load, fill
 [control] ...  [limits] ...  [resources] ...  [energy] ...
