@@ -10,6 +10,7 @@ from isthmus.compiler.passes.plan import HostStep
 from isthmus.compiler.pipeline import Built
 from isthmus.compiler.tile.text import print_kernel, print_schedule
 from isthmus.model import Model, Shapes, read
+from isthmus.precision import Samples, find_precision
 from isthmus.targets import find_backend
 
 
@@ -96,6 +97,9 @@ def explain(
     *,
     shapes: Shapes | None = None,
     kernel: str | None = None,
+    precision: str = "f32",
+    calibration: Samples | None = None,
+    quantisation: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Explanation:
     """Compile a model and tell how it runs.
@@ -105,14 +109,16 @@ def explain(
         target: a registered target's name.
         shapes: dimensions of inputs by name; all must be known.
         kernel: the number of a step, or a part of its name: only such steps, with kernel, schedule and cost.
-        options: the target's own options; see `compile`.
+        precision, calibration, quantisation, options: see `compile`.
 
     Raises:
         IsthmusError: everything that can't be read or compiled; no step of that name.
     """
     find_backend(target)
+    wanted = find_precision(precision, calibration, quantisation)
     model = read(source, shapes)
-    found = explain_built(build_model(model, target, options=options), model, target, options)
+    built = build_model(model, target, options=options, precision=wanted)
+    found = explain_built(built, model, target, options)
     return found if kernel is None else _chosen(found, kernel)
 
 

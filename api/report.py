@@ -8,8 +8,9 @@ from isthmus.compiler.diagnostics import IsthmusError, Problem
 from isthmus.compiler.ir.graph import Node
 from isthmus.compiler.passes.form import form
 from isthmus.compiler.passes.plan import HostStep
-from isthmus.compiler.pipeline import optimise
+from isthmus.compiler.pipeline import optimise, passes_for
 from isthmus.model import Model, Shapes, read
+from isthmus.precision import Precision, Samples, find_precision
 from isthmus.targets import find_backend
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def check(
     target: str = "cpu",
     *,
     shapes: Shapes | None = None,
+    precision: str = "f32",
+    calibration: Samples | None = None,
+    quantisation: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Report:
     """Every problem of a model for a target, at once.
@@ -65,7 +69,8 @@ def check(
         source: what `read` takes.
         target: a registered target's name.
         shapes: dimensions of inputs by name; see `read`.
-        options: the target's own options; see `compile`.
+        precision, calibration, quantisation, options: see `compile`. A precision is tried on models without open
+            dimensions; 8-bit integers from samples cost a run of the model on each.
     """
     problems: list[Problem] = []
     name = str(getattr(source, "location", source))
@@ -73,13 +78,14 @@ def check(
     fallbacks: tuple[Problem, ...] = ()
     try:
         backend = find_backend(target)
+        wanted = find_precision(precision, calibration, quantisation)
     except IsthmusError as error:
         problems += error.problems
     try:
         model = read(source, shapes)
         name = model.location
         if not problems and not model.symbols:
-            fallbacks = _fallbacks(model, backend, options or {})
+            fallbacks = _fallbacks(model, backend, wanted, options or {})
     except IsthmusError as error:
         problems += error.problems
     nodes = 0 if model is None else sum(node.op not in ("input", "constant") for node in model.graph.nodes)
@@ -88,9 +94,11 @@ def check(
     )
 
 
-def _fallbacks(model: Model, backend: "Backend", options: Mapping[str, Any]) -> tuple[Problem, ...]:
+def _fallbacks(
+    model: Model, backend: "Backend", precision: Precision, options: Mapping[str, Any]
+) -> tuple[Problem, ...]:
     """The nodes without code on the target, each with the constraints that fail."""
-    graph, _ = optimise(model.graph)
+    graph, _ = optimise(model.graph, passes=passes_for(backend, options, precision.passes(model)))
     reasons: dict[Node, str] = {}
 
     def supports(node: Node) -> bool:

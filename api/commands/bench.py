@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from isthmus.commands import options
-from isthmus.commands.options import Settings, common
+from isthmus.commands.options import AskedPrecision, Settings, common
 
 
 @click.command(short_help="Measure how long a model or package takes.")
@@ -17,6 +17,7 @@ from isthmus.commands.options import Settings, common
     "--input", "inputs", type=click.Path(), multiple=True, help="As for `run`; by default random arrays."
 )
 @options.threads
+@options.precision
 @options.backend_options
 @common
 def bench(
@@ -24,6 +25,7 @@ def bench(
     file: str,
     target: str,
     shapes: Any,
+    precision: AskedPrecision,
     runs: int,
     inputs: Any,
     threads: int | None,
@@ -38,7 +40,7 @@ def bench(
     from isthmus.progress import progress
 
     begin = time.perf_counter()
-    package = prepared(file, target, shapes, threads, options)
+    package = prepared(file, target, shapes, precision, threads, options)
     ready = time.perf_counter() - begin
     arrays = load_arrays(inputs, package.inputs) if inputs else random_arrays(package.inputs)
     with progress("running", runs, not (settings.quiet or settings.json)) as advance:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from isthmus.commands import options
-from isthmus.commands.options import Settings, common
+from isthmus.commands.options import AskedPrecision, Settings, common
 from isthmus.progress import observer, progress
 
 EMITTED = ("package", "ir", "llvm", "asm", "object", "library", "executable")
@@ -16,14 +16,20 @@ EMITTED = ("package", "ir", "llvm", "asm", "object", "library", "executable")
 @click.argument("model")
 @options.target
 @options.shapes
+@options.precision
 @options.backend_options
 @common
-def check(settings: Settings, model: str, target: str, shapes: Any, options: Any) -> int:
+def check(
+    settings: Settings, model: str, target: str, shapes: Any, precision: AskedPrecision, options: Any
+) -> int:
     """Tell everything in MODEL that stands against compiling it, by node, with a way out."""
+    from isthmus.model import read
     from isthmus.report import check as find_problems
 
+    precision.check()
     with progress(f"checking {Path(model).name}", 1, not (settings.quiet or settings.json)):
-        report = find_problems(model, target, shapes=shapes, options=options)
+        source = read(model, shapes) if precision.files else model
+        report = find_problems(source, target, shapes=shapes, options=options, **precision.keywords(source))
     settings.show(report.to_json(), report)
     return 0 if report.ok else 1
 
@@ -42,6 +48,7 @@ def check(settings: Settings, model: str, target: str, shapes: Any, options: Any
 )
 @options.shapes
 @options.precision
+@click.option("--report", is_flag=True, help="For int8: measure and print the error of every layer.")
 @click.option("--strip", is_flag=True, help="Leave the graph's constants out; the package gets smaller.")
 @options.backend_options
 @common
@@ -52,11 +59,7 @@ def compile(
     output: str,
     emit: str,
     shapes: Any,
-    precision: str,
-    calibration: tuple[str, ...],
-    ranges: str | None,
-    float_layers: tuple[str, ...],
-    budget: float | None,
+    precision: AskedPrecision,
     report: bool,
     strip: bool,
     options: Any,
@@ -71,8 +74,8 @@ def compile(
     from isthmus.precision import find_precision
     from isthmus.targets import find_backend
 
-    choices = _quantisation(ranges, float_layers, budget, report)
-    find_precision(precision, [{}] if calibration else None, choices)
+    asked = precision.reporting(report)
+    asked.check()
     find_backend(target)
     begin = time.perf_counter()
     with progress(
@@ -80,7 +83,7 @@ def compile(
     ) as advance:
         bound = read(model, shapes)
         advance("read")
-        wanted = find_precision(precision, _samples(calibration, bound), choices)
+        wanted = find_precision(**asked.keywords(bound))
         listings = () if emit in ("package", "ir") else (emit if emit in ("llvm", "asm") else "object",)
         listed = {**options, "listings": listings} if listings else options
         built = build_model(
@@ -108,38 +111,33 @@ def compile(
     settings.show(record, "\n".join(lines))
 
 
-def _quantisation(
-    ranges: str | None, float_layers: tuple[str, ...], budget: float | None, report: bool
-) -> dict[str, Any] | None:
-    """The choices that were made on the command line, None for none."""
-    given = {"ranges": ranges, "floats": float_layers, "budget": budget, "report": report}
-    return {name: value for name, value in given.items() if value} or None
-
-
-def _samples(files: tuple[str, ...], model: Any) -> Any:
-    from isthmus.calibration import load_samples
-
-    if not files:
-        return None
-    model.require_bound()
-    return load_samples(files, model)
-
-
 @click.command(short_help="Tell where every node runs, and at what cost.")
 @click.argument("model")
 @options.target
 @click.option("--kernel", help="Only the step of that number or name, with its kernel, schedule and cost.")
 @options.shapes
+@options.precision
 @options.backend_options
 @common
 def explain(
-    settings: Settings, model: str, target: str, kernel: str | None, shapes: Any, options: Any
+    settings: Settings,
+    model: str,
+    target: str,
+    kernel: str | None,
+    shapes: Any,
+    precision: AskedPrecision,
+    options: Any,
 ) -> None:
     """Tell where every node of MODEL runs: kernels, schedules, predicted cost, and what falls back and why."""
     from isthmus.explanation import explain as find_out
+    from isthmus.model import read
+    from isthmus.targets import find_backend
 
+    precision.check()
+    find_backend(target)
     with progress(f"compiling {Path(model).name}", 1, not (settings.quiet or settings.json)):
-        explanation = find_out(model, target, shapes=shapes, kernel=kernel, options=options)
+        bound = read(model, shapes)
+        explanation = find_out(bound, target, kernel=kernel, options=options, **precision.keywords(bound))
     settings.show(explanation.to_json(), explanation)
 
 

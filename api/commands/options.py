@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any
 
 import click
@@ -117,15 +118,60 @@ _PRECISION = (
         type=float,
         help="For int8: dB of signal to noise that outputs must have; costly layers stay in floats.",
     ),
-    click.option("--report", is_flag=True, help="For int8: measure and print the error of every layer."),
 )
 
 
+@dataclass(frozen=True)
+class AskedPrecision:
+    """What --precision and the options beside it ask for; `files` are those of --calibration."""
+
+    name: str
+    files: tuple[str, ...] = ()
+    choices: dict[str, Any] = field(default_factory=dict)
+
+    def reporting(self, report: bool) -> "AskedPrecision":
+        """The same, with the errors of all layers measured if `report`."""
+        return replace(self, choices={**self.choices, "report": True}) if report else self
+
+    def check(self) -> None:
+        """UnsupportedError for what does not go together, before anything is read."""
+        from isthmus.precision import find_precision
+
+        find_precision(**self._keywords([{}] if self.files else None))
+
+    def keywords(self, model: Any) -> dict[str, Any]:
+        """Keywords of `compile`, `check` and `explain`: the precision, with the samples as the model takes them."""
+        from isthmus.calibration import load_samples
+
+        if not self.files:
+            return self._keywords(None)
+        model.require_bound()
+        return self._keywords(load_samples(self.files, model))
+
+    def _keywords(self, samples: Any) -> dict[str, Any]:
+        return {"precision": self.name, "calibration": samples, "quantisation": self.choices or None}
+
+
 def precision(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--precision and what belongs to it."""
+    """--precision and what belongs to it; the verb gets them as one AskedPrecision."""
+
+    @wraps(function)
+    def verb(
+        *arguments: Any,
+        precision: str,
+        calibration: tuple[str, ...],
+        ranges: str | None,
+        float_layers: tuple[str, ...],
+        budget: float | None,
+        **others: Any,
+    ) -> Any:
+        given = {"ranges": ranges, "floats": float_layers, "budget": budget}
+        chosen = {name: value for name, value in given.items() if value}
+        return function(*arguments, precision=AskedPrecision(precision, calibration, chosen), **others)
+
     for option in reversed(_PRECISION):
-        function = option(function)
-    return function
+        verb = option(verb)
+    return verb
 
 
 threads = click.option("--threads", type=click.IntRange(1), help="Threads to run on; by default all cores.")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from isthmus.commands import options
-from isthmus.commands.options import Settings, common
+from isthmus.commands.options import AskedPrecision, Settings, common
 
 
 @click.command(short_help="Run a package on arrays from files.")
@@ -64,6 +64,7 @@ def _range(array: Any) -> str:
 )
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="How many steps to list.")
 @options.threads
+@options.precision
 @options.backend_options
 @common
 def profile(
@@ -71,6 +72,7 @@ def profile(
     file: str,
     target: str,
     shapes: Any,
+    precision: AskedPrecision,
     inputs: Any,
     trace: str | None,
     html: str | None,
@@ -82,7 +84,7 @@ def profile(
     from isthmus.arrays import load_arrays, random_arrays
     from isthmus.commands.prepared import prepared
 
-    loaded = prepared(file, target, shapes, threads, options)
+    loaded = prepared(file, target, shapes, precision, threads, options)
     arrays = load_arrays(inputs, loaded.inputs) if inputs else random_arrays(loaded.inputs)
     loaded.run(arrays)
     found = loaded.profile(arrays)

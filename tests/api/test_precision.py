@@ -143,6 +143,23 @@ def test_on_the_command_line(
     assert isthmus.load(tmp_path / "x.isth").manifest.options["quantisation"]["ranges"] == "percentile"
 
 
+def test_every_verb_on_models_takes_a_precision(
+    command: Callable[..., Any], digits: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "samples.npz", image=images[:2])
+    model = (digits, "--shapes", "image=1,1,8,8", "--precision", "int8")
+    samples = ("--calibration", tmp_path / "samples.npz", "--target", "n1-8")
+    verbs = {"check": "compiles for n1-8", "explain": "0 steps by ref", "profile": "n1-8: ", "bench": " runs"}
+    for verb, text in verbs.items():
+        done = command(verb, *model, *samples, *(("--runs", 1) if verb == "bench" else ()))
+        assert (done.status, done.err) == (0, ""), verb
+        assert text in done.out, verb
+        assert "precision: got 'int4'" in command(verb, digits, "--precision", "int4").err
+    unsure = command("check", *model)
+    assert unsure.status == 1
+    assert unsure.out.count("give sample inputs") == 4
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
