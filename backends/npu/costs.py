@@ -7,9 +7,10 @@ import numpy as np
 
 from ...runtime.sim.costs import Costs, collect, multiplication, transfer
 from ...runtime.sim.stream import Block, Columns, Stream
-from .isa import COMBINES, ITEM_BYTES, MEMORIES, N1, PRODUCT_BYTES, Gather, Lda, Ldw, Mxu, Program, Sto, Vec
-from .micro import MICRO_OPS, TYPES
-from .programs import Step, steps
+from ...runtime.sim.vector_costs import vector_costs
+from ...runtime.sim.vectors import Step
+from .isa import MICROCODE, N1, PRODUCT_BYTES, Gather, Lda, Ldw, Mxu, Program, Sto, Vec
+from .programs import steps
 
 COUNTS = ("mac_i8", "mac_bf16", "vector_op", "spa_byte", "spw_byte", "acc_byte", "dram_byte")
 """What the energy figures of a chip file count."""
@@ -51,32 +52,9 @@ def _products(chip: Mapping[str, Any], block: Block) -> Columns:
 
 
 def _vectors(chip: Mapping[str, Any], block: Block, programs: list[tuple[Step, ...]]) -> Columns:
-    """Vectors of n0 elements, each as many cycles as the program's operations take."""
-    engine = chip["engines"]["vec"]
-    columns = block.columns
-    outer = columns["n1"] * columns["n2"] * columns["n3"] * columns["n4"]
-    vectors = outer * -(-columns["n0"] // engine["lanes"])
-    cycles = np.array(
-        [
-            _cycles_a_vector(engine, program, COMBINES[combine])
-            for program, combine in zip(programs, columns["combine"].tolist())
-        ]
+    return vector_costs(
+        chip["engines"]["vec"], MICROCODE, block, programs, block.columns["combine"].tolist(), "streams"
     )
-    factor = np.where(_transposes(block), engine.get("transpose_factor", 1), 1)
-    operations = np.array([len(program) for program in programs])
-    views = block.items["streams"]
-    owner = np.repeat(np.arange(len(block)), block.counts["streams"])
-    touched = _touched(columns, views, owner)
-    bytes_ = {
-        f"{memory}_byte": np.bincount(owner, np.where(views["memory"] == number, touched, 0), len(block))
-        for number, memory in enumerate(MEMORIES[:-1])
-    }
-    return {
-        "busy": np.ceil(vectors * cycles * factor),
-        "tail": np.full(len(block), engine.get("latency", 0)),
-        "vector_op": outer * columns["n0"] * operations,
-        **bytes_,
-    }
 
 
 def _programs_of(stream: Stream) -> list[tuple[Step, ...]]:
@@ -96,41 +74,6 @@ def _programs_of(stream: Stream) -> list[tuple[Step, ...]]:
             if index >= 0:
                 found[user] = records[mine[index]]
     return found
-
-
-def _cycles_a_vector(engine: Mapping[str, Any], program: tuple[Step, ...], combine: str) -> float:
-    """Multiplying and adding, or taking the greater of, integers runs at `mac_per_cycle`: depthwise and pooling."""
-    lanes = engine["lanes"]
-    names = tuple(step.name for step in program)
-    whole = all(step.type == "i32" for step in program)
-    if whole and (names, combine) in _FAST:
-        return lanes / engine["mac_per_cycle"]
-    special = lanes / engine["special_per_cycle"]
-    cycles = sum(
-        special if MICRO_OPS[step.name].cost == "special" else 2.0 if step.type == "i64" else 1.0
-        for step in program
-    )
-    return cycles + (combine != "none")
-
-
-_FAST = {(("mul",), "sum"), (("copy",), "sum"), (("copy",), "max"), (("copy",), "min")}
-
-
-def _transposes(block: Block) -> np.ndarray:
-    """Whether a stream steps over elements along the lanes, so that its memory's banks are read one by one."""
-    views = block.items["streams"]
-    across = (views["table"] == 0) & ~np.isin(views["s0"], (0, 1))
-    owner = np.repeat(np.arange(len(block)), block.counts["streams"])
-    return (np.bincount(owner, across, len(block)) > 0) & (block.columns["n0"] > 1)
-
-
-def _touched(columns: Columns, views: Columns, owner: np.ndarray) -> np.ndarray:
-    """Bytes that each stream moves: dimensions with stride 0 are read once."""
-    sizes = np.array([ITEM_BYTES[name] for name in TYPES])[views["dtype"]]
-    total = sizes.copy()
-    for axis in range(5):
-        total = total * np.where(views[f"s{axis}"] != 0, columns[f"n{axis}"][owner], 1)
-    return np.where(views["table"] == 1, sizes, total)
 
 
 _OF = {

@@ -13,10 +13,8 @@ from ...runtime.sim.stream import Block
 from .costs import costs
 from .isa import (
     COMBINES,
-    LANE_BYTES,
-    MEMORIES,
+    MICROCODE,
     N1,
-    PRODUCT_BYTES,
     PRODUCTS,
     Gather,
     Lda,
@@ -25,15 +23,12 @@ from .isa import (
     Program,
     Sto,
     Vec,
-    View,
     context,
+    packed,
 )
-from .micro import TYPES
 from .programs import faults, steps
 
 __all__ = ["Entry", "NpuDevice", "SimulatedContext", "device"]
-
-_BASE_BITS = next(each.bits for each in View.operands if each.name == "base")
 
 
 class NpuDevice(SimulatedDevice):
@@ -86,21 +81,8 @@ def _products(exact: bool, entry: Entry, block: Block) -> list[Prepared]:
 
 
 def _product(field: dict[str, int], rows: int, cols: int, exact: bool) -> Prepared:
-    size = PRODUCT_BYTES[field["type"]]
-    m1, m0, k2, k1, k0, n = (field[name] for name in ("m1", "m0", "k2", "k1", "k0", "n"))
-    run = -(-k0 // rows) * rows * size * cols
-    strides = (*(field[name] for name in ("am1", "am0", "ak2", "ak1")), size)
-    a = products.View("spa", field["a"], (m1, m0, k2, k1, k0), strides)
-    w = products.View(
-        "spw",
-        field["w"],
-        (k2, k1, k0, -(-n // cols), cols),
-        (k1 * run, run, size * cols, k2 * k1 * run, size),
-    )
-    c = products.View(
-        "acc", LANE_BYTES * field["c"], (m1 * m0, n), (LANE_BYTES * (field["pitch"] or n), LANE_BYTES)
-    )
-    return products.prepare(PRODUCTS[field["type"]], 2, a, w, c, bool(field["accumulate"]), exact)
+    views = packed(field, rows, cols).views()
+    return products.prepare(PRODUCTS[field["type"]], 2, *views, bool(field["accumulate"]), exact)
 
 
 def _vectors(entry: Entry, block: Block) -> Sequence[Prepared]:
@@ -133,17 +115,8 @@ def _vector(vec: Vec, program: tuple[tuple[vectors.Step, ...], tuple[int, ...]] 
     if program is None:
         raise ExecutionError(f"program {vec.number} is not defined", location="vec")
     counts = (vec.n4, vec.n3, vec.n2, vec.n1, vec.n0)
-    streams = [_stream(view, counts) for view in vec.streams]
+    streams = [MICROCODE.stream(view, counts) for view in vec.streams]
     return vectors.prepare(*program, streams, COMBINES[vec.combine], bool(vec.initialise))
-
-
-def _stream(view: View, counts: tuple[int, ...]) -> vectors.Stream:
-    memory = MEMORIES[view.memory]
-    base = view.base * LANE_BYTES if memory == "acc" else view.base
-    if memory == "index":
-        memory, base = "", base - (base >> _BASE_BITS - 1 << _BASE_BITS)
-    strides = (view.s4, view.s3, view.s2, view.s1, view.s0)
-    return vectors.Stream(memory, TYPES[view.dtype], base, counts, strides, view.s0 if view.table else 0)
 
 
 def device() -> NpuDevice:

@@ -4,19 +4,21 @@ A chip file fixes sizes and speeds; the instructions are the same on all n1 chip
 property of the chip, on which only the packing of weights depends.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from ...runtime.sim import microcode
 from ...runtime.sim.access import Access
-from ...runtime.sim.fields import Instruction, Item, group, operand
+from ...runtime.sim.copies import load_accesses, store_accesses
+from ...runtime.sim.fields import Instruction, group, operand
 from ...runtime.sim.isa import Isa
-from .micro import MICRO_OPS, SOURCES, TYPES, VALUE_TYPES
+from ...runtime.sim.microcode import COMBINES
+from ...runtime.sim.packed import Packed
+from .micro import MICRO_OPS
 
 MEMORIES = ("spa", "spw", "acc", "index")
-COMBINES = ("none", "sum", "max", "min")
 PRODUCTS = ("i8", "bf16")
 LANE_BYTES = 4
-ITEM_BYTES = {"i8": 1, "u8": 1, "i16": 2, "i32": 4, "bf16": 2, "f32": 4, "i64": 8}
 PRODUCT_BYTES = (1, 2)
 
 
@@ -45,8 +47,7 @@ class Lda(Instruction, mnemonic="lda", opcode=4, queue="lda"):
     fill: int = operand(32, "what padding is made of, lowest byte first", default=0)
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
-        rows, planes = self.before1 + self.n1 + self.after1, self.before2 + self.n2 + self.after2
-        return _copied(self, "dram", self.dram, "spa", self.spa, rows, planes)
+        return load_accesses(vars(self), "dram", "spa", self.spa)
 
 
 class Gather(Instruction, mnemonic="gather", opcode=5, queue="lda"):
@@ -84,7 +85,7 @@ class Ldw(Instruction, mnemonic="ldw", opcode=6, queue="ldw"):
     d2: int = operand(24, "from plane to plane in the scratchpad; 0: n1 times d1", unit="bytes", default=0)
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
-        return _copied(self, "dram", self.dram, "spw", self.spw, self.n1, self.n2)
+        return load_accesses(vars(self), "dram", "spw", self.spw)
 
 
 class Sto(Instruction, mnemonic="sto", opcode=7, queue="sto"):
@@ -101,11 +102,7 @@ class Sto(Instruction, mnemonic="sto", opcode=7, queue="sto"):
     d2: int = operand(24, "from plane to plane in the scratchpad; 0: n1 times d1", unit="bytes", default=0)
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
-        inner, outer = pitches(self, self.n1)
-        return (
-            Access("spa", False, self.spa, self.n0, ((self.n1, inner), (self.n2, outer))),
-            Access("dram", True, self.dram, self.n0, ((self.n1, self.s1), (self.n2, self.s2))),
-        )
+        return store_accesses(vars(self), "dram", "spa", self.spa)
 
 
 class Mxu(Instruction, mnemonic="mxu", opcode=8, queue="mxu"):
@@ -139,48 +136,23 @@ class Mxu(Instruction, mnemonic="mxu", opcode=8, queue="mxu"):
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         """`context` has the array's `rows` and `cols`."""
-        size = PRODUCT_BYTES[self.type]
-        dims = ((self.k1, self.ak1), (self.k2, self.ak2), (self.m0, self.am0), (self.m1, self.am1))
-        pitch = LANE_BYTES * (self.pitch or self.n)
-        result = Access("acc", True, LANE_BYTES * self.c, LANE_BYTES * self.n, ((self.m1 * self.m0, pitch),))
-        operands = (
-            Access("spa", False, self.a, size * self.k0, dims),
-            *self._weights(size, context["rows"], context["cols"]),
-        )
-        return (*operands, result._replace(write=False), result) if self.accumulate else (*operands, result)
-
-    def _weights(self, size: int, rows: int, cols: int) -> Iterator[Access]:
-        """What is read of W: whole tiles of columns, then the columns that are left."""
-        depth = -(-self.k0 // rows) * rows
-        line = size * cols
-        tile = self.k2 * self.k1 * depth * line
-        whole, rest = divmod(self.n, cols)
-        for first, count, columns in ((0, whole, cols), (whole, 1, rest)):
-            if count and columns:
-                dims = ((self.k0, line), (self.k1 * self.k2, depth * line), (count, tile))
-                yield Access("spw", False, self.w + first * tile, size * columns, dims)
+        return packed(vars(self), context["rows"], context["cols"]).accesses(self.accumulate)
 
 
-class Micro(Item):
+def packed(field: Mapping[str, int], rows: int, cols: int) -> Packed:
+    """The product of an `mxu` on an array of so many rows and columns, by the instruction's fields."""
+    places = ("spa", field["a"]), ("spw", field["w"]), ("acc", LANE_BYTES * field["c"])
+    pitch = LANE_BYTES * (field["pitch"] or field["n"])
+    return Packed(field, *places, PRODUCT_BYTES[field["type"]], pitch, rows, cols)
+
+
+class Micro(microcode.Micro):
     """One operation of a vector program: dst = op(a, b, c, d, e), computed in `type`.
 
     A source is a register, a stream of the vec instruction (from 1 on) or an immediate of the program, read as `type`;
     an immediate in i64 is extended by its sign."""
 
     op: int = operand(6, "the operation", choices=tuple(MICRO_OPS))
-    type: int = operand(2, "what it computes in", choices=VALUE_TYPES)
-    to: int = operand(3, "to what `cast`, `requantize` and `rescale` limit their result", choices=TYPES)
-    dst: int = operand(4, "the register that gets the result")
-    a_from: int = operand(2, "where operand a is", default=0, choices=SOURCES)
-    a: int = operand(4, "its number", default=0)
-    b_from: int = operand(2, "where operand b is", default=0, choices=SOURCES)
-    b: int = operand(4, "its number", default=0)
-    c_from: int = operand(2, "where operand c is", default=0, choices=SOURCES)
-    c: int = operand(4, "its number", default=0)
-    d_from: int = operand(2, "where operand d is", default=0, choices=SOURCES)
-    d: int = operand(4, "its number", default=0)
-    e_from: int = operand(2, "where operand e is", default=0, choices=SOURCES)
-    e: int = operand(4, "its number", default=0)
 
 
 class Program(Instruction, mnemonic="program", opcode=9, queue="vec"):
@@ -191,39 +163,18 @@ class Program(Instruction, mnemonic="program", opcode=9, queue="vec"):
     micros: tuple[Micro, ...] = group(Micro, 32, "operations; the last one's result is stored", default=())
 
 
-class View(Item):
+class View(microcode.View):
     """A stream of a vec instruction: the element of (i4, i3, i2, i1, i0) lies at base + the sum of i times stride.
 
     In `index` nothing is read: the element is that very sum as an i32, its base a two's complement number."""
 
     memory: int = operand(2, "which memory", choices=MEMORIES)
-    dtype: int = operand(3, "the elements' type", choices=TYPES)
     base: int = operand(
         24, "the first element: bytes in spa and spw, lanes in acc", unit="byte address", advance=True
     )
-    table: int = operand(
-        1, "a table for `lookup`: s0 is the number of its elements, other strides are 0", default=0
-    )
-    s0: int = operand(17, "stride of i0", unit="elements", signed=True, default=0)
-    s1: int = operand(17, "stride of i1", unit="elements", signed=True, default=0)
-    s2: int = operand(20, "stride of i2", unit="elements", signed=True, default=0)
-    s3: int = operand(22, "stride of i3", unit="elements", signed=True, default=0)
-    s4: int = operand(22, "stride of i4", unit="elements", signed=True, default=0)
 
-    def access(self, counts: tuple[int, ...], write: bool = False) -> Access:
-        """The bytes that it touches over counts n0 to n4."""
-        size = ITEM_BYTES[TYPES[self.dtype]]
-        base = self.base * LANE_BYTES if MEMORIES[self.memory] == "acc" else self.base
-        if self.table:
-            return Access(MEMORIES[self.memory], write, base, size * self.s0)
-        strides = (self.s0, self.s1, self.s2, self.s3, self.s4)
-        return Access(
-            MEMORIES[self.memory],
-            write,
-            base,
-            size,
-            tuple((count, size * stride) for count, stride in zip(counts, strides)),
-        )
+
+MICROCODE = microcode.Microcode(Micro, View, MICRO_OPS, MEMORIES, {"acc": LANE_BYTES})
 
 
 class Vec(Instruction, mnemonic="vec", opcode=10, queue="vec"):
@@ -244,27 +195,7 @@ class Vec(Instruction, mnemonic="vec", opcode=10, queue="vec"):
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         counts = (self.n0, self.n1, self.n2, self.n3, self.n4)
-        target = self.streams[0].access(counts, write=True)
-        reads = tuple(view.access(counts) for view in self.streams[1:] if MEMORIES[view.memory] != "index")
-        if self.combine and not self.initialise:
-            reads = (*reads, target._replace(write=False))
-        return (*reads, target)
-
-
-def pitches(copy: Lda | Ldw | Sto, rows: int) -> tuple[int, int]:
-    """Strides in the scratchpad of a copy whose planes have `rows` rows there, with 0 resolved."""
-    inner = copy.d1 or copy.n0
-    return inner, copy.d2 or rows * inner
-
-
-def _copied(
-    copy: Lda | Ldw, source: str, address: int, target: str, place: int, rows: int, planes: int
-) -> tuple[Access, ...]:
-    inner, outer = pitches(copy, rows)
-    write = Access(target, True, place, copy.n0, ((rows, inner), (planes, outer)))
-    if not copy.n1 * copy.n2:
-        return (write,)
-    return (Access(source, False, address, copy.n0, ((copy.n1, copy.s1), (copy.n2, copy.s2))), write)
+        return MICROCODE.accesses(self.streams, counts, self.combine, self.initialise)
 
 
 def context(chip: Mapping[str, Any]) -> Mapping[str, Any]:

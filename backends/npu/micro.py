@@ -1,10 +1,6 @@
-"""The operations of n1's vector programs, in the order of their numbers, and the types that they know."""
+"""The operations of n1's vector programs, in the order of their numbers."""
 
 from ...runtime.sim.operations import OPERATIONS
-
-TYPES = ("i8", "u8", "i16", "i32", "bf16", "f32", "i64")
-VALUE_TYPES = ("i32", "f32", "i64")
-SOURCES = ("none", "register", "stream", "immediate")
 
 MICRO_OPS = {
     name: OPERATIONS[name]

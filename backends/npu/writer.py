@@ -2,15 +2,15 @@
 
 from ...compiler.stream.copies import Copy
 from ...compiler.stream.multiply import Multiply
-from ...compiler.stream.programs import Body, Machine, Operation, Pending
-from ...compiler.stream.vectors import Stream, VectorWork
+from ...compiler.stream.programs import Body, Machine, Pending
+from ...compiler.stream.vectors import VectorWork
 from ...compiler.stream.writer import LANE_BYTES, Gathering, Limits, StreamWriter
-from .isa import COMBINES, MEMORIES, PRODUCTS, Gather, Lda, Ldw, Micro, Mxu, Program, Sto, Vec, View
-from .micro import MICRO_OPS, SOURCES, TYPES, VALUE_TYPES
+from ...runtime.sim.operations import TYPES
+from .isa import COMBINES, MICROCODE, PRODUCTS, Gather, Lda, Ldw, Micro, Mxu, Program, Sto, Vec
+from .micro import MICRO_OPS
 
 FILL_WIDTHS = (1, 2, 4)
 PROGRAMS = 1 << next(o.bits for o in Program.operands if o.name == "number")
-_BASE_MASK = (1 << next(o.bits for o in View.operands if o.name == "base")) - 1
 
 LIMITS = Limits(copy_bytes=(1 << 20) - 1, fill_bytes=FILL_WIDTHS)
 
@@ -61,37 +61,13 @@ class Writer(StreamWriter):
             combine=COMBINES.index(work.combine or "none"),
             initialise=int(work.initialise),
             **{f"n{axis}": count for axis, count in enumerate(work.counts)},
-            streams=tuple(map(_view, work.streams)),
+            streams=tuple(MICROCODE.viewed(s, MACHINE.element_type(s.dtype)) for s in work.streams),
         )
         self.append(Pending(work.body, instruction))
 
 
-def _view(stream: Stream) -> View:
-    memory = stream.memory or "index"
-    base = {"acc": stream.base // LANE_BYTES, "index": stream.base & _BASE_MASK}.get(memory, stream.base)
-    strides = (stream.table, 0, 0, 0, 0) if stream.table else stream.strides
-    return View(
-        memory=MEMORIES.index(memory),
-        dtype=TYPES.index(MACHINE.element_type(stream.dtype)),
-        base=base,
-        table=int(stream.table > 0),
-        **{f"s{axis}": stride for axis, stride in enumerate(strides)},
-    )
-
-
 def define(body: Body, number: int) -> Program:
     """The instruction that defines a program."""
-    return Program(number=number, immediates=body.immediates, micros=tuple(map(_micro, body.operations)))
-
-
-def _micro(operation: Operation) -> Micro:
-    operands: dict[str, int] = {}
-    for letter, (kind, number) in zip("abcde", operation.operands):
-        operands |= {f"{letter}_from": SOURCES.index(kind), letter: number}
-    return Micro(
-        op=list(MICRO_OPS).index(operation.op),
-        type=VALUE_TYPES.index(operation.type),
-        to=TYPES.index(operation.to) if operation.to in TYPES else 0,
-        dst=operation.register,
-        **operands,
+    return Program(
+        number=number, immediates=body.immediates, micros=tuple(map(MICROCODE.encoded, body.operations))
     )

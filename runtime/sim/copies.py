@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import ExecutionError
+from .access import Access
 from .memories import Memories, Prepared
 
 _BYTE = np.dtype(np.uint8)
@@ -76,3 +77,25 @@ def prepare_gather(
         np.ndarray((count, n0), _BYTE, memories.near[memory], place, (d1, 1))[...] = table[chosen]
 
     return run
+
+
+def load_accesses(field: Mapping[str, int], home: str, memory: str, place: int) -> tuple[Access, ...]:
+    """What a copy from `field["dram"]` of home to `place` in a scratchpad touches, padding written with it."""
+    n0, n1, n2 = field["n0"], field.get("n1", 1), field.get("n2", 1)
+    rows = field.get("before1", 0) + n1 + field.get("after1", 0)
+    planes = field.get("before2", 0) + n2 + field.get("after2", 0)
+    inner = field.get("d1") or n0
+    write = Access(memory, True, place, n0, ((rows, inner), (planes, field.get("d2") or rows * inner)))
+    if not n1 * n2:
+        return (write,)
+    return (Access(home, False, field["dram"], n0, ((n1, field["s1"]), (n2, field["s2"]))), write)
+
+
+def store_accesses(field: Mapping[str, int], home: str, memory: str, place: int) -> tuple[Access, ...]:
+    """What a copy from `place` in a scratchpad to `field["dram"]` of home touches."""
+    n0, n1, n2 = field["n0"], field.get("n1", 1), field.get("n2", 1)
+    inner = field.get("d1") or n0
+    return (
+        Access(memory, False, place, n0, ((n1, inner), (n2, field.get("d2") or n1 * inner))),
+        Access(home, True, field["dram"], n0, ((n1, field["s1"]), (n2, field["s2"]))),
+    )

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from isthmus.backends.npu.isa import Gather, Lda, Ldw, Mxu, Program, Sto, Vec, View
-from isthmus.backends.npu.micro import TYPES
 from isthmus.backends.npu.programs import bits, immediate, operation, register, stream
 from isthmus.runtime.errors import ExecutionError
+from isthmus.runtime.sim.operations import TYPES
 
 from .running import ARENA, CONSTANTS, EXTERNAL, part, run
 
