@@ -6,7 +6,7 @@ engine that is asked for less may use instead stands in `programs.py`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from .access import Access
 from .fields import Item, operand
@@ -62,19 +62,23 @@ class View(Item):
     s4: int = operand(22, "stride of i4", unit="elements", signed=True, default=0)
 
 
+_Micro = TypeVar("_Micro", bound=Micro)
+_View = TypeVar("_View", bound=View)
+
+
 @dataclass(frozen=True)
-class Microcode:
+class Microcode(Generic[_Micro, _View]):
     """A chip's micro-operations and views. `operations` are in the order of their numbers, `memories` in that of
     theirs, `units` gives the bytes of a unit of `base` where that is not one; `streams` of an instruction at most."""
 
-    micro: type[Micro]
-    view: type[View]
+    micro: type[_Micro]
+    view: type[_View]
     operations: Mapping[str, Operation]
     memories: Sequence[str]
     units: Mapping[str, int] = field(default_factory=dict)
     streams: int = 8
 
-    def operation(self, name: str, dst: int, *sources: Source, type: str = "i32", to: str = "i32") -> Micro:
+    def operation(self, name: str, dst: int, *sources: Source, type: str = "i32", to: str = "i32") -> _Micro:
         """register `dst` = name(sources...), computed in `type`; ValueError for wrong sources or types."""
         op = self.operations[name]
         if len(sources) != op.arity or type not in op.types:
@@ -89,7 +93,7 @@ class Microcode:
 
     # --- what code generation writes ---------------------------------------------------------------------------
 
-    def encoded(self, operation: Any) -> Micro:
+    def encoded(self, operation: Any) -> _Micro:
         """An operation of a body as an item; see `compiler/stream/programs.py`."""
         operands: dict[str, int] = {}
         for letter, (kind, number) in zip("abcde", operation.operands):
@@ -102,7 +106,7 @@ class Microcode:
             **operands,
         )
 
-    def viewed(self, stream: Any, dtype: str) -> View:
+    def viewed(self, stream: Any, dtype: str) -> _View:
         """A stream of vector work, whose elements are of `dtype`, as an item; see `compiler/stream/vectors.py`."""
         memory = stream.memory or INDEX
         strides = (stream.table, 0, 0, 0, 0) if stream.table else stream.strides

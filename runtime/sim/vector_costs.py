@@ -17,7 +17,7 @@ _FAST = {(("mul",), "sum"), (("copy",), "sum"), (("copy",), "max"), (("copy",), 
 
 def vector_costs(
     engine: Mapping[str, Any],
-    code: Microcode,
+    code: Microcode[Any, Any],
     block: Block,
     programs: Sequence[tuple[Step, ...]],
     combines: Sequence[int],
@@ -53,7 +53,7 @@ def vector_costs(
 
 
 def _cycles_a_vector(
-    engine: Mapping[str, Any], code: Microcode, program: tuple[Step, ...], combine: str
+    engine: Mapping[str, Any], code: Microcode[Any, Any], program: tuple[Step, ...], combine: str
 ) -> float:
     """Multiplying and adding, or taking the greater of, integers runs at `mac_per_cycle`: depthwise and pooling."""
     lanes = engine["lanes"]
