@@ -1,10 +1,11 @@
 """The package's manifest: what it was made from, for what, by what, and the hashes of all that it holds."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import PackageError, VersionError
+from .program import fields_of
 
 FORMAT = "isthmus-package"
 FORMAT_VERSION = 1
@@ -39,8 +40,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """Canonical, indented text."""
-        record = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
-        return json.dumps(record, sort_keys=True, indent=1, ensure_ascii=True) + "\n"
+        record = {"format": FORMAT, "format_version": FORMAT_VERSION, **fields_of(self)}
+        return json.dumps(record, default=fields_of, sort_keys=True, indent=1, ensure_ascii=True) + "\n"
 
     @staticmethod
     def from_json(text: str | bytes, location: str) -> "Manifest":

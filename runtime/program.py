@@ -8,7 +8,7 @@ outputs may lie at any address that suits their type (those that the executor al
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar
 
 from .dims import Dim
@@ -118,9 +118,9 @@ class Program:
 
     def to_json(self) -> str:
         """Canonical text: equal programs give equal bytes."""
-        record = asdict(self)
-        record["steps"] = [{"kind": step.kind, **asdict(step)} for step in self.steps]
-        return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        record = fields_of(self)
+        record["steps"] = [{"kind": step.kind, **fields_of(step)} for step in self.steps]
+        return json.dumps(record, default=fields_of, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
     @staticmethod
     def from_json(text: str | bytes, location: str = "program.json") -> "Program":
@@ -171,6 +171,11 @@ class Program:
                 faults.append(f"slot '{slot.name}' lies on '{slot.device}', which has no device program")
         if faults:
             raise PackageError("; ".join(faults), location=location, hint="recompile the model")
+
+
+def fields_of(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, as they are; `json.dumps` takes this for what it does not know."""
+    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 _STEPS: dict[str, type] = {Segment.kind: Segment, HostStep.kind: HostStep}

@@ -18,7 +18,7 @@ fields:
 `pool_ir.barrier_ir` is a barrier that keeps to this.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ...runtime.errors import PackageError
@@ -60,7 +60,7 @@ class CodeFacts:
 
     def to_meta(self) -> dict[str, Any]:
         """As a JSON object."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @staticmethod
     def from_meta(meta: dict[str, Any], location: str) -> "CodeFacts":

@@ -1,5 +1,6 @@
 """LLVM: IR text to object code or assembly for one machine. No IR passes: the emitter writes final code."""
 
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -28,8 +29,14 @@ def target_machine(machine: Machine) -> llvm.TargetMachine:
     )
 
 
+_DEFINED = re.compile(r"^define [^@]*@([\w.]+)\(", re.MULTILINE)
+_DECLARED = re.compile(r"@([\w.]+)\(")
+
+
 def module_text(machine: Machine, functions: Sequence[str], declarations: Iterable[str]) -> str:
-    """A module of functions that all carry attribute group #0."""
+    """A module of functions that all carry attribute group #0. What they define is not declared besides."""
+    defined = {name for text in functions for name in _DEFINED.findall(text)}
+    declarations = {text for text in declarations if defined.isdisjoint(_DECLARED.findall(text))}
     header = [f'target triple = "{machine.triple}"']
     attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" "frame-pointer"="none" }'
     return "\n".join([*header, *functions, *sorted(declarations), attributes, ""])
@@ -68,11 +75,8 @@ class Compiler:
     def __exit__(self, *_: object) -> None:
         self._texts.put(None)
 
-    def add(self, functions: Sequence[str], declarations: Iterable[str], apart: bool = False) -> None:
-        """Functions for one module, with those before unless they are to be `apart`: a module that defines a function
-        can't declare it."""
-        if apart:
-            self._flush()
+    def add(self, functions: Sequence[str], declarations: Iterable[str]) -> None:
+        """Functions for the same module, and what they may call."""
         self._functions += functions
         self._declarations.update(declarations)
         if sum(map(len, self._functions)) >= _MODULE:

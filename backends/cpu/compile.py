@@ -21,7 +21,7 @@ from ...compiler.tile.stage import Kernel
 from ...compiler.tile.tiler import Choice, tile
 from . import abi, codegen
 from .constants import Blob
-from .entry import Step, entry_text, support_text
+from .entry import DECLARATIONS, Step, entry_text, support_object, support_text
 from .holds import Packing
 from .kernel import KernelCode, KernelEmitter
 from .link import describe, link
@@ -109,10 +109,9 @@ def compile_segments(
             entries.append(entry_text(f"segment_{number}", steps))
             labels.append([call.name for call in calls])
         distinct = kernels.emitted.values()
-        frame = [support_text(machine.triple), *entries]
-        compiler.add(frame, [emitted.code.declaration for emitted in distinct], apart=True)
+        compiler.add(entries, [*DECLARATIONS, *(emitted.code.declaration for emitted in distinct)])
         constants = blob.finish()
-        objects = compiler.finish()
+        objects = [*compiler.finish(), support_object(machine)]
     exports = [f"segment_{n}" for n in range(len(segments))]
     image = link(objects, [*exports, *POOL_EXPORTS])
     facts = describe(
@@ -126,16 +125,17 @@ def compile_segments(
         steps=labels,
     )
     features = tuple(sorted(machine.features))
-    listed = _listings(machine, frame, list(distinct), listings) if listings else (b"", {})
+    listed = _listings(machine, entries, list(distinct), listings) if listings else (b"", {})
     return Compiled(image.code, constants, facts.to_meta(), features, tuple(reports), *listed)
 
 
 def _listings(
-    machine: Machine, frame: Sequence[str], kernels: Sequence[_Emitted], wanted: Sequence[str]
+    machine: Machine, entries: Sequence[str], kernels: Sequence[_Emitted], wanted: Sequence[str]
 ) -> tuple[bytes, dict[str, str]]:
     """All code as one object, where one is wanted, and as the texts that are."""
-    declarations = frozenset[str]().union(*(emitted.declarations for emitted in kernels))
-    text = codegen.module_text(machine, [*frame, *(emitted.code.text for emitted in kernels)], declarations)
+    declarations = frozenset(DECLARATIONS).union(*(emitted.declarations for emitted in kernels))
+    functions = [support_text(machine), *entries, *(emitted.code.text for emitted in kernels)]
+    text = codegen.module_text(machine, functions, declarations)
     texts = {"llvm": text} if "llvm" in wanted else {}
     if "asm" in wanted:
         texts["asm"] = codegen.assembly(machine, text)

@@ -134,7 +134,7 @@ def merged(objects: Sequence[Object]) -> Object:
         for symbol in each.symbols:
             moved = symbol
             if symbol.section not in (SHN_UNDEF, SHN_ABS, SHN_COMMON):
-                moved = replace(symbol, section=symbol.section + len(sections))
+                moved = Symbol(symbol.name, symbol.section + len(sections), symbol.value, symbol.is_global)
                 if symbol.is_global and symbol.name in found:
                     raise DeviceError(f"symbol '{symbol.name}' is defined twice", location="link")
                 if symbol.is_global:
@@ -150,7 +150,7 @@ def merged(objects: Sequence[Object]) -> Object:
                 symbol = symbols[number, relocation.symbol]
                 if symbol.section == SHN_UNDEF:
                     symbol = found.get(symbol.name, symbol)
-                relocations.append(replace(relocation, symbol=symbol))
+                relocations.append(Relocation(relocation.offset, relocation.kind, symbol, relocation.addend))
             resolved.append(replace(section, relocations=relocations))
         start += len(each.sections)
     return Object(objects[0].machine, tuple(resolved), tuple(dict.fromkeys(symbols.values())))

@@ -5,8 +5,10 @@ Threads take a step's chunks from a counter; a barrier stands between steps. See
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from . import abi
+from . import abi, codegen
+from .machine import Machine
 from .pool_ir import barrier_ir, machine_of, pool_ir
 
 
@@ -84,7 +86,17 @@ def _tick(cell: int, label: str) -> list[str]:
     ]
 
 
-def support_text(triple: str) -> str:
-    """Barrier and thread pool for the module, and what entries declare."""
-    machine = machine_of(triple)
-    return barrier_ir(machine) + pool_ir(machine) + "declare i64 @llvm.readcyclecounter()\n"
+DECLARATIONS = ("declare void @isthmus_barrier(ptr)", "declare i64 @llvm.readcyclecounter()")
+"""What entries call besides their kernels."""
+
+
+def support_text(machine: Machine) -> str:
+    """Barrier and thread pool, which every image holds."""
+    name = machine_of(machine.triple)
+    return barrier_ir(name) + pool_ir(name)
+
+
+@lru_cache(maxsize=4)
+def support_object(machine: Machine) -> bytes:
+    """The object file of `support_text`: it never changes, so a process compiles it once."""
+    return codegen.object_code(machine, codegen.module_text(machine, [support_text(machine)], ()))

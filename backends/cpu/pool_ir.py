@@ -40,7 +40,7 @@ def barrier_ir(machine: str) -> str:
     return f"""
 {declaration}
 
-define internal void @isthmus_barrier(ptr %context) nounwind noinline {{
+define hidden void @isthmus_barrier(ptr %context) nounwind noinline {{
 entry:
   %threads.at = getelementptr i8, ptr %context, i64 {THREADS}
   %threads = load i64, ptr %threads.at, align 8

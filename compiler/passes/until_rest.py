@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..diagnostics import VerifyError
 from ..ir.graph import Graph
-from .base import Pass, PassResult
+from .base import Pass, PassResult, run_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class UntilRest:
         for _ in range(self.rounds):
             hits: Counter[str] = Counter()
             for step in self.passes:
-                result = step.run(graph)
+                result = run_once(step, graph)
                 graph = result.graph
                 hits.update(result.hits)
             total += hits

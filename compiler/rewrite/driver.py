@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ..diagnostics import VerifyError
@@ -22,10 +23,7 @@ def apply(graph: Graph, rules: Iterable[Rule], *, sweeps: int = SWEEPS) -> tuple
     Rules are tried at each node in the order given, operands before users, again and again until a whole sweep finds
     nothing. VerifyError names the rules when that does not happen within `sweeps`, and a rule that changes a type.
     """
-    index: dict[str, list[Rule]] = {}
-    for rule in rules:
-        for op in sorted(roots(rule.pattern)):
-            index.setdefault(op, []).append(rule)
+    index = _index(tuple(rules))
     total: Counter[str] = Counter()
     for _ in range(sweeps):
         sweep = _Sweep(graph, index, sweeps)
@@ -34,6 +32,16 @@ def apply(graph: Graph, rules: Iterable[Rule], *, sweeps: int = SWEEPS) -> tuple
         if not sweep.hits:
             return graph, total
     raise _restless(sweep.hits, f"{sweeps} sweeps over graph '{graph.name}'")
+
+
+@lru_cache(maxsize=256)
+def _index(rules: tuple[Rule, ...]) -> Mapping[str, Sequence[Rule]]:
+    """The rules by the ops that they may match, in the order given; passes apply the same ones again and again."""
+    index: dict[str, list[Rule]] = {}
+    for rule in rules:
+        for op in sorted(roots(rule.pattern)):
+            index.setdefault(op, []).append(rule)
+    return index
 
 
 def _restless(hits: Iterable[str], when: str) -> VerifyError:

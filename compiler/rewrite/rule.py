@@ -12,9 +12,9 @@ from ..ops.engine import Sample, get, sample_arrays
 from . import pattern as p
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """`name` reads "before => after". `build` and `guard` take what the pattern bound, by name.
+    """`name` reads "before => after". `build` and `guard` take what the pattern bound, by name. Equal to itself only.
 
     build returns the value (or values) that stand for the root's results, or None to leave the root alone.
     Nodes inside a match must have no user outside it, since they would be computed twice; `shared` lifts that for

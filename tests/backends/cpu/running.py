@@ -78,7 +78,7 @@ def emit(works: Sequence[Work], level: str | None = None) -> Module:
         functions.append(code.text)
         texts.append(entry_text(f"segment_{number}", [Step(code.name, tuple(arguments), code.chunks, 0)]))
         entries.append(number)
-    text = codegen.module_text(chip, [support_text(chip.triple), *functions, *texts], declarations)
+    text = codegen.module_text(chip, [support_text(chip), *functions, *texts], declarations)
     return Module(text, entries, blob, refused)
 
 
