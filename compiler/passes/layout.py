@@ -273,7 +273,10 @@ class _Choice:
                 self.entries[place] = with_buffers(entry, renamed)
 
     def _constant_order(self, draft: Draft, name: str) -> tuple[int, ...]:
-        """Axes that are looked up or kept first, as in the result; then reduced ones, as in the other operand."""
+        """Axes that are looked up or kept first, as in the result; then reduced ones, as in the other operand.
+
+        Innermost is the dim that is so in the result: of weights for each channel, which all else goes along with.
+        """
         result = draft.writes()[-1]
         write = draft.writer(result).write
         stage, access = next(
@@ -284,13 +287,16 @@ class _Choice:
         others = [a for a in stage.reads if a.buffer != name and a.buffer in self.values]
         read = self.steps(max(others, key=lambda a: prod(self.shape(a.buffer)))) if others else {}
         written = self.steps(write)
+        lanes = {name for name, step in written.items() if step == 1} if reduced else set()
+        if last is not None:
+            lanes = {last[0]}
 
         def key(axis: int) -> tuple[int, int, int]:
             part = access.index[axis]
             if isinstance(part, Lookup) or not part.terms:
                 return (0, 0, axis)
             dims = set(part.dims)
-            if last is not None and last[0] in dims:
+            if dims & lanes:
                 return (3, 0, axis)
             if dims & reduced:
                 return (2, -min(read.get(d, 0) for d in dims), axis)

@@ -12,6 +12,7 @@ from ...runtime.sim.fields import Instruction
 from ..diagnostics import UnsupportedError
 from ..ir.types import DType, boolean, i32
 from ..tile.stage import Apply, Const, Expr, Index, Load, Stage
+from ..tile.work import is_product, terms
 
 DIRECT = frozenset(
     (
@@ -213,7 +214,7 @@ class _Builder:
             place = self.converted(self.value(index), index.dtype, i32)
             return self.step("lookup", "i32", (place, self.source(element)))
         if expr.op == "add" and kind == "i32":
-            return self._sum(expr)
+            return self._sum(terms(expr))
         if expr.op == "where":
             condition, yes, no = expr.arguments
             kind = self.machine.value_type(expr.dtype)
@@ -240,21 +241,22 @@ class _Builder:
         return tuple(self.value(argument) for argument in arguments)
 
     def _requantized(self, expr: Apply) -> Place:
-        """A requantisation, what is added before it in the same operation where the machine can."""
+        """A requantisation, what is added last before it in the same operation where the machine can."""
         acc, *parameters = expr.arguments
-        terms = _terms(acc) if acc not in self.done and "rescale" in self.machine.operations else []
-        if len(terms) == 2 and not any(isinstance(t, Apply) and t.op == "mul" for t in terms):
-            operands = (self.value(terms[0]), *self.values(parameters), self.value(terms[1]))
-            return self.step("rescale", "i32", operands, str(expr.dtype))
-        return self.step("requantize", "i32", self.values(expr.arguments), str(expr.dtype))
+        summed = terms(acc) if acc not in self.done and "rescale" in self.machine.operations else []
+        last = next((term for term in summed if not is_product(term)), None)
+        if last is None or len(summed) < 2:
+            return self.step("requantize", "i32", self.values(expr.arguments), str(expr.dtype))
+        summed.remove(last)
+        operands = (self._sum(summed), *self.values(parameters), self.value(last))
+        return self.step("rescale", "i32", operands, str(expr.dtype))
 
-    def _sum(self, expr: Apply) -> Place:
+    def _sum(self, summed: Sequence[Expr]) -> Place:
         """A sum of integers, products in one operation with what they are added to: any order gives the same."""
-        terms = _terms(expr)
-        products = [t for t in terms if isinstance(t, Apply) and t.op == "mul" and t not in self.done]
+        products = [t for t in summed if is_product(t) and t not in self.done]
         if "mac" not in self.machine.operations:
             products = []
-        others = [t for t in terms if t not in products] or [products.pop()]
+        others = [t for t in summed if t not in products] or [products.pop()]
         total = self.value(others[0])
         for term in others[1:]:
             total = self.step("add", "i32", (total, self.value(term)))
@@ -266,6 +268,8 @@ class _Builder:
     def cast(self, expr: Apply) -> Place:
         """A cast: none where the value is held as it is, a limit or a wrap where it narrows."""
         (inner,) = expr.arguments
+        if isinstance(inner, Const) and inner.dtype.is_integer and str(expr.dtype) == "f32":
+            return self.immediate(inner.value, "f32")
         limited = _limited(expr)
         if limited is not None:
             return self.step(
@@ -356,13 +360,6 @@ class _Builder:
             step.register = free.pop(0)
             out.append(Operation(step.op, step.type, step.to, tuple(operands), step.register))
         return tuple(out)
-
-
-def _terms(expr: Expr) -> list[Expr]:
-    """The terms of a sum of sums, of one dtype."""
-    if isinstance(expr, Apply) and expr.op == "add":
-        return [term for argument in expr.arguments for term in _terms(argument)]
-    return [expr]
 
 
 def _limited(expr: Apply) -> Expr | None:

@@ -39,16 +39,21 @@ def merged_operations(body: Expr) -> list[Apply]:
         if node.op == "add":
             products = [a for a in inner if a.op == "mul"]
             merged.update(id(a) for a in products[: 1 if len(products) == len(node.arguments) else 2])
-        elif node.op == "requantize" and _is_plain_sum(node.arguments[0]):
+        elif node.op == "requantize" and sum(not is_product(term) for term in terms(node.arguments[0])) > 1:
             merged.add(id(node.arguments[0]))
     return [node for node in operations if id(node) not in merged]
 
 
-def _is_plain_sum(expr: Expr) -> bool:
-    """Whether an expression adds two values that are neither sums nor products themselves."""
-    if not isinstance(expr, Apply) or expr.op != "add":
-        return False
-    return not any(isinstance(a, Apply) and a.op in ("mul", "add") for a in expr.arguments)
+def terms(expr: Expr) -> list[Expr]:
+    """The terms of a sum of sums, of one dtype."""
+    if isinstance(expr, Apply) and expr.op == "add":
+        return [term for argument in expr.arguments for term in terms(argument)]
+    return [expr]
+
+
+def is_product(expr: Expr) -> bool:
+    """Whether an expression is one multiplication."""
+    return isinstance(expr, Apply) and expr.op == "mul"
 
 
 def body_cost(stage: Stage, engine: Engine) -> float:

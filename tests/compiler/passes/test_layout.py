@@ -28,6 +28,14 @@ def test_convolutions_write_channels_last_and_weights_follow():
     assert shapes(last, "input") == [(36, 16)]
 
 
+def test_weights_for_each_channel_lie_channels_last_too():
+    b = Build("f32[1, 6, 8, 8]")
+    h = b.conv(b.conv(b.inputs[0], 12), 12, 3, groups=12)
+    plan = check(b.graph(b.conv(h, 4)), preferences=Preferences(halo=False))
+    depthwise = [step for step in plan.steps if isinstance(step, KernelStep)][1]
+    assert (3, 3, 12) in shapes(depthwise, "constant")
+
+
 @pytest.mark.parametrize("kernel", [2, 3])
 def test_transposed_convolutions_write_channels_last_without_guards(kernel):
     b = Build("f32[1, 8, 6, 6]")
