@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import isthmus
 from isthmus.compiler.diagnostics import located
+from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import Built, Observer, Options, build
+from isthmus.compiler.system_build import SystemBuilt, build_system
 from isthmus.dynamic import KEPT, DynamicPackage
 from isthmus.model import Model, OpenModel, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision
 from isthmus.runtime.artefact import Artefact
-from isthmus.targets import find_backend
+from isthmus.systems import find_wishes
+from isthmus.targets import find_target
 
 if TYPE_CHECKING:
     from isthmus.compiler.passes.quantise import Report
@@ -81,28 +84,26 @@ def build_model(
     options: Mapping[str, Any] | None = None,
     observe: Observer | None = None,
     precision: Precision | None = None,
-) -> Built:
+) -> Built | SystemBuilt:
     """What the pipeline makes of a model whose shapes are all known, reports included; see `compile` for the rest."""
     model.require_bound()
     precision = precision or Precision()
+    found, asked = find_target(target), dict(options or {})
+    details: dict[str, Any] = {
+        "tool_version": isthmus.__version__,
+        "model": model.location,
+        "model_sha256": lambda: model.sha256,
+        "observe": observe,
+    }
     with located(model.location):
-        return build(
-            model.graph,
-            find_backend(target),
-            Options(
-                strip=strip,
-                precision=precision.passes(model),
-                precision_record=precision.record,
-                device=dict(options or {}),
-            ),
-            tool_version=isthmus.__version__,
-            model=model.location,
-            model_sha256=lambda: model.sha256,
-            observe=observe,
-        )
+        device = {} if isinstance(found, System) else asked
+        how = Options(strip, precision.passes(model), precision.record, device)
+        if isinstance(found, System):
+            return build_system(model.graph, found, how, find_wishes(asked), **details)
+        return build(model.graph, found, how, **details)
 
 
-def finish(built: Built, threads: int | None = None, report: "Report | None" = None) -> Package:
+def finish(built: Built | SystemBuilt, threads: int | None = None, report: "Report | None" = None) -> Package:
     """The package of what was built."""
     package = Package(built.artefact, threads, Model(built.graph, built.artefact.location))
     package.quantisation = report

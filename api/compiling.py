@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus import cache as store
 from isthmus.package import Package
 from isthmus.runtime.executor import check_threads
-from isthmus.targets import find_backend
+from isthmus.targets import find_target
 
 if TYPE_CHECKING:
     from isthmus.compiler.pipeline import Observer
@@ -36,7 +36,8 @@ def compile(
 
     Args:
         source: what `read` takes.
-        target: a kind of chip, a chip's name, or the path of a chip file.
+        target: a kind of chip, a chip's name, or the path of a chip file; for a system of several devices, these with
+            "+" between them, or the path of a system file.
         example_inputs: what an object without a graph is called with to get one; see `read`.
         shapes: dimensions of inputs by name; see `read`. Dimensions left open make the package compile for each new
             shape that it is run with, and keep the last few.
@@ -47,7 +48,8 @@ def compile(
             holds the errors of all layers.
         threads: default of the package's `run`; None means all cores.
         strip: leave the graph's constants out of the package, which then has no `graph` to evaluate.
-        options: the target's own options, for the cpu `level` (such as "avx2") and `triple`.
+        options: the target's own options, for the cpu `level` (such as "avx2") and `triple`; for a system `objective`
+            ("latency" or "throughput") and `pins`, devices by patterns of source nodes' names.
         observe: called with pass name, graph and rule hits after every pass.
         cache: take a package that was compiled before from the same file, in the same way, by the same compiler on
             this machine, and keep this one; see `isthmus.cache`. Only for precisions without samples, and never with
@@ -57,7 +59,7 @@ def compile(
         IsthmusError: everything that can't be read or compiled, before work starts.
     """
     check_threads(threads)
-    find_backend(target)
+    find_target(target)
     how = {
         "target": target,
         "shapes": shapes,

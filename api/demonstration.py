@@ -13,6 +13,7 @@ import numpy as np
 from isthmus.compilation import build_model
 from isthmus.compiler.ir.graph import Graph
 from isthmus.compiler.ir.text import print_graph
+from isthmus.compiler.pipeline import Built
 from isthmus.display import stages
 from isthmus.explanation import Explanation, explain_built
 from isthmus.model import Model, read
@@ -56,6 +57,7 @@ def demonstrate(target: str, threads: int | None, say: Say) -> Demonstration:
     _say_graphs(model, say)
     begin = time.perf_counter()
     built = build_model(model, target)
+    assert isinstance(built, Built)
     compile_seconds = time.perf_counter() - begin
     explanation = explain_built(built, model, target)
     _say_kernels(explanation, say)

@@ -25,13 +25,13 @@ def disassemble(file: str, device: str | None = None) -> Listing:
     """
     artefact = Artefact.open(file)
     program = _chosen(artefact, device)
-    if program.name not in registry.kinds():
+    if program.device not in registry.kinds():
         raise DeviceError(
-            f"no backend for the code of '{program.name}' is installed",
+            f"no backend for the code of '{program.device}' is installed",
             location=artefact.location,
             hint=f"there are: {', '.join(registry.kinds()) or 'none'}",
         )
-    text = registry.backend(program.name).listing(program, artefact.entry(program.code), artefact.location)
+    text = registry.backend(program.device).listing(program, artefact.entry(program.code), artefact.location)
     return Listing(program.name, text)
 
 

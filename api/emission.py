@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.ir.text import print_graph
 from isthmus.compiler.pipeline import Built
+from isthmus.compiler.system_build import SystemBuilt
 
 if TYPE_CHECKING:
     from isthmus.backends.cpu.emit_files import NativeModel
 
 
-def write(built: Built, kind: str, output: str) -> list[Path]:
+def write(built: Built | SystemBuilt, kind: str, output: str) -> list[Path]:
     """Write one kind of result (see `isthmus compile --emit`); the files written, each whole or not at all.
 
     Raises:
@@ -20,6 +21,9 @@ def write(built: Built, kind: str, output: str) -> list[Path]:
     if kind == "package":
         built.artefact.save(output)
         return [Path(output)]
+    if isinstance(built, SystemBuilt):
+        name = built.system.name
+        raise UnsupportedError(f"system {name} has no '{kind}'", location=output, hint="emit a package")
     device = built.artefact.program.devices[0].name
     if device != "cpu":
         raise UnsupportedError(f"target {device} has no '{kind}'", location=output, hint="emit a package")

@@ -118,6 +118,7 @@ def explain(
     wanted = find_precision(precision, calibration, quantisation)
     model = read(source, shapes)
     built = build_model(model, target, options=options, precision=wanted)
+    assert isinstance(built, Built)
     found = explain_built(built, model, target, options)
     return found if kernel is None else _chosen(found, kernel)
 

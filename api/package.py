@@ -1,6 +1,7 @@
 """Packages as users hold them, loaded from a file or fresh from `compile`. Running one needs no compiler."""
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from isthmus.runtime.executor import check_threads
 from isthmus.runtime.inputs import Inputs
 from isthmus.runtime.manifest import OPEN, Manifest
 from isthmus.runtime.package import LoadedPackage
-from isthmus.runtime.profile import Profile
+from isthmus.runtime.profile import Profile, SystemRun
 from isthmus.runtime.program import Port
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Package:
         Raises:
             DeviceError: this machine lacks what the code needs, as after a build for another one.
         """
-        names = tuple(device.name for device in self.artefact.program.devices)
+        names = tuple(device.device for device in self.artefact.program.devices)
         return LoadedPackage(self.artefact, registry.devices(names), self.threads)
 
     @property
@@ -85,6 +86,13 @@ class Package:
     def profile(self, inputs: Inputs, threads: int | None = None) -> Profile:
         """A run with its times: `.outputs`, `.seconds`, `.cycles`, `.steps`, `.save_trace(path)`."""
         return self.loaded.profile(inputs, threads)
+
+    def stream(
+        self, inputs: Sequence[Inputs], threads: int | None = None
+    ) -> tuple[list[dict[str, Any]], SystemRun]:
+        """For a package of several devices: the outputs of several inputs, and when they would be there if the inputs
+        came one upon the other; see `runtime.Executable.stream`."""
+        return self.loaded.stream(inputs, threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the package; the file appears whole or not at all."""

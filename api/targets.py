@@ -1,14 +1,48 @@
-"""From a target's name to its backend; what can't be compiled for is refused with the names that can."""
+"""From a target's name to its backend, or to a system of several; what can't be compiled for is refused with the names
+that can."""
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isthmus import registry
 from isthmus.compiler.diagnostics import CompileError, UnsupportedError
 
 if TYPE_CHECKING:
+    from isthmus.compiler.partition.system import System
     from isthmus.compiler.target.backend import Backend
+
+
+def find_target(target: str) -> "Backend | System":
+    """The backend of a target, or a system of several: names or chip files with "+" between them, or a system file."""
+    if isinstance(target, str):
+        if target.endswith(".toml") and "system" in _record(target):
+            return _system_of_file(target)
+        if "+" in target and not Path(target).is_file():
+            return _default_system(target)
+    return find_backend(target)
+
+
+def _default_system(target: str) -> "System":
+    from isthmus.compiler.partition.system import resolve
+    from isthmus.compiler.target.system import default_system
+
+    description = default_system([part.strip() for part in target.split("+")])
+    return resolve(description, {member.name: find_backend(member.target) for member in description.members})
+
+
+def _system_of_file(path: str) -> "System":
+    """Chip files that a system names lie beside it."""
+    from isthmus.compiler.partition.system import resolve
+    from isthmus.compiler.target.system import read_system
+
+    description = read_system(Path(path).read_text(), path)
+    beside = Path(path).parent
+    backends = {}
+    for member in description.members:
+        chip = beside / member.target
+        backends[member.name] = find_backend(str(chip) if chip.is_file() else member.target)
+    return resolve(description, backends)
 
 
 def find_backend(target: str) -> "Backend":
@@ -23,7 +57,7 @@ def find_backend(target: str) -> "Backend":
         )
     if "+" in target:
         raise UnsupportedError(
-            "several targets in one package are not supported", location=f"target '{target}'", hint=known
+            "is a system of several devices, expected one", location=f"target '{target}'", hint=known
         )
     if target in registry.kinds():
         return registry.backend(target)
@@ -35,17 +69,22 @@ def find_backend(target: str) -> "Backend":
     raise UnsupportedError("there is no such target", location=f"target '{target}'", hint=known)
 
 
+def _record(path: str) -> dict[str, Any]:
+    """A TOML file; CompileError where it can't be read."""
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CompileError(
+            f"the chip file can't be read: {error}", location=path, hint="give the path of a TOML file"
+        ) from None
+
+
 def _of_file(path: str) -> "Backend":
     """The backend of a chip file, by the kind that the file, or what it inherits from, states."""
     found, seen = path, set()
     while found not in seen:
         seen.add(found)
-        try:
-            record = tomllib.loads(Path(found).read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise CompileError(
-                f"the chip file can't be read: {error}", location=found, hint="give the path of a TOML file"
-            ) from None
+        record = _record(found)
         header, parent = record.get("target", {}), record.get("inherits")
         kind = header.get("kind") if isinstance(header, dict) else None
         if kind is None and isinstance(parent, str):

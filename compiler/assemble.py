@@ -1,6 +1,7 @@
 """A plan and a device's code as the runtime's program: slots, steps, ports, and the constants of the host."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from .tile.stage import LOCAL, OUTPUT, Buffer
 Names = tuple[tuple[str, ...], tuple[str, ...]]
 """Input names and output names."""
 
-_HOST_CONSTANTS = "host/constants.bin"
+_ENTRY = "host/constants.bin"
 _ALIGNMENT = 64
 
 
@@ -59,15 +60,15 @@ def program(plan: Plan, device: str, compiled: Compiled, names: Names) -> tuple[
         f"{device}/constants.bin": compiled.constants,
     }
     on_host = {n for step in plan.steps if isinstance(step, PlannedHostStep) for n in step.operands if n}
-    constants = _HostConstants()
+    constants = HostConstants()
     slots = tuple(
-        _slot(array, device, constants)
+        slot_of(array, device, constants)
         for array in plan.arrays.values()
         if array.place != "constant" or array.name in on_host or array.name in plan.outputs
     )
     ports = (
-        tuple(_port(port, plan.arrays[name]) for port, name in zip(names[0], plan.inputs, strict=True)),
-        tuple(_port(port, plan.arrays[name]) for port, name in zip(names[1], plan.outputs, strict=True)),
+        tuple(port_of(port, plan.arrays[name]) for port, name in zip(names[0], plan.inputs, strict=True)),
+        tuple(port_of(port, plan.arrays[name]) for port, name in zip(names[1], plan.outputs, strict=True)),
     )
     facts = (DeviceProgram(device, f"{device}/code.bin", f"{device}/constants.bin", compiled.meta),)
     return Program(slots, _steps(plan, device), facts, *ports), entries | constants.entries()
@@ -83,11 +84,13 @@ def _dtype(array: Array) -> str:
     return str(array.type.dtype) if isinstance(array.type, TensorType) else str(array.type)
 
 
-def _port(name: str, array: Array) -> Port:
+def port_of(name: str, array: Array) -> Port:
+    """An input or output of the program, carried by an array."""
     return Port(name, array.name, _dtype(array), _dims(array))
 
 
-def _slot(array: Array, device: str, constants: "_HostConstants") -> Slot:
+def slot_of(array: Array, device: str, constants: "HostConstants") -> Slot:
+    """Where an array lies; a constant's elements are kept."""
     shape = array.shape if array.place == "arena" else _dims(array)
     if array.place == "constant":
         entry, offset = constants.add(array)
@@ -105,22 +108,26 @@ def _steps(plan: Plan, device: str) -> tuple[Segment | HostStep, ...]:
         if isinstance(step, KernelStep):
             if not inside:
                 number, run = next(runs)
-                steps.append(_segment(run, plan, device, number))
+                steps.append(segment_of(run, plan, device, number))
             inside = True
             continue
         inside = False
-        operands = tuple(name or "" for name in step.operands)
-        where = str(step.node.location)
-        steps.append(
-            HostStep(
-                step.node.op, host.encode(step.node), operands, step.results, where, step.node.location.names
-            )
-        )
+        steps.append(host_step(step))
     return tuple(steps)
 
 
-def _segment(run: list[KernelStep], plan: Plan, device: str, number: int) -> Segment:
-    """Externals in the order of first use over the kernels' buffers, as the backend numbers them."""
+def host_step(step: PlannedHostStep) -> HostStep:
+    """A step that runs by its meaning, as the program has it."""
+    operands = tuple(name or "" for name in step.operands)
+    location = step.node.location
+    return HostStep(
+        step.node.op, host.encode(step.node), operands, step.results, str(location), location.names
+    )
+
+
+def segment_of(run: Sequence[KernelStep], plan: Plan, device: str, number: int) -> Segment:
+    """A run of kernels as one call, with externals in the order of first use over the kernels' buffers, as the backend
+    numbers them."""
     externals: dict[str, None] = {}
     written: dict[str, None] = {}
     for step in run:
@@ -138,7 +145,7 @@ def _segment(run: list[KernelStep], plan: Plan, device: str, number: int) -> Seg
     )
 
 
-class _HostConstants:
+class HostConstants:
     """Constants that host steps and outputs read: one blob, and an entry of its own for every tensor of strings."""
 
     def __init__(self) -> None:
@@ -159,8 +166,8 @@ class _HostConstants:
         padding = -raw.size % _ALIGNMENT
         self._parts += [raw, np.zeros(padding, np.uint8)]
         self._size += raw.size + padding
-        return _HOST_CONSTANTS, offset
+        return _ENTRY, offset
 
     def entries(self) -> dict[str, Any]:
         """What the package must hold."""
-        return {**self._texts, **({_HOST_CONSTANTS: np.concatenate(self._parts)} if self._parts else {})}
+        return {**self._texts, **({_ENTRY: np.concatenate(self._parts)} if self._parts else {})}

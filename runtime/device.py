@@ -16,7 +16,8 @@ class Call:
 
     `buffers` are the segment's arrays in order, dense; `symbols` the values of the program's symbols. A device fills in
     `cycles` (0 where it has no clock of its own) and, when `timed` is set, as much as it can tell of `steps` (label,
-    start and end in seconds of the host from the call's beginning) and, for a simulated chip, `chip`.
+    start and end in seconds of the host from the call's beginning) and, for a simulated chip, `chip`. A device with a
+    clock takes an instruction that is not complete after `limit` cycles to hang, and says so; 0 is no limit.
     """
 
     entry: int
@@ -24,6 +25,7 @@ class Call:
     symbols: Sequence[int] = ()
     threads: int = 1
     timed: bool = False
+    limit: int = 0
     cycles: int = 0
     steps: list[tuple[str, float, float]] = field(default_factory=list)
     chip: ChipRun | None = None

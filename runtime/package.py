@@ -1,7 +1,7 @@
 """A package that runs: what `isthmus.load` and `isthmus.compile` give, less everything that needs the compiler."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import host
@@ -10,7 +10,7 @@ from .device import Device
 from .executor import Executable
 from .inputs import Inputs
 from .manifest import Manifest
-from .profile import Profile
+from .profile import Profile, SystemRun
 from .program import Port
 
 
@@ -50,6 +50,12 @@ class LoadedPackage:
     def profile(self, inputs: Inputs, threads: int | None = None) -> Profile:
         """See `Executable.profile`."""
         return self.executable.profile(inputs, threads)
+
+    def stream(
+        self, inputs: Sequence[Inputs], threads: int | None = None
+    ) -> tuple[list[dict[str, Any]], SystemRun]:
+        """See `Executable.stream`."""
+        return self.executable.stream(inputs, threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """See `Artefact.save`."""

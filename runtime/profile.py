@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ExecutionError
+from .system import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +51,47 @@ class ChipRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SystemRun:
+    """A run on several devices by their common clock: when each was at what, and when the outputs of each input were
+    with the host, in seconds. `clocks` says which devices' times are simulated and which are predicted."""
+
+    events: tuple[Event, ...]
+    finished: tuple[float, ...]
+    clocks: dict[str, str]
+
+    @property
+    def seconds(self) -> float:
+        """From the first input to the last output."""
+        return max(self.finished, default=0.0)
+
+    @property
+    def period(self) -> float:
+        """Seconds from output to output in the middle of a stream; of a single run, all of it."""
+        count = len(self.finished)
+        if count < 2:
+            return self.seconds
+        first = count // 4
+        return (self.finished[-1 - first] - self.finished[first]) / (count - 1 - 2 * first)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """Outputs by name; wall time of the whole run in seconds; cycles of each device that has a clock of its own;
-    the steps in the order in which they began (steps inside a segment follow the segment); what simulated chips did."""
+    the steps in the order in which they began (steps inside a segment follow the segment); what simulated chips did;
+    for a package of several devices, the run by their common clock."""
 
     outputs: dict[str, np.ndarray]
     seconds: float
     cycles: dict[str, int]
     steps: tuple[StepTime, ...]
     chips: tuple[ChipRun, ...] = field(default=())
+    system: SystemRun | None = None
 
     def trace(self) -> dict[str, Any]:
         """The timeline in Chrome's trace event format (JSON object form), times in microseconds.
 
-        Process 1 is this machine. A simulated chip is a process with a clock of its own and a thread for each engine.
+        Process 1 is this machine. A simulated chip is a process with a clock of its own and a thread for each engine. A
+        system of several devices is a process with one clock, and a thread for each device and each link.
         """
         devices = list(dict.fromkeys(step.device for step in self.steps))
         names = [
@@ -82,7 +110,8 @@ class Profile:
             }
             for step in self.steps
         ]
-        return {"displayTimeUnit": "ms", "traceEvents": names + spans + self._chip_events()}
+        system = [] if self.system is None else system_events(self.system)
+        return {"displayTimeUnit": "ms", "traceEvents": names + spans + self._chip_events() + system}
 
     def _chip_events(self) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = []
@@ -121,6 +150,31 @@ class Profile:
                 location=str(path),
                 hint="choose a writable folder",
             ) from None
+
+
+_SYSTEM = 1000
+"""The number of the process that stands for a system."""
+
+
+def system_events(run: SystemRun) -> list[dict[str, Any]]:
+    """Devices and links by their common clock, as trace events."""
+    resources = list(dict.fromkeys(event.resource for event in run.events))
+    found = [_named("process_name", _SYSTEM, 0, "all devices, one clock")]
+    for number, name in enumerate(resources):
+        kind = run.clocks.get(name)
+        found.append(_named("thread_name", _SYSTEM, number, f"{name}, {kind}" if kind else name))
+    return found + [
+        {
+            "name": event.name,
+            "ph": "X",
+            "pid": _SYSTEM,
+            "tid": resources.index(event.resource),
+            "ts": round(event.begin * 1e6, 6),
+            "dur": round((event.end - event.begin) * 1e6, 6),
+            "args": {"sources": list(event.sources), "input": event.input},
+        }
+        for event in run.events
+    ]
 
 
 def _named(kind: str, process: int, thread: int, name: str) -> dict[str, Any]:

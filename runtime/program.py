@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from .dims import Dim
 from .errors import PackageError
+from .system import Link, System
 
 Place = Literal["constant", "arena", "input", "output", "host"]
 PLACES: tuple[Place, ...] = ("constant", "arena", "input", "output", "host")
@@ -43,7 +44,9 @@ class Segment:
     """One call of a device's code: `entry` indexes the device's entry points.
 
     On the CPU the buffer table is: [0] constants base, [1] arena base, [2...] the arrays of `buffers` in order.
-    `writes` names those of `buffers` that the call fills. `name` and `sources` say what it computes.
+    `writes` names those of `buffers` that the call fills. `name` and `sources` say what it computes. In a system of
+    several devices `seconds` is what it is predicted to take, and `limit` the cycles after which a chip with a clock is
+    taken to hang (0: never).
     """
 
     kind: ClassVar[str] = "segment"
@@ -53,13 +56,15 @@ class Segment:
     writes: tuple[str, ...] = ()
     name: str = ""
     sources: tuple[str, ...] = ()
+    seconds: float = 0.0
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class HostStep:
     """One op executed by its reference meaning; `attributes` is text that the ops layer decodes.
 
-    An operand "" is an absent optional operand.
+    An operand "" is an absent optional operand. `seconds` as in a segment.
     """
 
     kind: ClassVar[str] = "host"
@@ -69,22 +74,41 @@ class HostStep:
     results: tuple[str, ...]
     name: str = ""
     sources: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
-Step = Segment | HostStep
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A slot's array goes over one of the system's links; `sources` are the nodes that made it."""
+
+    kind: ClassVar[str] = "transfer"
+    slot: str
+    link: str
+    bytes: int
+    sources: tuple[str, ...] = ()
+
+
+Step = Segment | HostStep | Transfer
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceProgram:
     """The code of one device: package entries of code and constants ("" for none), and the device's own facts.
 
-    The CPU's facts are listed in `backends/cpu/abi.py`. `meta` holds JSON values only.
+    `kind` names the registered device that runs it; by default it is the one of the same name. The CPU's facts are
+    listed in `backends/cpu/abi.py`. `meta` holds JSON values only.
     """
 
     name: str
     code: str
     constants: str
     meta: dict[str, Any] = field(default_factory=dict)
+    kind: str = ""
+
+    @property
+    def device(self) -> str:
+        """The name under which its device is registered."""
+        return self.kind or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +126,8 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Everything the executor needs. `symbols` orders the symbolic dimensions that the inputs' shapes bind."""
+    """Everything the executor needs. `symbols` orders the symbolic dimensions that the inputs' shapes bind; `system`
+    is there where devices have memories of their own, and the steps list transfers between them."""
 
     slots: tuple[Slot, ...]
     steps: tuple[Step, ...]
@@ -110,6 +135,7 @@ class Program:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     symbols: tuple[str, ...] = ()
+    system: System | None = None
 
     @property
     def host_steps(self) -> tuple[HostStep, ...]:
@@ -134,6 +160,7 @@ class Program:
                 inputs=tuple(_read(Port, port) for port in record["inputs"]),
                 outputs=tuple(_read(Port, port) for port in record["outputs"]),
                 symbols=tuple(record["symbols"]),
+                system=_read_system(record.get("system")),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PackageError(
@@ -159,6 +186,8 @@ class Program:
                     faults.append(f"a step runs on '{step.device}', which has no device program")
                 if not set(step.writes) <= set(step.buffers):
                     faults.append(f"step {step.name or step.entry} writes a slot that it is not given")
+            elif isinstance(step, Transfer):
+                used.append(step.slot)
             else:
                 used += [name for name in (*step.operands, *step.results) if name]
         faults += [f"slot '{name}' is not declared" for name in dict.fromkeys(used) if name not in declared]
@@ -169,6 +198,7 @@ class Program:
                 )
             elif slot.place == "arena" and slot.device not in devices:
                 faults.append(f"slot '{slot.name}' lies on '{slot.device}', which has no device program")
+        faults += _astray(self)
         if faults:
             raise PackageError("; ".join(faults), location=location, hint="recompile the model")
 
@@ -178,7 +208,51 @@ def fields_of(record: Any) -> dict[str, Any]:
     return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
-_STEPS: dict[str, type] = {Segment.kind: Segment, HostStep.kind: HostStep}
+def _astray(program: Program) -> list[str]:
+    """What steps of a system read although nothing has brought it into their device's memory."""
+    system = program.system
+    if system is None:
+        return []
+    links = {link.name: link for link in system.links}
+    places = {slot.name: slot.place for slot in program.slots}
+    held = {system.memory(device): set[str]() for device in (*system.devices, system.host)}
+    here = system.memory(system.host)
+    held[here].update(name for name, place in places.items() if place in ("input", "constant"))
+    faults = []
+    for step in program.steps:
+        if isinstance(step, Transfer):
+            link = links.get(step.link)
+            if link is None or step.slot not in held[link.source]:
+                faults.append(f"'{step.slot}' goes over '{step.link}' before it is there")
+            else:
+                held[link.target].add(step.slot)
+            continue
+        device = system.memory(step.device if isinstance(step, Segment) else system.host)
+        reads, writes = accesses(step)
+        missing = [name for name in reads if places.get(name) != "arena" and name not in held.get(device, ())]
+        faults += [
+            f"step {step.name} reads '{name}', which is not in the memory of '{device}'" for name in missing
+        ]
+        held.get(device, set()).update(writes)
+    back = [port.slot for port in program.outputs if port.slot not in held[here]]
+    return faults + [f"output '{name}' never comes back to '{system.host}'" for name in back]
+
+
+def accesses(step: Segment | HostStep) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The slots that a step reads and those that it writes."""
+    if isinstance(step, Segment):
+        return tuple(name for name in step.buffers if name not in step.writes), step.writes
+    return tuple(filter(None, step.operands)), tuple(filter(None, step.results))
+
+
+def _read_system(record: dict[str, Any] | None) -> System | None:
+    if record is None:
+        return None
+    links = tuple(_read(Link, link) for link in record["links"])
+    return _read(System, {**record, "links": links})
+
+
+_STEPS: dict[str, type] = {Segment.kind: Segment, HostStep.kind: HostStep, Transfer.kind: Transfer}
 _Record = TypeVar("_Record")
 
 

@@ -35,9 +35,12 @@ COMPILER_LAYERS = (
     "tile",
     "stream",
     "passes",
+    "partition",
     "stored_graph",
     "assemble",
+    "distribution",
     "pipeline",
+    "system_build",
 )
 FRONTENDS_SEE = ("compiler.diagnostics", "compiler.ir", "compiler.ops", "frontends")
 BACKENDS_SEE = (

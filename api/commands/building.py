@@ -51,6 +51,7 @@ def check(
 @click.option("--report", is_flag=True, help="For int8: measure and print the error of every layer.")
 @click.option("--strip", is_flag=True, help="Leave the graph's constants out; the package gets smaller.")
 @options.backend_options
+@options.system
 @common
 def compile(
     settings: Settings,
@@ -72,11 +73,11 @@ def compile(
     from isthmus.emission import write
     from isthmus.model import read
     from isthmus.precision import find_precision
-    from isthmus.targets import find_backend
+    from isthmus.targets import find_target
 
     asked = precision.reporting(report)
     asked.check()
-    find_backend(target)
+    find_target(target)
     begin = time.perf_counter()
     with progress(
         f"compiling {Path(model).name}", len(GRAPH_PASSES) + 2, not (settings.quiet or settings.json)
@@ -118,6 +119,7 @@ def compile(
 @options.shapes
 @options.precision
 @options.backend_options
+@options.system
 @common
 def explain(
     settings: Settings,
@@ -131,10 +133,10 @@ def explain(
     """Tell where every node of MODEL runs: kernels, schedules, predicted cost, and what falls back and why."""
     from isthmus.explanation import explain as find_out
     from isthmus.model import read
-    from isthmus.targets import find_backend
+    from isthmus.targets import find_target
 
     precision.check()
-    find_backend(target)
+    find_target(target)
     with progress(f"compiling {Path(model).name}", 1, not (settings.quiet or settings.json)):
         bound = read(model, shapes)
         explanation = find_out(bound, target, kernel=kernel, options=options, **precision.keywords(bound))

@@ -90,6 +90,33 @@ backend_options = click.option(
     callback=lambda _context, _parameter, value: dict(value),
     help="An option of the target itself, such as level=avx2 or triple=aarch64-linux-gnu for the cpu.",
 )
+_SYSTEM = (
+    click.option(
+        "--pin",
+        "pins",
+        multiple=True,
+        metavar="PATTERN=DEVICE",
+        help="In a system: nodes whose names fit run on this device, as layer4*=cpu. May be given several times.",
+    ),
+    click.option("--objective", help="In a system: what is to be best, latency (the default) or throughput."),
+)
+
+
+def system(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--pin and --objective, as options of the target."""
+
+    @wraps(function)
+    def joined(*arguments: Any, pins: tuple[str, ...], objective: str | None, **rest: Any) -> Any:
+        asked = {"pins": pins, "objective": objective}
+        rest["options"] = {**rest["options"], **{name: value for name, value in asked.items() if value}}
+        return function(*arguments, **rest)
+
+    wrapped: Callable[..., Any] = joined
+    for option in reversed(_SYSTEM):
+        wrapped = option(wrapped)
+    return wrapped
+
+
 _PRECISION = (
     click.option(
         "--precision",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ...compiler.rewrite import Rule
     from ...compiler.target.backend import Call, Compiled, Preferences
     from ...compiler.target.description import Target
+    from ...compiler.tile.stage import Kernel
     from ...runtime.program import DeviceProgram
     from .machine import Machine
 
@@ -76,6 +77,12 @@ class CpuBackend:
         from .constraints import refusals
 
         return refusals(node, self.machine(options))
+
+    def estimate(self, kernel: "Kernel", options: Mapping[str, Any]) -> float:
+        """The cycles of one core that the cost model predicts."""
+        from .compile import estimate
+
+        return estimate(kernel, self.target(options))
 
     def compile(
         self, segments: "Sequence[Sequence[Call]]", arena: int, options: Mapping[str, Any]

@@ -15,6 +15,7 @@ from ...compiler.target.backend import (
     Placed,
 )
 from ...compiler.target.description import Target
+from ...compiler.tile.access_maps import separate_reads
 from ...compiler.tile.canonical import canonical
 from ...compiler.tile.check import require_legal
 from ...compiler.tile.stage import Kernel
@@ -76,6 +77,12 @@ class _Kernels:
             self.compiler.add([code.text], declarations)
         emitted = self.emitted[key]
         return emitted, tuple(names[p] for p in emitted.code.parameters)
+
+
+def estimate(kernel: Kernel, target: Target) -> float:
+    """Predicted cycles of a kernel; UnsupportedError for one without a schedule."""
+    normal, _, _ = canonical(separate_reads(kernel)[0])
+    return tile(normal, target)[0].estimate.cycles
 
 
 def compile_segments(

@@ -8,7 +8,7 @@ from .draft import Draft, Drafting
 from .layout import Layouts, choose
 from .memory import Block, arrange
 from .physical import Placed, physical
-from .plan import Array, HostStep, KernelStep, Layout, Place, Plan, Preferences, Step
+from .plan import Array, HostStep, KernelStep, Layout, Place, Plan, Preferences, Step, accesses
 
 
 def assemble(
@@ -31,8 +31,16 @@ def assemble(
         else:
             steps.append(_kernel_step(entry, chosen))
     arrays = _places(inputs, steps, outputs, chosen)
-    arrays, size = _arena(arrays, steps, chosen)
-    return Plan(tuple(steps), arrays, inputs, outputs, size, dict(hits))
+    plan = Plan(tuple(steps), arrays, inputs, outputs, hits=dict(hits), roots=chosen.roots)
+    return ordered(plan, range(len(steps)))
+
+
+def ordered(plan: Plan, order: Sequence[int]) -> Plan:
+    """The plan with its steps in another order, in which whatever reads a value still comes after what writes it; and
+    all arrays of the arena placed for that order."""
+    steps = tuple(plan.steps[number] for number in order)
+    arrays, size = _arena(plan.arrays, steps, plan.roots)
+    return replace(plan, steps=steps, arrays=arrays, arena_bytes=size)
 
 
 def _kernel_step(draft: Draft, chosen: Layouts) -> KernelStep:
@@ -51,15 +59,6 @@ def _kernel_step(draft: Draft, chosen: Layouts) -> KernelStep:
     return KernelStep(kernel, {b: chosen.roots.get(n, n) for b, n in behind.items()}, draft.nodes)
 
 
-def _used(step: Step) -> tuple[list[str], list[str]]:
-    """The arrays that a step reads and those that it writes."""
-    if isinstance(step, HostStep):
-        return [name for name in step.operands if name is not None], list(step.results)
-    written = {buffer.name for buffer in step.kernel.role("output")}
-    reads = [array for buffer, array in step.arrays.items() if buffer not in written]
-    return reads, [array for buffer, array in step.arrays.items() if buffer in written]
-
-
 def _places(
     inputs: Sequence[str], steps: Sequence[Step], outputs: Sequence[str], chosen: Layouts
 ) -> dict[str, Array]:
@@ -67,7 +66,7 @@ def _places(
     hosted = {name for step in steps if isinstance(step, HostStep) for name in step.results}
     used = dict.fromkeys(inputs)
     for step in steps:
-        reads, writes = _used(step)
+        reads, writes = accesses(step)
         used.update(dict.fromkeys([*reads, *writes]))
     used.update(dict.fromkeys(outputs))
     arrays = {}
@@ -87,13 +86,15 @@ def _places(
     return arrays
 
 
-def _arena(arrays: dict[str, Array], steps: Sequence[Step], chosen: Layouts) -> tuple[dict[str, Array], int]:
+def _arena(
+    arrays: Mapping[str, Array], steps: Sequence[Step], roots: Mapping[str, str]
+) -> tuple[dict[str, Array], int]:
     """The arrays with offsets, and the size of the arena."""
     lives: dict[str, tuple[int, int]] = {}
     for n, step in enumerate(steps):
-        for group in _used(step):
+        for group in accesses(step):
             for name in group:
-                root = chosen.roots.get(name, name)
+                root = roots.get(name, name)
                 lives[root] = (lives.get(root, (n, n))[0], n)
     blocks = []
     for name, (first, last) in lives.items():
@@ -104,6 +105,6 @@ def _arena(arrays: dict[str, Array], steps: Sequence[Step], chosen: Layouts) -> 
     offsets, size = arrange(blocks)
     placed = {}
     for name, array in arrays.items():
-        root = chosen.roots.get(name, name)
+        root = roots.get(name, name)
         placed[name] = replace(array, offset=offsets[root]) if root in offsets else array
     return placed, size

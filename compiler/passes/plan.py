@@ -134,12 +134,22 @@ class HostStep:
 Step = KernelStep | HostStep
 
 
+def accesses(step: Step) -> tuple[list[str], list[str]]:
+    """The arrays that a step reads and those that it writes."""
+    if isinstance(step, HostStep):
+        return [name for name in step.operands if name is not None], list(step.results)
+    written = {buffer.name for buffer in step.kernel.role("output")}
+    reads = [array for buffer, array in step.arrays.items() if buffer not in written]
+    return reads, [array for buffer, array in step.arrays.items() if buffer in written]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Steps in the order of their run; `inputs` and `outputs` name arrays in the graph's order.
 
     An output may name any array, an input or a constant too: it is then copied when the run ends. `arrays` is in
-    order of first use, constants in order of execution.
+    order of first use, constants in order of execution. `roots` names, for an array that is another name of one, the
+    array whose memory it is.
     """
 
     steps: tuple[Step, ...]
@@ -148,3 +158,4 @@ class Plan:
     outputs: tuple[str, ...]
     arena_bytes: int = 0
     hits: Mapping[str, int] = field(default_factory=dict)
+    roots: Mapping[str, str] = field(default_factory=dict)

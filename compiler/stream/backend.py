@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..rewrite import Rule
     from ..target.backend import Call, Compiled, Preferences
     from ..target.description import Target
+    from ..tile.stage import Kernel
     from .instructions import Instructions
 
 
@@ -88,6 +89,12 @@ class StreamBackend(ABC):
 
         instructions = self.instructions()
         return refusals(node, self.target(options), instructions.writer.machine, instructions.constraints)
+
+    def estimate(self, kernel: "Kernel", options: Mapping[str, Any]) -> float:
+        """The tiler's closed form; see `compile.py`."""
+        from .compile import estimate
+
+        return estimate(kernel, self.target(options))
 
     def compile(
         self, segments: "Sequence[Sequence[Call]]", arena: int, options: Mapping[str, Any]

@@ -1,5 +1,6 @@
 """Placed kernels -> instruction streams: tile each distinct kernel once, emit each call, set tokens."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from ...runtime.sim.rolling import roll
 from ..diagnostics import UnsupportedError
 from ..target.backend import Call, Compiled, External, KernelReport, KernelsRefused
 from ..target.description import Target
+from ..tile.access_maps import separate_reads
 from ..tile.canonical import canonical
 from ..tile.check import check
 from ..tile.products import product
@@ -44,15 +46,36 @@ class _Kernels:
         normal, _, key = canonical(call.kernel)
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.tiled:
-            kernel = prepared(normal, self.target)
-            if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
-                raise UnsupportedError("what is looked up is no whole rows of an input")
-            choice = stage_tiles(kernel, self.target)[0]
-            problems = check(kernel, choice.schedule, self.target)
-            if problems:
-                raise UnsupportedError(problems[0].message)
-            self.tiled[key] = _Tiled(kernel, choice)
+            self.tiled[key] = _tile(normal, key, self.target)
         return self.tiled[key], names
+
+
+_KEPT = 4096
+"""Tiled kernels that are kept from one compilation to the next: what was estimated is often compiled then."""
+_kept: OrderedDict[tuple[str, str], _Tiled] = OrderedDict()
+
+
+def _tile(normal: Kernel, key: str, target: Target) -> _Tiled:
+    """A kernel in its normal form, of that key, as the target runs it; UnsupportedError where it can't."""
+    place = (repr(target), key)
+    if place not in _kept:
+        kernel = prepared(normal, target)
+        if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
+            raise UnsupportedError("what is looked up is no whole rows of an input")
+        choice = stage_tiles(kernel, target)[0]
+        problems = check(kernel, choice.schedule, target)
+        if problems:
+            raise UnsupportedError(problems[0].message)
+        _kept[place] = _Tiled(kernel, choice)
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+    return _kept[place]
+
+
+def estimate(kernel: Kernel, target: Target) -> float:
+    """Predicted cycles of a kernel; UnsupportedError for one that the chip can't run."""
+    normal, _, key = canonical(separate_reads(kernel)[0])
+    return _tile(normal, key, target).choice.estimate.cycles
 
 
 def compile_segments(

@@ -140,6 +140,10 @@ class Backend(Protocol):
         """The constraints that fail for a node, as sentences; empty when the chip runs it."""
         ...
 
+    def estimate(self, kernel: Kernel, options: Mapping[str, Any]) -> float:
+        """The cycles that a kernel is predicted to take; UnsupportedError, with the reason, for one that can't run."""
+        ...
+
     def compile(self, segments: Sequence[Sequence[Call]], arena: int, options: Mapping[str, Any]) -> Compiled:
         """Code for runs of kernels: each segment becomes one entry, called with its external arrays in first-use order.
 

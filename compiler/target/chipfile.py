@@ -3,7 +3,7 @@
 inherits = "NAME"                  # optional: another chip file, whose tables are taken over and changed
 [target] name, kind, cores, clock_mhz
 [memory.NAME] ...  [engine.NAME] ...  [engine.NAME.mapping.NAME] cycles, load, fill
-[control] ...  [limits] ...  [resources] ...  [energy] ...
+[control] ...  [limits] ...  [resources] ...  [energy] ...  [calibration] ...
 """
 
 import tomllib
@@ -17,7 +17,7 @@ from ..diagnostics import CompileError
 from .description import Control, Dataflow, Engine, Memory, Target, figures
 
 _TABLES: dict[str, tuple[str, type]] = {"memory": ("memories", Memory), "engine": ("engines", Engine)}
-_FREE = ("limits", "resources", "energy")
+_FREE = ("limits", "resources", "energy", "calibration")
 _KNOWN = ("target", *_TABLES, "control", *_FREE)
 _NAMES_OF_FORMULAS = ("m", "n", "k", "k_tiles", "n_tiles", "size")
 _POSITIVE = frozenset(

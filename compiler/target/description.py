@@ -107,7 +107,10 @@ class Control:
 
 @dataclass(frozen=True)
 class Target:
-    """One chip. `memories` are ordered from the engines outwards; `energy` is in picojoules by what is done."""
+    """One chip. `memories` are ordered from the engines outwards; `energy` is in picojoules by what is done.
+
+    `calibration` corrects predicted cycles by what was measured: see `seconds`.
+    """
 
     name: str
     kind: str
@@ -119,6 +122,12 @@ class Target:
     limits: Mapping[str, int] = field(default_factory=dict)
     resources: Mapping[str, float] = field(default_factory=dict)
     energy: Mapping[str, float] = field(default_factory=dict)
+    calibration: Mapping[str, float] = field(default_factory=dict)
+
+    def seconds(self, cycles: float) -> float:
+        """What a kernel of so many predicted cycles takes: `scale` times as many, and `kernel` for each kernel."""
+        corrected = cycles * self.calibration.get("scale", 1.0) + self.calibration.get("kernel", 0.0)
+        return corrected / self.clock_mhz * 1e-6
 
     def engine(self, does: str) -> Engine:
         """The engine that does one kind of work; CompileError when there is none."""

@@ -67,7 +67,7 @@ class SimulatedDevice:
                 location=location,
                 hint="recompile the model",
             )
-        return SimulatedCode(self.name, self.model, program.meta, code, constants, location, self.checked)
+        return SimulatedCode(program.name, self.model, program.meta, code, constants, location, self.checked)
 
 
 class SimulatedCode:
@@ -167,6 +167,16 @@ class Entry:
         kernel = self.kernel(instruction)
         return ", ".join(kernel["sources"]) or kernel["name"] or self.location
 
+    def hanging(self, limit: int) -> ExecutionError:
+        """What the watchdog says of the first instruction that is not complete in time."""
+        number = int(np.flatnonzero(self.timeline.done > limit)[0])
+        mnemonic = type(self.stream.records[number]).mnemonic
+        return ExecutionError(
+            f"instruction {number}, {mnemonic}, on {self.device} was not complete after {limit:,} cycles",
+            location=self.located(number),
+            hint="the chip hangs, or is slower than its description: recompile for the chip as it is",
+        )
+
     @cached_property
     def run(self) -> ChipRun:
         """What a run of the entry does, for a profile."""
@@ -240,6 +250,8 @@ class SimulatedContext:
     def run(self, call: Call) -> None:
         """Execute an entry point; ExecutionError names the instruction that reaches outside a memory."""
         entry = self._code.entry(call.entry)
+        if call.limit and entry.timeline.cycles > call.limit:
+            raise entry.hanging(call.limit)
         externals = [buffer.reshape(-1).view(np.uint8) for buffer in call.buffers]
         self._memories.regions = (self._code.constants, self.arena, *externals)
         for number, effect in entry.effects:

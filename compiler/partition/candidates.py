@@ -1,0 +1,309 @@
+"""What can run where, and at what cost: units of nodes that all devices compute together, with seconds on each device.
+
+Every device forms its own kernels from the whole graph: what it fuses decides what a node costs there. A unit is what
+the kernels of all devices hold together, so that no border between devices cuts a kernel.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import networkx
+
+from ..diagnostics import Problem, UnsupportedError
+from ..ir.graph import Graph, Node, Value
+from ..ir.types import TensorType
+from ..passes.form import form
+from ..passes.plan import HostStep, KernelStep, Plan, accesses
+from ..tile.canonical import canonical
+from .system import Device, System
+
+_ATTEMPTS = 6
+REFERENCE_SECONDS, REFERENCE_BYTES = 20e-6, 1e9
+"""What a step by reference meaning takes: so long, and so many bytes of operands and results a second."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Nodes that stay together. `seconds` on each device that runs them, `reads` values of other units, inputs and
+    outputs of the graph with them."""
+
+    nodes: tuple[Node, ...]
+    seconds: Mapping[str, float]
+    reads: tuple[Value, ...]
+    writes: tuple[Value, ...]
+    bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        """The source nodes."""
+        names = dict.fromkeys(name for node in self.nodes for name in node.location.names)
+        return "+".join(names) or "+".join(dict.fromkeys(node.op for node in self.nodes))
+
+
+@dataclass
+class Knowledge:
+    """What has been found out about nodes on devices: why a device can't run one, which nodes can't be fused, and what
+    kernels cost. It grows while kernels are tried, and is kept over all tries of one compilation."""
+
+    refused: dict[str, dict[Node, str]] = field(default_factory=lambda: defaultdict(dict))
+    accepted: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
+    apart: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
+    seconds: dict[tuple[str, str], float | str] = field(default_factory=dict)
+    pins: dict[Node, str] = field(default_factory=dict)
+
+    def supports(self, device: Device, node: Node) -> bool:
+        """Whether a device may run a node; why not is noted."""
+        if node in self.accepted[device.name]:
+            return True
+        if node not in self.refused[device.name]:
+            reasons = device.backend.refusals(node, device.options)
+            if not reasons:
+                self.accepted[device.name].add(node)
+                return True
+            self.refused[device.name][node] = "; ".join(reasons)
+        return False
+
+    def refuse(self, device: str, nodes: Collection[Node], reason: str) -> None:
+        """A kernel turned out to be beyond a device: its nodes are tried apart, and a single one is refused."""
+        if len(nodes) == 1 or self.apart[device].issuperset(nodes):
+            self.refused[device].update(dict.fromkeys(nodes, reason))
+            self.accepted[device].difference_update(nodes)
+        self.apart[device].update(nodes)
+
+    def cost(self, device: Device, step: KernelStep) -> float:
+        """Seconds of a kernel; UnsupportedError where it can't run."""
+        key = device.name, canonical(step.kernel)[2]
+        if key not in self.seconds:
+            try:
+                cycles = device.backend.estimate(step.kernel, device.options)
+                self.seconds[key] = device.target.seconds(cycles)
+            except UnsupportedError as error:
+                self.seconds[key] = error.message
+        found = self.seconds[key]
+        if isinstance(found, str):
+            raise UnsupportedError(found)
+        return found
+
+
+def pinned(graph: Graph, pins: Mapping[str, str], system: System) -> dict[Node, str]:
+    """The device of each node whose source's name fits a pattern. UnsupportedError for patterns that fit nothing, and
+    for devices that there are not."""
+    problems, found = [], {}
+    names = [device.name for device in system.devices]
+    for pattern, device in pins.items():
+        if device not in names:
+            hint = f"devices are: {', '.join(names)}"
+            problems.append(Problem(f"pin '{pattern}={device}'", f"there is no device '{device}'", hint))
+        fitting = [
+            node
+            for node in graph.nodes
+            if node.op not in ("input", "constant")
+            and any(fnmatchcase(name, pattern) for name in node.location.names)
+        ]
+        if not fitting:
+            hint = "give a source node's name, or a pattern such as layer4*"
+            problems.append(Problem(f"pin '{pattern}={device}'", "fits no node", hint))
+        found.update(dict.fromkeys(fitting, device))
+    if problems:
+        raise UnsupportedError("", problems=problems)
+    return found
+
+
+def form_on(graph: Graph, device: Device, known: Knowledge, host: str) -> tuple[Plan, list[float]]:
+    """A device's plan of a graph, and the seconds of each step; what it can't run stands there as a host step."""
+    for _ in range(_ATTEMPTS):
+        plan = form(
+            graph,
+            lambda node: known.supports(device, node),
+            device.backend.preferences(),
+            known.apart[device.name],
+        )
+        seconds, again = [], False
+        for step in plan.steps:
+            if isinstance(step, HostStep):
+                known.refused[device.name].setdefault(step.node, step.reason)
+                seconds.append(reference_seconds(step.node) if device.name == host else float("inf"))
+                continue
+            try:
+                seconds.append(known.cost(device, step))
+            except UnsupportedError as error:
+                known.refuse(device.name, step.nodes, error.message)
+                again = True
+        if not again:
+            return plan, seconds
+    raise UnsupportedError(f"kernels for {device.name} can't be formed", hint="report this model")
+
+
+def reference_seconds(node: Node) -> float:
+    """What a node takes that runs by its meaning."""
+    values = [value for value in (*node.operands, *node.results) if value is not None]
+    return REFERENCE_SECONDS + sum(map(size, values)) / REFERENCE_BYTES
+
+
+def size(value: Value) -> int:
+    """Bytes of a value; 0 where that is not known."""
+    if not isinstance(value.type, TensorType) or not value.type.is_static:
+        return 0
+    count = 1
+    for extent in value.type.static_shape:
+        count *= extent
+    return count * (value.dtype.bytes if value.dtype.kind != "string" else 0)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Units in topological order, and for each device the order of axes in which it likes a value to lie."""
+
+    units: tuple[Unit, ...]
+    layouts: Mapping[str, Mapping[Value, tuple[int, ...]]]
+
+
+def candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
+    """What can run where. UnsupportedError for nodes that nothing runs."""
+    while True:
+        found = _candidates(graph, system, known)
+        torn = [
+            node
+            for unit in found.units
+            if len({known.pins[node] for node in unit.nodes if node in known.pins}) > 1
+            for node in unit.nodes
+        ]
+        if not torn:
+            _require_homes(found.units, known)
+            return found
+        if all(known.apart[device.name].issuperset(torn) for device in system.devices):
+            names = dict.fromkeys(name for node in torn for name in node.location.names)
+            hint = "pin them to one device"
+            raise UnsupportedError("can't be cut where pins want it", location=", ".join(names), hint=hint)
+        for device in system.devices:
+            known.apart[device.name].update(torn)
+
+
+def _candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
+    nodes = [node for node in graph.nodes if node.op not in ("input", "constant")]
+    place = {node: number for number, node in enumerate(nodes)}
+    together = networkx.Graph()
+    together.add_nodes_from(nodes)
+    costs: dict[str, list[tuple[Node, float]]] = {}
+    barred: dict[str, set[Node]] = {}
+    layouts: dict[str, dict[Value, tuple[int, ...]]] = {}
+    for device in system.devices:
+        plan, seconds = form_on(graph, device, known, system.host)
+        costs[device.name], groups = _charged(plan, seconds, place)
+        barred[device.name] = {node for node, name in known.pins.items() if name != device.name} | {
+            step.node for step in plan.steps if isinstance(step, HostStep) and device.name != system.host
+        }
+        layouts[device.name] = {
+            array.value: array.layout.order for array in plan.arrays.values() if array.is_static
+        }
+        for group in groups:
+            networkx.add_path(together, group)
+    parts = [sorted(part, key=place.__getitem__) for part in networkx.connected_components(together)]
+    return Candidates(_described(_acyclic(parts, graph), graph, costs, barred), layouts)
+
+
+def _charged(
+    plan: Plan, seconds: list[float], place: Mapping[Node, int]
+) -> tuple[list[tuple[Node, float]], list[list[Node]]]:
+    """Costs of a device's plan by a node that pays for each step, and the nodes that its kernels hold together.
+
+    A view that went into several kernels belongs to none of them. Copies that layouts ask for are paid by what made
+    the value, or by its reader where it came from outside.
+    """
+    often = Counter(
+        node for step in plan.steps if isinstance(step, KernelStep) for node in step.nodes if node in place
+    )
+    readers: dict[str, Node] = {}
+    for step in reversed(plan.steps):
+        nodes = step.nodes if isinstance(step, KernelStep) else (step.node,)
+        for name in accesses(step)[0]:
+            readers.update((name, node) for node in nodes if node in place)
+    costs, groups = [], []
+    for step, cost in zip(plan.steps, seconds, strict=True):
+        if isinstance(step, HostStep):
+            costs.append((step.node, cost))
+            continue
+        own = [node for node in step.nodes if node in place]
+        if not own:  # a copy
+            made = [v.node for node in step.nodes for v in node.operands if v is not None and v.node in place]
+            own = made or [readers[name] for name in accesses(step)[1] if name in readers]
+        single = [node for node in own if often[node] < 2] or own[-1:]
+        if single:
+            costs.append((single[-1], cost))
+            groups.append(single)
+    return costs, groups
+
+
+def _acyclic(parts: list[list[Node]], graph: Graph) -> list[list[Node]]:
+    """Parts in topological order, first come first; those that wait for each other become one."""
+    owner = {node: number for number, part in enumerate(parts) for node in part}
+    quotient = networkx.DiGraph()
+    quotient.add_nodes_from(range(len(parts)))
+    for node, number in owner.items():
+        for value in node.operands:
+            if value is not None and owner.get(value.node, number) != number:
+                quotient.add_edge(owner[value.node], number)
+    place = {node: number for number, node in enumerate(graph.nodes)}
+    merged = networkx.condensation(quotient)
+    joined = {
+        number: sorted(
+            (n for part in merged.nodes[number]["members"] for n in parts[part]), key=place.__getitem__
+        )
+        for number in merged.nodes
+    }
+    order = networkx.lexicographical_topological_sort(merged, key=lambda number: place[joined[number][-1]])
+    return [joined[number] for number in order]
+
+
+def _described(
+    parts: Iterable[list[Node]],
+    graph: Graph,
+    costs: Mapping[str, list[tuple[Node, float]]],
+    barred: Mapping[str, set[Node]],
+) -> tuple[Unit, ...]:
+    parts = list(parts)
+    owner = {node: number for number, part in enumerate(parts) for node in part}
+    seconds: list[dict[str, float]] = [
+        {device: 0.0 for device, nodes in barred.items() if nodes.isdisjoint(part)} for part in parts
+    ]
+    for device, entries in costs.items():
+        for node, cost in entries:
+            if device in seconds[owner[node]]:
+                seconds[owner[node]][device] += cost
+    outputs = set(graph.outputs)
+    found = []
+    for number, part in enumerate(parts):
+        operands = [v for node in part for v in node.operands if v is not None]
+        reads = [v for v in operands if v.node.op != "constant" and owner.get(v.node) != number]
+        writes = [
+            value
+            for node in part
+            for value in node.results
+            if value in outputs or any(owner[user] != number for user, _ in graph.users.get(value, ()))
+        ]
+        constants = {v for v in operands if v.node.op == "constant"}
+        found.append(
+            Unit(
+                tuple(part),
+                seconds[number],
+                tuple(dict.fromkeys(reads)),
+                tuple(writes),
+                sum(map(size, constants)),
+            )
+        )
+    return tuple(found)
+
+
+def _require_homes(found: Iterable[Unit], known: Knowledge) -> None:
+    problems = []
+    for unit in found:
+        if unit.seconds:
+            continue
+        (pin,) = {known.pins[node] for node in unit.nodes if node in known.pins}
+        reasons = [known.refused[pin][node] for node in unit.nodes if node in known.refused[pin]]
+        why = f"is pinned to {pin}, which does not run it: {'; '.join(reasons) or 'not alone'}"
+        problems.append(Problem(str(unit.nodes[-1].location), why, "leave out the pin"))
+    if problems:
+        raise UnsupportedError("", problems=problems)

@@ -1,0 +1,194 @@
+"""The schedule model that the search works on: units in a fixed order, each as early as its device and values allow.
+
+Plain numbers instead of names, so that thousands of assignments are judged in a second. It is the runtime's clock
+(`runtime/system.py`) for units; what comes out of the search is judged once more by that clock, kernel by kernel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..ir.graph import Value
+from .candidates import Unit, size
+from .system import System
+
+Assignment = tuple[int, ...]
+"""The number of a device for each unit."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """`seconds[u][d]` is None where device d does not run unit u; `reads[u]` and `makes[u]` are numbers of values,
+    whose bytes are `sizes`. What is `given` lies in the memory `host`, and `outputs` must come there. A route is a
+    list of link, seconds a byte and latency. `tails[u]` is the least time from the end of a unit to the end of all."""
+
+    seconds: list[list[float | None]]
+    reads: list[list[int]]
+    makes: list[list[int]]
+    sizes: list[int]
+    given: list[int]
+    outputs: list[int]
+    memory: list[int]
+    host: int
+    routes: dict[tuple[int, int], list[tuple[int, float, float]]]
+    links: int
+    weights: list[int]
+    limits: list[int]
+    names: list[str]
+    tails: list[float] = field(default_factory=list)
+
+    def choices(self, unit: int) -> list[int]:
+        """The devices that run a unit."""
+        return [device for device, cost in enumerate(self.seconds[unit]) if cost is not None]
+
+
+def describe(units: Sequence[Unit], outputs: Sequence[Value], system: System) -> Model:
+    """The model of units on a system."""
+    values = {
+        value: n
+        for n, value in enumerate(dict.fromkeys(v for unit in units for v in (*unit.reads, *unit.writes)))
+    }
+    made = {value for unit in units for value in unit.writes}
+    memories = list(dict.fromkeys(device.memory for device in system.devices))
+    links = {link.name: n for n, link in enumerate(system.links)}
+    routes = {
+        (memories.index(a), memories.index(b)): [
+            (links[link.name], 1 / link.bytes_per_second, link.latency) for link in route
+        ]
+        for (a, b), route in system.routes.items()
+    }
+    model = Model(
+        seconds=[
+            [unit.seconds[d.name] + d.launch if d.name in unit.seconds else None for d in system.devices]
+            for unit in units
+        ],
+        reads=[[values[v] for v in unit.reads] for unit in units],
+        makes=[[values[v] for v in unit.writes] for unit in units],
+        sizes=[size(value) for value in values],
+        given=[n for value, n in values.items() if value not in made],
+        outputs=[values[v] for v in dict.fromkeys(outputs) if v in made],
+        memory=[memories.index(device.memory) for device in system.devices],
+        host=memories.index(system.device(system.host).memory),
+        routes=routes,
+        links=len(links),
+        weights=[unit.bytes for unit in units],
+        limits=[device.memory_bytes for device in system.devices],
+        names=[device.name for device in system.devices],
+    )
+    model.tails.extend(_tails(model))
+    return model
+
+
+def _tails(model: Model) -> list[float]:
+    """The least seconds from the end of each unit to the end of all."""
+    readers: dict[int, list[int]] = {}
+    for unit, reads in enumerate(model.reads):
+        for value in reads:
+            readers.setdefault(value, []).append(unit)
+    tails = [0.0] * len(model.reads)
+    least = [min(cost for cost in row if cost is not None) for row in model.seconds]
+    for unit in reversed(range(len(model.reads))):
+        after = [reader for value in model.makes[unit] for reader in readers.get(value, ())]
+        tails[unit] = max((tails[reader] + least[reader] for reader in after), default=0.0)
+    return tails
+
+
+class State:
+    """A part of a schedule: the first units placed."""
+
+    __slots__ = ("bound", "free", "held", "link", "placed", "there")
+
+    def __init__(self, model: Model):
+        self.free = [0.0] * len(model.memory)
+        self.link = [0.0] * model.links
+        self.there: dict[tuple[int, int], float] = {(value, model.host): 0.0 for value in model.given}
+        self.placed: list[int] = []
+        self.held = [0] * len(model.memory)
+        self.bound = 0.0
+
+    def copy(self) -> "State":
+        """A state that goes its own way."""
+        other = object.__new__(State)
+        other.free, other.link, other.there = self.free[:], self.link[:], self.there.copy()
+        other.placed, other.held, other.bound = self.placed[:], self.held[:], self.bound
+        return other
+
+    def place(self, model: Model, device: int) -> bool:
+        """Put the next unit on a device; whether it fits the device's memory."""
+        unit = len(self.placed)
+        self.placed.append(device)
+        self.held[device] += model.weights[unit]
+        memory = model.memory[device]
+        begin = self.free[device]
+        for value in model.reads[unit]:
+            begin = max(begin, self.bring(model, value, memory))
+        cost = model.seconds[unit][device]
+        assert cost is not None
+        end = self.free[device] = begin + cost
+        for value in model.makes[unit]:
+            self.there[value, memory] = end
+        self.bound = max(self.bound, end + model.tails[unit])
+        return not model.limits[device] or self.held[device] <= model.limits[device]
+
+    def bring(self, model: Model, value: int, memory: int) -> float:
+        """When a value is in a memory; it is sent there where it is not."""
+        found = self.there.get((value, memory))
+        if found is not None:
+            return found
+        ways = [
+            (time, at)
+            for at in range(max(model.memory) + 1)
+            if (time := self.there.get((value, at))) is not None and (at, memory) in model.routes
+        ]
+        if not ways:
+            return float("inf")
+        time, source = min(ways)
+        way = model.routes[source, memory]
+        for link, second, latency in way:
+            begin = max(time, self.link[link])
+            self.link[link] = begin + model.sizes[value] * second
+            time = self.link[link] + latency
+        self.there[value, memory] = time
+        return time
+
+    def finish(self, model: Model) -> float:
+        """When all outputs are with the host, once every unit is placed."""
+        other = self.copy()
+        return max([max(self.free), *(other.bring(model, value, model.host) for value in model.outputs)])
+
+
+def latency(model: Model, assignment: Sequence[int]) -> float:
+    """Seconds from the inputs to the outputs; infinite where a memory is too small."""
+    state = State(model)
+    for device in assignment:
+        if not state.place(model, device):
+            return float("inf")
+    return state.finish(model)
+
+
+def loads(model: Model, assignment: Sequence[int]) -> list[float]:
+    """Seconds for which each device and each link is busy with one input: the greatest is the period of a stream. Of
+    the first units only, if no more are assigned."""
+    state = State(model)
+    busy = [0.0] * (len(model.memory) + model.links)
+    sent = {(value, model.host) for value in model.given}
+    home = dict.fromkeys(model.given, model.host)
+
+    def send(value: int, memory: int) -> None:
+        if (value, memory) not in sent:
+            sent.add((value, memory))
+            for link, second, _ in model.routes.get((home[value], memory), ()):
+                busy[len(model.memory) + link] += model.sizes[value] * second
+
+    for unit, device in enumerate(assignment):
+        busy[device] += model.seconds[unit][device] or 0.0
+        state.held[device] += model.weights[unit]
+        for value in model.reads[unit]:
+            send(value, model.memory[device])
+        for value in model.makes[unit]:
+            home[value] = model.memory[device]
+            sent.add((value, model.memory[device]))
+    for value in model.outputs:
+        if value in home:
+            send(value, model.host)
+    full = any(limit and held > limit for held, limit in zip(state.held, model.limits))
+    return [float("inf")] * len(busy) if full else busy

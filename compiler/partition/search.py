@@ -1,0 +1,171 @@
+"""Finding assignments of units to devices: exact for small graphs, a beam and refinement for large ones.
+
+Latency: the units are placed in their order. Branch and bound tries every device, cutting off what can't get below the
+best known; beyond `EXACT` units only the most promising states are followed, and the result is refined by moving units
+and runs of them. Throughput: the period of a stream is the greatest load of any device or link, and moves lower it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from .model import Assignment, Model, State, latency, loads
+
+EXACT = 14
+"""The most units that are searched exhaustively."""
+
+_WIDTH = 48
+_MOVES = 3000
+"""Assignments that refinement judges at most."""
+
+_NODES = 30_000
+"""Partial assignments that the search for a least period looks at."""
+
+Objective = Callable[[Sequence[int]], tuple[float, ...]]
+
+
+def greedy(model: Model, priority: Sequence[int]) -> Assignment:
+    """Each unit on the first device that runs it: what is done without costs."""
+    return tuple(
+        next(device for device in priority if model.seconds[unit][device] is not None)
+        for unit in range(len(model.seconds))
+    )
+
+
+def best_latency(model: Model, starts: Sequence[Assignment]) -> Assignment:
+    """The assignment of least latency: exact up to `EXACT` units, else the best found from all starts."""
+    known = min(starts, key=lambda each: latency(model, each))
+    if len(model.seconds) <= EXACT:
+        return _exhaustive(model, known)
+    candidates = [*starts, *_beam(model)]
+    best = sorted(candidates, key=lambda each: latency(model, each))[:2]
+    refined = [_refined(model, each, lambda a: (latency(model, a),)) for each in best]
+    return min([*refined, known], key=lambda each: latency(model, each))
+
+
+def best_throughput(model: Model, starts: Sequence[Assignment]) -> Assignment:
+    """The assignment of least period that is found, up to `EXACT` units by branch and bound."""
+
+    def objective(assignment: Sequence[int]) -> tuple[float, ...]:
+        busy = sorted(loads(model, assignment), reverse=True)
+        return (busy[0], sum(each * each for each in busy))
+
+    candidates = [*starts, *_pipelines(model)]
+    best = sorted(candidates, key=objective)[:3]
+    refined = [_refined(model, each, objective) for each in best]
+    known = min(refined, key=lambda each: (objective(each), latency(model, each)))
+    return _least_period(model, known) if len(model.seconds) <= EXACT else known
+
+
+def _exhaustive(model: Model, known: Assignment) -> Assignment:
+    """Branch and bound, depth first, the cheapest device first."""
+    best, least = known, latency(model, known)
+    stack = [State(model)]
+    while stack:
+        state = stack.pop()
+        if len(state.placed) == len(model.seconds):
+            found = state.finish(model)
+            if found < least:
+                best, least = tuple(state.placed), found
+            continue
+        children = [child for child in _children(model, state) if child.bound < least]
+        children.sort(key=lambda child: child.bound, reverse=True)
+        stack += children
+    return best
+
+
+def _least_period(model: Model, known: Assignment) -> Assignment:
+    """Branch and bound on the greatest load: what is placed, or an even share of all work, whichever is more."""
+    count, devices = len(model.seconds), len(model.memory)
+    least = [min(cost for cost in row if cost is not None) for row in model.seconds]
+    best, period = known, max(loads(model, known))
+    stack: list[Assignment] = [()]
+    for _ in range(_NODES):
+        if not stack:
+            break
+        placed = stack.pop()
+        children = []
+        for device in model.choices(len(placed)):
+            child = (*placed, device)
+            busy = loads(model, child)
+            share = (sum(busy[:devices]) + sum(least[len(child) :])) / devices
+            bound = max(*busy, share)
+            if bound < period and len(child) < count:
+                children.append((bound, child))
+            elif bound < period:
+                best, period = child, max(busy)
+        children.sort(reverse=True)
+        stack += [child for _, child in children]
+    return best
+
+
+def _children(model: Model, state: State) -> Iterator[State]:
+    """The state with the next unit on each device that runs it."""
+    for device in model.choices(len(state.placed)):
+        child = state.copy()
+        if child.place(model, device):
+            yield child
+
+
+def _beam(model: Model) -> list[Assignment]:
+    """The best of the most promising states, unit by unit; one state of each set of devices' times."""
+    states = [State(model)]
+    for _ in model.seconds:
+        children = [child for state in states for child in _children(model, state)]
+        children.sort(key=lambda child: (child.bound, sum(child.free)))
+        kept: dict[tuple[int, ...], int] = {}
+        states = []
+        for child in children:
+            last = tuple(child.placed[-2:])
+            if kept.get(last, 0) < _WIDTH // 4 and len(states) < _WIDTH:
+                kept[last] = kept.get(last, 0) + 1
+                states.append(child)
+    states.sort(key=lambda state: state.finish(model))
+    return [tuple(state.placed) for state in states[:2]]
+
+
+def _pipelines(model: Model) -> list[Assignment]:
+    """Units in runs, one a device, for each order of two devices: cut where the longer side is shortest."""
+    found = []
+    count = len(model.seconds)
+    for first in range(len(model.memory)):
+        for second in range(len(model.memory)):
+            if first == second:
+                continue
+            options = [
+                tuple(_either(model, unit, first if unit < cut else second) for unit in range(count))
+                for cut in range(0, count + 1, max(1, count // 24))
+            ]
+            found.append(min(options, key=lambda each: max(loads(model, each))))
+    return found
+
+
+def _either(model: Model, unit: int, device: int) -> int:
+    """The device, or the cheapest one where it does not run the unit."""
+    if model.seconds[unit][device] is not None:
+        return device
+    return min(model.choices(unit), key=lambda each: model.seconds[unit][each] or 0.0)
+
+
+def _refined(model: Model, start: Assignment, objective: Objective) -> Assignment:
+    """The assignment after moves that improve it, of single units and of runs of neighbours, until none does."""
+    best, value = list(start), objective(start)
+    moves = 0
+    improved = True
+    while improved and moves < _MOVES:
+        improved = False
+        for length in (1, 2, 4, 8, 16):
+            for begin in range(0, len(best) - length + 1, max(1, length // 2)):
+                run = range(begin, begin + length)
+                for device in range(len(model.memory)):
+                    if all(best[unit] == device or model.seconds[unit][device] is None for unit in run):
+                        continue
+                    trial = best[:]
+                    for unit in run:
+                        if model.seconds[unit][device] is not None:
+                            trial[unit] = device
+                    moves += 1
+                    found = objective(trial)
+                    if found < value:
+                        best, value, improved = trial, found, True
+                    if moves >= _MOVES:
+                        return tuple(best)
+    return tuple(best)

@@ -1,0 +1,212 @@
+"""compile() for several devices, top to bottom: graph passes, partition, every device's plan and code, one program."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ..runtime.artefact import Artefact
+from ..runtime.background import Background
+from ..runtime.distributed import timeline
+from ..runtime.manifest import Manifest
+from ..runtime.profile import SystemRun
+from . import stored_graph
+from .diagnostics import Problem, UnsupportedError
+from .distribution import Layout
+from .ir.graph import Graph
+from .partition.candidates import Knowledge, pinned
+from .partition.partition import Choice, Partition
+from .partition.split import Part
+from .partition.system import System
+from .passes import GRAPH_PASSES, Pass, Rewrite
+from .passes.plan import HostStep
+from .pipeline import Observer, Options, optimise
+from .target.backend import Compiled, KernelReport, KernelsRefused
+
+_ATTEMPTS = 8  # each one keeps away from a device what it turned out not to run
+_LOOKED_AT = 3  # assignments that are formed and scheduled kernel by kernel
+_STREAM = 12  # inputs by which a period is judged
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An assignment worked out kernel by kernel: what the common clock predicts, in seconds."""
+
+    choice: Choice
+    layout: Layout
+    run: SystemRun
+    period: float
+
+    @property
+    def latency(self) -> float:
+        return self.run.seconds
+
+
+@dataclass(frozen=True)
+class SystemBuilt:
+    """A package for a system, and what led to it. `candidates` are all that were worked out, the chosen one first."""
+
+    artefact: Artefact
+    graph: Graph
+    system: System
+    partition: Partition
+    candidates: tuple[Candidate, ...]
+    compiled: Mapping[str, Compiled]
+    hits: Mapping[str, Mapping[str, int]]
+
+    @property
+    def chosen(self) -> Candidate:
+        return self.candidates[0]
+
+    @property
+    def reports(self) -> tuple[KernelReport, ...]:
+        """One report a kernel call, device by device."""
+        return tuple(report for each in self.compiled.values() for report in each.reports)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How to partition: `objective` "latency" or "throughput"; `pins` devices by patterns of source nodes' names."""
+
+    objective: str = "latency"
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+def passes_for(system: System, precision: tuple[Pass, ...]) -> tuple[Pass, ...]:
+    """What every model goes through, a precision's passes, then the rewrites of all devices."""
+    rules = dict.fromkeys(rule for device in system.devices for rule in device.backend.rules(device.options))
+    return (*GRAPH_PASSES, *precision, *([Rewrite("legalise", tuple(rules))] if rules else []))
+
+
+def build_system(
+    graph: Graph,
+    system: System,
+    options: Options,
+    wishes: Wishes,
+    *,
+    tool_version: str,
+    model: str = "",
+    model_sha256: Callable[[], str] = str,
+    observe: Observer | None = None,
+) -> SystemBuilt:
+    """Compile a graph with static shapes for a system; UnsupportedError names what can't be compiled."""
+    passes = passes_for(system, options.precision)
+    hashed = Background(model_sha256)
+    graph, hits = optimise(graph, observe, passes)
+    stored = Background(lambda: stored_graph.to_entries(graph))
+    partition, candidates, compiled = _partition_and_compile(graph, system, wishes)
+    layout = candidates[0].layout
+    program, entries = layout.program(compiled)
+    source = stored.result()
+    entries |= stored_graph.without_constants(source) if options.strip else source
+    manifest = Manifest(
+        tool_version=tool_version,
+        model=model,
+        model_sha256=hashed.result(),
+        target=system.name,
+        options={
+            "strip": options.strip,
+            **options.precision_record,
+            "objective": wishes.objective,
+            "pins": dict(wishes.pins),
+            "devices": {device.name: device.target.name for device in system.devices},
+        },
+        passes=tuple(step.name for step in passes),
+        features={name: list(each.features) for name, each in compiled.items()},
+        fallbacks=tuple(_fallbacks(layout, partition.known)),
+    )
+    artefact = Artefact(manifest, program, entries)
+    return SystemBuilt(artefact, graph, system, partition, candidates, compiled, hits)
+
+
+def _partition_and_compile(
+    graph: Graph, system: System, wishes: Wishes
+) -> tuple[Partition, tuple[Candidate, ...], dict[str, Compiled]]:
+    known = Knowledge(pins=pinned(graph, wishes.pins, system))
+    for _ in range(_ATTEMPTS):
+        partition = Partition(graph, system, known, wishes.objective)
+        candidates = work_out(partition)
+        if candidates is None:
+            continue
+        try:
+            return partition, candidates, _compile(candidates[0].layout, known)
+        except KernelsRefused:
+            continue
+    raise UnsupportedError(
+        "",
+        problems=[
+            Problem(str(node.location), f"{node.op} on {device}: {why}", "report this model")
+            for device, nodes in known.refused.items()
+            for node, why in nodes.items()
+        ],
+    )
+
+
+def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
+    """The most promising assignments kernel by kernel, best first, with the plain ones that it must not be worse than;
+    None where a device turned out not to run its part. UnsupportedError where no assignment fits the memories."""
+    plain = [c for c in partition.choices if c.how == "greedy" or c.how.startswith("all on")]
+    looked_at = dict.fromkeys([*partition.choices[:_LOOKED_AT], *plain])
+    found = []
+    for choice in looked_at:
+        placed = partition.parts(choice)
+        if placed is None:
+            return None
+        if all(map(_fits, placed[0])):
+            layout = Layout(partition.graph, *placed, partition.system)
+            run, period = _predicted(layout)
+            found.append(Candidate(choice, layout, run, period))
+    if not found:
+        raise UnsupportedError(
+            "what runs on each device does not fit its memory",
+            location=partition.system.name,
+            hint="pin nodes to devices with room, or give the devices more",
+        )
+    latency = partition.objective == "latency"
+    found.sort(key=lambda each: (each.latency, each.period) if latency else (each.period, each.latency))
+    return tuple(found)
+
+
+def _predicted(layout: Layout) -> tuple[SystemRun, float]:
+    """The run of one input and the period of a stream, every kernel taking what it is predicted to take."""
+    program, _ = layout.program({})
+    durations = [getattr(step, "seconds", 0.0) for step in program.steps]
+    return timeline(program, [durations]), timeline(program, [durations] * _STREAM).period
+
+
+def _fits(part: Part) -> bool:
+    """Whether constants and arena of a part fit its device's memory."""
+    limit = part.device.memory_bytes
+    constants = sum(array.bytes for array in part.plan.arrays.values() if array.place == "constant")
+    return not limit or constants + part.plan.arena_bytes <= limit
+
+
+def _compile(layout: Layout, known: Knowledge) -> dict[str, Compiled]:
+    """The code of every device; KernelsRefused when some of it can't be made, which is known from then on."""
+    found, refused = {}, {}
+    for part in layout.parts:
+        device = part.device
+        calls = layout.calls(device.name)
+        if not calls:
+            continue
+        try:
+            found[device.name] = device.backend.compile(calls, part.plan.arena_bytes, device.options)
+        except KernelsRefused as problem:
+            steps = [step for piece in layout.pieces(device.name) for step in piece.steps]
+            for number, reason in problem.reasons.items():
+                known.refuse(device.name, part.nodes(steps[number]), reason)
+            refused.update(problem.reasons)
+    if refused:
+        raise KernelsRefused(refused)
+    return found
+
+
+def _fallbacks(layout: Layout, known: Knowledge) -> list[str]:
+    """Nodes that run by their meaning, each with the reason."""
+    host = layout.system.host
+    found = []
+    for part in layout.parts:
+        for step in part.plan.steps:
+            if isinstance(step, HostStep):
+                (node,) = part.nodes(step)
+                why = known.refused[host].get(node) or step.reason
+                found.append(f"{node.location or node.op}: {node.op}: {why}")
+    return found

@@ -1,0 +1,137 @@
+"""Models over several devices: split where it is asked for, saved, run by one clock, equal to the graph's meaning."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import isthmus
+from isthmus.compiler.diagnostics import CompileError, IsthmusError, UnsupportedError
+from isthmus.runtime.errors import ExecutionError
+from isthmus.runtime.program import Segment
+
+DIGITS = Path(str(files("isthmus.demo").joinpath("digits.onnx")))
+SYSTEMS = Path(__file__).resolve().parents[2] / "examples" / "systems"
+SPLIT = {"conv1": "cpu", "conv2": "n1-8", "dense1": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.load(str(files("isthmus.demo").joinpath("digits.npz")))["images"][:, None].astype("f") / 16
+
+
+@pytest.fixture(scope="module")
+def quantised(images):
+    calibration = [{"image": image[None]} for image in images[:4]]
+    shapes = {"image": (1, 1, 8, 8)}
+    return isthmus.compile(DIGITS, shapes=shapes, precision="int8", calibration=calibration).graph
+
+
+def compiled(model, target="cpu+n1-8", **options):
+    return isthmus.compile(model, target=target, options=options)
+
+
+def devices(package) -> list[str]:
+    return [step.device for step in package.artefact.program.steps if isinstance(step, Segment)]
+
+
+def test_a_forced_split_is_saved_and_runs_right(quantised, images, tmp_path):
+    path = tmp_path / "split.isth"
+    compiled(quantised, str(SYSTEMS / "cpu+n1-8.toml"), pins=SPLIT).save(path)
+    package = isthmus.load(path)
+    assert devices(package) == ["cpu", "n1-8", "cpu"]
+    x = {"image": images[50:51]}
+    assert np.array_equal(package.run(x)["scores"], quantised.evaluate(x)["scores"])
+    assert package.manifest.target == "cpu+n1-8"
+    assert package.manifest.options["pins"] == SPLIT
+
+
+def test_the_same_model_gives_the_same_bytes(quantised):
+    first, second = (compiled(quantised, pins=SPLIT).artefact for _ in range(2))
+    assert first.manifest.to_json() == second.manifest.to_json()
+
+
+def test_two_chips_of_a_kind_pass_values_to_each_other(quantised, images):
+    package = compiled(quantised, "cpu+n1-8+n1-32", pins={"conv1": "n1-8", "conv2": "n1-32"})
+    profile = package.profile({"image": images[60:61]})
+    assert np.array_equal(profile.outputs["scores"], quantised.evaluate({"image": images[60:61]})["scores"])
+    assert set(profile.cycles) == {"n1-8", "n1-32"}
+    resources = {event.resource for event in profile.system.events}
+    assert {"n1-8", "n1-32", "n1-8>n1-32"} <= resources
+    assert profile.system.clocks == {"cpu": "modelled", "n1-8": "simulated", "n1-32": "simulated"}
+    ends = [event.end for event in profile.system.events]
+    assert profile.system.seconds == pytest.approx(max(ends))
+
+
+def test_a_stream_is_faster_than_its_inputs_one_by_one(quantised, images):
+    package = compiled(quantised, "cpu+n1-8+n1-32", pins=SPLIT)
+    outputs, run = package.stream([{"image": images[n : n + 1]} for n in range(6)])
+    single = package.profile({"image": images[:1]}).system.seconds
+    assert run.period < single
+    for n, found in enumerate(outputs):
+        assert np.array_equal(found["scores"], package.run({"image": images[n : n + 1]})["scores"])
+
+
+def test_nothing_is_worse_than_the_plain_ways(quantised):
+    from isthmus.compilation import build_model
+
+    built = build_model(quantised, "cpu+n1-8")
+    ways = {candidate.choice.how: candidate.latency for candidate in built.candidates}
+    assert built.chosen.latency == min(ways.values())
+    assert len(ways) >= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"pins": {"conv9": "cpu"}}, "pin 'conv9=cpu': fits no node"),
+        ({"pins": {"conv1": "gpu"}}, "there is no device 'gpu'; devices are: cpu, n1-8"),
+        ({"pins": ["conv1"]}, "'conv1' is no pin"),
+        ({"objective": "beauty"}, "the objective is 'beauty'"),
+        ({"level": "avx2"}, "a system has no option 'level'"),
+    ],
+)
+def test_wishes_that_can_not_be_met_are_refused(quantised, options, complaint):
+    with pytest.raises(CompileError, match=complaint):
+        compiled(quantised, **options)
+
+
+def test_what_a_device_does_not_run_can_not_be_pinned_to_it():
+    from isthmus.compiler.ir.graph import Graph, graph_input
+    from isthmus.compiler.ir.location import Location, at
+    from isthmus.compiler.ir.types import TensorType, f32
+    from isthmus.compiler.ops import get
+
+    with at(Location("model", ("running",))):
+        x = graph_input("x", TensorType(f32, (2, 3)))
+        y = get("reduce.cumsum")(x, axis=1)
+    with pytest.raises(
+        UnsupportedError, match="running: is pinned to n1-8, which does not run it: no dim is seq"
+    ):
+        compiled(Graph([x], [y], ["y"]), pins={"running": "n1-8"})
+
+
+def test_a_memory_that_is_too_small_keeps_work_away(quantised, tmp_path):
+    text = (SYSTEMS / "cpu+n1-8.toml").read_text()
+    small = tmp_path / "small.toml"
+    small.write_text(text.replace('target = "n1-8"', 'target = "n1-8"\nmemory_bytes = 64'))
+    with pytest.raises(UnsupportedError, match="does not fit its memory"):
+        compiled(quantised, str(small), pins={"conv2": "n1-8"})
+
+
+def test_a_chip_that_hangs_is_stopped_by_its_watchdog(quantised, images):
+    from dataclasses import replace
+
+    package = compiled(quantised, pins=SPLIT)
+    program = package.artefact.program
+    steps = [replace(s, limit=40) if isinstance(s, Segment) and s.limit else s for s in program.steps]
+    slow = package.loaded.executable
+    slow.program = replace(program, steps=tuple(steps))
+    with pytest.raises(ExecutionError, match=r"conv2.*on n1-8 was not complete after 40 cycles"):
+        slow.run({"image": images[:1]})
+
+
+def test_a_system_is_no_single_target():
+    with pytest.raises(IsthmusError, match="there is no such target"):
+        isthmus.compile(DIGITS, target="cpu+nothing")
