@@ -259,8 +259,9 @@ def _row(name: str, forms: Sequence[Form]) -> str:
 
 
 def _code(function: Any, seen: frozenset[Any] = frozenset()) -> Iterator[Any]:
-    """The syntax of a converter and of the functions of its package that it calls."""
-    if not inspect.isfunction(function) or not function.__module__.startswith("isthmus.frontends.onnx"):
+    """The syntax of a converter and of the functions of its package, and of `signals`, that it calls."""
+    own = ("isthmus.frontends.onnx", "isthmus.frontends.signals")
+    if not inspect.isfunction(function) or not function.__module__.startswith(own):
         return
     for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
         yield node

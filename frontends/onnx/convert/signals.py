@@ -1,76 +1,18 @@
-"""Fourier transforms as matrix products with constant matrices, and the scatters of windows and caches."""
+"""Fourier transforms, the scatters of windows and caches, and the mel scale."""
 
 import numpy as np
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
-from ....compiler.ir.dims import product
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import i64
-from ...build import math, nn, shape
+from ...build import math, shape
 from ...extents import positions
 from ...known import ints, wanted
 from ...normalise import axis_of
+from ...signals import MOST, folded, static_extent, transform
 from ..table import converter
 from ..tensors import dtype_of
 from .linear import ones
-
-MOST = 2**24
-"""Elements of a transform's matrix: a product beyond that is the wrong way to compute it."""
-
-
-def _static(x: Value, axis: int) -> int:
-    extent = x.shape[axis]
-    if not isinstance(extent, int):
-        raise UnsupportedError(f"its extent '{extent}' must be known", hint="fix the dimension with shapes=")
-    return extent
-
-
-def _matrix(length: int, parts: int, inverse: bool, onesided: bool) -> np.ndarray:
-    """[frequencies or samples in, parts in, out, parts out]: one transform of numbers with 1 or 2 parts."""
-    half = length // 2 + 1
-    rows = half if inverse and onesided else length
-    columns = half if onesided and not inverse else length
-    angle = 2 * np.pi * (np.outer(np.arange(rows), np.arange(columns)) % length) / length
-    cos, sin = np.cos(angle), np.sin(angle) * (1 if inverse else -1)
-    # (re + i im) (cos + i sin)
-    full = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], 1)
-    if inverse:
-        full /= length
-        if onesided:  # what is left out mirrors what is there: all but the ends count twice
-            full[1 : rows - (length % 2 == 0)] *= 2
-            full = full[..., :1]
-    return full[:, :parts]
-
-
-def transform(x: Value, axis: int, length: int | None, inverse: bool, onesided: bool) -> Value:
-    """The Fourier transform of x [..., 1 or 2] along an axis; real and imaginary parts are the last axis."""
-    rank, parts = x.type.rank, x.shape[-1]
-    if parts not in (1, 2) or rank < 2:
-        raise ModelError(f"its input is {x.type}, expected a last axis of 1 (real) or 2 (complex)")
-    axis = axis_of(axis, rank)
-    if axis == rank - 1:
-        raise ModelError("its axis is the one of real and imaginary parts")
-    given = _static(x, axis)
-    if length is None:
-        length = 2 * (given - 1) if inverse and onesided else given
-    if length < 1:
-        raise ModelError(f"its length is {length}, expected 1 or more")
-    if (length // 2 + 1 if onesided else length) * length * 4 > MOST:
-        raise UnsupportedError(f"a length of {length} is not supported", hint="split the transform")
-    matrix = _matrix(length, parts, inverse, onesided)
-    rows, _, columns, out = matrix.shape
-    missing = rows - given
-    if missing:
-        pads = [0] * (2 * rank)
-        pads[rank + axis] = missing
-        x = shape.pad(x, pads=tuple(pads))
-    order = (*(n for n in range(rank) if n not in (axis, rank - 1)), axis, rank - 1)
-    moved = shape.transpose(x, perm=order)
-    rest = moved.shape[:-2]
-    flat = shape.reshape(moved, shape=(product(rest), rows * parts))
-    weights = constant(matrix.reshape(rows * parts, columns * out), x.dtype)
-    result = shape.reshape(nn.matmul(flat, weights), shape=(*rest, columns, out))
-    return shape.transpose(result, perm=tuple(order.index(n) for n in range(rank)))
 
 
 @converter("DFT", since=20)
@@ -90,11 +32,11 @@ def stft(signal, frame_step, window=None, frame_length=None, *, onesided=1):
     """Frames are gathered, windowed and transformed: [batch, frames, frequencies, 2]."""
     if signal.type.rank == 2:
         signal = shape.reshape(signal, shape=(*signal.shape, 1))
-    step, extent = ints(frame_step, "frame_step")[0], _static(signal, 1)
+    step, extent = ints(frame_step, "frame_step")[0], static_extent(signal, 1)
     if frame_length is not None:
         length = ints(frame_length, "frame_length")[0]
     elif window is not None:
-        length = _static(window, 0)
+        length = static_extent(window, 0)
     else:
         raise ModelError("it needs 'window' or 'frame_length'")
     if step < 1 or not 1 <= length <= extent:
@@ -108,29 +50,9 @@ def stft(signal, frame_step, window=None, frame_length=None, *, onesided=1):
 
 @converter("Col2Im", since=18)
 def col2im(x, image_shape, block_shape, *, dilations=None, pads=None, strides=None):
-    """Every element of every block is added to the place of the image that it came from."""
     image, block = ints(image_shape, "image_shape"), ints(block_shape, "block_shape")
-    spatial = len(image)
-    strides, dilations = ones(strides, spatial), ones(dilations, spatial)
-    pads = tuple(pads) if pads else (0,) * (2 * spatial)
-    padded = [image[n] + pads[n] + pads[n + spatial] for n in range(spatial)]
-    blocks = [(padded[n] - dilations[n] * (block[n] - 1) - 1) // strides[n] + 1 for n in range(spatial)]
-    inside, count = int(np.prod(block)), int(np.prod(blocks))
-    if x.type.rank != 3 or x.shape[1] % inside or x.shape[2] != count:
-        raise ModelError(f"its input is {x.type}, expected [N, C * {inside}, {count}]")
-    place = np.zeros((1, 1), np.int64)
-    for n in range(spatial):
-        line = np.arange(block[n])[:, None] * dilations[n] + np.arange(blocks[n]) * strides[n]
-        place = (place[:, None, :, None] * padded[n] + line[None, :, None, :]).reshape(
-            place.shape[0] * block[n], place.shape[1] * blocks[n]
-        )
-    batch, channels = x.shape[0], x.shape[1] // inside
-    values = shape.reshape(x, shape=(batch, channels, inside * count))
-    indices = shape.expand(constant(place.reshape(1, 1, -1)), shape=values.shape)
-    zeros = shape.expand(constant(0, x.dtype), shape=(batch, channels, int(np.prod(padded))))
-    summed = shape.scatter_elements(zeros, indices, values, axis=2, reduction="add")
-    whole = shape.reshape(summed, shape=(batch, channels, *padded))
-    return shape.pad(whole, pads=(0, 0, *(-p for p in pads[:spatial]), 0, 0, *(-p for p in pads[spatial:])))
+    strides, dilations = ones(strides, len(image)), ones(dilations, len(image))
+    return folded(x, image, block, strides, dilations, tuple(pads) if pads else (0,) * (2 * len(image)))
 
 
 @converter("TensorScatter", since=24)
@@ -143,7 +65,7 @@ def tensor_scatter(cache, update, write_indices=None, *, axis=-2, mode="linear")
         first = shape.reshape(write_indices, shape=(write_indices.shape[0], *(1,) * (rank - 1)))
         place = math.add(place, math.cast(first, dtype=i64) if first.dtype != i64 else first)
     if mode == "circular":
-        place = math.mod(place, _static(cache, axis))
+        place = math.mod(place, static_extent(cache, axis))
     indices = shape.expand(place, shape=update.shape)
     return shape.scatter_elements(cache, indices, update, axis=axis, reduction="none")
 
