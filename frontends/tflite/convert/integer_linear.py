@@ -24,9 +24,8 @@ from ..table import quantised
 from .extents import places, static_extent
 from .linear import (
     Window,
-    depthwise_weight,
-    groups_of,
     pool_window,
+    register_convolutions,
     rows_of,
     transposed_pads,
     turned,
@@ -88,7 +87,7 @@ def _check_types(x: Value, w: Value) -> None:
 
 
 def _convolved(
-    x: Value, w: Value, bias: Value | None, origin: Operator, window: Window, groups: int, activation: str
+    x: Value, w: Value, bias: Value | None, window: Window, groups: int, activation: str, origin: Operator
 ) -> Value:
     """A convolution of channels-last x by w [O, I/groups, H, W]."""
     _check_types(x, w)
@@ -107,46 +106,7 @@ def _convolved(
     return channels_last(finished(total, bias, scales, 1, y, activation))
 
 
-@quantised("CONV_2D", newest=8)
-def conv_2d(
-    x,
-    w,
-    bias=None,
-    *,
-    padding,
-    stride_w,
-    stride_h,
-    dilation_w_factor=1,
-    dilation_h_factor=1,
-    fused_activation_function="NONE",
-    quantized_bias_type=0,
-    call,
-):
-    dilations = (dilation_h_factor, dilation_w_factor)
-    window = Window.of(x.shape[1:3], w.shape[1:3], (stride_h, stride_w), dilations, padding)
-    groups = groups_of(x, w)
-    return _convolved(x, channels_first(w), bias, call.node.origin, window, groups, fused_activation_function)
-
-
-@quantised("DEPTHWISE_CONV_2D", newest=7)
-def depthwise_conv_2d(
-    x,
-    w,
-    bias=None,
-    *,
-    padding,
-    stride_w,
-    stride_h,
-    depth_multiplier=1,
-    dilation_w_factor=1,
-    dilation_h_factor=1,
-    fused_activation_function="NONE",
-    call,
-):
-    dilations = (dilation_h_factor, dilation_w_factor)
-    window = Window.of(x.shape[1:3], w.shape[1:3], (stride_h, stride_w), dilations, padding)
-    weight, groups = depthwise_weight(w, x.shape[3])
-    return _convolved(x, weight, bias, call.node.origin, window, groups, fused_activation_function)
+register_convolutions(quantised, _convolved)
 
 
 @quantised("TRANSPOSE_CONV", newest=5)

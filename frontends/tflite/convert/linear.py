@@ -1,6 +1,6 @@
 """Contractions and pooling on floats. Images come as [N, H, W, C] and are computed as the IR's [N, C, H, W]."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,11 @@ from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import Dim, product
 from ....compiler.ir.graph import Value
 from ...build import math, nn, shape
+from ...driver import Converter
 from ...known import dims
 from ...normalise import channels_first, channels_last, same_pads
 from ..activation import activated
+from ..schema import Operator
 from ..table import converter
 
 
@@ -56,27 +58,6 @@ def depthwise_weight(w: Value, channels: Dim) -> tuple[Value, int]:
     return shape.transpose(w, perm=(3, 0, 1, 2)), channels
 
 
-@converter("CONV_2D", newest=8)
-def conv_2d(
-    x,
-    w,
-    bias=None,
-    *,
-    padding,
-    stride_w,
-    stride_h,
-    dilation_w_factor=1,
-    dilation_h_factor=1,
-    fused_activation_function="NONE",
-    quantized_bias_type=0,
-):
-    dilations = (dilation_h_factor, dilation_w_factor)
-    window = Window.of(x.shape[1:3], w.shape[1:3], (stride_h, stride_w), dilations, padding)
-    groups = groups_of(x, w)
-    y = nn.conv(channels_first(x), channels_first(w), bias, groups=groups, **window.convolution)
-    return activated(channels_last(y), fused_activation_function)
-
-
 def groups_of(x: Value, w: Value) -> int:
     """A weight with a part of the input's channels convolves in groups."""
     inputs, each = x.shape[3], w.shape[3]
@@ -85,25 +66,61 @@ def groups_of(x: Value, w: Value) -> int:
     return inputs // each
 
 
-@converter("DEPTHWISE_CONV_2D", newest=7)
-def depthwise_conv_2d(
-    x,
-    w,
-    bias=None,
-    *,
-    padding,
-    stride_w,
-    stride_h,
-    depth_multiplier=1,
-    dilation_w_factor=1,
-    dilation_h_factor=1,
-    fused_activation_function="NONE",
-):
-    dilations = (dilation_h_factor, dilation_w_factor)
-    window = Window.of(x.shape[1:3], w.shape[1:3], (stride_h, stride_w), dilations, padding)
-    weight, groups = depthwise_weight(w, x.shape[3])
-    y = nn.conv(channels_first(x), weight, bias, groups=groups, **window.convolution)
-    return activated(channels_last(y), fused_activation_function)
+def register_convolutions(
+    register: Callable[..., Callable[[Converter], Converter]],
+    convolved: Callable[[Value, Value, Value | None, Window, int, str, Operator], Value],
+) -> None:
+    """CONV_2D and DEPTHWISE_CONV_2D, given what convolves x with a weight [O, I/groups, H, W]: floats or integers."""
+
+    @register("CONV_2D", newest=8)
+    def conv_2d(
+        x,
+        w,
+        bias=None,
+        *,
+        padding,
+        stride_w,
+        stride_h,
+        dilation_w_factor=1,
+        dilation_h_factor=1,
+        fused_activation_function="NONE",
+        quantized_bias_type=0,
+        call,
+    ):
+        dilations = (dilation_h_factor, dilation_w_factor)
+        window = Window.of(x.shape[1:3], w.shape[1:3], (stride_h, stride_w), dilations, padding)
+        weight, groups = channels_first(w), groups_of(x, w)
+        return convolved(x, weight, bias, window, groups, fused_activation_function, call.node.origin)
+
+    @register("DEPTHWISE_CONV_2D", newest=7)
+    def depthwise_conv_2d(
+        x,
+        w,
+        bias=None,
+        *,
+        padding,
+        stride_w,
+        stride_h,
+        depth_multiplier=1,
+        dilation_w_factor=1,
+        dilation_h_factor=1,
+        fused_activation_function="NONE",
+        call,
+    ):
+        dilations = (dilation_h_factor, dilation_w_factor)
+        window = Window.of(x.shape[1:3], w.shape[1:3], (stride_h, stride_w), dilations, padding)
+        weight, groups = depthwise_weight(w, x.shape[3])
+        return convolved(x, weight, bias, window, groups, fused_activation_function, call.node.origin)
+
+
+def _convolved(
+    x: Value, w: Value, bias: Value | None, window: Window, groups: int, activation: str, origin: Operator
+) -> Value:
+    y = nn.conv(channels_first(x), w, bias, groups=groups, **window.convolution)
+    return activated(channels_last(y), activation)
+
+
+register_convolutions(converter, _convolved)
 
 
 @converter("CONV_3D")
