@@ -229,35 +229,48 @@ def converted(model: Any, inputs: Sequence[np.ndarray], integers: bool) -> bytes
     return converter.convert()
 
 
-def network(make: Callable[[], Any], integers: bool, settle: bool = False) -> tuple[bytes, list[np.ndarray]]:
-    """A model with random weights and statistics, and an input for it.
-
-    `settle` takes the statistics of the inputs instead: through many layers only these keep results apart.
-    """
+def network(make: Callable[[], Any], integers: bool, settled: bool = False) -> tuple[bytes, list[np.ndarray]]:
+    """A model with random weights and statistics, `settled` or not, and an input for it."""
     import keras
 
     keras.utils.set_random_seed(1)
     model, rng = make(), np.random.default_rng(2)
+    draw(model, rng)
+    shape = (8, *model.inputs[0].shape[1:])
+    words = "int" in str(model.inputs[0].dtype)
+    rows = rng.integers(0, 30, shape).astype(I32) if words else rng.standard_normal(shape).astype(F32)
+    if settled:
+        settle(model, rows)
+    data = converted(model, rows, integers)
+    return data, [as_input(data, rows[:1])]
+
+
+def draw(model: Any, rng: np.random.Generator) -> None:
+    """Give a model random statistics, scales and biases."""
     for variable in model.variables:
         if variable.path.endswith(("gamma", "moving_variance")):
             variable.assign(rng.uniform(0.6, 1.4, variable.shape))
         elif variable.path.endswith(("beta", "moving_mean", "bias")):
             variable.assign(rng.normal(0, 0.2, variable.shape))
-    shape = (8, *model.inputs[0].shape[1:])
-    words = "int" in str(model.inputs[0].dtype)
-    rows = rng.integers(0, 30, shape).astype(I32) if words else rng.standard_normal(shape).astype(F32)
-    if settle:
-        for layer in model._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = 0.0
-        model(rows, training=True)
-    data = converted(model, rows, integers)
+
+
+def settle(model: Any, rows: np.ndarray) -> None:
+    """Give a model the statistics of inputs: through many layers only these keep results apart."""
+    import keras
+
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(rows, training=True)
+
+
+def as_input(data: bytes, x: np.ndarray) -> np.ndarray:
+    """An input as a converted model takes it: quantised where that one is."""
     detail = interpreter(data).get_input_details()[0]
-    first = rows[:1]
-    if detail["dtype"] == I8:
-        scale, zero = detail["quantization"]
-        first = np.clip(np.round(first / scale) + zero, -128, 127).astype(I8)
-    return data, [first]
+    if detail["dtype"] != I8:
+        return x
+    scale, zero = detail["quantization"]
+    return np.clip(np.round(x / scale) + zero, -128, 127).astype(I8)
 
 
 def record_networks(path: Path) -> None:

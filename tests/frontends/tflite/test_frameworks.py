@@ -43,7 +43,7 @@ def test_application(name, integers, record, tmp_path):
         shape = (NETWORKS[name], NETWORKS[name], 3)
         return build(weights=None, classifier_activation=None, input_shape=shape)
 
-    data, (first,) = record.network(make, integers, settle=True)
+    data, (first,) = record.network(make, integers, settled=True)
     path = tmp_path / f"{name}.tflite"
     path.write_bytes(data)
     (input_name,) = isthmus.read(path).inputs

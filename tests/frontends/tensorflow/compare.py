@@ -1,0 +1,131 @@
+"""Prints how near networks of Keras come to TensorFlow's results in every form of file: one line a network.
+
+    python tests/frontends/tensorflow/compare.py [NAME ...]
+
+TensorFlow writes the files and its results in a process of its own; this one has no framework. Floats: the largest
+difference of the logits, relative to the largest one, of compiled code. Integers: how many of the results lie within
+one step of TFLite's reference kernels, and how many are the same, compiled for the CPU and on a chip; `moved` is the
+share of results that another input changes.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+HERE = Path(__file__).parent
+CHIP = "n1-16"
+FLOATS = ("saved", "frozen.pb", "model.keras", "model.h5", "float.tflite")
+APPLICATIONS = {
+    "ResNet50": 64,
+    "MobileNetV2": 96,
+    "MobileNetV3Small": 96,
+    "EfficientNetB0": 64,
+    "DenseNet121": 64,
+    "InceptionV3": 96,
+    "NASNetMobile": 224,
+    "Xception": 96,
+    "ConvNeXtTiny": 64,
+}
+"""Extents of their images: small ones where the network allows it."""
+
+NETWORKS = ("lstm", "gru", "transformer", "unet")
+LOOPS = ("lstm", "gru")
+"""TFLite's converter can't calibrate loops: they have no integer form."""
+
+
+def loaded(path: Path) -> ModuleType:
+    """A module by its file: two of them are called `record`."""
+    sys.path.insert(0, str(path.parent))
+    spec = spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make(name: str, folder: Path) -> None:
+    """Write a network's files and results into a folder; needs TensorFlow."""
+    record, lite = loaded(HERE / "record.py"), loaded(HERE.parent / "tflite" / "record.py")
+    keras = record.keras
+    keras.utils.set_random_seed(1)
+    generator = np.random.default_rng(2)
+    if name in APPLICATIONS:
+        size = APPLICATIONS[name]
+        build = getattr(keras.applications, name)
+        model = build(weights=None, classifier_activation=None, input_shape=(size, size, 3))
+        rows = generator.normal(size=(8, size, size, 3)).astype(np.float32)
+        if name.startswith(("MobileNetV3", "EfficientNet", "ConvNeXt")):
+            rows = rows * 40 + 127  # these take pixels of 0 to 255
+    else:
+        build, (first,) = record.NETWORKS[name]
+        model = build()
+        rows = generator.permuted(np.repeat(first, 4, axis=0), axis=1)
+    lite.draw(model, generator)
+    lite.settle(model, rows)
+    record.save_all(model, [rows[:1]], folder)
+    (folder / "float.tflite").write_bytes(lite.converted(model, rows, integers=False))
+    if name in LOOPS:
+        return
+    data = lite.converted(model, rows, integers=True)
+    (folder / "int8.tflite").write_bytes(data)
+    given, other = (lite.as_input(data, row[None]) for row in (rows[0], rows[1]))
+    (want,), (moved,) = lite.results(data, [given]), lite.results(data, [other])
+    np.savez(folder / "integers.npz", given=given, want=want, moved=(moved != want).mean())
+
+
+def compiled(path: Path, x: np.ndarray, target: str = "cpu") -> tuple[np.ndarray, int]:
+    """The one result of a file's compiled code, and how many of its steps the host runs."""
+    import isthmus
+
+    (name,) = isthmus.read(path).inputs
+    package = isthmus.compile(path, target=target, shapes={name: x.shape}, cache=False)
+    (y,) = package.run([x]).values()
+    return y, len(package.manifest.fallbacks)
+
+
+def line(name: str, folder: Path) -> list[str]:
+    """A network's figures, in the order of the columns."""
+    arrays = np.load(folder / "arrays.npz")
+    want = arrays["out0"]
+    figures, steps = [f"{want.std():.1g}"], 0
+    for form in FLOATS:
+        got, hosts = compiled(folder / form, arrays["in0"])
+        figures.append(f"{np.abs(got - want).max() / np.abs(want).max():.1e}")
+        steps = max(steps, hosts)
+    figures.append(str(steps))
+    if name in LOOPS:
+        return figures
+    arrays = np.load(folder / "integers.npz")
+    for target in ("cpu", CHIP):
+        got, hosts = compiled(folder / "int8.tflite", arrays["given"], target)
+        gap = np.abs(got.astype(int) - arrays["want"])
+        figures += [f"{(gap <= 1).mean():.2%}", f"{(gap == 0).mean():.2%}", str(hosts)]
+    return [*figures, f"{arrays['moved']:.0%}"]
+
+
+def main(names: Sequence[str]) -> None:
+    integers = (text for target in ("cpu", CHIP) for text in (f"int8 {target}", "same", "hosts"))
+    columns = ("deviation", *FLOATS, "hosts", *integers, "moved")
+    print(f"{'':17}" + "".join(f"{column:>13}" for column in columns))
+    for name in names or (*APPLICATIONS, *NETWORKS):
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(
+                [sys.executable, __file__, "--make", name, folder], check=True, capture_output=True
+            )
+            figures = line(name, Path(folder))
+        assert not {"tensorflow", "keras", "torch"} & set(sys.modules)
+        print(f"{name:17}" + "".join(f"{text:>13}" for text in figures), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--make"]:
+        make(sys.argv[2], Path(sys.argv[3]))
+    else:
+        main(sys.argv[1:])
