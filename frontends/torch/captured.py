@@ -14,6 +14,7 @@ from ..source import SourceGraph, SourceModel, SourceNode
 from .functional import functionalised
 from .nodes import Ref, aten
 from .objects import Walk, copied
+from .trees import output
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def read_captured(module: torch.fx.GraphModule, values: Sequence[Any], name: str
     if not all(isinstance(result, torch.fx.Node) and result.meta["val"] is not None for result in results):
         raise UnsupportedError("a result is no tensor", location=name, hint="return tensors only")
     names = tuple(f"output_{n}" for n in range(len(results)))
-    aliases = tuple(aten("alias", (out,), (Ref(result.name),)) for out, result in zip(names, results))
+    aliases = tuple(output(out, value.name) for out, value in zip(names, results))
     nodes = (*sizes, *walk.nodes(traced.graph), *aliases)
     graph = functionalised(SourceGraph("captured", given, names, nodes, constants), name)
     content = partial(_content, traced, [values[n] for n in weights])

@@ -21,6 +21,7 @@ from ..driver import Call
 from ..known import dims, known
 from ..source import SourceGraph
 from .nodes import Body, Ref
+from .pairs import apart, is_complex
 from .tensors import SCRIPTED, dtype_numbered
 
 Ints = tuple[int, ...]
@@ -120,6 +121,8 @@ class Form:
             name: _resolved(argument, self.kinds[name], name, values, bodies)
             for name, argument in self.arguments(positional, named).items()
         }
+        if any(map(is_complex, given.values())):
+            return apart(self.op.partition(".")[0], self.convert, given)
         return self.convert(**given, call=call) if self.wants_call else self.convert(**given)
 
 

@@ -23,7 +23,12 @@ def named_outputs(spec: str, values: Sequence[str | None]) -> tuple[tuple[str, .
             while name in found or name in values:
                 name += "_"
             found[name] = value
-    return tuple(found), tuple(aten("alias", (name,), (Ref(value),)) for name, value in found.items())
+    return tuple(found), tuple(output(name, value) for name, value in found.items())
+
+
+def output(name: str, value: str) -> SourceNode:
+    """The node that gives a value the name of an output."""
+    return aten("result", (name,), (Ref(value),), domain="isthmus")
 
 
 def leaves(spec: str) -> list[str]:

@@ -5,11 +5,13 @@ from . import (
     activations,
     arithmetic,
     attention,
+    complexes,
     control,
     creation,
     indexing,
     layout,
     linear,
+    losses,
     norm,
     parts,
     pooling,
@@ -18,6 +20,7 @@ from . import (
     reductions,
     resize,
     sizes,
+    windows,
 )
 
 __all__ = [
@@ -25,11 +28,13 @@ __all__ = [
     "activations",
     "arithmetic",
     "attention",
+    "complexes",
     "control",
     "creation",
     "indexing",
     "layout",
     "linear",
+    "losses",
     "norm",
     "parts",
     "pooling",
@@ -38,4 +43,5 @@ __all__ = [
     "reductions",
     "resize",
     "sizes",
+    "windows",
 ]

@@ -3,7 +3,7 @@
 import ml_dtypes
 
 from ....compiler.ir.graph import constant
-from ....compiler.ir.types import DType, boolean, u8
+from ....compiler.ir.types import DType, boolean, f64, u8
 from ...build import math
 from ..promotion import cast, floating, tensor, together
 from ..schema import Any
@@ -12,6 +12,12 @@ from ..table import converter
 _FLOAT_UNARY = {
     "acos": "acos",
     "acosh": "acosh",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctanh": "atanh",
     "asin": "asin",
     "asinh": "asinh",
     "atan": "atan",
@@ -25,6 +31,7 @@ _FLOAT_UNARY = {
     "sigmoid": "sigmoid",
     "sin": "sin",
     "sinh": "sinh",
+    "special_expit": "sigmoid",
     "sqrt": "sqrt",
     "tan": "tan",
     "tanh": "tanh",
@@ -165,6 +172,11 @@ def pow(self, exponent):
     return math.pow(*together(self, exponent))
 
 
+@converter("float_power")
+def float_power(self, exponent):
+    return math.pow(*together(self, exponent, dtype=f64))
+
+
 @converter("square")
 def square(self):
     return math.mul(self, self)
@@ -222,6 +234,76 @@ def atan2(self, other):
     angle = math.where(math.lt(x, 0), math.add(angle, half), angle)
     upright = math.mul(math.sign(y), 1.5707963267948966)
     return math.where(math.eq(x, 0), upright, angle)
+
+
+@converter("hypot")
+def hypot(self, other):
+    x, y = together(self, other)
+    return math.sqrt(math.add(math.mul(x, x), math.mul(y, y)))
+
+
+@converter("logaddexp")
+def logaddexp(self, other):
+    """The greater one and what the other adds to it; equal infinities are themselves."""
+    x, y = together(self, other)
+    most = math.max(x, y)
+    gap = math.where(math.eq(x, y), constant(0, x.dtype), math.neg(math.abs(math.sub(x, y))))
+    return math.add(most, math.log(math.add(math.exp(gap), 1)))
+
+
+@converter("xlogy", "special_xlogy")
+def xlogy(self, other):
+    x, y = floating(self, other)
+    zero = constant(0, x.dtype)
+    product = math.where(math.eq(x, zero), zero, math.mul(x, math.log(y)))
+    return math.where(math.isnan(y), y, product)
+
+
+@converter("logit", "special_logit")
+def logit(self, eps: float | None = None):
+    (x,) = floating(self)
+    x = x if eps is None else clamp(x, eps, 1 - eps)
+    return math.log(math.div(x, math.sub(constant(1, x.dtype), x)))
+
+
+@converter("sinc", "special_sinc")
+def sinc(self):
+    x = math.mul(*floating(self, 3.141592653589793))
+    one = constant(1, x.dtype)
+    return math.where(math.eq(x, 0), one, math.div(math.sin(x), x))
+
+
+@converter("copysign")
+def copysign(self, other):
+    """The sign of -0.0 is seen in its reciprocal."""
+    x, y = floating(self, other)
+    size, below = math.abs(x), math.lt(math.where(math.eq(y, 0), math.reciprocal(y), y), 0)
+    return math.where(below, math.neg(size), size)
+
+
+@converter("heaviside")
+def heaviside(self, values):
+    x, y = together(self, values)
+    return math.where(math.eq(x, 0), y, math.where(math.ne(x, x), x, cast(math.gt(x, 0), x.dtype)))
+
+
+@converter("deg2rad")
+def deg2rad(self):
+    return math.mul(*floating(self, 0.017453292519943295))
+
+
+@converter("rad2deg")
+def rad2deg(self):
+    return math.mul(*floating(self, 57.29577951308232))
+
+
+@converter("isclose")
+def isclose(self, other, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False):
+    x, y = floating(self, other)
+    near = math.le(math.abs(math.sub(x, y)), math.add(math.mul(math.abs(y), rtol), atol))
+    near = math.logical_or(math.logical_and(near, isfinite(y)), math.eq(x, y))
+    both = math.logical_and(math.isnan(x), math.isnan(y))
+    return math.logical_or(near, both) if equal_nan else near
 
 
 @converter("maximum", "max.other")
@@ -301,6 +383,21 @@ def isnan(self):
 @converter("isinf")
 def isinf(self):
     return math.isinf(self) if self.dtype.is_float else math.ne(self, self)
+
+
+@converter("isposinf")
+def isposinf(self):
+    return math.isinf(self, negative=False) if self.dtype.is_float else math.ne(self, self)
+
+
+@converter("isneginf")
+def isneginf(self):
+    return math.isinf(self, positive=False) if self.dtype.is_float else math.ne(self, self)
+
+
+@converter("signbit")
+def signbit(self):
+    return math.lt(copysign(1.0, self), 0) if self.dtype.is_float else math.lt(self, 0)
 
 
 @converter("isfinite")

@@ -7,7 +7,7 @@ from ....compiler.ir.dims import Dim, ceildiv
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DType, f32, i64
 from ...build import shape
-from ...known import dims, never_negative
+from ...known import dims, known, never_negative
 from ..promotion import cast, result_type, tensor
 from ..schema import Any, Dims
 from ..table import converter
@@ -124,9 +124,10 @@ def _range(start, end, step, dtype: DType | None) -> Value:
         size = _steps(a, b, by)
         line = shape.range(*(tensor(v, i64) for v in bounds), size=size)
         return cast(line, dtype or i64)
-    if any(isinstance(v, Value) for v in bounds):
+    numbers = [known(v) if isinstance(v, Value) else v for v in bounds]
+    if any(number is None for number in numbers):
         raise UnsupportedError("a range of computed floats is not supported", hint="count in integers")
-    return constant(np.arange(start, end, step), dtype or f32)
+    return constant(np.arange(*map(float, numbers)), dtype or f32)  # type: ignore[arg-type]
 
 
 def _steps(start: Dim, end: Dim, step: int) -> Dim:
@@ -160,8 +161,21 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
     return constant(np.stack(np.triu_indices(row, offset, col)), dtype or i64)
 
 
-@converter("rand", "randn", "rand_like", "randn_like", "bernoulli")
-def refuse_random(self: Any = None, size: Any = None, dtype: Any = None):
+@converter(
+    *[
+        "bernoulli",
+        "multinomial",
+        "normal",
+        "rand",
+        "rand_like",
+        "randint",
+        "randint_like",
+        "randn",
+        "randn_like",
+        "randperm",
+    ]
+)
+def refuse_random(self: Any = None, size: Any = None, high: Any = None, std: Any = None, dtype: Any = None):
     raise UnsupportedError(
         "it draws random numbers", hint="make them an input, or call model.eval() before you export"
     )

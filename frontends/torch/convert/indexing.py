@@ -7,7 +7,7 @@ import numpy as np
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value, constant
-from ....compiler.ir.types import boolean, f64, i64
+from ....compiler.ir.types import boolean, f64, i64, u8
 from ....compiler.ops.rules import broadcast_shapes
 from ...build import math, reduce, shape
 from ...extents import positions
@@ -15,7 +15,7 @@ from ...normalise import axis_of
 from ..promotion import cast, tensor, together
 from ..schema import Optionals
 from ..table import converter
-from .layout import expand, flatten, reshaped, unsqueeze
+from .layout import along, expand, flatten, movedim, reshaped, squeeze, unsqueeze
 
 
 @converter("embedding")
@@ -59,12 +59,15 @@ def index(self, indices: Optionals):
         return shape.gather(self, chosen[axes[0]], axis=axes[0])
     moved, places = _in_front(self, chosen, axes)
     out = shape.gather_nd(moved, places, batch_dims=0)
-    inner = places.type.rank - 1
-    if axes != list(range(axes[0], axes[0] + len(axes))) or not axes[0]:
-        return out
-    front = axes[0]
+    inner, front = places.type.rank - 1, _before(axes)
     rest = range(inner + front, out.type.rank)
-    return shape.transpose(out, perm=(*range(inner, inner + front), *range(inner), *rest))
+    perm = (*range(inner, inner + front), *range(inner), *rest)
+    return shape.transpose(out, perm=perm) if front else out
+
+
+def _before(axes: list[int]) -> int:
+    """How many axes of what is taken stand before those of the indices, which come first unless they are neighbours."""
+    return axes[0] if axes == list(range(axes[0], axes[0] + len(axes))) else 0
 
 
 def _coordinates(x: Value, indices: Optionals) -> list[Value | None]:
@@ -104,8 +107,11 @@ def index_put(self, indices: Optionals, values, accumulate: bool = False):
     chosen = _coordinates(self, indices)
     axes = [n for n, entry in enumerate(chosen) if entry is not None]
     moved, places = _in_front(self, chosen, axes)
-    updates = (*places.shape[:-1], *moved.shape[len(axes) :])
-    values = expand(tensor(values, self.dtype), updates)
+    rest, front, inner = moved.shape[len(axes) :], _before(axes), places.type.rank - 1
+    values = expand(tensor(values, self.dtype), (*rest[:front], *places.shape[:-1], *rest[front:]))
+    if front:
+        perm = (*range(front, front + inner), *range(front), *range(front + inner, values.type.rank))
+        values = shape.transpose(values, perm=perm)
     out = shape.scatter_nd(moved, places, values, reduction="add" if accumulate else "none")
     order = [*axes, *(n for n in range(self.type.rank) if n not in axes)]
     return out if out is moved or order == sorted(order) else shape.transpose(out, perm=_inverse(order))
@@ -225,6 +231,42 @@ def argsort(self, dim: int = -1, descending: bool = False, *, stable: bool = Fal
     return sort(self, dim, descending)[1]
 
 
+@converter("kthvalue")
+def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False):
+    found = (along(part, axis_of(dim, self.type.rank, "dim"), k - 1, 1) for part in topk(self, k, dim, False))
+    return tuple(part if keepdim else squeeze(part, (dim,)) for part in found)
+
+
+@converter("quantile.scalar")
+def quantile(self, q: float, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"):
+    x, axis = (flatten(self), 0) if dim is None else (self, axis_of(dim, self.type.rank, "dim"))
+    extent = x.shape[axis]
+    if not isinstance(extent, int) or interpolation != "linear":
+        raise UnsupportedError(
+            f"quantiles of '{extent}' elements, '{interpolation}', are not supported",
+            hint="fix sizes with shapes=, and interpolate linearly",
+        )
+    place = q * (extent - 1)
+    low = min(int(place), max(extent - 2, 0))
+    below, above = (kthvalue(x, n, axis, True)[0] for n in (low + 1, min(low + 2, extent)))
+    found = math.add(below, math.mul(math.sub(above, below), place - low))
+    return found if keepdim and dim is not None else squeeze(found, (axis,))
+
+
+@converter("median.dim")
+def median_dim(self, dim: int, keepdim: bool = False):
+    """Of an even number the lower one."""
+    extent = self.shape[axis_of(dim, self.type.rank, "dim")]
+    if not isinstance(extent, int):
+        raise UnsupportedError(f"the median of '{extent}' elements is not known", hint="fix it with shapes=")
+    return kthvalue(self, (extent + 1) // 2, dim, keepdim)
+
+
+@converter("median")
+def median(self):
+    return median_dim(flatten(self), 0)[0]
+
+
 @converter("one_hot")
 def one_hot(self, num_classes: int = -1):
     if num_classes < 0:
@@ -285,7 +327,7 @@ def bucketize(self, boundaries, *, out_int32: bool = False, right: bool = False)
 
 
 @converter("diagonal")
-def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1):
+def diagonal_of(self, offset: int = 0, dim1: int = 0, dim2: int = 1):
     rank = self.type.rank
     a, b = axis_of(dim1, rank, "dim1"), axis_of(dim2, rank, "dim2")
     x = shape.transpose(self, perm=(*(n for n in range(rank) if n not in (a, b)), a, b))
@@ -298,6 +340,33 @@ def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1):
     line = np.arange(size) * (columns + 1) + (offset if offset >= 0 else -offset * columns)
     flat = reshaped(x, (*x.shape[:-2], rows * columns))
     return shape.gather(flat, constant(line.astype(np.int64)), axis=rank - 2)
+
+
+@converter("trace")
+def trace(self):
+    return reduce.sum(diagonal_of(self), axes=(0,), keepdims=False)
+
+
+@converter("diag_embed")
+def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1):
+    """Rows on a diagonal of squares whose other elements are 0."""
+    rank, reach = self.type.rank + 1, abs(offset)
+    wide = shape.pad(self, pads=(*(0,) * (rank - 2), max(offset, 0), *(0,) * (rank - 2), max(-offset, 0)))
+    square = expand(unsqueeze(wide, -2), (*self.shape[:-1], self.shape[-1] + reach, self.shape[-1] + reach))
+    on = math.eq(positions(square, rank - 1), math.add(positions(square, rank - 2), offset))
+    return movedim(math.where(on, square, constant(0, self.dtype)), (-2, -1), (dim1, dim2))
+
+
+@converter("diag")
+def diag(self, diagonal: int = 0):
+    return diag_embed(self, diagonal) if self.type.rank == 1 else diagonal_of(self, diagonal)
+
+
+@converter("isin.Tensor_Tensor")
+def isin(elements, test_elements, *, assume_unique: bool = False, invert: bool = False):
+    x, found = together(unsqueeze(elements, -1), flatten(test_elements))
+    hit = reduce.max(cast(math.eq(x, found), u8), axes=(elements.type.rank,), keepdims=False)
+    return math.eq(hit, 0) if invert else math.ne(hit, 0)
 
 
 @converter("tril")

@@ -78,6 +78,11 @@ def flatten(self, start_dim: int = 0, end_dim: int = -1):
     return reshaped(self, (*self.shape[:first], middle, *self.shape[last + 1 :]))
 
 
+@converter("ravel")
+def ravel(self):
+    return reshaped(self, (-1,))
+
+
 @converter("unflatten")
 def unflatten(self, dim: int, sizes: Dims):
     axis = axis_of(dim, self.type.rank)
@@ -168,7 +173,12 @@ def hstack(tensors: Tensors):
     return cat(tensors, 0 if tensors[0].type.rank < 2 else 1)
 
 
-@converter("vstack")
+@converter("column_stack")
+def column_stack(tensors: Tensors):
+    return cat(tuple(unsqueeze(x, 1) if x.type.rank == 1 else x for x in tensors), 1)
+
+
+@converter("vstack", "row_stack")
 def vstack(tensors: Tensors):
     return cat(tuple(unsqueeze(x, 0) if x.type.rank == 1 else x for x in tensors), 0)
 
@@ -245,6 +255,26 @@ def flip(self, dims: Ints):
         sizes=self.shape,
         steps=tuple(-1 if n in axes else 1 for n in range(self.type.rank)),
     )
+
+
+@converter("fliplr")
+def fliplr(self):
+    return flip(self, (1,))
+
+
+@converter("flipud")
+def flipud(self):
+    return flip(self, (0,))
+
+
+@converter("rot90")
+def rot90(self, k: int = 1, dims: Ints = (0, 1)):
+    """Quarter turns from the first axis to the second."""
+    first, second = dims
+    if k % 4 == 2:
+        return flip(self, dims)
+    turned = transpose(self, first, second) if k % 2 else self
+    return turned if k % 4 == 0 else flip(turned, (first,) if k % 4 == 1 else (second,))
 
 
 @converter("roll")

@@ -3,15 +3,18 @@
 import numpy as np
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
+from ....compiler.ir.dims import product
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DType, i64
 from ...build import math, nn, reduce, shape
 from ...extents import positions
+from ...normalise import axes_of, axis_of
 from ...products import product_of
 from ..promotion import cast, tensor
 from ..schema import Ints, Tensors
 from ..table import converter
-from .layout import along, reshaped, unsqueeze
+from .arithmetic import mul
+from .layout import along, permute, reshaped, roll, unsqueeze
 
 
 @converter("linear")
@@ -68,9 +71,49 @@ def addbmm(self, batch1, batch2, *, beta=1, alpha=1):
     return _sum(self, reduce.sum(nn.matmul(batch1, batch2), axes=(0,), keepdims=False), beta, alpha)
 
 
-@converter("outer")
+@converter("outer", "ger")
 def outer(self, vec2):
-    return math.mul(unsqueeze(self, 1), vec2)
+    return mul(unsqueeze(self, 1), vec2)
+
+
+@converter("addr")
+def addr(self, vec1, vec2, *, beta=1, alpha=1):
+    return _sum(self, outer(vec1, vec2), beta, alpha)
+
+
+@converter("kron")
+def kron(self, other):
+    """Every element of the one times the whole of the other."""
+    rank = max(self.type.rank, other.type.rank)
+    x, y = (reshaped(v, (*(1,) * (rank - v.type.rank), *v.shape)) for v in (self, other))
+    apart = tuple(part for dim in x.shape for part in (dim, 1))
+    both = mul(reshaped(x, apart), reshaped(y, tuple(part for dim in y.shape for part in (1, dim))))
+    return reshaped(both, tuple(a * b for a, b in zip(x.shape, y.shape, strict=True)))
+
+
+@converter("linalg_cross")
+def linalg_cross(self, other, *, dim: int = -1):
+    axis = axis_of(dim, self.type.rank, "dim")
+    (a, b), (c, d) = ((roll(x, (-1,), (axis,)), roll(x, (-2,), (axis,))) for x in (self, other))
+    return math.sub(math.mul(a, d), math.mul(b, c))
+
+
+@converter("cross")
+def cross(self, other, dim: int | None = None):
+    """Without `dim`, along the first axis of extent 3."""
+    return linalg_cross(self, other, dim=self.shape.index(3) if dim is None else dim)
+
+
+@converter("tensordot")
+def tensordot(self, other, dims_self: Ints, dims_other: Ints):
+    """Sums of products over the axes named, which come last in the one and first in the other."""
+    mine, theirs = axes_of(dims_self, self.type.rank), axes_of(dims_other, other.type.rank)
+    kept = [n for n in range(self.type.rank) if n not in mine]
+    rest = [n for n in range(other.type.rank) if n not in theirs]
+    count = product(self.shape[n] for n in mine)
+    x = reshaped(permute(self, (*kept, *mine)), (product(self.shape[n] for n in kept), count))
+    y = reshaped(permute(other, (*theirs, *rest)), (count, product(other.shape[n] for n in rest)))
+    return reshaped(nn.matmul(x, y), (*(self.shape[n] for n in kept), *(other.shape[n] for n in rest)))
 
 
 @converter("bilinear")

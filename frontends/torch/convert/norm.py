@@ -8,7 +8,7 @@ from ....compiler.ir.types import DType
 from ...build import math, nn, reduce, shape
 from ...normalise import axis_of
 from ..promotion import cast
-from ..schema import Dims
+from ..schema import Dim, Dims
 from ..table import converter
 from .layout import reshaped
 
@@ -81,6 +81,12 @@ def batch_norm_no_training(input, weight, bias, running_mean, running_var, momen
 def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5, cudnn_enabled: bool = True):
     parameters = (_channels(weight, input, 1), _channels(bias, input, 0))
     return nn.group_norm(input, *parameters, groups=num_groups, epsilon=eps)
+
+
+@converter("native_group_norm")
+def native_group_norm(input, weight, bias, N: Dim, C: Dim, HxW: Dim, group: int, eps: float):
+    """The means and reciprocal deviations of the groups are read in training only."""
+    return group_norm(input, group, weight, bias, eps), None, None
 
 
 @converter("instance_norm")

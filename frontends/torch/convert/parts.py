@@ -61,7 +61,7 @@ def split(self, split_size: Dims, dim: int = 0):
     return tuple(parts)
 
 
-@converter("split_with_sizes", "split.listed")
+@converter("split_with_sizes", "unsafe_split_with_sizes", "split.listed")
 def split_with_sizes(self, split_sizes: Dims, dim: int = 0):
     return split(self, split_sizes, dim)
 

@@ -1,14 +1,15 @@
 """LSTM, GRU and RNN layers: torch's lists of parameters, in the IR's gate order, layer after layer."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from ....compiler.diagnostics import UnsupportedError
-from ....compiler.ir.graph import Value
+from ....compiler.diagnostics import ModelError, UnsupportedError
+from ....compiler.ir.dims import Dim
+from ....compiler.ir.graph import Value, constant
 from ...build import nn, shape
 from ..schema import Tensors
 from ..table import converter
-from .layout import along, cat, reshaped, stack
+from .layout import along, cat, expand, reshaped, stack
 
 # Which of torch's gates stands at each place of the IR's order: i f g o becomes i o f g, and r z n becomes z r n.
 _LSTM, _GRU, _RNN = (0, 3, 1, 2), (1, 0, 2), (0,)
@@ -23,90 +24,92 @@ def _ordered(parameter: Value, gates: tuple[int, ...]) -> Value:
     return blocks[0] if len(blocks) == 1 else cat(blocks, 0)
 
 
-def _weights(
-    params: Tensors, gates, biases: bool, directions: int
-) -> Iterator[tuple[Value, Value, Value | None]]:
-    """w, r and bias of each layer, directions along their first axis."""
-    each = 4 if biases else 2
+class _Layer(NamedTuple):
+    """One layer's weights in the IR's form, directions first; `projection` is [directions, projected, hidden]."""
+
+    w: Value
+    r: Value
+    bias: Value | None
+    projection: Value | None
+
+
+def _weights(params: Tensors, gates, biases: bool, directions: int, projected: bool) -> Iterator[_Layer]:
+    each = (4 if biases else 2) + projected
     if len(params) % (each * directions):
-        raise UnsupportedError("layers with projections are not supported", hint="leave out proj_size")
-    ordered = [_ordered(parameter, gates) for parameter in params if parameter is not None]
-    for start in range(0, len(ordered), each * directions):
-        layer = [ordered[start + n * each : start + (n + 1) * each] for n in range(directions)]
-        bias = stack(tuple(cat((one[2], one[3]), 0) for one in layer)) if biases else None
-        yield stack(tuple(one[0] for one in layer)), stack(tuple(one[1] for one in layer)), bias
+        raise ModelError(f"it has {len(params)} parameters, expected {each} for each layer and direction")
+    for start in range(0, len(params), each * directions):
+        rows = [params[start + n * each :][:each] for n in range(directions)]
+        ordered = [[_ordered(one, gates) for one in row[: each - projected]] for row in rows]
+        w, r = (stack(tuple(row[n] for row in ordered)) for n in range(2))
+        bias = stack(tuple(cat((row[2], row[3]), 0) for row in ordered)) if biases else None
+        yield _Layer(w, r, bias, stack(tuple(row[-1] for row in rows)) if projected else None)
 
 
 def _layers(
     op: Step,
     gates: tuple[int, ...],
     x: Value,
-    states: list[Value],
+    states: Sequence[Value],
     params: Tensors,
     has_biases: bool,
     bidirectional: bool,
-    batch_first: bool,
     **form: Any,
 ) -> tuple[Value, ...]:
-    """The output of the last layer, and the last states of all layers."""
+    """The output of the last layer [length, batch, ...], and the last states of all layers."""
     directions = 2 if bidirectional else 1
-    x = shape.transpose(x, perm=(1, 0, 2)) if batch_first else x
-    last: list[tuple[Value, ...]] = []
-    for n, (w, r, bias) in enumerate(_weights(params, gates, has_biases, directions)):
+    form["direction"] = "bidirectional" if bidirectional else "forward"
+    projected = len(states) == 2 and states[0].shape[-1] != states[1].shape[-1]
+    last: list[Sequence[Value]] = []
+    for n, layer in enumerate(_weights(params, gates, has_biases, directions, projected)):
         first = [along(state, 0, n * directions, directions) for state in states]
-        direction = "bidirectional" if bidirectional else "forward"
-        y, *ends = op(x, w, r, bias, *first, direction=direction, **form)
+        run = _plain if layer.projection is None else _projected
+        y, *ends = run(op, x, layer, first, form)
         x = shape.transpose(y, perm=(0, 2, 1, 3))
         x = reshaped(x, (*x.shape[:2], x.shape[2] * x.shape[3]))
-        last.append(tuple(ends))
-    x = shape.transpose(x, perm=(1, 0, 2)) if batch_first else x
+        last.append(ends)
     return x, *(cat(each, 0) for each in zip(*last, strict=True))
 
 
-def _check(train: bool, dropout: float, num_layers: int) -> None:
-    if train and dropout and num_layers > 1:
-        raise UnsupportedError("it drops out random values", hint="call model.eval() before you export")
+def _plain(op: Step, x: Value, layer: _Layer, first: Sequence[Value], form: dict[str, Any]):
+    return op(x, layer.w, layer.r, layer.bias, *first, **form)
 
 
-@converter("lstm")
-def lstm(
-    input,
-    hx: Tensors,
-    params: Tensors,
-    has_biases: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
-):
-    _check(train, dropout, num_layers)
-    if hx[0].shape[-1] != hx[1].shape[-1]:
-        raise UnsupportedError("layers with projections are not supported", hint="leave out proj_size")
-    return _layers(nn.lstm, _LSTM, input, list(hx), params, has_biases, bidirectional, batch_first)
+def _projected(op: Step, x: Value, layer: _Layer, first: Sequence[Value], form: dict[str, Any]):
+    """What is projected recurs: without its projection it does so by r times that, but for the state it begins with.
+
+    That one comes as further inputs, which are 0 but in the first step, with the weight r.
+    """
+    w, r, bias, projection = layer
+    before, cells = first
+    assert projection is not None
+    starts, own = [], []
+    directions = int(before.shape[0])  # type: ignore[arg-type]
+    for n in range(directions):
+        state = along(before, 0, n, 1)
+        later = expand(constant(0, x.dtype), (x.shape[0] - 1, *state.shape[1:]))
+        starts.append(cat((later, state) if n else (state, later), 0))
+        own.append(shape.pad(along(r, 0, n, 1), pads=_beside(n, directions, r.shape[2])))
+    zeros = expand(constant(0, x.dtype), cells.shape)
+    wide, inputs = cat((w, cat(tuple(own), 0)), 2), cat((x, *starts), 2)
+    y, *last = op(inputs, wide, nn.matmul(r, projection), bias, zeros, cells, **form)
+    down = shape.transpose(projection, perm=(0, 2, 1))
+    return nn.matmul(y, down), nn.matmul(last[0], down), last[1]
 
 
-@converter("gru")
-def gru(
-    input,
-    hx,
-    params: Tensors,
-    has_biases: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
-):
-    _check(train, dropout, num_layers)
-    form = {"linear_before_reset": True}
-    return _layers(nn.gru, _GRU, input, [hx], params, has_biases, bidirectional, batch_first, **form)
+def _beside(n: int, count: int, size: Dim) -> tuple[Dim, ...]:
+    """Margins of [1, rows, size] that make it the n-th of `count` blocks of columns."""
+    return (0, 0, n * size, 0, 0, (count - 1 - n) * size)
 
 
-def _rnn(activation: str) -> Callable[..., Any]:
-    def convert(
+def _activations(name: str, count: int) -> dict[str, Any]:
+    return {"activations": (name,) * count, "alphas": (0.0,) * count, "betas": (0.0,) * count}
+
+
+def _register(name: str, op: Step, gates: tuple[int, ...], activation: str = "", **form: Any) -> None:
+    @converter(name)
+    def recurrent(
         input,
-        hx,
+        hx: Any,
         params: Tensors,
         has_biases: bool,
         num_layers: int,
@@ -115,16 +118,19 @@ def _rnn(activation: str) -> Callable[..., Any]:
         bidirectional: bool,
         batch_first: bool,
     ):
-        _check(train, dropout, num_layers)
-        names = (activation,) * (2 if bidirectional else 1)
-        form = {"activations": names, "alphas": (0.0,) * len(names), "betas": (0.0,) * len(names)}
-        return _layers(nn.rnn, _RNN, input, [hx], params, has_biases, bidirectional, batch_first, **form)
+        if train and dropout and num_layers > 1:
+            raise UnsupportedError("it drops out random values", hint="call model.eval() before you export")
+        own = _activations(activation, 1 + bidirectional) if activation else {}
+        x = shape.transpose(input, perm=(1, 0, 2)) if batch_first else input
+        states = hx if isinstance(hx, tuple) else (hx,)
+        y, *last = _layers(op, gates, x, states, params, has_biases, bidirectional, **form, **own)
+        return shape.transpose(y, perm=(1, 0, 2)) if batch_first else y, *last
 
-    return convert
 
-
-converter("rnn_tanh")(_rnn("tanh"))
-converter("rnn_relu")(_rnn("relu"))
+_register("lstm", nn.lstm, _LSTM)
+_register("gru", nn.gru, _GRU, linear_before_reset=True)
+_register("rnn_tanh", nn.rnn, _RNN, "tanh")
+_register("rnn_relu", nn.rnn, _RNN, "relu")
 
 
 def _cell(op: Step, gates: tuple[int, ...], input, states, params: Tensors, **form: Any) -> tuple[Value, ...]:
@@ -150,3 +156,8 @@ def gru_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 @converter("rnn_tanh_cell")
 def rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     return _cell(nn.rnn, _RNN, input, (hx,), (w_ih, w_hh, b_ih, b_hh))
+
+
+@converter("rnn_relu_cell")
+def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
+    return _cell(nn.rnn, _RNN, input, (hx,), (w_ih, w_hh, b_ih, b_hh), **_activations("relu", 1))

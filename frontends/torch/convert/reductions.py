@@ -2,14 +2,15 @@
 
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.dims import product
-from ....compiler.ir.graph import Value
+from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DType, boolean, i64, u8
 from ...build import math, reduce
+from ...extents import positions
 from ...normalise import axes_of, axis_of
 from ..promotion import cast, floating, widest
 from ..schema import Ints
 from ..table import converter
-from .layout import along, cat, flatten, reshaped
+from .layout import along, cat, flatten, reshaped, transpose, unsqueeze
 
 
 def axes(x: Value, dim: Ints | None) -> Ints:
@@ -161,6 +162,38 @@ def var_mean_dim(self, dim: Ints | None = None, unbiased: bool = True, keepdim: 
     return var_dim(self, dim, unbiased, keepdim), mean(self, dim, keepdim)
 
 
+@converter("std_mean.correction")
+def std_mean(self, dim: Ints | None = None, *, correction: float | None = None, keepdim: bool = False):
+    return std(self, dim, correction=correction, keepdim=keepdim), mean(self, dim, keepdim)
+
+
+@converter("std_mean.dim")
+def std_mean_dim(self, dim: Ints | None = None, unbiased: bool = True, keepdim: bool = False):
+    return std_dim(self, dim, unbiased, keepdim), mean(self, dim, keepdim)
+
+
+@converter("aminmax")
+def aminmax(self, *, dim: int | None = None, keepdim: bool = False):
+    along_axes = () if dim is None else (dim,)
+    return amin(self, along_axes, keepdim), amax(self, along_axes, keepdim)
+
+
+def _numbers(x: Value) -> Value:
+    """x with 0 for NaN."""
+    return math.where(math.isnan(x), cast(constant(0), x.dtype), x) if x.dtype.is_float else x
+
+
+@converter("nansum")
+def nansum(self, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None):
+    return sum_of(_numbers(self), dim, keepdim, dtype=dtype)
+
+
+@converter("nanmean")
+def nanmean(self, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None):
+    there = cast(math.logical_not(math.isnan(self)), self.dtype)
+    return math.div(nansum(self, dim, keepdim, dtype=dtype), sum_of(there, dim, keepdim, dtype=dtype))
+
+
 @converter("linalg_vector_norm")
 def norm(
     self, ord: float = 2.0, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None
@@ -181,6 +214,40 @@ def norm_of(
     self, p: float | None = 2.0, dim: Ints | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ):
     return norm(self, 2.0 if p is None else p, dim, keepdim, dtype=dtype)
+
+
+@converter("linalg_matrix_norm.str_ord")
+def matrix_norm(
+    self, ord: str = "fro", dim: Ints = (-2, -1), keepdim: bool = False, *, dtype: DType | None = None
+):
+    if ord != "fro":
+        raise UnsupportedError(f"the norm '{ord}' is not supported", hint="use the Frobenius norm")
+    return norm(self, 2.0, dim, keepdim, dtype=dtype)
+
+
+@converter("frobenius_norm.dim")
+def frobenius_norm(self, dim: Ints, keepdim: bool = False):
+    return norm(self, 2.0, dim, keepdim)
+
+
+@converter("linalg_norm")
+def linalg_norm(
+    self,
+    ord: float | None = None,
+    dim: Ints | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+):
+    """Without `ord`, of all elements; with it, of vectors."""
+    if ord is not None and len(axes(self, dim)) != 1:
+        raise UnsupportedError(f"norms {ord} of matrices are not supported", hint="use norms of vectors")
+    return norm(self, 2.0 if ord is None else ord, dim, keepdim, dtype=dtype)
+
+
+@converter("pairwise_distance")
+def pairwise_distance(x1, x2, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False):
+    return norm(math.add(math.sub(x1, x2), eps), p, (-1,), keepdim)
 
 
 @converter("logsumexp")
@@ -205,6 +272,42 @@ def cumsum(self, dim: int, *, dtype: DType | None = None):
 def cumprod(self, dim: int, *, dtype: DType | None = None):
     x = cast(self, dtype or widest([self.dtype]))
     return reduce.cumprod(x, axis=axis_of(dim, x.type.rank, "dim"))
+
+
+def _prefixes(x: Value, axis: int, filler: float) -> Value:
+    """For each place along an axis all elements up to it, along a new last axis; beyond it the filler."""
+    line = transpose(unsqueeze(x, -1), axis, -1)
+    here, there = positions(x, axis), reshaped(positions(x, axis), (-1,))
+    kept = math.le(there, unsqueeze(here, -1))
+    return math.where(kept, line, constant(filler, x.dtype))
+
+
+def _running(op, pick, x: Value, dim: int, filler: float) -> tuple[Value, Value]:
+    """Running extremes, and the last place of each, as torch counts."""
+    axis = axis_of(dim, x.type.rank, "dim")
+    parts = _prefixes(x, axis, filler)
+    last = {"axis": x.type.rank, "keepdims": False, "select_last": True}
+    return op(parts, axes=(x.type.rank,), keepdims=False), pick(parts, **last)
+
+
+@converter("cummax")
+def cummax(self, dim: int):
+    return _running(reduce.max, reduce.argmax, self, dim, -_most(self))
+
+
+@converter("cummin")
+def cummin(self, dim: int):
+    return _running(reduce.min, reduce.argmin, self, dim, _most(self))
+
+
+def _most(x: Value) -> float:
+    return float("inf") if x.dtype.is_float else 2 ** (x.dtype.bits - 1) - 1
+
+
+@converter("logcumsumexp")
+def logcumsumexp(self, dim: int):
+    axis = axis_of(dim, self.type.rank, "dim")
+    return logsumexp(_prefixes(self, axis, float("-inf")), (-1,))
 
 
 @converter("diff")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import rarer
 import torch
 from torch import nn
 from torch.nn import functional
@@ -226,6 +227,9 @@ def _mixed() -> tuple[Tensor, ...]:
     return torch.randn(2, 3), n, n > 1, torch.randn(2, 3).half()
 
 
+MODULES = ("layers", "branches", "projections")
+"""Cases whose function makes a module; the others are functions of the inputs."""
+
 CASES: dict[str, Case] = {
     "in_place": Case(written_in_place, normal((3, 4))),
     "promotion": Case(promoted, _mixed),
@@ -242,6 +246,18 @@ CASES: dict[str, Case] = {
         dynamic=({0: "batch", 1: "length"}, {0: "batch", 1: "more"}),
     ),
     "branches": Case(lambda: Branches(), normal((3,)), traced=False),
+    "complexes": Case(rarer.turned, normal((2, 3, 8), (2, 3, 8))),
+    "fourier": Case(rarer.transformed, normal((32, 16))),
+    "windows": Case(
+        rarer.windowed,
+        lambda: (torch.randn(2, 3, 8, 6), torch.randn(2, 2, 3), torch.tensor([[5, 3, 3], [3, 7, 0]])),
+    ),
+    "losses": Case(
+        rarer.lost, lambda: (torch.randn(2, 4), torch.randn(2, 4), torch.arange(16).reshape(4, 4) % 4)
+    ),
+    "order": Case(rarer.ordered, lambda: (torch.randn(2, 4, 5), torch.tensor([[3, -1, 0], [5, 2, -8]]))),
+    "put": Case(rarer.put, lambda: (torch.randn(4, 4, 4), torch.tensor([3, 0, 1]))),
+    "projections": Case(lambda: rarer.Projected(), normal((7, 2, 6), (4, 2, 3), (4, 2, 5))),
 }
 
 
@@ -249,6 +265,6 @@ def make(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """A program as a module in inference mode, and its inputs."""
     case = CASES[name]
     torch.manual_seed(0)
-    module = case.function() if name in ("layers", "branches") else Program(case.function)
+    module = case.function() if name in MODULES else Program(case.function)
     torch.manual_seed(1)
     return module.eval(), case.inputs()

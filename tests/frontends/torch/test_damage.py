@@ -125,6 +125,28 @@ def test_json_of_another_form(changed) -> None:
     )
 
 
+def test_complex_numbers_stay_inside(changed) -> None:
+    """Pairs stand for them while a graph is read: none comes in or goes out, and not every op knows them."""
+
+    def given(program) -> None:
+        program["graph_module"]["graph"]["tensor_values"]["inputs_1"]["dtype"] = 10
+
+    def returned(program) -> None:
+        (spec, *_) = program["graph_module"]["signature"]["output_specs"]
+        spec["user_output"]["arg"]["as_tensor"]["name"] = "view_as_complex"
+
+    def strange(program) -> None:
+        target = {node["target"]: node for node in nodes(program)}
+        target["torch.ops.aten.abs.default"]["target"] = "torch.ops.aten.tanh.default"
+
+    for change, reason in (
+        (given, "inputs of complex numbers are not supported"),
+        (returned, "results of complex numbers are not supported; return torch.view_as_real"),
+        (strange, "complex numbers are not supported by it; compute with torch.view_as_real's pairs"),
+    ):
+        assert reason in refused(changed("complexes.pt2", {MODEL: edited(change)}))
+
+
 def test_several_models(changed, tmp_path) -> None:
     path = archive(tmp_path / "two.pt2", {"models/a.json": b"{}", "models/b.json": b"{}"})
     assert "the archive holds the models a, b, expected one" in refused(path)
