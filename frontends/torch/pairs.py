@@ -58,7 +58,8 @@ def parts(x: Any) -> tuple[Any, Any]:
     if x.dtype.kind != "complex":
         return x, shape.expand(constant(0, x.dtype), shape=x.shape)
     if x.node.op == _PAIR:
-        return x.node.operands
+        real, imaginary = x.node.operands
+        return real, imaginary
     if x.constant is not None:
         return constant(np.ascontiguousarray(x.constant.real)), constant(
             np.ascontiguousarray(x.constant.imag)

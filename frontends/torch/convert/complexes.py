@@ -131,9 +131,9 @@ def _fourier(x: Value, n: int | None, dim: int, norm: str | None, inverse: bool,
     axis = axis_of(dim, x.type.rank, "dim")
     y = transform(numbers, axis, n, inverse, onesided)
     length = n or (y if inverse and onesided else numbers).shape[axis]
-    factor = {None: 0.0, "backward": 0.0, "ortho": 0.5, "forward": 1.0}[norm]
-    if factor:
-        y = math.mul(y, float(length) ** (factor if inverse else -factor))
+    power = {None: 0.0, "backward": 0.0, "ortho": 0.5, "forward": 1.0}[norm]
+    if power and isinstance(length, int):  # which `transform` sees to
+        y = math.mul(y, float(length) ** (power if inverse else -power))
     return view_as_complex(y) if y.shape[-1] == 2 else reshaped(y, y.shape[:-1])
 
 
