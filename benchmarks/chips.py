@@ -48,7 +48,7 @@ def measure(name: str, chips: Sequence[str], precision: str, samples: int, conso
         seconds = time.perf_counter() - compiled
         array = find_backend(chip).target({}).engine("contract")
         (cycles,) = profile.cycles.values()
-        share = macs(package.graph.graph) / (array.rows * array.cols) / cycles  # type: ignore[union-attr]
+        share = macs(package.graph.graph) / (array.pixels * array.rows * array.cols) / cycles  # type: ignore[union-attr]
         verdict, ok = judged(wanted, profile.outputs, precision)
         right = right and ok
         code = len(package.artefact.entry(f"{find_backend(chip).name}/code.bin")) / 1024  # type: ignore[union-attr]

@@ -49,8 +49,8 @@ class Dataflow:
 
     `cycles` is how long the array is busy, `load` what passes before that until its first weights stand (hidden behind
     the product before where there are two weight banks), `fill` what passes behind it until the last sum is there.
-    Formulas over m, n, k, k_tiles and n_tiles (how many arrays high and wide the weights are), `size` (bytes of a
-    factor) and the engine's own figures; see `runtime/sim/formula.py`.
+    Formulas over m (m1 lines of m0 rows), n, k, k_tiles and n_tiles (how many arrays high and wide the weights are),
+    `size` (bytes of a factor) and the engine's own figures; see `runtime/sim/formula.py`.
     """
 
     name: str
@@ -66,7 +66,8 @@ class Engine:
     `does`: "contract" (products), "elementwise" (all other work), "load" and "store" (copies from and to home).
     `reads` and `writes` name the memories that it reaches. An engine with `registers` is an outer-product engine:
     `lanes`, `issue`, `loads`, `latency` and the overheads are explained in `tile/cost.py`. An array has `rows` (along
-    the sum) and `cols` (results), operands `a` and `b` and `accumulators` in memories of their own, and mappings.
+    the sum) and `cols` (results), operands `a` and `b` and `accumulators` in memories of their own, and mappings; it
+    handles `pixels` rows of a line of operands at once.
     A vector engine does `lanes` elements a cycle, `mac_per_cycle` elements of sums of products and windows,
     `special_per_cycle` table look-ups, exponentials or divisions; an access across lanes takes `transpose_factor` times
     as long.
@@ -87,6 +88,7 @@ class Engine:
     types: tuple[str, ...] = ()
     a: str = ""
     b: str = ""
+    pixels: int = 1
     rows: int = 1
     cols: int = 1
     weight_banks: int = 1
@@ -109,11 +111,13 @@ class Control:
 class Target:
     """One chip. `memories` are ordered from the engines outwards; `energy` is in picojoules by what is done.
 
-    `calibration` corrects predicted cycles by what was measured: see `seconds`.
+    `calibration` corrects predicted cycles by what was measured: see `seconds`. `part` names the device that a
+    configurable chip is for.
     """
 
     name: str
     kind: str
+    part: str = ""
     cores: int = 1
     clock_mhz: float = 1000.0
     memories: Mapping[str, Memory] = field(default_factory=dict)

@@ -35,7 +35,7 @@ from .stage import (
     Stage,
     dim,
 )
-from .work import array_cycles, lane_dim, sum_run, vector_cycles
+from .work import array_cycles, lane_dim, line, sum_run, vector_cycles
 
 PARTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64, 96, 112, 128, 256, 512)
 """Into how many parts a dim may be cut."""
@@ -487,7 +487,8 @@ class Staging:
             if name != n_dim:
                 extra = extra * sizes[name]
         tiles = np.ceil(inner / self.array.rows) * outer
-        return extra * array_cycles(self.array, found, m, n, inner * outer, tiles)
+        rows = line(found, sizes)
+        return extra * array_cycles(self.array, found, rows, m / rows, n, inner * outer, tiles)
 
     # --- schedule ----------------------------------------------------------------------------------------------
 

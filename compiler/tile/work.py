@@ -12,7 +12,7 @@ from ..ir.types import DTYPES
 from ..target.description import Engine, figures
 from .access_maps import strides
 from .products import Product
-from .stage import Affine, Apply, Expr, Kernel, Stage, walk
+from .stage import Affine, Apply, Expr, Kernel, Stage, dim, walk
 
 SPECIAL = frozenset(("exp", "tanh", "erf", "div", "sqrt", "log", "lookup", "reciprocal"))
 """Scalar operations that a vector engine does at its special rate."""
@@ -67,22 +67,23 @@ def body_cost(stage: Stage, engine: Engine) -> float:
     return max(1.0, plain) + special * engine.lanes / engine.special_per_cycle
 
 
-def array_cycles(array: Engine, found: Product, m: Any, n: Any, k: Any, k_tiles: Any) -> Any:
-    """Cycles of one macro product by the best of an array's mappings."""
-    costs = mapping_costs(array, found, m, n, k, k_tiles)
+def array_cycles(array: Engine, found: Product, m0: Any, m1: Any, n: Any, k: Any, k_tiles: Any) -> Any:
+    """Cycles of one macro product by the best of an array's mappings: m1 lines of m0 rows."""
+    costs = mapping_costs(array, found, m0, m1, n, k, k_tiles)
     return reduce(np.minimum, costs)
 
 
-def best_mapping(array: Engine, found: Product, m: int, n: int, k: int, k_tiles: int) -> int:
-    """The position of the cheapest mapping of one macro product."""
-    costs = mapping_costs(array, found, m, n, k, k_tiles)
+def best_mapping(array: Engine, found: Product, m0: int, m1: int, n: int, k: int, k_tiles: int) -> int:
+    """The position of the cheapest mapping of one macro product: m1 lines of m0 rows."""
+    costs = mapping_costs(array, found, m0, m1, n, k, k_tiles)
     return costs.index(min(costs))
 
 
-def mapping_costs(array: Engine, found: Product, m: Any, n: Any, k: Any, k_tiles: Any) -> list[Any]:
+def mapping_costs(array: Engine, found: Product, m0: Any, m1: Any, n: Any, k: Any, k_tiles: Any) -> list[Any]:
     """For each mapping the cycles that a macro product keeps the array busy."""
     size = DTYPES[found.type.partition("*")[0]].bytes
-    names = figures(array) | {"m": m, "n": n, "k": k, "k_tiles": k_tiles, "size": size}
+    names = figures(array) | {"m": m0 * m1, "n": n, "k": k, "k_tiles": k_tiles, "size": size}
+    names |= {"m0": m0, "m1": m1}
     names["n_tiles"] = np.ceil(n / array.cols)
     return [formula(each.cycles)(**names) for each in array.mapping.values()]
 
@@ -102,6 +103,18 @@ def sum_run(found: Product, cut: Collection[str]) -> tuple[str, ...]:
         if len(part.terms) > 1 or part.const or inside[0] in cut:
             break
     return tuple(run)
+
+
+def line(found: Product, sizes: Mapping[str, Any]) -> Any:
+    """Rows that follow one another at one stride in a tile: those of the innermost dim, and of dims around it as long
+    as no window or stride lies between."""
+    total: Any = 1
+    for name in reversed(found.m):
+        total = total * sizes[name]
+        plain = (isinstance(part, Affine) and part == dim(name) for part in found.rows.index)
+        if not any(plain):
+            break
+    return total
 
 
 def lane_dim(

@@ -273,4 +273,5 @@ class SimulatedContext:
 
 def _peak(chip: Mapping[str, Any]) -> int:
     """Multiplications a cycle of a chip record's array; 1 without one."""
-    return next((e["rows"] * e["cols"] for e in chip["engines"].values() if e.get("rows", 1) > 1), 1)
+    arrays = (e for e in chip["engines"].values() if e.get("rows", 1) > 1)
+    return next((e.get("pixels", 1) * e["rows"] * e["cols"] for e in arrays), 1)
