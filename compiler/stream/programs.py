@@ -53,6 +53,12 @@ SWAPPED = {"gt": "lt", "ge": "le"}
 NEGATED = ("not", "ne", "isnan")
 LOGICAL = {"and": "bit_and", "or": "bit_or", "xor": "bit_xor"}
 
+RING = frozenset(("add", "sub", "mul", "neg"))
+"""Operations of integers whose low bits follow from the low bits of their operands."""
+
+LEAVING = RING | {"abs", "div", "shift_left"}
+"""Operations that leave the range of a narrow type, in which they are meant to wrap."""
+
 Place = tuple[str, int]
 """Where a value is: ("register" | "stream" | "immediate", number); streams count from 1, 0 is the destination."""
 
@@ -92,7 +98,7 @@ class Machine:
 
     def body(self, stage: Stage, result: DType) -> "Body":
         """The program of a stage's body; UnsupportedError names what the vector engine has not."""
-        return _Builder(self, stage.body, result).build()
+        return _Builder(self, stage.body, result, stage.combine).build()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +178,15 @@ class _Builder:
     machine: Machine
     body: Expr
     result: DType
+    combine: str | None = None
     steps: list[_Step] = field(default_factory=list)
     immediates: list[int] = field(default_factory=list)
     sources: list[Load | Index] = field(default_factory=list)
     done: dict[Expr, Place] = field(default_factory=dict)
+    wrapped: dict[Expr, Place] = field(default_factory=dict)
 
     def build(self) -> Body:
-        place = self.value(self.body)
+        place = self.low_bits(self.body) if self.combine in (None, "sum") else self.value(self.body)
         place = self.converted(place, self.body.dtype, self.result)
         if place[0] != "step" or place[1] != len(self.steps) - 1:
             place = self.step("copy", self.machine.value_type(self.result), (place,))
@@ -192,6 +200,21 @@ class _Builder:
 
     def value(self, expr: Expr) -> Place:
         """Where the value of an expression is."""
+        if expr not in self.wrapped:
+            place = self.low_bits(expr)
+            if (
+                isinstance(expr, Apply)
+                and expr.op in LEAVING
+                and expr.dtype.is_integer
+                and expr.dtype.bits < 32
+            ):
+                place = self._wrapped(place, expr.dtype)
+            self.wrapped[expr] = place
+        return self.wrapped[expr]
+
+    def low_bits(self, expr: Expr) -> Place:
+        """Where a number is whose low bits are those of an expression's value, as many as its type has: what is stored,
+        and what operations of `RING` go on with."""
         if expr not in self.done:
             self.done[expr] = self._value(expr)
         return self.done[expr]
@@ -235,6 +258,8 @@ class _Builder:
             )
         if expr.op not in DIRECT:
             raise UnsupportedError(f"the vector engine has no '{expr.op}' of {expr.arguments[0].dtype}")
+        if expr.op in RING and expr.dtype.is_integer:
+            return self.step(expr.op, kind, tuple(map(self.low_bits, expr.arguments)))
         return self.step(expr.op, kind, self.values(expr.arguments))
 
     def values(self, arguments: Sequence[Expr]) -> tuple[Place, ...]:
@@ -257,12 +282,12 @@ class _Builder:
         if "mac" not in self.machine.operations:
             products = []
         others = [t for t in summed if t not in products] or [products.pop()]
-        total = self.value(others[0])
+        total = self.low_bits(others[0])
         for term in others[1:]:
-            total = self.step("add", "i32", (total, self.value(term)))
+            total = self.step("add", "i32", (total, self.low_bits(term)))
         for term in products:
             assert isinstance(term, Apply)
-            total = self.step("mac", "i32", (*self.values(term.arguments), total))
+            total = self.step("mac", "i32", (*map(self.low_bits, term.arguments), total))
         return total
 
     def cast(self, expr: Apply) -> Place:
@@ -293,13 +318,17 @@ class _Builder:
             to = str(target) if new == "i32" else new
             return self.step("cast", old, (place,), to)
         if new == "i32" and target.bits < source.bits and not _fits(expr, target):
-            shift = self.immediate(32 - target.bits, "i32")  # wraps, as integers do in stages
-            raised = self.step("shift_left", "i32", (place, shift))
-            wrapped = self.step("shift_right", "i32", (raised, shift))
-            if target.kind == "uint":
-                return self.step("bit_and", "i32", (wrapped, self.immediate((1 << target.bits) - 1, "i32")))
-            return wrapped
+            return self._wrapped(place, target)
         return place
+
+    def _wrapped(self, place: Place, target: DType) -> Place:
+        """The low bits of a number as a narrow integer: integers wrap in stages."""
+        shift = self.immediate(32 - target.bits, "i32")
+        raised = self.step("shift_left", "i32", (place, shift))
+        wrapped = self.step("shift_right", "i32", (raised, shift))
+        if target.kind == "uint":
+            return self.step("bit_and", "i32", (wrapped, self.immediate((1 << target.bits) - 1, "i32")))
+        return wrapped
 
     def source(self, expr: Load | Index) -> Place:
         if expr not in self.sources:
