@@ -68,7 +68,8 @@ class Engine:
     `lanes`, `issue`, `loads`, `latency` and the overheads are explained in `tile/cost.py`. An array has `rows` (along
     the sum) and `cols` (results), operands `a` and `b` and `accumulators` in memories of their own, and mappings; it
     handles `pixels` rows of a line of operands at once.
-    A vector engine does `lanes` elements a cycle, `mac_per_cycle` elements of sums of products and windows,
+    A vector engine does `lanes` elements a cycle, of one line or of `pixels` lines side by side, `mac_per_cycle`
+    elements of sums of products and windows,
     `special_per_cycle` table look-ups, exponentials or divisions; an access across lanes takes `transpose_factor` times
     as long.
     """

@@ -1,6 +1,6 @@
 """What the engines of a chip take for a box of a stage: products on an array, all other work on a vector engine."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import reduce
 from math import ceil, prod
 from typing import Any
@@ -22,12 +22,22 @@ def vector_cycles(
     kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None
 ) -> Any:
     """Cycles of a vector engine for a box of a stage; `lane` is the dim along its lanes."""
-    lanes = np.ceil(sizes[lane] / engine.lanes) if lane is not None else 1
-    vectors = lanes * lane_factor(kernel, stage, engine, lane)
-    for name, size in sizes.items():
-        if name != lane:
-            vectors = vectors * size
-    return vectors * body_cost(stage, engine)
+    vectors: Any = 1
+    if lane is not None:
+        next_ = next((name for name in _inwards(stage) if name != lane), None)
+        size, other = sizes[lane], sizes[next_] if next_ is not None else 1
+        lines = np.ceil(size * engine.pixels / engine.lanes) * np.ceil(other / engine.pixels)
+        vectors = np.minimum(np.ceil(size / engine.lanes) * other, lines)
+        sizes = {name: each for name, each in sizes.items() if name not in (lane, next_)}
+    for size in sizes.values():
+        vectors = vectors * size
+    return vectors * lane_factor(kernel, stage, engine, lane) * body_cost(stage, engine)
+
+
+def _inwards(stage: Stage) -> Iterator[str]:
+    """The dims of what a stage writes, innermost first."""
+    for part in reversed(stage.write.index):
+        yield from part.dims if isinstance(part, Affine) else ()
 
 
 def merged_operations(body: Expr) -> list[Apply]:
@@ -127,7 +137,7 @@ def lane_dim(
     for position, name in enumerate(reversed(list(extents))):
         if extents[name] == 1 and len(extents) > 1:
             continue
-        vectors = points // max(1, extents[name]) * ceil(extents[name] / engine.lanes)
+        vectors = points // max(1, extents[name]) * ceil(extents[name] * engine.pixels / engine.lanes)
         cost = float(vectors * lane_factor(kernel, stage, engine, name))
         if best is None or (cost, position) < best[:2]:
             best = (cost, position, name)

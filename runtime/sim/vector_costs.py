@@ -23,11 +23,13 @@ def vector_costs(
     combines: Sequence[int],
     group: str,
 ) -> Columns:
-    """Of instructions with extents n0 to n4 and a program each: vectors of n0 elements, each as many cycles as the
-    program's operations take. `group` names the field that holds their views."""
+    """Of instructions with extents n0 to n4 and a program each: a vector takes as many cycles as the program's
+    operations do. `group` names the field that holds their views."""
     columns = block.columns
-    outer = columns["n1"] * columns["n2"] * columns["n3"] * columns["n4"]
-    vectors = outer * -(-columns["n0"] // engine["lanes"])
+    n0, n1, outer = columns["n0"], columns["n1"], columns["n2"] * columns["n3"] * columns["n4"]
+    pixels = engine.get("pixels", 1)
+    lines = -(-n0 * pixels // engine["lanes"]) * -(-n1 // pixels)
+    vectors = outer * np.minimum(-(-n0 // engine["lanes"]) * n1, lines)
     cycles = np.array(
         [
             _cycles_a_vector(engine, code, program, COMBINES[combine])
@@ -47,7 +49,7 @@ def vector_costs(
     return {
         "busy": np.ceil(vectors * cycles * factor),
         "tail": np.full(len(block), engine.get("latency", 0)),
-        "vector_op": outer * columns["n0"] * operations,
+        "vector_op": outer * n1 * n0 * operations,
         **bytes_,
     }
 
