@@ -95,7 +95,7 @@ def multiplication(
     n: np.ndarray,
     k: np.ndarray,
     k_tiles: np.ndarray,
-    size: np.ndarray,
+    size: np.ndarray | int,
     line: np.ndarray | None = None,
 ) -> Columns:
     """Products by the formulas of the engine's mappings, of which `mapping` names one; `size`: bytes of a factor,

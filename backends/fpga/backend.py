@@ -1,0 +1,34 @@
+"""What the compiler asks of an overlay of the f1 family; the chip file is all that differs between them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...compiler.stream.backend import StreamBackend
+
+if TYPE_CHECKING:
+    from ...compiler.stream.instructions import Instructions
+    from ...compiler.target.description import Target
+
+
+class FpgaBackend(StreamBackend):
+    """Compiles for one overlay of the family."""
+
+    name = "fpga"
+    chips = f"{__package__}.chips"
+    default = "f1-b4096"
+
+    def instructions(self) -> "Instructions":
+        """f1; see `isa.py` and `writer.py`."""
+        from ...compiler.stream.instructions import Instructions
+        from .isa import F1, context
+        from .writer import Writer
+
+        return Instructions(F1, Writer, context)
+
+    def target(self, options: Mapping[str, Any]) -> "Target":
+        """The overlay as the tiler sees it; CompileError for one that does not fit its part."""
+        from .resources import check
+
+        target = super().target(options)
+        check(target)
+        return target

@@ -1,0 +1,228 @@
+"""The instruction set f1. Queues are its engines: load, weights, conv, misc, save; memories dram, fm, wgt, psum.
+
+A chip file fixes the parallelism of the arrays, the memories and the part that holds them; the instructions are the
+same on all overlays of the family. Elements are integers: i8 products, programs in i32 and i64.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...runtime.sim import microcode
+from ...runtime.sim.access import Access
+from ...runtime.sim.copies import load_accesses, prepare_load, prepare_store, store_accesses
+from ...runtime.sim.fields import Instruction, group, operand
+from ...runtime.sim.isa import Isa
+from ...runtime.sim.memories import Prepared
+from ...runtime.sim.microcode import COMBINES
+from ...runtime.sim.operations import OPERATIONS
+from ...runtime.sim.packed import Packed
+from ...runtime.sim.products import prepare as prepare_product
+from ...runtime.sim.vectors import Source, Step
+from ...runtime.sim.vectors import prepare as prepare_program
+
+MEMORIES = ("fm", "wgt", "psum", "index")
+MICRO_OPS = {
+    name: OPERATIONS[name]
+    for name in (
+        *("copy", "cast", "neg", "abs", "add", "sub", "mul", "mac", "max", "min"),
+        *("bit_and", "bit_or", "bit_xor", "shift_left", "shift_right", "lt", "le", "eq", "where"),
+        *("requantize", "rescale", "scaled", "lookup", "div", "isqrt"),
+    )
+}
+"""The operations of programs, in the order of their numbers."""
+
+
+class Load(Instruction, mnemonic="load", opcode=4, queue="load"):
+    """DRAM to feature maps: n2 planes of n1 rows of n0 bytes, rows and planes of `fill` around them.
+
+    The row (i2, i1), both counted from the first one with padding, goes to fm + i2*d2 + i1*d1."""
+
+    dram: int = operand(32, "the first row that is read", unit="byte address", advance=True)
+    fm: int = operand(24, "where the first row goes, padding included", unit="byte address", advance=True)
+    n0: int = operand(20, "contiguous bytes of a row", unit="bytes", least=1)
+    n1: int = operand(16, "rows of a plane that are read", default=1)
+    n2: int = operand(12, "planes that are read", default=1)
+    s1: int = operand(28, "from row to row in DRAM", unit="bytes", default=0)
+    d1: int = operand(20, "from row to row in fm; 0: n0", unit="bytes", default=0)
+    before1: int = operand(8, "rows of padding before each plane's rows", default=0)
+    after1: int = operand(8, "rows of padding behind each plane's rows", default=0)
+    s2: int = operand(28, "from plane to plane in DRAM", unit="bytes", default=0)
+    d2: int = operand(20, "from plane to plane in fm; 0: a plane's rows times d1", unit="bytes", default=0)
+    before2: int = operand(8, "planes of padding before", default=0)
+    after2: int = operand(8, "planes of padding behind", default=0)
+    fill: int = operand(8, "each byte of padding", default=0)
+
+    def accesses(self, context: Any = None) -> tuple[Access, ...]:
+        return load_accesses(vars(self), "dram", "fm", self.fm)
+
+    def effect(self, entry: Any) -> Prepared:
+        region, offset = entry.place(self.dram)
+        return prepare_load(vars(self), region, offset, "fm", self.fm, bytes([self.fill]))
+
+
+class Weights(Instruction, mnemonic="weights", opcode=5, queue="weights"):
+    """DRAM to weights: n2 planes of n1 rows of n0 bytes."""
+
+    dram: int = operand(32, "the first row", unit="byte address", advance=True)
+    wgt: int = operand(24, "where it goes", unit="byte address", advance=True)
+    n0: int = operand(20, "contiguous bytes of a row", unit="bytes", least=1)
+    n1: int = operand(16, "rows of a plane", default=1, least=1)
+    n2: int = operand(12, "planes", default=1, least=1)
+    s1: int = operand(28, "from row to row in DRAM", unit="bytes", default=0)
+    d1: int = operand(20, "from row to row in wgt; 0: n0", unit="bytes", default=0)
+    s2: int = operand(28, "from plane to plane in DRAM", unit="bytes", default=0)
+    d2: int = operand(20, "from plane to plane in wgt; 0: n1 times d1", unit="bytes", default=0)
+
+    def accesses(self, context: Any = None) -> tuple[Access, ...]:
+        return load_accesses(vars(self), "dram", "wgt", self.wgt)
+
+    def effect(self, entry: Any) -> Prepared:
+        region, offset = entry.place(self.dram)
+        return prepare_load(vars(self), region, offset, "wgt", self.wgt)
+
+
+class Save(Instruction, mnemonic="save", opcode=6, queue="save"):
+    """Feature maps to DRAM: n2 planes of n1 rows of n0 bytes."""
+
+    dram: int = operand(32, "where the first row goes", unit="byte address", advance=True)
+    fm: int = operand(24, "the first row", unit="byte address", advance=True)
+    n0: int = operand(20, "contiguous bytes of a row", unit="bytes", least=1)
+    n1: int = operand(16, "rows of a plane", default=1, least=1)
+    n2: int = operand(12, "planes", default=1, least=1)
+    s1: int = operand(28, "from row to row in DRAM", unit="bytes", default=0)
+    d1: int = operand(20, "from row to row in fm; 0: n0", unit="bytes", default=0)
+    s2: int = operand(28, "from plane to plane in DRAM", unit="bytes", default=0)
+    d2: int = operand(20, "from plane to plane in fm; 0: n1 times d1", unit="bytes", default=0)
+
+    def accesses(self, context: Any = None) -> tuple[Access, ...]:
+        return store_accesses(vars(self), "dram", "fm", self.fm)
+
+    def effect(self, entry: Any) -> Prepared:
+        region, offset = entry.place(self.dram)
+        return prepare_store(vars(self), region, offset, "fm", self.fm)
+
+
+class Conv(Instruction, mnemonic="conv", opcode=7, queue="conv"):
+    """Convolution or matrix product in i8: for m1 lines of m0 pixels and n output channels,
+
+    psum[c + (i1*m0 + i0)*pitch + 4*j] = or += sum over t2 < k2, t1 < k1, t0 < k0 of
+    fm[a + i1*am1 + i0*am0 + t2*ak2 + t1*ak1 + t0] * W(t2, t1, t0, j)
+
+    t0 runs along input channels, t1 and t2 over the window. W is packed in wgt: element (t2, t1, t0, j) lies at
+    w + ((((j / cols)*k2 + t2)*k1 + t1)*K0 + t0)*cols + j % cols, K0 = k0 rounded up to whole `rows`; `rows` and `cols`
+    are the array's parallel input and output channels, `pixels` of a line it does at once. Sums are i32 and wrap."""
+
+    accumulate: int = operand(1, "add to what psum holds", default=0)
+    m0: int = operand(16, "pixels of a line", least=1)
+    a: int = operand(24, "the first input", unit="byte address", advance=True)
+    w: int = operand(24, "the first weight", unit="byte address", advance=True)
+    n: int = operand(16, "output channels", least=1)
+    c: int = operand(24, "the first sum", unit="byte address", advance=True)
+    k0: int = operand(16, "input channels", least=1)
+    k1: int = operand(6, "columns of the window", default=1, least=1)
+    k2: int = operand(6, "rows of the window", default=1, least=1)
+    m1: int = operand(16, "lines", default=1, least=1)
+    am0: int = operand(22, "from pixel to pixel", unit="bytes")
+    am1: int = operand(22, "from line to line", unit="bytes", default=0)
+    ak1: int = operand(22, "along a row of the window", unit="bytes", default=0)
+    ak2: int = operand(22, "from row to row of the window", unit="bytes", default=0)
+    pitch: int = operand(18, "from pixel to pixel of psum", unit="bytes", least=4)
+
+    def packed(self, context: Any) -> Packed:
+        """`context` has the array's `rows` and `cols`."""
+        places = ("fm", self.a), ("wgt", self.w), ("psum", self.c)
+        return Packed(vars(self), *places, 1, self.pitch, context["rows"], context["cols"])
+
+    def accesses(self, context: Any = None) -> tuple[Access, ...]:
+        return self.packed(context).accesses(self.accumulate)
+
+    def effect(self, entry: Any) -> Prepared:
+        views = self.packed(context(entry.chip)).views()
+        return prepare_product("i8", 2, *views, bool(self.accumulate))
+
+
+class Micro(microcode.Micro):
+    """One operation of a program: dst = op(a, b, c, d, e), computed in `type`.
+
+    A source is a register, a stream of the instruction (from 1 on) or an immediate, read as `type`; an immediate in
+    i64 is extended by its sign."""
+
+    op: int = operand(6, "the operation", choices=tuple(MICRO_OPS))
+
+
+class View(microcode.View):
+    """A stream: the element of (i4, i3, i2, i1, i0) lies at base + the sum of i times stride.
+
+    In `index` nothing is read: the element is that very sum as an i32, its base a two's complement number."""
+
+    memory: int = operand(2, "which memory", choices=MEMORIES)
+
+
+MICROCODE = microcode.Microcode(Micro, View, MICRO_OPS, MEMORIES)
+
+
+MULTIPLY = (Step("mul", "i32", "i32", 0, (Source("stream", 1), Source("stream", 2))),)
+TAKE = (Step("copy", "i32", "i32", 0, (Source("stream", 1),)),)
+
+
+class Misc(Instruction, mnemonic="misc", opcode=0):
+    """What the instructions of the misc engine share: five extents, streams over them, a program, a combination."""
+
+    n0: int = operand(16, "innermost extent, along the lanes", least=1)
+    n1: int = operand(16, "extent", default=1, least=1)
+    n2: int = operand(16, "extent", default=1, least=1)
+    n3: int = operand(16, "extent", default=1, least=1)
+    n4: int = operand(9, "outermost extent", default=1, least=1)
+    initialise: int = operand(1, "combine anew, not onto what stream 0 holds", default=1)
+    streams: tuple[View, ...] = group(View, 8, "the destination, then the sources", default=())
+
+    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...], int]:
+        """Operations, immediates, and how results are combined, a number of `COMBINES`."""
+        raise NotImplementedError
+
+    def accesses(self, context: Any = None) -> tuple[Access, ...]:
+        counts = (self.n0, self.n1, self.n2, self.n3, self.n4)
+        return MICROCODE.accesses(self.streams, counts, self.program()[2], self.initialise)
+
+    def effect(self, entry: Any) -> Prepared:
+        counts = (self.n4, self.n3, self.n2, self.n1, self.n0)
+        streams = [MICROCODE.stream(view, counts) for view in self.streams]
+        steps, immediates, combine = self.program()
+        return prepare_program(steps, immediates, streams, COMBINES[combine], bool(self.initialise))
+
+
+class Depthwise(Misc, mnemonic="depthwise", opcode=8, queue="misc"):
+    """Sums of products channel by channel: stream 0 = or += stream 1 * stream 2, summed over the dimensions in which
+    stream 0 has stride 0, in i32, which wraps."""
+
+    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...], int]:
+        return MULTIPLY, (), COMBINES.index("sum")
+
+
+class Pool(Misc, mnemonic="pool", opcode=9, queue="misc"):
+    """Windows of stream 1 combined into stream 0, over the dimensions in which stream 0 has stride 0, in i32."""
+
+    combine: int = operand(2, "how", least=1, choices=COMBINES)
+
+    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...], int]:
+        return TAKE, (), self.combine
+
+
+class Elementwise(Misc, mnemonic="elementwise", opcode=10, queue="misc"):
+    """Runs the program that it carries on every element; stream 0 is the destination, 1 to 7 are sources, the last
+    operation gives what is stored. With `combine`, results are combined as `pool` does."""
+
+    combine: int = operand(2, "how results are combined", default=0, choices=COMBINES)
+    immediates: tuple[int, ...] = group(None, 16, "constants", default=())
+    micros: tuple[Micro, ...] = group(Micro, 24, "operations", default=())
+
+    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...], int]:
+        return MICROCODE.steps(self.micros), self.immediates, self.combine
+
+
+def context(chip: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `accesses` needs to know of a chip record: the array's parallel channels."""
+    return chip["engines"]["conv"]
+
+
+F1 = Isa("f1", (Load, Weights, Save, Conv, Depthwise, Pool, Elementwise))
