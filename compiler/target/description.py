@@ -63,15 +63,14 @@ class Dataflow:
 class Engine:
     """What an engine does and what it costs.
 
-    `does`: "contract" (products), "elementwise" (all other work), "load" and "store" (copies from and to home).
-    `reads` and `writes` name the memories that it reaches. An engine with `registers` is an outer-product engine:
-    `lanes`, `issue`, `loads`, `latency` and the overheads are explained in `tile/cost.py`. An array has `rows` (along
-    the sum) and `cols` (results), operands `a` and `b` and `accumulators` in memories of their own, and mappings; it
-    handles `pixels` rows of a line of operands at once.
-    A vector engine does `lanes` elements a cycle, of one line or of `pixels` lines side by side, `mac_per_cycle`
-    elements of sums of products and windows,
-    `special_per_cycle` table look-ups, exponentials or divisions; an access across lanes takes `transpose_factor` times
-    as long.
+    `does`: "contract" (products), "elementwise" (all other work), "load" and "store" (copies from and to home, by a
+    port of `bytes_per_cycle` where that is narrower than home's link). `reads` and `writes` name the memories that it
+    reaches. An engine with `registers` is an outer-product engine: `lanes`, `issue`, `loads`, `latency` and the
+    overheads are explained in `tile/cost.py`. An array has `rows` (along the sum) and `cols` (results), operands `a`
+    and `b` and `accumulators` in memories of their own, and mappings; it handles `pixels` rows of a line of operands
+    at once. A vector engine does `lanes` elements a cycle, of one line or of `pixels` lines side by side,
+    `mac_per_cycle` elements of sums of products and windows, `special_per_cycle` table look-ups, exponentials or
+    divisions; an access across lanes takes `transpose_factor` times as long.
     """
 
     name: str
@@ -96,6 +95,7 @@ class Engine:
     mac_per_cycle: int = 1
     special_per_cycle: int = 1
     transpose_factor: int = 1
+    bytes_per_cycle: float = 0.0
     mapping: Mapping[str, Dataflow] = field(default_factory=dict)
 
 

@@ -72,7 +72,7 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
         n2 + columns.get("before2", 0) + columns.get("after2", 0)
     )
     moved = rows * columns["n0"]
-    port = chip["engines"][queue].get("bytes_per_cycle", dram.bytes_per_cycle)
+    port = chip["engines"][queue].get("bytes_per_cycle") or dram.bytes_per_cycle
     at_port = moved / port
     idle = asked.cycles == 0
     longest = np.maximum(asked.cycles, at_port)

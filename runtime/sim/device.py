@@ -20,7 +20,7 @@ from ..program import DeviceProgram
 from .checks import check
 from .costs import Costs
 from .dram import Dram
-from .events import Control, Timeline, simulate
+from .events import Control, Timeline, simulate_together
 from .fields import Instruction
 from .isa import Isa
 from .memories import Memories, Prepared, home, home_name, scratchpads
@@ -130,10 +130,20 @@ class Entry:
 
     @cached_property
     def timeline(self) -> Timeline:
-        """When each instruction runs. It does not depend on values."""
+        """When each instruction runs on a core that has the DRAM for itself. It does not depend on values."""
+        return self._timelines(1)[0]
+
+    @cached_property
+    def together(self) -> int:
+        """Cycles until all cores of the chip are done when each runs the entry, for inputs of its own."""
+        cores = self.chip.get("cores", 1)
+        timelines = self._timelines(cores) if cores > 1 else [self.timeline]
+        return max(timeline.cycles for timeline in timelines)
+
+    def _timelines(self, cores: int) -> list[Timeline]:
         control = self.chip["control"]
-        return simulate(
-            self.costs.work,
+        return simulate_together(
+            [self.costs.work] * cores,
             self.model.isa.queues,
             Dram.of(home(self.chip)),
             Control(control["queue_depth"], control["issue_cycles"]),
@@ -180,18 +190,20 @@ class Entry:
     @cached_property
     def run(self) -> ChipRun:
         """What a run of the entry does, for a profile."""
-        kernels = [self._kernels[kernel] for _, _, kernel in self.meta["spans"]] + [
-            {"name": "", "sources": []}
-        ]
+        numbers = {kernel: n for n, kernel in enumerate(dict.fromkeys(k for _, _, k in self.meta["spans"]))}
+        kernels = [*(self._kernels[kernel] for kernel in numbers), {"name": "", "sources": []}]
         kernel_of = np.full(self.stream.size, len(kernels) - 1)
-        for number, (first, count, _) in enumerate(self.meta["spans"]):
-            kernel_of[first : first + count] = number
+        for first, count, kernel in self.meta["spans"]:
+            kernel_of[first : first + count] = numbers[kernel]
         timeline, asked = self.timeline, self.costs
         dram = Dram.of(home(self.chip))
         compulsory = self.constant_bytes + sum(size for _, size in self.meta["externals"])
         roof = Roof(_peak(self.chip), dram.bytes_per_cycle, compulsory)
         clock, figures = self.chip["clock_mhz"], self.chip.get("energy", {})
         summary = summarise(timeline, asked.work, asked.counts, kernel_of, kernels, roof, clock, figures)
+        cores = self.chip.get("cores", 1)
+        summary |= {"cores": cores, "together": self.together}
+        summary["runs_per_second"] = cores / max(1, self.together) * clock * 1e6
         queues = self.model.isa.queues
         names = [type(record).mnemonic for record in self.stream.records]
         spans = tuple(

@@ -77,11 +77,31 @@ def simulate(
     work: Work, engines: Sequence[str], dram: Dram, control: Control, location: str = "code"
 ) -> Timeline:
     """Run the clock; HazardError when the stream can't go on, naming what each engine waits for."""
-    simulation = _Simulation(work, engines, dram, control)
-    simulation.run()
-    if simulation.open:
-        raise HazardError("deadlock", problems=simulation.deadlock(location))
-    return simulation.timeline()
+    return simulate_together((work,), engines, dram, control, location)[0]
+
+
+def simulate_together(
+    works: Sequence[Work], engines: Sequence[str], dram: Dram, control: Control, location: str = "code"
+) -> list[Timeline]:
+    """Run the clock of several cores, a stream each, which share the DRAM and nothing else; see `simulate`."""
+    sharing = Sharing(dram)
+    cores = [_Simulation(work, engines, sharing, n * len(engines), control) for n, work in enumerate(works)]
+    for core in cores:
+        core.fetch(0.0)
+    while True:
+        transfer_time, owner = sharing.next()
+        core = min(cores, key=_Simulation.next)
+        if core.events and core.next() <= transfer_time:
+            core.step()
+        elif owner >= 0:
+            number, engine = divmod(owner, len(engines))
+            cores[number].transferred(engine, transfer_time)
+        else:
+            break
+    for core in cores:
+        if core.open:
+            raise HazardError("deadlock", problems=core.deadlock(location))
+    return [core.timeline() for core in cores]
 
 
 class _Engine:
@@ -96,9 +116,9 @@ class _Engine:
 
 
 class _Simulation:
-    """The state of one run of the clock."""
+    """One core's state; its engines share the DRAM as owners from `first` on."""
 
-    def __init__(self, work: Work, engines: Sequence[str], dram: Dram, control: Control):
+    def __init__(self, work: Work, engines: Sequence[str], sharing: Sharing, first: int, control: Control):
         self.size = len(work.engine)
         self.owner = work.engine.tolist()
         self.waits = [_numbers(mask) for mask in work.wait.tolist()]
@@ -110,7 +130,7 @@ class _Simulation:
         self.engines = [
             _Engine(name, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
         ]
-        self.control, self.sharing = control, Sharing(dram)
+        self.control, self.sharing, self.first = control, sharing, first
         self.tokens: list[deque[tuple[float, str]]] = [deque() for _ in range(SEMAPHORES)]
         self.arrival = [0.0] * self.size
         self.begin, self.end, self.done = ([0.0] * self.size for _ in range(3))
@@ -121,22 +141,20 @@ class _Simulation:
         # time, running number, engine, instruction: (-1, i) i is complete, (e, -1) e looks at its head, (e, i) transfer
         self.pushed = 0
 
-    def run(self) -> None:
-        self.fetch(0.0)
-        while True:
-            transfer_time, engine = self.sharing.next()
-            if self.events and self.events[0][0] <= transfer_time:
-                time, _, engine, instruction = heapq.heappop(self.events)
-                if engine < 0:
-                    self.complete(instruction, time)
-                elif instruction >= 0:
-                    self.sharing.add(engine, time, self.transfer[instruction], self.share[instruction])
-                else:
-                    self.take_up(self.engines[engine], engine, time)
-            elif engine >= 0:
-                self.transferred(engine, transfer_time)
-            else:
-                return
+    def next(self) -> float:
+        """When something happens next, transfers left out; infinite where nothing does."""
+        return self.events[0][0] if self.events else float("inf")
+
+    def step(self) -> None:
+        """What happens next."""
+        time, _, engine, instruction = heapq.heappop(self.events)
+        if engine < 0:
+            self.complete(instruction, time)
+        elif instruction >= 0:
+            owner = self.first + engine
+            self.sharing.add(owner, time, self.transfer[instruction], self.share[instruction])
+        else:
+            self.take_up(self.engines[engine], engine, time)
 
     def push(self, time: float, engine: int, instruction: int) -> None:
         self.pushed += 1
@@ -203,7 +221,7 @@ class _Simulation:
     def transferred(self, number: int, time: float) -> None:
         """The transfer of an engine is complete."""
         engine = self.engines[number]
-        self.sharing.remove(number, time)
+        self.sharing.remove(self.first + number, time)
         engine.transferring = False
         self.finish(engine, number, engine.members[engine.taken - 1], float(-(-time // 1)))
 

@@ -7,7 +7,7 @@ import pytest
 
 from isthmus.runtime.sim.dram import Dram, demand
 from isthmus.runtime.sim.errors import HazardError
-from isthmus.runtime.sim.events import Control, Timeline, Work, simulate
+from isthmus.runtime.sim.events import Control, Timeline, Work, simulate, simulate_together
 
 FAST = Dram(bytes_per_cycle=16)
 ENGINES = ("load", "work", "store")
@@ -210,3 +210,19 @@ def test_few_requests_in_flight_slow_a_transfer():
     cycles, share, *_ = asked(dram, 0, 6400)
     assert cycles == pytest.approx(6400 / 6.4)
     assert share == pytest.approx(0.1)
+
+
+def test_cores_that_share_the_dram_slow_each_other_down():
+    """Two transfers of 100 cycles at half the pace each; work on the engines themselves runs side by side."""
+    one = work({"engine": "load", "transfer": 100, "signal": 1}, {"engine": "work", "busy": 50, "wait": 1})
+    alone = simulate(one, ENGINES, FAST, IMMEDIATE)
+    both = simulate_together([one, one], ENGINES, FAST, IMMEDIATE)
+    assert alone.cycles == 150
+    assert [each.cycles for each in both] == [250, 250]
+    assert simulate_together([one], ENGINES, FAST, IMMEDIATE)[0].cycles == alone.cycles
+
+
+def test_a_core_that_waits_for_ever_is_told_beside_others():
+    sound, stuck = work({"engine": "work", "busy": 1}), work({"engine": "work", "busy": 1, "wait": 1})
+    with pytest.raises(HazardError, match="waits for ever"):
+        simulate_together([sound, stuck], ENGINES, FAST, IMMEDIATE)
