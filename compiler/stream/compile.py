@@ -18,6 +18,7 @@ from ..tile.check import check
 from ..tile.products import product
 from ..tile.stage import Kernel
 from ..tile.staged import StagedChoice, stage_tiles
+from .ahead import loads_ahead
 from .compose import gathers, is_fetch, prepared, product_types
 from .emit import Emission
 from .home import Home, aligned
@@ -82,7 +83,8 @@ def compile_segments(
     segments: Sequence[Sequence[Call]], arena: int, target: Target, instructions: Instructions
 ) -> Compiled:
     """The program of a package's part on the chip; see `Backend.compile`."""
-    isa = instructions.isa
+    isa, context = instructions.isa, instructions.context(target.record())
+    loads = [engine.name for engine in target.engines.values() if engine.does == "load"]
     kernels = _Kernels(target)
     found, reasons = [], {}
     for number, call in enumerate(call for calls in segments for call in calls):
@@ -93,7 +95,8 @@ def compile_segments(
     if reasons:
         raise KernelsRefused(reasons)
     places = [_externals(calls) for calls in segments]
-    home = Home(arena, max((size for _, size in places), default=0))
+    page = target.home.page * target.home.channels
+    home = Home(arena, max((size for _, size in places), default=0), page)
     tiled = iter(enumerate(found))
     code = b""
     entries: list[dict[str, Any]] = []
@@ -103,22 +106,23 @@ def compile_segments(
     for calls, (externals, _) in zip(segments, places):
         home.externals = {slot: offset for slot, (offset, _) in externals.items()}
         known: dict[object, int] = {}
-        records: list[Instruction] = []
-        spans = []
+        written_of: list[list[Instruction]] = []
+        first = len(kernel_names)
         for call in calls:
             number, (each, names) = next(tiled)
-            begin = len(records)
             try:
                 written = _emit(each, call, names, target, home, instructions, upwards=len(reports) % 2 == 0)
             except UnsupportedError as error:
                 reasons[number] = error.message
                 continue
-            records += instructions.numbered(written, known)
-            spans.append([begin, len(records) - begin, len(kernel_names)])
+            written_of.append(instructions.numbered(written, known))
             numbers.append(number)
             kernel_names.append({"name": call.name, "sources": list(call.location.names)})
             reports.append(_report(call, each))
-        synchronise(records, isa.queues, target.control.semaphores, instructions.context(target.record()))
+        ordered = loads_ahead(written_of, loads, context)
+        spans = _spans([first + kernel for kernel, _ in ordered])
+        records = [record for _, record in ordered]
+        synchronise(records, isa.queues, target.control.semaphores, context)
         records.append(Halt())
         start = len(code)
         try:
@@ -143,6 +147,16 @@ def compile_segments(
         "kernels": kernel_names,
     }
     return Compiled(code, home.blob(), meta, (), tuple(reports))
+
+
+def _spans(kernels: Sequence[int]) -> list[list[int]]:
+    """First instruction, count and kernel of each run of instructions of one kernel."""
+    found: list[list[int]] = []
+    for place, kernel in enumerate(kernels):
+        if not found or found[-1][2] != kernel:
+            found.append([place, 0, kernel])
+        found[-1][1] += 1
+    return found
 
 
 def _not_encoded(records: Sequence[Instruction], spans: Sequence[Sequence[int]], isa: Isa) -> dict[int, str]:
