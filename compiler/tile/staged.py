@@ -424,19 +424,29 @@ class Staging:
     def _moved(self, buffer: Buffer, sizes: Sequence[Any], bytes_: np.ndarray, count: int) -> np.ndarray:
         """Cycles to move a tile from or to home once: whole bursts of each contiguous run, pages that are opened."""
         home = self.target.home
+        page = home.page * home.channels  # a page of every channel
+        apart, span = (
+            np.ones(count),
+            np.zeros(count),
+        )  # groups of runs in pages of their own, bytes that a group spans
         if buffer.role == CONSTANT:
             run = bytes_
         else:
             run, whole = np.full(count, float(buffer.dtype.bytes)), np.ones(count, bool)
+            stride = buffer.dtype.bytes
             for size, extent in zip(reversed(sizes), reversed(buffer.static_shape)):
                 size = np.minimum(size, extent)
+                near = whole | (stride <= page)
+                span = span + np.where(near & ~whole, (size - 1) * stride, 0)
+                apart = apart * np.where(near, 1, size)
                 run = run * np.where(whole, size, 1)
                 whole = whole & (np.asarray(size) == extent)
+                stride *= extent
         run = np.maximum(run, 1)
         runs = np.maximum(bytes_ / run, 1)
-        bursts = np.ceil(run / home.burst) * home.burst
-        pages = runs * np.ceil(run / home.page)
-        busy = runs * bursts / home.bandwidth + pages * home.page_miss / home.channels * 0.5
+        bursts = runs * (run / home.burst + 0.75)
+        pages = apart * ((span + run) / page + 1)
+        busy = bursts * home.burst / home.bandwidth * self.target.cores + pages * home.page_miss
         refresh = 1 + (home.refresh_for / home.refresh_every if home.refresh_every else 0)
         return busy * refresh
 
