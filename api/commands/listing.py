@@ -1,5 +1,6 @@
 """Verbs that list: targets, ops, formats, and the machine code of a package."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -8,24 +9,30 @@ from isthmus.commands.options import Settings, common
 
 
 @click.command(short_help="List what can be compiled for.")
+@click.argument("name", default="")
 @common
-def targets(settings: Settings) -> None:
-    """List the targets that a model can be compiled for."""
+def targets(settings: Settings, name: str) -> None:
+    """List the targets that a model can be compiled for; of NAME, a target or chip file, what it takes of its device.
+
+    Resources are estimated; see docs/fpga.md."""
     from isthmus import registry
     from isthmus.targets import find_backend
 
     records: list[dict[str, Any]] = []
-    for name in registry.targets():
-        chip = find_backend(name).target({})
+    for each in (name,) if name else registry.targets():
+        backend = find_backend(each)
+        chip = backend.target({})
         memories = {memory.name: memory.bytes for memory in chip.memories.values()}
         engines = {engine.name: engine.does for engine in chip.engines.values()}
         records.append(
             {
-                "name": name,
+                "name": chip.name if name else each,
                 "kind": chip.kind,
                 "clock_mhz": chip.clock_mhz,
                 "memories": memories,
                 "engines": engines,
+                "part": chip.part,
+                "resources": dict(backend.resources({})) if name else {},
             }
         )
     lines = [
@@ -33,7 +40,17 @@ def targets(settings: Settings) -> None:
         f" engines {', '.join(f'{name} ({does})' for name, does in record['engines'].items())}"
         for record in records
     ]
+    for record in records:
+        lines += _resources(record["resources"])
     settings.show(records, "\n".join(lines))
+
+
+def _resources(rows: dict[str, dict[str, float]]) -> Iterator[str]:
+    """A line for each part of a design, with a head."""
+    for number, (name, use) in enumerate(rows.items()):
+        if not number:
+            yield f"{'estimated':<16}" + "".join(f"{kind:>9}" for kind in use)
+        yield f"{name:<16}" + "".join(f"{count:>9,.10g}" for count in use.values())
 
 
 def _sizes(memories: dict[str, int]) -> str:

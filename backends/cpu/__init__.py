@@ -78,6 +78,10 @@ class CpuBackend:
 
         return refusals(node, self.machine(options))
 
+    def resources(self, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+        """None: a chip of its own."""
+        return {}
+
     def estimate(self, kernel: "Kernel", options: Mapping[str, Any]) -> float:
         """The cycles of one core that the cost model predicts."""
         from .compile import estimate

@@ -32,3 +32,9 @@ class FpgaBackend(StreamBackend):
         target = super().target(options)
         check(target)
         return target
+
+    def resources(self, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+        """Estimated; see `resources.py`."""
+        from .resources import estimate
+
+        return estimate(self.target(options)).rows()

@@ -5,7 +5,7 @@ BRAM; a bank is as many blocks wide as its word needs and as many deep as it has
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -57,16 +57,20 @@ class Estimate:
         """The kinds of which the part has too little."""
         return tuple(kind for kind, count in self.total.items() if count > self.part.has[kind])
 
+    def rows(self) -> dict[str, Use]:
+        """The use of each part of the design, of all of it, and what the device has."""
+        whole = "all" if self.cores == 1 else f"all, {self.cores} cores"
+        uses = {**self.uses, whole: self.total, self.part.name: self.part.has}
+        return {name: {TITLES[kind]: use.get(kind, 0) for kind in KINDS} for name, use in uses.items()}
+
     def table(self) -> str:
-        """Rows of text: each part of the design, all of it, and what the device has."""
-        rows = [("", *(TITLES[kind] for kind in KINDS))]
-        rows += [(name, *_figures(use)) for name, use in self.uses.items()]
-        if self.cores > 1:
-            rows.append((f"{self.cores} cores", *_figures(self.total)))
-        else:
-            rows.append(("total", *_figures(self.total)))
-        rows.append((self.part.name, *_figures(self.part.has)))
-        return "\n".join(f"{row[0]:<10}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows)
+        """The rows as text."""
+        heads = "".join(f"{TITLES[kind]:>9}" for kind in KINDS)
+        lines = [
+            f"{name:<13}" + "".join(f"{count:>9,.10g}" for count in use.values())
+            for name, use in self.rows().items()
+        ]
+        return "\n".join([f"{'':<13}{heads}", *lines])
 
 
 def estimate(target: Target) -> Estimate:
@@ -87,20 +91,28 @@ def estimate(target: Target) -> Estimate:
 
 def check(target: Target) -> None:
     """CompileError, with the table of resources, for an overlay that its part can't hold, clock or feed."""
+    wanted = excess(target)
+    if wanted:
+        found = estimate(target)
+        raise CompileError(
+            f"the overlay does not fit {found.part.name} ({found.part.board}): it takes {', '.join(wanted)}"
+            f"\n{found.table()}",
+            location=target.name,
+            hint="state fewer cores, a smaller array, smaller memories, or another part",
+        )
+
+
+def excess(target: Target) -> list[str]:
+    """What an overlay takes more of than its part has, each with both figures."""
     found = estimate(target)
     part = found.part
     wanted = [f"{found.total[kind]:,g} {TITLES[kind]} of {part.has[kind]:,g}" for kind in found.exceeded]
     if target.clock_mhz > part.clock_mhz:
         wanted.append(f"{target.clock_mhz:g} MHz of {part.clock_mhz:g}")
-    needed = target.cores * target.home.bandwidth * target.clock_mhz
+    needed = target.home.bandwidth * target.clock_mhz
     if needed > part.bandwidth:
         wanted.append(f"{needed:,.0f} MB/s of {part.bandwidth:,.0f} to DRAM")
-    if wanted:
-        raise CompileError(
-            f"the overlay does not fit {part.name} ({part.board}): it takes {', '.join(wanted)}\n{found.table()}",
-            location=target.name,
-            hint="state fewer cores, a smaller array, smaller memories, or another part",
-        )
+    return wanted
 
 
 def find_part(name: str, location: str) -> Part:
@@ -137,10 +149,6 @@ def design() -> Mapping[str, Any]:
 def _blocks_of_half(count: float) -> float:
     """Rounded up to halves: a BRAM36 is two BRAM18."""
     return ceil(2 * count) / 2
-
-
-def _figures(use: Use) -> Iterator[str]:
-    return (f"{use.get(kind, 0):,.1f}".removesuffix(".0") for kind in KINDS)
 
 
 def blocks(memory: Memory, width: int, uram: bool) -> Use:

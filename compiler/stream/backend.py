@@ -57,9 +57,10 @@ class StreamBackend(ABC):
         for name in options:
             raise CompileError(f"{self.name} has no option '{name}'", hint="leave it out")
         chip = self.chip or self.default
-        return _target(self._text(chip), Path(chip).name, self._text)
+        return _target(self.chip_text(chip), Path(chip).name, self.chip_text)
 
-    def _text(self, name: str) -> str:
+    def chip_text(self, name: str) -> str:
+        """The text of a chip file by its name or path; CompileError for one that can't be read."""
         from ..diagnostics import CompileError
 
         if name in self.targets():
@@ -78,6 +79,10 @@ class StreamBackend(ABC):
         from ..target.backend import Preferences
 
         return Preferences(halo=False, sums_inside=True)
+
+    def resources(self, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+        """None: a chip of its own."""
+        return {}
 
     def rules(self, options: Mapping[str, Any]) -> "Sequence[Rule]":
         """None: the rewrites that a chip needs beside those for all targets."""

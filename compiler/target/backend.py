@@ -132,6 +132,11 @@ class Backend(Protocol):
         """The chip as the tiler sees it; CompileError for options it does not know."""
         ...
 
+    def resources(self, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+        """What the chip takes of the device that holds it, by part of its design and kind of resource, then all of it,
+        then what the device has; empty for a chip that is no configuration of one."""
+        ...
+
     def rules(self, options: Mapping[str, Any]) -> Sequence[Rule]:
         """Rewrites that turn ops into ones that the chip runs, or runs faster; CompileError for a wrong option."""
         ...

@@ -69,6 +69,8 @@ def test_a_whole_design_of_3136_operations() -> None:
 
 def test_what_does_not_fit_is_refused_with_the_table(tmp_path) -> None:
     path = chip(tmp_path, 8, 16, 16, cores=3, clock=400)
+    with open(path, "a") as file:
+        file.write("memory.dram.bandwidth = 64\n")
     with pytest.raises(CompileError) as raised:
         find_backend(path).target({})
     message = str(raised.value)
