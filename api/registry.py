@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from isthmus.frontends.registry import Frontend
 
 FRONTENDS, BACKENDS, DEVICES = "isthmus.frontends", "isthmus.backends", "isthmus.devices"
+SPACES = "isthmus.spaces"
+"""Families of chips whose configurations `exploration.py` searches."""
 
 
 class PluginError(IsthmusError):

@@ -66,6 +66,7 @@ THIRD_PARTY = {
     "frontends.torch": {"numpy", "ml_dtypes", "torch", "sympy"},
     "frontends": {"numpy", "ml_dtypes"},
     "dynamo": {"torch"},
+    "exploration": {"distributed"},
     "backends.cpu": {"numpy", "ml_dtypes", "llvmlite"},
     "backends": {"numpy", "ml_dtypes"},
     "": {"numpy", "ml_dtypes", "rich", "click"},

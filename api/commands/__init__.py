@@ -6,6 +6,7 @@ from isthmus.commands.bench import bench
 from isthmus.commands.building import check, compile, explain, show
 from isthmus.commands.conformance import conformance
 from isthmus.commands.demo import demo
+from isthmus.commands.exploring import explore
 from isthmus.commands.listing import disasm, formats, ops, targets
 from isthmus.commands.running import profile, run
 
@@ -18,6 +19,7 @@ VERBS: dict[str, click.Command] = {
         explain,
         bench,
         profile,
+        explore,
         show,
         disasm,
         targets,
