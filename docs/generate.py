@@ -1,15 +1,17 @@
-"""Writes the pages that the code itself knows: ops, what is read of each format, the NPU's instructions."""
+"""Writes the pages that the code itself knows: ops, what is read of each format, the instructions of chips."""
 
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import defs
 
+from isthmus.backends.fpga.isa import F1
+from isthmus.backends.fpga.isa import MICRO_OPS as F1_OPERATIONS
 from isthmus.backends.npu.isa import N1
 from isthmus.backends.npu.micro import MICRO_OPS
 from isthmus.compiler.ops import REGISTRY
@@ -23,7 +25,9 @@ from isthmus.frontends.tensorflow.convert import TABLE as TENSORFLOW
 from isthmus.frontends.tflite.convert import TABLE as TFLITE_TABLE
 from isthmus.frontends.tflite.convert.control import MOST_UNROLLED
 from isthmus.frontends.tflite.reader import IDENTITY
+from isthmus.runtime.sim.isa import Isa
 from isthmus.runtime.sim.manual import manual
+from isthmus.runtime.sim.operations import Operation
 
 FOLDER = Path(__file__).parent
 
@@ -99,11 +103,7 @@ complete.
 **Memories.** `dram`, `spa` and `spw` are addressed in bytes, `acc` in lanes of 32 bits. All are little-endian. What was
 never written has no value.
 
-**Code** is a sequence of words of 128 bits, each two lanes of 64, little-endian; bits are numbered from the lowest of
-the first word. A field lies whole within a lane. Words at the end that only hold defaults are left out. The items of
-lists follow the fields, each list from the next lane on: items of 32 bits two to a lane, items of 64 bits one, items of
-128 bits two lanes each. In a loop follow, again from the next lane on, a signed 32-bit step for each field that
-advances: first the fields, then those of each item.
+{code}
 
 {manual}
 ## Operations of vector programs
@@ -112,8 +112,39 @@ advances: first the fields, then those of each item.
 in i32 that is combined by `sum`, and one of a `copy` in i32 that is combined, takes `lanes / mac_per_cycle`. A sum of
 f32 adds one after another, the outermost dimension first.
 
-| number | operation | types | operands | value | cost |
-|---|---|---|---|---|---|
+{operations}
+"""
+
+CODE = """\
+**Code** is a sequence of words of 128 bits, each two lanes of 64, little-endian; bits are numbered from the lowest of
+the first word. A field lies whole within a lane. Words at the end that only hold defaults are left out. The items of
+lists follow the fields, each list from the next lane on: items of 32 bits two to a lane, items of 64 bits one, items of
+128 bits two lanes each. In a loop follow, again from the next lane on, a signed 32-bit step for each field that
+advances: first the fields, then those of each item."""
+
+OVERLAY = """# The instructions of f1
+
+*Generated from the declarations in `backends/fpga/isa.py` by `make docs`.*
+
+Every overlay of the f1 family runs these instructions; a chip file (`backends/fpga/chips/`) says how large it is and on
+which device. `isthmus disasm PACKAGE` lists those of a package. What the overlay is: [FPGAs](fpga.md).
+
+**Engines.** `load` and `weights` load feature maps and weights from DRAM, `conv` is the array, `misc` does depthwise
+convolutions, pooling and all else, `save` stores. Each has a queue; instructions of one queue start and complete in
+order, and read and write memory as if each were complete before the next one starts. Between queues only semaphores
+order: an instruction starts when each semaphore of its `wait` list has a token, which it takes, and gives one to each
+of its `signal` list when it is complete.
+
+**Memories.** `dram`, `fm`, `wgt` and `psum` are addressed in bytes; sums have 32 bits. All are little-endian. What was
+never written has no value.
+
+{code}
+
+{manual}
+## Operations of programs
+
+"Special" ones take `lanes / special_per_cycle` cycles a vector, the others one, or two in i64.
+
 {operations}
 """
 
@@ -216,13 +247,14 @@ def onnx_page() -> str:
     )
 
 
-def instructions_page() -> str:
-    """docs/n1.md."""
-    operations = [
+def instructions_page(text: str, isa: Isa, operations: Mapping[str, Operation]) -> str:
+    """docs/n1.md and docs/f1.md."""
+    heads = ["| number | operation | types | operands | value | cost |", "|---|---|---|---|---|---|"]
+    rows = [
         f"| {number} | {op.name} | {', '.join(op.types)} | {op.arity} | {op.meaning} | {op.cost} |"
-        for number, op in enumerate(MICRO_OPS.values())
+        for number, op in enumerate(operations.values())
     ]
-    return INSTRUCTIONS.format(manual=manual(N1), operations="\n".join(operations))
+    return text.format(code=CODE, manual=manual(isa), operations="\n".join([*heads, *rows]))
 
 
 def tflite_page() -> str:
@@ -286,7 +318,8 @@ PAGES = {
     "onnx.md": onnx_page,
     "tensorflow.md": tensorflow_page,
     "tflite.md": tflite_page,
-    "n1.md": instructions_page,
+    "n1.md": lambda: instructions_page(INSTRUCTIONS, N1, MICRO_OPS),
+    "f1.md": lambda: instructions_page(OVERLAY, F1, F1_OPERATIONS),
 }
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ same on all overlays of the family. Elements are integers: i8 products, programs
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...runtime.sim import microcode
@@ -21,8 +22,11 @@ from ...runtime.sim.vectors import Source, Step
 from ...runtime.sim.vectors import prepare as prepare_program
 
 MEMORIES = ("fm", "wgt", "psum", "index")
+VALUES = ("i32", "i64")
+"""What programs compute in."""
+
 MICRO_OPS = {
-    name: OPERATIONS[name]
+    name: replace(OPERATIONS[name], types=tuple(t for t in OPERATIONS[name].types if t in VALUES))
     for name in (
         *("copy", "cast", "neg", "abs", "add", "sub", "mul", "mac", "max", "min"),
         *("bit_and", "bit_or", "bit_xor", "shift_left", "shift_right", "lt", "le", "eq", "where"),

@@ -24,7 +24,6 @@ from .isa import (
 TYPES = ("i8", "u8", "i16", "i32", "i64")
 """Elements of streams."""
 
-_VALUES = frozenset(("i32", "i64"))
 _PLACES = (("stream", 1), ("stream", 2))
 
 
@@ -33,7 +32,7 @@ class Writer(StreamWriter):
 
     limits = Limits(copy_bytes=(1 << 20) - 1)
     machine = Machine(
-        operations={name: tuple(t for t in op.types if t in _VALUES) for name, op in MICRO_OPS.items()},
+        operations={name: op.types for name, op in MICRO_OPS.items()},
         elements=TYPES,
         registers=1 << next(o.bits for o in Micro.operands if o.name == "dst"),
         streams=MICROCODE.streams - 1,
