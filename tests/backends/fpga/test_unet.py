@@ -71,4 +71,6 @@ def test_a_unet_equals_its_quantised_graph(tmp_path) -> None:
     assert np.array_equal(profile.outputs["classes.sums"], wanted["classes.sums"])
     assert profile.chips[0].summary["macs"] > 0
     host = [str(each) for each in package.manifest.fallbacks if "quantize" not in str(each)]
-    assert all("nn.resample" in each for each in host)  # upsampling stays in floats; all else runs on the chip
+    assert all(
+        "nn.resample" in each for each in host
+    )  # upsampling stays in floats; all else runs on the chip
