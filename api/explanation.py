@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import isthmus
 from isthmus.compilation import build_model
 from isthmus.compiler.diagnostics import CompileError
 from isthmus.compiler.passes.plan import HostStep
 from isthmus.compiler.pipeline import Built
+from isthmus.compiler.system_build import SystemBuilt
 from isthmus.compiler.tile.text import print_kernel, print_schedule
 from isthmus.model import Model, Shapes, read
 from isthmus.precision import Samples, find_precision
-from isthmus.targets import find_backend
+from isthmus.system_explanation import SystemExplanation, explain_system
+from isthmus.systems import find_wishes
+from isthmus.targets import find_backend, find_target
 
 
 @dataclass(frozen=True)
@@ -101,24 +105,32 @@ def explain(
     calibration: Samples | None = None,
     quantisation: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Explanation:
+    suggest: bool = False,
+) -> Explanation | SystemExplanation:
     """Compile a model and tell how it runs.
 
     Args:
         source: what `read` takes.
-        target: a registered target's name.
+        target: a registered target's name, or a system; see `compile`.
         shapes: dimensions of inputs by name; all must be known.
         kernel: the number of a step, or a part of its name: only such steps, with kernel, schedule and cost.
         precision, calibration, quantisation, options: see `compile`.
+        suggest: for a system of several devices, try edits that would move work to accelerators.
 
     Raises:
         IsthmusError: everything that can't be read or compiled; no step of that name.
     """
-    find_backend(target)
+    find_target(target)
     wanted = find_precision(precision, calibration, quantisation)
     model = read(source, shapes)
     built = build_model(model, target, options=options, precision=wanted)
-    assert isinstance(built, Built)
+    if isinstance(built, SystemBuilt):
+        told = explain_system(built, model.location or model.graph.name, target)
+        if not suggest:
+            return told
+        from isthmus.suggestions import suggest as try_out
+
+        return replace(told, suggestions=try_out(built, find_wishes(options or {}), isthmus.__version__))
     found = explain_built(built, model, target, options)
     return found if kernel is None else _chosen(found, kernel)
 

@@ -116,6 +116,12 @@ def compile(
 @click.argument("model")
 @options.target
 @click.option("--kernel", help="Only the step of that number or name, with its kernel, schedule and cost.")
+@click.option(
+    "--suggest", is_flag=True, help="In a system: compile edits that might move work to accelerators."
+)
+@click.option(
+    "--html", type=click.Path(), help="In a system: write a page with the graph, the timeline and costs."
+)
 @options.shapes
 @options.precision
 @options.backend_options
@@ -126,6 +132,8 @@ def explain(
     model: str,
     target: str,
     kernel: str | None,
+    suggest: bool,
+    html: str | None,
     shapes: Any,
     precision: AskedPrecision,
     options: Any,
@@ -139,7 +147,9 @@ def explain(
     find_target(target)
     with progress(f"compiling {Path(model).name}", 1, not (settings.quiet or settings.json)):
         bound = read(model, shapes)
-        explanation = find_out(bound, target, kernel=kernel, options=options, **precision.keywords(bound))
+        explanation = find_out(
+            bound, target, kernel=kernel, options=options, suggest=suggest, **precision.keywords(bound)
+        )
     settings.show(explanation.to_json(), explanation)
 
 

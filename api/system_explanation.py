@@ -1,0 +1,199 @@
+"""`explain` for a system: for every node where it runs, what it costs there and elsewhere, and why not elsewhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from isthmus.compiler.ir.graph import Node
+from isthmus.compiler.partition.candidates import Unit
+from isthmus.compiler.system_build import SystemBuilt
+from isthmus.runtime.profile import SystemRun
+from isthmus.runtime.system import Event
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one node runs. `unit` numbers the nodes that stay together, whose costs in seconds are `seconds`;
+    `refused` says for each other device why it does not run them. `reason`: why not on another device."""
+
+    node: str
+    op: str
+    device: str
+    unit: int
+    seconds: Mapping[str, float]
+    refused: Mapping[str, str]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of placing all nodes that was worked out: its latency and the period of a stream, in seconds."""
+
+    name: str
+    latency: float
+    period: float
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """An edit that would move work: what to do, why, and the latency in seconds before and after it, as compiled."""
+
+    edit: str
+    why: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class SystemExplanation:
+    """What there is to tell of a model on a system; `print` it."""
+
+    model: str
+    target: str
+    objective: str
+    devices: Mapping[str, str]
+    placements: tuple[Placement, ...]
+    ways: tuple[Way, ...]
+    run: SystemRun
+    critical: tuple[Event, ...]
+    suggestions: tuple[Suggestion, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The explanation as JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        chosen = self.ways[0]
+        lines = [
+            f"{self.model} for {self.target}: {len(self.placements)} nodes,"
+            f" predicted {_time(chosen.latency)} from input to output, one output every {_time(chosen.period)}",
+            "",
+            "ways that were worked out:",
+            *(
+                f"  {way.name:<20} latency {_time(way.latency):>11}  period {_time(way.period):>11}"
+                for way in self.ways
+            ),
+            "",
+            *self._table(),
+            "",
+            f"critical path ({_time(self.run.seconds)}):",
+            *(
+                f"  {_time(event.begin):>11} {_time(event.end - event.begin):>11}  {event.resource:<12} {_short(event)}"
+                for event in self.critical
+            ),
+        ]
+        if self.suggestions is not None:
+            lines += [
+                "",
+                "edits that would help, as compiled:" if self.suggestions else "no edit was found that helps",
+            ]
+            lines += [
+                f"  {each.edit}: {_time(each.before)} -> {_time(each.after)} ({each.why})"
+                for each in self.suggestions
+            ]
+        return "\n".join(lines)
+
+    def _table(self) -> list[str]:
+        names = list(self.devices)
+        width = max(11, *(len(name) + 1 for name in names))
+        lines = [f"{'unit':>5}  {'on':<{width}}" + "".join(f"{name:>{width}}" for name in names) + "  node"]
+        for each in self.placements:
+            costs = "".join(
+                f"{_time(each.seconds[name]) if name in each.seconds else 'no':>{width}}" for name in names
+            )
+            reason = f"  ({each.reason})" if each.reason else ""
+            lines.append(f"{each.unit:>5}  {each.device:<{width}}{costs}  {each.node}: {each.op}{reason}")
+        return lines
+
+
+def explain_system(built: SystemBuilt, model: str, target: str) -> SystemExplanation:
+    """What there is to tell of a model that has been compiled for a system."""
+    return SystemExplanation(
+        model,
+        target,
+        built.partition.objective,
+        {device.name: device.target.name for device in built.system.devices},
+        tuple(_placements(built)),
+        tuple(Way(each.choice.how, each.latency, each.period) for each in built.candidates),
+        built.chosen.run,
+        tuple(critical_path(built.chosen.run)),
+    )
+
+
+def _placements(built: SystemBuilt) -> list[Placement]:
+    where = built.partition.where(built.chosen.choice)
+    unit_of = {
+        node: (number, unit) for number, unit in enumerate(built.partition.units) for node in unit.nodes
+    }
+    found = []
+    for node in built.graph.nodes:
+        if node in unit_of:
+            number, unit = unit_of[node]
+            refused = {
+                device.name: _refusal(built, device.name, unit)
+                for device in built.system.devices
+                if device.name not in unit.seconds
+            }
+            reason = _reason(built, where[unit], unit, refused)
+            name = ", ".join(node.location.names) or str(node.location) or node.op
+            found.append(Placement(name, node.op, where[unit], number, dict(unit.seconds), refused, reason))
+    return found
+
+
+def _refusal(built: SystemBuilt, device: str, unit: Unit) -> str:
+    """Why a device does not run a unit: the first of its nodes that it refuses, and the constraint that fails."""
+    known = built.partition.known
+    for node in unit.nodes:
+        if known.pins.get(node, device) != device:
+            return f"pinned to {known.pins[node]}"
+    refused: Mapping[Node, str] = known.refused[device]
+    for node in unit.nodes:
+        if node in refused:
+            own = "" if len(unit.nodes) == 1 else f"{', '.join(node.location.names) or node.op}: "
+            return f"{own}{refused[node]}"
+    return "its kernels are refused"
+
+
+def _reason(built: SystemBuilt, device: str, unit: Unit, refused: Mapping[str, str]) -> str:
+    """Why a unit on the host is on no accelerator."""
+    if device != built.system.host:
+        return ""
+    reasons = [f"{name}: {why}" for name, why in refused.items()]
+    own = unit.seconds[device]
+    for name, seconds in unit.seconds.items():
+        if name == device:
+            continue
+        if seconds >= own:
+            reasons.append(f"{name}: slower there, {_time(seconds)} against {_time(own)}")
+        else:
+            saved = _time(own - seconds)
+            reasons.append(f"{name}: would save {saved}, less than transfers and waiting cost")
+    return "; ".join(reasons)
+
+
+def critical_path(run: SystemRun) -> list[Event]:
+    """Events that end when the next begins, back from the last one: what the latency is made of."""
+    if not run.events:
+        return []
+    event = max(run.events, key=lambda each: (each.end, each.begin))
+    path = [event]
+    while event.begin > 0:
+        before = [each for each in run.events if each.end <= event.begin + 1e-12 and each is not event]
+        if not before:
+            break
+        event = max(before, key=lambda each: (each.end, each.begin))
+        path.append(event)
+    return path[::-1]
+
+
+def _time(seconds: float) -> str:
+    """Three digits and a unit."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if seconds * scale >= 1:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds * 1e9:.0f} ns" if seconds else "0"
+
+
+def _short(event: Event) -> str:
+    names: Sequence[str] = event.sources or (event.name,)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
