@@ -9,6 +9,7 @@ from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import Built, Observer, Options, build
 from isthmus.compiler.system_build import SystemBuilt, build_system
 from isthmus.dynamic import KEPT, DynamicPackage
+from isthmus.mixed import build_mixed, wants_floats
 from isthmus.model import Model, OpenModel, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision
@@ -98,6 +99,8 @@ def build_model(
     with located(model.location):
         device = {} if isinstance(found, System) else asked
         how = Options(strip, precision.passes(model), precision.record, device)
+        if isinstance(found, System) and wants_floats(found, precision):
+            return build_mixed(model, found, how, precision, find_wishes(asked), details)
         if isinstance(found, System):
             return build_system(model.graph, found, how, find_wishes(asked), **details)
         return build(model.graph, found, how, **details)

@@ -9,7 +9,7 @@ from isthmus.runtime.profile import ChipRun, Profile
 
 _MOST_ROWS = 400
 _HUES = (210, 25, 140, 280, 50, 330, 180, 0, 95, 250, 70, 305)
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #d0d7de; --lane: #f3f5f7; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #0d1117; --line: #30363d; --lane: #161b22; } }
 body { font: 14px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1240px;
@@ -30,7 +30,7 @@ def page(profile: Profile, name: str) -> str:
     parts = [
         "<!doctype html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>{escape(name)}: profile</title>',
-        f"<style>{_STYLE}</style></head><body>",
+        f"<style>{STYLE}</style></head><body>",
         f"<h1>{escape(name)}</h1>",
         f"<p>{profile.seconds * 1e3:,.3f} ms on this machine, simulation and measuring included.</p>",
     ]
@@ -81,7 +81,7 @@ def _engines(run: ChipRun) -> Iterator[str]:
         stalls = [each["stalls"].get(cause, 0.0) for cause in causes]
         rows.append([escape(name), *(_share(cycles, run.cycles) for cycles in (each["busy"], *stalls))])
     heads = ["engine", "busy", *(f"idle: {_cause(cause, engines)}" for cause in causes)]
-    yield from _table(heads, rows)
+    yield from table(heads, rows)
 
 
 def _cause(cause: str, engines: Iterable[str]) -> str:
@@ -105,7 +105,7 @@ def _energy(summary: dict[str, Any]) -> Iterator[str]:
         ]
         for name, joules in summary["energy"].items()
     ]
-    yield from _table(["what", "how often", "mJ", "share"], rows)
+    yield from table(["what", "how often", "mJ", "share"], rows)
 
 
 def _kernels(summary: dict[str, Any]) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _kernels(summary: dict[str, Any]) -> Iterator[str]:
         "uJ",
         *(f"{engine} busy" for engine in engines),
     ]
-    yield from _table(heads, rows[:_MOST_ROWS])
+    yield from table(heads, rows[:_MOST_ROWS])
     if len(rows) > _MOST_ROWS:
         yield f"<p>{len(rows) - _MOST_ROWS} more kernels are left out.</p>"
 
@@ -154,10 +154,11 @@ def _steps(profile: Profile) -> Iterator[str]:
         ]
         for step in profile.steps
     ]
-    yield from _table(["step", "device", "begins at ms", "takes ms"], rows[:_MOST_ROWS])
+    yield from table(["step", "device", "begins at ms", "takes ms"], rows[:_MOST_ROWS])
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table; cells are HTML."""
     yield "<table><thead><tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr></thead><tbody>"
     for row in rows:
         yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"

@@ -50,7 +50,7 @@ def timeline(run: ChipRun) -> str:
     engines, kernels = list(run.summary["engines"]), run.summary["kernels"]
     height = _ROW * len(engines) + 30
     scale = (_WIDTH - _LEFT) / max(run.cycles, 1)
-    parts = [_open(_WIDTH, height, f"{run.chip}: what its engines did over {run.cycles:,} cycles")]
+    parts = [opened(_WIDTH, height, f"{run.chip}: what its engines did over {run.cycles:,} cycles")]
     for row, engine in enumerate(engines):
         top = _ROW * row
         parts.append(
@@ -67,7 +67,7 @@ def timeline(run: ChipRun) -> str:
             f'<rect class="k{bar.kernel % _COLOURS}" x="{_LEFT + bar.begin * scale:.2f}" y="{top}" '
             f'width="{max((bar.end - bar.begin) * scale, 0.2):.2f}" height="{_BAR}"><title>{title}</title></rect>'
         )
-    for place, text in _ticks(run.cycles):
+    for place, text in ticks(run.cycles):
         x = _LEFT + place * scale
         parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 8}" text-anchor="middle">{text}</text>')
     return "\n".join([*parts, "</svg>"])
@@ -95,7 +95,7 @@ def roofline(run: ChipRun) -> str:
         f"{x:.1f},{y:.1f}" for x, y in (at(x_low, link * x_low), at(ridge, peak), at(x_high, peak))
     )
     parts = [
-        _open(width, height, f"{run.chip}: kernels under the roofline"),
+        opened(width, height, f"{run.chip}: kernels under the roofline"),
         f'<polyline class="roof" points="{roof}"/>',
     ]
     for value, other, form in _grid(x_low, x_high, y_low, y_high):
@@ -137,7 +137,7 @@ def _powers(low: float, high: float) -> list[float]:
     return [10.0**n for n in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
 
 
-def _ticks(cycles: float) -> Sequence[tuple[float, str]]:
+def ticks(cycles: float) -> Sequence[tuple[float, str]]:
     """Round places along the time, about eight of them."""
     if cycles <= 0:
         return []
@@ -146,5 +146,6 @@ def _ticks(cycles: float) -> Sequence[tuple[float, str]]:
     return [(step * n, f"{step * n:,.0f}") for n in range(int(cycles / step) + 1)]
 
 
-def _open(width: int, height: int, title: str) -> str:
+def opened(width: int, height: int, title: str) -> str:
+    """The beginning of a picture."""
     return f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title>'

@@ -52,14 +52,14 @@ def _value(built: SystemBuilt) -> float:
 
 def _edits(built: SystemBuilt, wishes: Wishes) -> Iterator[_Edit]:
     graph, system = built.graph, built.system
-    for pattern, device in wishes.pins.items():
+    for pattern, chosen in wishes.pins.items():
         pins = {name: where for name, where in wishes.pins.items() if name != pattern}
         moved = sum(
-            unit.seconds.get(device, 0.0)
+            unit.seconds.get(chosen, 0.0)
             for unit in built.partition.units
-            if any(built.partition.known.pins.get(node) == device for node in unit.nodes)
+            if any(built.partition.known.pins.get(node) == chosen for node in unit.nodes)
         )
-        what = f"leave out --pin '{pattern}={device}'"
+        what = f"leave out --pin '{pattern}={chosen}'"
         yield _Edit(what, "the search may place them", graph, system, replace(wishes, pins=pins), moved)
     for device in system.devices:
         if device.memory_bytes:

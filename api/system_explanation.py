@@ -46,7 +46,8 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class SystemExplanation:
-    """What there is to tell of a model on a system; `print` it."""
+    """What there is to tell of a model on a system; `print` it. `edges` are pairs of units, the second reads what the
+    first writes; `critical` are the events that the latency is made of."""
 
     model: str
     target: str
@@ -56,6 +57,7 @@ class SystemExplanation:
     ways: tuple[Way, ...]
     run: SystemRun
     critical: tuple[Event, ...]
+    edges: tuple[tuple[int, int], ...] = ()
     suggestions: tuple[Suggestion, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -66,21 +68,18 @@ class SystemExplanation:
         chosen = self.ways[0]
         lines = [
             f"{self.model} for {self.target}: {len(self.placements)} nodes,"
-            f" predicted {_time(chosen.latency)} from input to output, one output every {_time(chosen.period)}",
+            f" predicted {time_text(chosen.latency)} from input to output, one output every {time_text(chosen.period)}",
             "",
             "ways that were worked out:",
             *(
-                f"  {way.name:<20} latency {_time(way.latency):>11}  period {_time(way.period):>11}"
+                f"  {way.name:<20} latency {time_text(way.latency):>11}  period {time_text(way.period):>11}"
                 for way in self.ways
             ),
             "",
             *self._table(),
             "",
-            f"critical path ({_time(self.run.seconds)}):",
-            *(
-                f"  {_time(event.begin):>11} {_time(event.end - event.begin):>11}  {event.resource:<12} {_short(event)}"
-                for event in self.critical
-            ),
+            f"critical path ({time_text(self.run.seconds)}):",
+            *map(_event, self.critical),
         ]
         if self.suggestions is not None:
             lines += [
@@ -88,7 +87,7 @@ class SystemExplanation:
                 "edits that would help, as compiled:" if self.suggestions else "no edit was found that helps",
             ]
             lines += [
-                f"  {each.edit}: {_time(each.before)} -> {_time(each.after)} ({each.why})"
+                f"  {each.edit}: {time_text(each.before)} -> {time_text(each.after)} ({each.why})"
                 for each in self.suggestions
             ]
         return "\n".join(lines)
@@ -99,7 +98,8 @@ class SystemExplanation:
         lines = [f"{'unit':>5}  {'on':<{width}}" + "".join(f"{name:>{width}}" for name in names) + "  node"]
         for each in self.placements:
             costs = "".join(
-                f"{_time(each.seconds[name]) if name in each.seconds else 'no':>{width}}" for name in names
+                f"{time_text(each.seconds[name]) if name in each.seconds else 'no':>{width}}"
+                for name in names
             )
             reason = f"  ({each.reason})" if each.reason else ""
             lines.append(f"{each.unit:>5}  {each.device:<{width}}{costs}  {each.node}: {each.op}{reason}")
@@ -117,7 +117,16 @@ def explain_system(built: SystemBuilt, model: str, target: str) -> SystemExplana
         tuple(Way(each.choice.how, each.latency, each.period) for each in built.candidates),
         built.chosen.run,
         tuple(critical_path(built.chosen.run)),
+        tuple(_edges(built)),
     )
+
+
+def _edges(built: SystemBuilt) -> list[tuple[int, int]]:
+    """Which units read what others write, by number."""
+    units = built.partition.units
+    maker = {value: number for number, unit in enumerate(units) for value in unit.writes}
+    pairs = [(maker[v], number) for number, unit in enumerate(units) for v in unit.reads if v in maker]
+    return list(dict.fromkeys(pairs))
 
 
 def _placements(built: SystemBuilt) -> list[Placement]:
@@ -164,9 +173,9 @@ def _reason(built: SystemBuilt, device: str, unit: Unit, refused: Mapping[str, s
         if name == device:
             continue
         if seconds >= own:
-            reasons.append(f"{name}: slower there, {_time(seconds)} against {_time(own)}")
+            reasons.append(f"{name}: slower there, {time_text(seconds)} against {time_text(own)}")
         else:
-            saved = _time(own - seconds)
+            saved = time_text(own - seconds)
             reasons.append(f"{name}: would save {saved}, less than transfers and waiting cost")
     return "; ".join(reasons)
 
@@ -186,7 +195,7 @@ def critical_path(run: SystemRun) -> list[Event]:
     return path[::-1]
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """Three digits and a unit."""
     for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
         if seconds * scale >= 1:
@@ -194,6 +203,9 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns" if seconds else "0"
 
 
-def _short(event: Event) -> str:
+def _event(event: Event) -> str:
+    """When it began, how long it took, where, and from which source nodes."""
     names: Sequence[str] = event.sources or (event.name,)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    what = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    begin, taken = time_text(event.begin), time_text(event.end - event.begin)
+    return f"  {begin:>11} {taken:>11}  {event.resource:<12} {what}"

@@ -5,25 +5,25 @@ from dataclasses import dataclass, field
 
 from ..runtime.artefact import Artefact
 from ..runtime.background import Background
-from ..runtime.distributed import timeline
+from ..runtime.distributed import stages, timeline
 from ..runtime.manifest import Manifest
 from ..runtime.profile import SystemRun
 from . import stored_graph
 from .diagnostics import Problem, UnsupportedError
 from .distribution import Layout
 from .ir.graph import Graph
-from .partition.candidates import Knowledge, pinned
+from .partition.candidates import Knowledge, form_on, pinned
 from .partition.partition import Choice, Partition
 from .partition.split import Part
 from .partition.system import System
 from .passes import GRAPH_PASSES, Pass, Rewrite
-from .passes.plan import HostStep
+from .passes.plan import HostStep, Step
 from .pipeline import Observer, Options, optimise
 from .target.backend import Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 8  # each one keeps away from a device what it turned out not to run
 _LOOKED_AT = 3  # assignments that are formed and scheduled kernel by kernel
-_STREAM = 12  # inputs by which a period is judged
+_STREAM = 8  # inputs by which a period is judged, beside those that fill and empty the pipeline
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,28 @@ class Wishes:
 
     objective: str = "latency"
     pins: Mapping[str, str] = field(default_factory=dict)
+
+
+def floats_worth(graph: Graph, floats: Graph, system: System, wishes: Wishes) -> tuple[frozenset[str], float]:
+    """Source nodes of a quantised graph that are best computed in floats, on devices that are to compute so; and the
+    latency (or period) of everything in floats on the host. Both graphs have gone through their passes."""
+    known = Knowledge(pins=pinned(graph, wishes.pins, system))
+    for device in system.devices:
+        if device.precision == "f32":
+            plan, seconds = form_on(floats, device, Knowledge(), system.host)
+            known.alternatives[device.name] = [
+                (frozenset(_names(step)), cost) for step, cost in zip(plan.steps, seconds, strict=True)
+            ]
+    partition = Partition(graph, system, known, wishes.objective)
+    chosen = partition.where(partition.choices[0])
+    names = [unit.sources for unit, device in chosen.items() if device in unit.otherwise]
+    alone = known.alternatives.get(system.host, [(frozenset[str](), float("inf"))])
+    return frozenset[str]().union(*names), sum(cost for _, cost in alone)
+
+
+def _names(step: Step) -> tuple[str, ...]:
+    """A step's source nodes."""
+    return step.node.location.names if isinstance(step, HostStep) else step.location.names
 
 
 def passes_for(system: System, precision: tuple[Pass, ...]) -> tuple[Pass, ...]:
@@ -169,7 +191,8 @@ def _predicted(layout: Layout) -> tuple[SystemRun, float]:
     """The run of one input and the period of a stream, every kernel taking what it is predicted to take."""
     program, _ = layout.program({})
     durations = [getattr(step, "seconds", 0.0) for step in program.steps]
-    return timeline(program, [durations]), timeline(program, [durations] * _STREAM).period
+    count = max(stages(program), default=0) + _STREAM
+    return timeline(program, [durations]), timeline(program, [durations] * count).period
 
 
 def _fits(part: Part) -> bool:

@@ -126,4 +126,4 @@ def timeline(program: Program, durations: Sequence[Sequence[float]]) -> SystemRu
             clock.work(device, seconds, reads, writes, step.name, step.sources, number)
     outputs = [port.slot for port in program.outputs]
     finished = tuple(clock.finish(outputs, number) for number in range(count))
-    return SystemRun(tuple(clock.events), finished, dict(system.clocks))
+    return SystemRun(tuple(clock.events), finished, dict(system.clocks), max(placed, default=0))

@@ -53,11 +53,13 @@ class ChipRun:
 @dataclass(frozen=True, slots=True)
 class SystemRun:
     """A run on several devices by their common clock: when each was at what, and when the outputs of each input were
-    with the host, in seconds. `clocks` says which devices' times are simulated and which are predicted."""
+    with the host, in seconds. `clocks` says which devices' times are simulated and which are predicted; `depth` is how
+    many inputs later than the first step of a stream the last one works on the same input."""
 
     events: tuple[Event, ...]
     finished: tuple[float, ...]
     clocks: dict[str, str]
+    depth: int = 0
 
     @property
     def seconds(self) -> float:
@@ -66,12 +68,12 @@ class SystemRun:
 
     @property
     def period(self) -> float:
-        """Seconds from output to output in the middle of a stream; of a single run, all of it."""
-        count = len(self.finished)
-        if count < 2:
-            return self.seconds
-        first = count // 4
-        return (self.finished[-1 - first] - self.finished[first]) / (count - 1 - 2 * first)
+        """Seconds from output to output as long as inputs come in behind; of a stream too short for that, what an input
+        takes of all of it."""
+        last = len(self.finished) - 1 - self.depth
+        if last < 1:
+            return self.seconds / max(1, len(self.finished))
+        return (self.finished[last] - self.finished[0]) / last
 
 
 @dataclass(frozen=True, slots=True)

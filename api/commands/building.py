@@ -139,6 +139,7 @@ def explain(
     options: Any,
 ) -> None:
     """Tell where every node of MODEL runs: kernels, schedules, predicted cost, and what falls back and why."""
+    from isthmus.explanation import Explanation
     from isthmus.explanation import explain as find_out
     from isthmus.model import read
     from isthmus.targets import find_target
@@ -150,6 +151,15 @@ def explain(
         explanation = find_out(
             bound, target, kernel=kernel, options=options, suggest=suggest, **precision.keywords(bound)
         )
+    if html is not None:
+        from isthmus.files import write_text
+        from isthmus.system_page import system_page
+
+        if isinstance(explanation, Explanation):
+            raise click.UsageError(
+                "--html is for systems; `isthmus profile --html` writes a page of a single chip"
+            )
+        write_text(html, system_page(explanation))
     settings.show(explanation.to_json(), explanation)
 
 

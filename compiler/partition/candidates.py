@@ -5,8 +5,8 @@ the kernels of all devices hold together, so that no border between devices cuts
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import networkx
@@ -34,6 +34,13 @@ class Unit:
     reads: tuple[Value, ...]
     writes: tuple[Value, ...]
     bytes: int = 0
+    otherwise: frozenset[str] = frozenset()
+    """Devices on which the other form of the graph costs less, and counts."""
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The names of the source nodes."""
+        return frozenset(name for node in self.nodes for name in node.location.names)
 
     @property
     def name(self) -> str:
@@ -52,6 +59,9 @@ class Knowledge:
     apart: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
     seconds: dict[tuple[str, str], float | str] = field(default_factory=dict)
     pins: dict[Node, str] = field(default_factory=dict)
+    alternatives: dict[str, list[tuple[frozenset[str], float]]] = field(default_factory=dict)
+    """By device, what kernels of another form of the graph cost there, by the names of their source nodes: the form in
+    floats, for a device that is to compute in floats. A unit costs the less of both."""
 
     def supports(self, device: Device, node: Node) -> bool:
         """Whether a device may run a node; why not is noted."""
@@ -201,7 +211,32 @@ def _candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
         for group in groups:
             networkx.add_path(together, group)
     parts = [sorted(part, key=place.__getitem__) for part in networkx.connected_components(together)]
-    return Candidates(_described(_acyclic(parts, graph), graph, costs, barred), layouts)
+    units = _described(_acyclic(parts, graph), graph, costs, barred)
+    for name, kernels in known.alternatives.items():
+        units = _with_alternatives(units, name, kernels)
+    return Candidates(units, layouts)
+
+
+def _with_alternatives(
+    units: Sequence[Unit], device: str, kernels: Sequence[tuple[frozenset[str], float]]
+) -> tuple[Unit, ...]:
+    """The units at the cost of another form on a device, where it is less; each kernel counts for the unit with which
+    it shares most source nodes."""
+    sources = [unit.sources for unit in units]
+    seconds = [0.0] * len(units)
+    matched = [False] * len(units)
+    for names, cost in kernels:
+        shared = [len(names & own) for own in sources]
+        if max(shared, default=0):
+            place = shared.index(max(shared))
+            seconds[place] += cost
+            matched[place] = True
+    found = []
+    for unit, other, there in zip(units, seconds, matched, strict=True):
+        if there and other < unit.seconds.get(device, 0.0):
+            unit = replace(unit, seconds={**unit.seconds, device: other}, otherwise=unit.otherwise | {device})
+        found.append(unit)
+    return tuple(found)
 
 
 def _charged(

@@ -1,5 +1,7 @@
 """Models over several devices: split where it is asked for, saved, run by one clock, equal to the graph's meaning."""
 
+import re
+import xml.etree.ElementTree as ET
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,8 +10,13 @@ import pytest
 
 import isthmus
 from isthmus.compiler.diagnostics import CompileError, IsthmusError, UnsupportedError
+from isthmus.compiler.ir.graph import Graph, graph_input
+from isthmus.compiler.ir.location import Location, at
+from isthmus.compiler.ir.types import TensorType, f32
+from isthmus.compiler.ops import get
 from isthmus.runtime.errors import ExecutionError
 from isthmus.runtime.program import Segment
+from isthmus.system_page import system_page
 
 DIGITS = Path(str(files("isthmus.demo").joinpath("digits.onnx")))
 SYSTEMS = Path(__file__).resolve().parents[2] / "examples" / "systems"
@@ -30,6 +37,13 @@ def quantised(images):
 
 def compiled(model, target="cpu+n1-8", **options):
     return isthmus.compile(model, target=target, options=options)
+
+
+def running_sum() -> Graph:
+    with at(Location("model", ("running",))):
+        x = graph_input("x", TensorType(f32, (2, 3)))
+        y = get("reduce.cumsum")(x, axis=1)
+    return Graph([x], [y], ["y"])
 
 
 def devices(package) -> list[str]:
@@ -98,18 +112,10 @@ def test_wishes_that_can_not_be_met_are_refused(quantised, options, complaint):
 
 
 def test_what_a_device_does_not_run_can_not_be_pinned_to_it():
-    from isthmus.compiler.ir.graph import Graph, graph_input
-    from isthmus.compiler.ir.location import Location, at
-    from isthmus.compiler.ir.types import TensorType, f32
-    from isthmus.compiler.ops import get
-
-    with at(Location("model", ("running",))):
-        x = graph_input("x", TensorType(f32, (2, 3)))
-        y = get("reduce.cumsum")(x, axis=1)
     with pytest.raises(
         UnsupportedError, match="running: is pinned to n1-8, which does not run it: no dim is seq"
     ):
-        compiled(Graph([x], [y], ["y"]), pins={"running": "n1-8"})
+        compiled(running_sum(), pins={"running": "n1-8"})
 
 
 def test_a_memory_that_is_too_small_keeps_work_away(quantised, tmp_path):
@@ -130,6 +136,76 @@ def test_a_chip_that_hangs_is_stopped_by_its_watchdog(quantised, images):
     slow.program = replace(program, steps=tuple(steps))
     with pytest.raises(ExecutionError, match=r"conv2.*on n1-8 was not complete after 40 cycles"):
         slow.run({"image": images[:1]})
+
+
+def test_explain_tells_of_every_node_where_it_runs_and_why(quantised):
+    told = isthmus.explain(quantised, "cpu+n1-8+n1-32", options={"pins": {"conv2": "n1-8", "dense1": "cpu"}})
+    nodes = [node for node in quantised.graph.nodes if node.op not in ("input", "constant")]
+    assert len(told.placements) == len(nodes)
+    for each in told.placements:
+        assert each.device in each.seconds
+        assert each.reason or each.device != "cpu"
+        assert set(each.seconds) | set(each.refused) == {"cpu", "n1-8", "n1-32"}
+    by_name = {each.node: each for each in told.placements}
+    assert by_name["conv2, norm2"].device == "n1-8"
+    assert by_name["conv2, norm2"].refused == {"cpu": "pinned to n1-8", "n1-32": "pinned to n1-8"}
+    assert "pinned to cpu" in by_name["dense1"].reason
+    assert told.ways[0].latency == min(way.latency for way in told.ways)
+    assert told.critical[0].begin == 0
+    assert told.critical[-1].end == pytest.approx(told.run.seconds)
+    for earlier, later in zip(told.critical, told.critical[1:]):
+        assert earlier.end == pytest.approx(later.begin)
+    text = str(told)
+    assert "ways that were worked out" in text
+    assert "conv2, norm2: quant.conv" in text
+
+
+def test_a_constraint_that_fails_is_the_reason():
+    told = isthmus.explain(running_sum(), "cpu+n1-8")
+    (each,) = (each for each in told.placements if each.op == "reduce.cumsum")
+    assert each.device == "cpu"
+    assert each.refused["n1-8"].startswith("no dim is sequential")
+    assert "no dim is sequential" in each.reason
+
+
+def test_edits_that_help_are_tried_by_compiling(quantised):
+    pins = {"conv1": "n1-8", "conv2": "cpu", "dense1": "n1-8", "dense2": "cpu"}
+    told = isthmus.explain(quantised, "cpu+n1-8", options={"pins": pins}, suggest=True)
+    assert told.suggestions
+    assert all(each.after < each.before for each in told.suggestions)
+    assert any("leave out --pin" in each.edit for each in told.suggestions)
+    assert "edits that would help, as compiled:" in str(told)
+
+
+def test_the_page_shows_the_graph_the_timeline_and_the_costs(quantised):
+    told = isthmus.explain(quantised, "cpu+n1-8", options={"pins": SPLIT})
+    page = system_page(told)
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    for picture in re.findall(r"<svg.*?</svg>", page, re.S):
+        ET.fromstring(picture)
+    assert page.count('class="box d0"') + page.count('class="box d1"') == len(
+        {p.unit for p in told.placements}
+    )
+    assert {"cpu (modelled)", "n1-8 (simulated)"} <= set(re.findall(r"[\w-]+ \(\w+\)", page))
+    assert "cpu&gt;n1-8" in page
+
+
+def test_what_runs_on_a_device_of_floats_stays_in_floats(images):
+    calibration = [{"image": image[None]} for image in images[:4]]
+    package = isthmus.compile(
+        DIGITS,
+        target=str(SYSTEMS / "cpu+n1-8.toml"),
+        shapes={"image": (1, 1, 8, 8)},
+        precision="int8",
+        calibration=calibration,
+        options={"pins": {"conv1": "cpu", "conv2": "n1-8"}},
+    )
+    ops = {node.op for node in package.graph.graph.nodes}
+    assert {"nn.conv", "quant.conv"} <= ops
+    assert "conv1" in package.manifest.options["quantisation"]["floats"]
+    assert len(set(devices(package))) == 2
+    x = {"image": images[70:71]}
+    assert np.allclose(package.run(x)["scores"], package.graph.evaluate(x)["scores"], atol=0.1)
 
 
 def test_a_system_is_no_single_target():

@@ -1,0 +1,49 @@
+"""A quantised model on a system some of whose devices compute in floats: which nodes stay in floats, decided by cost.
+
+The model is quantised whole and partitioned, with the costs of floats on the devices that want them. What is best in
+floats there is then left in floats, and casts stand at the borders; if that is no faster, the model stays quantised.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from isthmus.compiler.partition.system import System
+from isthmus.compiler.pipeline import Options, optimise
+from isthmus.compiler.system_build import SystemBuilt, Wishes, build_system, floats_worth, passes_for
+from isthmus.model import Model
+from isthmus.precision import Precision
+
+
+def wants_floats(system: System, precision: Precision) -> bool:
+    """Whether precisions differ between devices."""
+    return precision.name == "int8" and any(device.precision == "f32" for device in system.devices)
+
+
+def build_mixed(
+    model: Model, system: System, how: Options, precision: Precision, wishes: Wishes, details: dict[str, Any]
+) -> SystemBuilt:
+    """The fastest of: quantised whole, in floats whole where the host computes in floats, and what lies between."""
+    quantised = build_system(model.graph, system, how, wishes, **details)
+    graph, _ = optimise(model.graph, passes=passes_for(system, ()))
+    names, alone = floats_worth(quantised.graph, graph, system, wishes)
+    found = [quantised]
+    if names:
+        floats = tuple(dict.fromkeys([*precision.choices.floats, *sorted(names & _products(graph))]))
+        between = replace(precision, choices=replace(precision.choices, floats=floats))
+        passes = replace(how, precision=between.passes(model), precision_record=between.record)
+        found.append(build_system(model.graph, system, passes, wishes, **details))
+    if alone < min(map(value, found)):
+        plain = replace(how, precision=(), precision_record=Precision().record)
+        found.append(build_system(model.graph, system, plain, wishes, **details))
+    return min(found, key=value)
+
+
+def value(built: SystemBuilt) -> float:
+    """What is to be small: latency, or the period of a stream."""
+    latency = built.partition.objective == "latency"
+    return built.chosen.latency if latency else built.chosen.period
+
+
+def _products(graph: Any) -> set[str]:
+    """Names that a float graph's nodes come from."""
+    return {name for node in graph.nodes for name in node.location.names}
