@@ -27,7 +27,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Way:
-    """A way of placing all nodes that was worked out: its latency and the period of a stream, in seconds."""
+    """A way of placing all nodes: its latency and the period of a stream, in seconds."""
 
     name: str
     latency: float
@@ -70,7 +70,7 @@ class SystemExplanation:
             f"{self.model} for {self.target}: {len(self.placements)} nodes,"
             f" predicted {time_text(chosen.latency)} from input to output, one output every {time_text(chosen.period)}",
             "",
-            "ways that were worked out:",
+            "ways of placing them:",
             *(
                 f"  {way.name:<20} latency {time_text(way.latency):>11}  period {time_text(way.period):>11}"
                 for way in self.ways
@@ -114,11 +114,19 @@ def explain_system(built: SystemBuilt, model: str, target: str) -> SystemExplana
         built.partition.objective,
         {device.name: device.target.name for device in built.system.devices},
         tuple(_placements(built)),
-        tuple(Way(each.choice.how, each.latency, each.period) for each in built.candidates),
+        tuple(ways(built)),
         built.chosen.run,
         tuple(critical_path(built.chosen.run)),
         tuple(_edges(built)),
     )
+
+
+def ways(built: SystemBuilt) -> list[Way]:
+    """The ways of placing all nodes, the chosen one first; of those behind, what the schedule model says."""
+    found = {each.choice.how: Way(each.choice.how, each.latency, each.period) for each in built.candidates}
+    for each in built.partition.choices:
+        found.setdefault(each.how, Way(each.how, each.latency, each.period))
+    return list(found.values())
 
 
 def _edges(built: SystemBuilt) -> list[tuple[int, int]]:

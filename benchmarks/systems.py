@@ -22,7 +22,7 @@ from isthmus.compiler.partition.candidates import Knowledge
 from isthmus.compiler.partition.partition import Partition
 from isthmus.compiler.system_build import SystemBuilt, work_out
 from isthmus.package import Package
-from isthmus.system_explanation import explain_system
+from isthmus.system_explanation import explain_system, ways
 
 from . import models
 
@@ -78,13 +78,14 @@ def _row(judge: Any, system: str, given: Any, wanted: dict[str, np.ndarray]) -> 
     begin = time.process_time()
     work_out(Partition(built.graph, built.system, known))
     planning = time.process_time() - begin
-    ways = {each.choice.how: each for each in built.candidates}
-    host = next((each for how, each in ways.items() if how.startswith("all on")), built.chosen)
-    plain = ways.get("greedy", host)
+    found = {way.name: way for way in ways(built)}
+    chosen = found[built.chosen.choice.how]
+    host = next((way for name, way in found.items() if name.startswith("all on")), chosen)
+    plain = found.get("greedy", host)
     told = explain_system(built, "", system).placements
     reasons = sum(bool(each.device != built.system.host or each.reason) for each in told)
     row = [Path(system).stem, str(len(built.partition.units)), f"{planning:.1f}"]
-    row += [f"{each.latency * 1e3:.3f}" for each in (built.chosen, host, plain)]
+    row += [f"{each.latency * 1e3:.3f}" for each in (chosen, host, plain)]
     ok = built.chosen.latency <= min(host.latency, plain.latency) and planning <= 5 and reasons == len(told)
     clock, values = "-", "-"
     if wanted:

@@ -22,7 +22,6 @@ from .pipeline import Observer, Options, optimise
 from .target.backend import Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 8  # each one keeps away from a device what it turned out not to run
-_LOOKED_AT = 3  # assignments that are formed and scheduled kernel by kernel
 _STREAM = 8  # inputs by which a period is judged, beside those that fill and empty the pipeline
 
 
@@ -163,12 +162,12 @@ def _partition_and_compile(
 
 
 def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
-    """The most promising assignments kernel by kernel, best first, with the plain ones that it must not be worse than;
-    None where a device turned out not to run its part. UnsupportedError where no assignment fits the memories."""
-    plain = [c for c in partition.choices if c.how == "greedy" or c.how.startswith("all on")]
-    looked_at = dict.fromkeys([*partition.choices[:_LOOKED_AT], *plain])
-    found = []
-    for choice in looked_at:
+    """The assignments that may be the best, kernel by kernel, the best first; None where a device turned out not to run
+    its part. UnsupportedError where no assignment fits the memories."""
+    found: list[Candidate] = []
+    for choice in partition.choices:
+        if found and partition.value(choice)[0] >= min(map(partition.value, found))[0]:
+            break  # the model leaves out what borders cost: it is not worse than predicted
         placed = partition.parts(choice)
         if placed is None:
             return None
@@ -182,8 +181,7 @@ def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
             location=partition.system.name,
             hint="pin nodes to devices with room, or give the devices more",
         )
-    latency = partition.objective == "latency"
-    found.sort(key=lambda each: (each.latency, each.period) if latency else (each.period, each.latency))
+    found.sort(key=partition.value)
     return tuple(found)
 
 

@@ -156,13 +156,25 @@ class State:
         return max([max(self.free), *(other.bring(model, value, model.host) for value in model.outputs)])
 
 
-def latency(model: Model, assignment: Sequence[int]) -> float:
-    """Seconds from the inputs to the outputs; infinite where a memory is too small."""
-    state = State(model)
-    for device in assignment:
-        if not state.place(model, device):
+def latency(
+    model: Model, assignment: Sequence[int], limit: float = float("inf"), start: State | None = None
+) -> float:
+    """Seconds from the inputs to the outputs; infinite where a memory is too small, or where it can't be less than
+    `limit`. `start`: the schedule of the first units, where it is known."""
+    state = State(model) if start is None else start.copy()
+    for device in assignment[len(state.placed) :]:
+        if not state.place(model, device) or state.bound >= limit:
             return float("inf")
     return state.finish(model)
+
+
+def prefixes(model: Model, assignment: Sequence[int]) -> list[State]:
+    """The schedule of the first n units, for every n."""
+    found = [State(model)]
+    for device in assignment:
+        found.append(found[-1].copy())
+        found[-1].place(model, device)
+    return found
 
 
 def loads(model: Model, assignment: Sequence[int]) -> list[float]:

@@ -1,6 +1,7 @@
 """Where every node of a graph runs in a system: candidates, search, and the plans that the assignment leads to."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..ir.graph import Graph
 from ..passes.plan import HostStep
@@ -9,6 +10,17 @@ from .candidates import Knowledge, Unit, candidates
 from .model import Assignment, Model, describe, latency, loads
 from .split import Part, Task, reordered, schedule, split, tasks
 from .system import System
+
+
+class Timed(Protocol):
+    """What has a latency and a period, in seconds."""
+
+    @property
+    def latency(self) -> float: ...
+
+    @property
+    def period(self) -> float: ...
+
 
 OBJECTIVES = ("latency", "throughput")
 
@@ -58,7 +70,7 @@ class Partition:
             choices.setdefault(assignment, choice)
         return sorted(choices.values(), key=self.value)
 
-    def value(self, choice: Choice) -> tuple[float, float]:
+    def value(self, choice: Timed) -> tuple[float, float]:
         """What is to be small, first what was asked for."""
         found = (choice.latency, choice.period)
         return found if self.objective == "latency" else found[::-1]

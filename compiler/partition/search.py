@@ -7,7 +7,7 @@ and runs of them. Throughput: the period of a stream is the greatest load of any
 
 from collections.abc import Callable, Iterator, Sequence
 
-from .model import Assignment, Model, State, latency, loads
+from .model import Assignment, Model, State, latency, loads, prefixes
 
 EXACT = 14
 """The most units that are searched exhaustively."""
@@ -19,7 +19,8 @@ _MOVES = 3000
 _NODES = 30_000
 """Partial assignments that the search for a least period looks at."""
 
-Objective = Callable[[Sequence[int]], tuple[float, ...]]
+Judge = Callable[[Sequence[int], int, tuple[float, ...]], tuple[float, ...]]
+"""(assignment, the first unit that was moved, the least value so far) -> what is to be small."""
 
 
 def greedy(model: Model, priority: Sequence[int]) -> Assignment:
@@ -35,10 +36,13 @@ def best_latency(model: Model, starts: Sequence[Assignment]) -> Assignment:
     known = min(starts, key=lambda each: latency(model, each))
     if len(model.seconds) <= EXACT:
         return _exhaustive(model, known)
-    candidates = [*starts, *_beam(model)]
-    best = sorted(candidates, key=lambda each: latency(model, each))[:2]
-    refined = [_refined(model, each, lambda a: (latency(model, a),)) for each in best]
-    return min([*refined, known], key=lambda each: latency(model, each))
+    best = min([*_beam(model), known], key=lambda each: latency(model, each))
+
+    def prepare(assignment: Sequence[int]) -> Judge:
+        begun = prefixes(model, assignment)
+        return lambda trial, first, least: (latency(model, trial, least[0], begun[first]),)
+
+    return _refined(model, best, (latency(model, best),), prepare)
 
 
 def best_throughput(model: Model, starts: Sequence[Assignment]) -> Assignment:
@@ -48,9 +52,11 @@ def best_throughput(model: Model, starts: Sequence[Assignment]) -> Assignment:
         busy = sorted(loads(model, assignment), reverse=True)
         return (busy[0], sum(each * each for each in busy))
 
-    candidates = [*starts, *_pipelines(model)]
-    best = sorted(candidates, key=objective)[:3]
-    refined = [_refined(model, each, objective) for each in best]
+    def prepare(assignment: Sequence[int]) -> Judge:
+        return lambda trial, first, least: objective(trial)
+
+    best = sorted([*starts, *_pipelines(model)], key=objective)[:2]
+    refined = [_refined(model, each, objective(each), prepare) for each in best]
     known = min(refined, key=lambda each: (objective(each), latency(model, each)))
     return _least_period(model, known) if len(model.seconds) <= EXACT else known
 
@@ -145,27 +151,34 @@ def _either(model: Model, unit: int, device: int) -> int:
     return min(model.choices(unit), key=lambda each: model.seconds[unit][each] or 0.0)
 
 
-def _refined(model: Model, start: Assignment, objective: Objective) -> Assignment:
-    """The assignment after moves that improve it, of single units and of runs of neighbours, until none does."""
-    best, value = list(start), objective(start)
+def _refined(
+    model: Model, start: Assignment, value: tuple[float, ...], prepare: Callable[[Sequence[int]], Judge]
+) -> Assignment:
+    """The assignment after moves that improve it, of single units and of runs of neighbours, until none does. `prepare`
+    gives the judge of assignments that differ a little from one."""
+    best, judge = list(start), prepare(start)
     moves = 0
     improved = True
     while improved and moves < _MOVES:
         improved = False
-        for length in (1, 2, 4, 8, 16):
-            for begin in range(0, len(best) - length + 1, max(1, length // 2)):
-                run = range(begin, begin + length)
-                for device in range(len(model.memory)):
-                    if all(best[unit] == device or model.seconds[unit][device] is None for unit in run):
-                        continue
-                    trial = best[:]
-                    for unit in run:
-                        if model.seconds[unit][device] is not None:
-                            trial[unit] = device
-                    moves += 1
-                    found = objective(trial)
-                    if found < value:
-                        best, value, improved = trial, found, True
-                    if moves >= _MOVES:
-                        return tuple(best)
+        for run, device in _moves(model):
+            moved = [u for u in run if best[u] != device and model.seconds[u][device] is not None]
+            if not moved or moves >= _MOVES:
+                continue
+            trial = best[:]
+            for unit in moved:
+                trial[unit] = device
+            moves += 1
+            found = judge(trial, moved[0], value)
+            if found < value:
+                best, value, improved, judge = trial, found, True, prepare(trial)
     return tuple(best)
+
+
+def _moves(model: Model) -> Iterator[tuple[range, int]]:
+    """Runs of neighbours, and the device on which to put what it runs of them."""
+    count = len(model.seconds)
+    for length in (1, 2, 4, 8, 16):
+        for begin in range(0, count - length + 1, max(1, length // 2)):
+            for device in range(len(model.memory)):
+                yield range(begin, begin + length), device

@@ -88,12 +88,9 @@ def test_a_stream_is_faster_than_its_inputs_one_by_one(quantised, images):
 
 
 def test_nothing_is_worse_than_the_plain_ways(quantised):
-    from isthmus.compilation import build_model
-
-    built = build_model(quantised, "cpu+n1-8")
-    ways = {candidate.choice.how: candidate.latency for candidate in built.candidates}
-    assert built.chosen.latency == min(ways.values())
-    assert len(ways) >= 2
+    ways = {way.name: way.latency for way in isthmus.explain(quantised, "cpu+n1-8").ways}
+    assert {"all on cpu", "greedy"} <= set(ways)
+    assert next(iter(ways.values())) == min(ways.values())
 
 
 @pytest.mark.parametrize(
@@ -156,7 +153,7 @@ def test_explain_tells_of_every_node_where_it_runs_and_why(quantised):
     for earlier, later in zip(told.critical, told.critical[1:]):
         assert earlier.end == pytest.approx(later.begin)
     text = str(told)
-    assert "ways that were worked out" in text
+    assert "ways of placing them" in text
     assert "conv2, norm2: quant.conv" in text
 
 
