@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from isthmus.compiler import system_build
 from isthmus.compiler.diagnostics import IsthmusError, Problem
 from isthmus.compiler.ir.graph import Node
+from isthmus.compiler.partition.system import System
 from isthmus.compiler.passes.form import form
 from isthmus.compiler.passes.plan import HostStep
 from isthmus.compiler.pipeline import optimise, passes_for
 from isthmus.model import Model, Shapes, read
 from isthmus.precision import Precision, Samples, find_precision
-from isthmus.targets import find_backend
+from isthmus.systems import find_wishes
+from isthmus.targets import find_target
 
 if TYPE_CHECKING:
     from isthmus.compiler.target.backend import Backend
@@ -77,7 +80,7 @@ def check(
     model: Model | None = None
     fallbacks: tuple[Problem, ...] = ()
     try:
-        backend = find_backend(target)
+        found = find_target(target)
         wanted = find_precision(precision, calibration, quantisation)
     except IsthmusError as error:
         problems += error.problems
@@ -85,7 +88,7 @@ def check(
         model = read(source, shapes)
         name = model.location
         if not problems and not model.symbols:
-            fallbacks = _fallbacks(model, backend, wanted, options or {})
+            fallbacks = _fallbacks(model, found, wanted, options or {})
     except IsthmusError as error:
         problems += error.problems
     nodes = 0 if model is None else sum(node.op not in ("input", "constant") for node in model.graph.nodes)
@@ -95,16 +98,23 @@ def check(
 
 
 def _fallbacks(
-    model: Model, backend: "Backend", precision: Precision, options: Mapping[str, Any]
+    model: Model, target: "Backend | System", precision: Precision, options: Mapping[str, Any]
 ) -> tuple[Problem, ...]:
-    """The nodes without code on the target, each with the constraints that fail."""
-    graph, _ = optimise(model.graph, passes=passes_for(backend, options, precision.passes(model)))
+    """The nodes without code on the target, or on any device of a system, each with the constraints that fail."""
+    own = precision.passes(model)
+    if isinstance(target, System):
+        find_wishes(options)
+        passes = system_build.passes_for(target, own)
+        backends = [(device.backend, device.options) for device in target.devices]
+    else:
+        passes, backends = passes_for(target, options, own), [(target, options)]
+    graph, _ = optimise(model.graph, passes=passes)
     reasons: dict[Node, str] = {}
 
     def supports(node: Node) -> bool:
-        failed = backend.refusals(node, options)
-        reasons[node] = "; ".join(failed)
-        return not failed
+        failed = [backend.refusals(node, asked) for backend, asked in backends]
+        reasons[node] = "; ".join(dict.fromkeys(reason for each in failed for reason in each))
+        return not all(failed)
 
     plan = form(graph, supports)
     return tuple(

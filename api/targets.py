@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 def find_target(target: str) -> "Backend | System":
     """The backend of a target, or a system of several: names or chip files with "+" between them, or a system file."""
-    if isinstance(target, str):
-        if target.endswith(".toml") and "system" in _record(target):
-            return _system_of_file(target)
-        if "+" in target and not Path(target).is_file():
-            return _default_system(target)
+    if isinstance(target, str) and "+" in target and not Path(target).is_file():
+        return _default_system(target)
+    if isinstance(target, str) and target.endswith(".toml") and "system" in _record(target):
+        return _system_of_file(target)
     return find_backend(target)
 
 

@@ -226,6 +226,20 @@ def device_by_device(built, package, image) -> list[tuple[str, tuple[np.ndarray,
     return found
 
 
+def test_check_asks_all_devices(quantised):
+    assert isthmus.check(quantised, "cpu+n1-8").ok
+    assert not isthmus.check(quantised, "cpu+n1-8").fallbacks
+    report = isthmus.check(quantised, "cpu+nothing")
+    assert "there is no such target" in str(report)
+
+
+def test_chip_files_are_members_of_systems(quantised, tmp_path):
+    chip = tmp_path / "small.toml"
+    chip.write_text('inherits = "n1-8"\ntarget = { name = "small" }\n')
+    told = isthmus.explain(quantised, f"cpu+{chip}")
+    assert list(told.devices.values()) == ["cpu", "small"]
+
+
 def test_a_system_is_no_single_target():
     with pytest.raises(IsthmusError, match="there is no such target"):
         isthmus.compile(DIGITS, target="cpu+nothing")
