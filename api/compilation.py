@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import isthmus
+from isthmus import batches
+from isthmus.batches import Batch
 from isthmus.compiler.diagnostics import located
 from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import Built, Observer, Options, build
@@ -54,7 +56,8 @@ def compile_model(
     options: Mapping[str, Any] | None = None,
     **details: Any,
 ) -> Package | DynamicPackage:
-    """The package of a model; with open dimensions one that specialises and keeps code for `kept` sets of shapes.
+    """The package of a model. Where a batch is all that is open, and the model treats its indices each alone, it takes
+    any batch; with other open dimensions it specialises, and keeps code for `kept` sets of shapes.
 
     `details` are those of `build_model`.
     """
@@ -62,9 +65,10 @@ def compile_model(
 
     wanted = precision or Precision()
 
-    def build_package(bound: Model) -> Package:
-        built = build_model(bound, target, precision=wanted, options=options, **details)
-        return finish(built, threads, wanted.report)
+    def build_one(bound: Model, batch: Batch | None = None) -> Package:
+        return build_package(
+            bound, batch, target, options=options, threads=threads, precision=wanted, **details
+        )
 
     if isinstance(model, OpenModel) or ((model.symbols or model.decisive) and wanted.name != "int8"):
 
@@ -73,20 +77,44 @@ def compile_model(
 
         # a file that is compiled where it is run does not say in what precision
         saved = to_artefact if wanted.name == "f32" else None
-        return DynamicPackage(model, build_package, threads, saved, kept)
-    return build_package(model)
+        package = DynamicPackage(model, build_one, threads, saved, kept, batches.serves(target))
+        return package.whole() or package
+    return build_one(model)
+
+
+def build_package(
+    model: Model,
+    batch: Batch | None,
+    target: str,
+    *,
+    threads: int | None = None,
+    precision: Precision | None = None,
+    **details: Any,
+) -> Package:
+    """The package of what `build_model` makes."""
+    built = build_model(model, target, batch=batch, precision=precision, **details)
+    return finish(built, threads, precision.report if precision is not None else None)
 
 
 def build_model(
     model: Model,
     target: str,
     *,
+    batch: Batch | None = None,
     strip: bool = False,
     options: Mapping[str, Any] | None = None,
     observe: Observer | None = None,
     precision: Precision | None = None,
 ) -> Built | SystemBuilt:
-    """What the pipeline makes of a model whose shapes are all known, reports included; see `compile` for the rest."""
+    """What the pipeline makes of a model whose shapes are all known but for a batch, if one is given; reports included.
+
+    See `compile` for the rest.
+    """
+    if batch is not None:
+        block = batches.specialised(model, batch.symbol, batch.extent)
+        built = build_model(block, target, strip=strip, options=options, observe=observe, precision=precision)
+        assert isinstance(built, Built)
+        return batches.in_blocks(built, model, batch)
     model.require_bound()
     precision = precision or Precision()
     found, asked = find_target(target), dict(options or {})

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from isthmus import batches
+from isthmus.batches import Batch
 from isthmus.compiler.ir.types import DType, TensorType
 from isthmus.frontends.driver import ValuesNeeded
 from isthmus.model import Model, OpenModel
@@ -33,19 +35,26 @@ class DynamicPackage:
     def __init__(
         self,
         model: Model | OpenModel,
-        build: Callable[[Model], Package],
+        build: Callable[[Model, Batch | None], Package],
         threads: int | None = None,
         to_artefact: Callable[[Model], Artefact] | None = None,
         most: int = KEPT,
+        in_blocks: bool = True,
     ):
-        """`build` compiles the model once its shapes are bound; `to_artefact` gives what `save` writes; `most` packages
-        are kept."""
+        """`build` compiles the model once its shapes are bound, all of them or all but a batch; `to_artefact` gives
+        what `save` writes; `most` packages are kept; `in_blocks` lets one of them serve any batch."""
         self.model = model
         self.decisive = model.decisive
         self.ranks = model.ranks
         self.threads = check_threads(threads)
         self._build, self._to_artefact, self._most = build, to_artefact, most
         symbols = model.symbols if isinstance(model, Model) else ()
+        self.batch = ""
+        """The open dimension of which one package serves all extents; "" where none is known."""
+        self.obstacle = ""
+        """Why the dimension that looked like a batch is compiled for each extent."""
+        if in_blocks and isinstance(model, Model) and not model.decisive:
+            self.batch = batches.candidate(model)
         self._ports = Program((), (), (), ports_of(model.inputs), ports_of(model.outputs), symbols)
         self._kept: OrderedDict[tuple[Any, ...], tuple[Package, frozenset[str]]] = OrderedDict()
         self._lock = Lock()
@@ -70,6 +79,20 @@ class DynamicPackage:
         if isinstance(self.model, OpenModel):
             raise self.model.error
         return self.model
+
+    def whole(self) -> Package | None:
+        """The package for all shapes, where a batch is all that is open; it needs no compiler where it runs."""
+        if not self.batch or self.graph.symbols != (self.batch,):
+            return None
+        return self._batched(self.graph)
+
+    def _batched(self, model: Model) -> Package | None:
+        """The package of a model of which the batch alone is open; None, and a batch no more, where none can be."""
+        found = batches.find(model, self.batch)
+        if found.obstacle:
+            self.batch, self.obstacle = "", found.obstacle
+            return None
+        return self._build(model, found)
 
     def specialised(self, inputs: Inputs) -> Package:
         """The package for these inputs' shapes and decisive values, compiled now unless it is kept.
@@ -103,9 +126,15 @@ class DynamicPackage:
         return (shapes, *((name, value.tobytes()) for name, value in fixed.items())), fixed
 
     def _shapes(self, values: Mapping[str, Any]) -> dict[str, tuple[int | None, ...]]:
-        """What the inputs say of shapes; the elements of a sequence may differ in all but their rank."""
+        """What the inputs say of shapes, a batch left open; the elements of a sequence may differ in all but their
+        rank."""
         found: dict[str, tuple[int | None, ...]] = {
-            port.name: np.shape(values[port.slot]) for port in self.inputs if port.shape is not None
+            port.name: tuple(
+                None if self.batch and dim == self.batch else extent
+                for dim, extent in zip(port.shape, np.shape(values[port.slot]), strict=True)
+            )
+            for port in self.inputs
+            if port.shape is not None
         }
         for name in self.ranks:
             value = values[name]
@@ -126,6 +155,10 @@ class DynamicPackage:
 
         What one value decides may show that another one decides something too.
         """
+        if self.batch:
+            package = self._batched(self.graph.specialised(self._shapes(values), {}))
+            if package is not None:
+                return package, {}
         shapes = self._shapes(values)
         while True:
             fixed = {name: values[name] for name in self.decisive}
@@ -137,7 +170,7 @@ class DynamicPackage:
                 if not set(more) - set(fixed):
                     raise
             if not set(more) - set(fixed):
-                return self._build(model), fixed
+                return self._build(model, None), fixed
             self.decisive = tuple(dict.fromkeys((*self.decisive, *more)))
 
     def run(self, inputs: Inputs, threads: int | None = None) -> dict[str, Any]:
@@ -161,7 +194,7 @@ class DynamicPackage:
         """
         model = self.graph
         if not model.symbols:
-            self._build(model).save(path)
+            self._build(model, None).save(path)
         elif self._to_artefact is not None:
             self._to_artefact(model).save(path)
         else:

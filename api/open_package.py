@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import isthmus
-from isthmus.compilation import build_model, finish
+from isthmus import batches
+from isthmus.batches import Batch
+from isthmus.compilation import build_package
 from isthmus.compiler import stored_graph
 from isthmus.dynamic import DynamicPackage, ports_of
 from isthmus.model import Model
@@ -38,8 +40,11 @@ def from_artefact(artefact: Artefact, threads: int | None = None) -> DynamicPack
     graph = stored_graph.from_entries(artefact.entry, artefact.names, artefact.location)
     target, options = artefact.manifest.target, artefact.manifest.options
 
-    def build(model: Model) -> isthmus.Package:
-        return finish(build_model(model, target, options=options), threads)
+    def build(model: Model, batch: Batch | None) -> isthmus.Package:
+        return build_package(model, batch, target, options=options, threads=threads)
 
     model = Model(graph, artefact.manifest.model, lambda: artefact.manifest.model_sha256)
-    return DynamicPackage(model, build, threads, lambda found: to_artefact(found, target, options))
+    in_blocks = batches.serves(target)
+    return DynamicPackage(
+        model, build, threads, lambda found: to_artefact(found, target, options), in_blocks=in_blocks
+    )

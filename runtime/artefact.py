@@ -49,6 +49,10 @@ class Artefact:
         self._crc: dict[str, int] = {}
         self._lock = threading.Lock()
 
+    def with_program(self, program: Program) -> "Artefact":
+        """The same code and constants under another program; nothing is copied."""
+        return Artefact(self._manifest, program, {k: v for k, v in self._entries.items() if k != PROGRAM})
+
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Artefact":
         """Map a file; PackageError in one line for what is no sound package, VersionError for a newer format."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import dims, host
 from .artefact import Artefact
+from .blocks import run_blocks
 from .device import Context, Device
 from .distributed import Carry, DistributedRun, carry, timeline
 from .errors import DeviceError, ExecutionError, InputError
@@ -152,21 +153,29 @@ class Executable:
             self.artefact.verify_once(self._weights)
             self._verified = True
         contexts = {name: self._take(name) for name in self.code}
-        try:
+
+        def once(arrays: dict[str, Any]) -> dict[str, Any]:
             kind = Run if self.program.system is None else DistributedRun
-            run = kind(self, values, symbols, contexts, min(wanted, self._limit), timing)
-            for step, meaning, dying in zip(self.program.steps, self.meanings, self.dying, strict=True):
-                if isinstance(step, Segment):
-                    run.segment(step)
-                elif isinstance(step, Transfer):
-                    run.transfer(step)
-                elif meaning is not None:
-                    run.host_step(step, meaning)
-                run.release(dying)
-            return run.outputs()
+            return self._once(kind(self, arrays, symbols, contexts, min(wanted, self._limit), timing))
+
+        try:
+            block = self.program.block
+            return once(values) if block is None else run_blocks(self.program, block, values, symbols, once)
         finally:
             for name, context in contexts.items():
                 self._idle[name].append(context)
+
+    def _once(self, run: Run) -> dict[str, Any]:
+        """All steps in order."""
+        for step, meaning, dying in zip(self.program.steps, self.meanings, self.dying, strict=True):
+            if isinstance(step, Segment):
+                run.segment(step)
+            elif isinstance(step, Transfer):
+                run.transfer(step)
+            elif meaning is not None:
+                run.host_step(step, meaning)
+            run.release(dying)
+        return run.outputs()
 
     def _take(self, name: str) -> Context:
         try:

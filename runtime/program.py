@@ -125,9 +125,20 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """The steps compute `extent` indices of the batch `symbol` at a time: slots hold so many, ports any number."""
+
+    symbol: str
+    extent: int
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """Everything the executor needs. `symbols` orders the symbolic dimensions that the inputs' shapes bind; `system`
-    is there where devices have memories of their own, and the steps list transfers between them."""
+    is there where devices have memories of their own, and the steps list transfers between them.
+
+    With a `block` the steps are run again and again, until the whole batch is done.
+    """
 
     slots: tuple[Slot, ...]
     steps: tuple[Step, ...]
@@ -136,6 +147,7 @@ class Program:
     outputs: tuple[Port, ...]
     symbols: tuple[str, ...] = ()
     system: System | None = None
+    block: Block | None = None
 
     @property
     def host_steps(self) -> tuple[HostStep, ...]:
@@ -161,6 +173,7 @@ class Program:
                 outputs=tuple(_read(Port, port) for port in record["outputs"]),
                 symbols=tuple(record["symbols"]),
                 system=_read_system(record.get("system")),
+                block=_read(Block, record["block"]) if record.get("block") else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PackageError(
@@ -199,6 +212,8 @@ class Program:
             elif slot.place == "arena" and slot.device not in devices:
                 faults.append(f"slot '{slot.name}' lies on '{slot.device}', which has no device program")
         faults += _astray(self)
+        if self.block is not None and (self.block.symbol not in self.symbols or self.block.extent < 1):
+            faults.append(f"its block is {self.block.extent} of '{self.block.symbol}', which no input gives")
         if faults:
             raise PackageError("; ".join(faults), location=location, hint="recompile the model")
 

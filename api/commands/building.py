@@ -68,6 +68,7 @@ def compile(
     """Compile MODEL and write the result to a file, a package by default."""
     import time
 
+    from isthmus import batches
     from isthmus.compilation import build_model
     from isthmus.compiler.passes import GRAPH_PASSES
     from isthmus.emission import write
@@ -87,8 +88,15 @@ def compile(
         wanted = find_precision(**asked.keywords(bound))
         listings = () if emit in ("package", "ir") else (emit if emit in ("llvm", "asm") else "object",)
         listed = {**options, "listings": listings} if listings else options
+        plain = emit == "package" and wanted.name != "int8" and batches.serves(target)
         built = build_model(
-            bound, target, strip=strip, options=listed, observe=observer(advance), precision=wanted
+            bound,
+            target,
+            batch=batches.whole(bound) if plain else None,
+            strip=strip,
+            options=listed,
+            observe=observer(advance),
+            precision=wanted,
         )
         advance("write")
         written = write(built, emit, output)

@@ -1,14 +1,21 @@
-"""Models with open dimensions: compiled once for each shape that they are run with."""
+"""Models with open dimensions: compiled once for all extents of a batch, and for each of the other shapes."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
 import isthmus
+from isthmus import batches
+from isthmus.batches import Batch
+from isthmus.compilation import build_package
 from isthmus.compiler.diagnostics import UnsupportedError
+from isthmus.compiler.ir.graph import Graph, Tensor
+from isthmus.compiler.ir.text import parse_graph
 from isthmus.dynamic import DynamicPackage
 from isthmus.model import Model
 from isthmus.runtime.errors import DeviceError, InputError
@@ -16,65 +23,115 @@ from isthmus.runtime.package import load
 
 
 class Counted:
-    """Builds packages and remembers for which batch."""
+    """Builds packages and remembers for which lengths, and whether for any batch."""
 
     def __init__(self) -> None:
-        self.batches: list[int] = []
+        self.built: list[tuple[int, bool]] = []
 
-    def __call__(self, model: Model) -> isthmus.Package:
-        self.batches.append(model.inputs["image"].shape[0])
-        package = isthmus.compile(model)
-        assert isinstance(package, isthmus.Package)
-        return package
+    def __call__(self, model: Model, batch: Batch | None) -> isthmus.Package:
+        self.built.append((model.inputs["x"].shape[1], batch is not None))
+        return build_package(model, batch, "cpu")
 
 
-def test_each_shape_is_compiled_once(digits: Path, images: np.ndarray) -> None:
+def rows(axis: int) -> Graph:
+    """x f32[batch, length, 4] -> softmax along an axis."""
+    return parse_graph(
+        'graph "rows"(%x: f32[batch, length, 4]) {'
+        f"%0 = nn.softmax(%x) {{axis = {axis}}} : f32[batch, length, 4] return %0 as y }}"
+    )
+
+
+X = np.random.default_rng(0).standard_normal((40, 3, 4)).astype("f")
+
+
+def test_each_length_is_compiled_once_for_all_batches() -> None:
     build = Counted()
-    model = isthmus.read(digits)
+    model = Model(rows(axis=1))
     package = DynamicPackage(model, build, most=2)
-    expected = model.evaluate([images[:3]])["scores"]
-    for batch in (1, 2, 1, 3, 1, 2):
-        got = package.run({"image": images[:batch]})["scores"]
-        np.testing.assert_allclose(got, expected[:batch], rtol=1e-4, atol=1e-5)
-    assert build.batches == [1, 2, 3, 2], "2 was used longest ago when 3 came"
+    for batch, length in ((1, 1), (40, 2), (2, 1), (3, 3), (17, 1), (5, 2)):
+        x = X[:batch, :length]
+        np.testing.assert_allclose(package.run([x])["y"], model.evaluate([x])["y"], rtol=1e-5)
+    assert build.built == [(1, True), (2, True), (3, True), (2, True)], "2 was used longest ago when 3 came"
+    assert not package.obstacle
 
 
-def test_compile_leaves_open_what_the_model_leaves_open(digits: Path, images: np.ndarray) -> None:
+def test_what_looks_like_a_batch_and_is_none_is_compiled_for() -> None:
+    build = Counted()
+    package = DynamicPackage(Model(rows(axis=0)), build)
+    for batch in (1, 40, 1):
+        x = X[:batch]
+        want = rows(axis=0)
+        np.testing.assert_allclose(package.run([x])["y"], Model(want).evaluate([x])["y"], rtol=1e-5)
+    assert build.built == [(3, False), (3, False)]
+    assert package.obstacle == "nn.softmax: combines the batch"
+
+
+def test_one_package_serves_every_batch(
+    digits: Path, images: np.ndarray, tmp_path: Path, command: Callable[..., Any]
+) -> None:
     package = isthmus.compile(digits)
+    assert isinstance(package, isthmus.Package)
     assert package.inputs[0].shape == ("batch", 1, 8, 8)
     assert package.outputs[0].shape == ("batch", 10)
-    assert package.graph.symbols == ("batch",)
+    package.save(tmp_path / "digits.isth")
+    again = isthmus.load(tmp_path / "digits.isth")
+    expected = isthmus.read(digits).evaluate([images[:37]])["scores"]
+    for batch in (0, 1, 16, 37):
+        for each in (package, again):
+            got = each.run([images[:batch]])["scores"]
+            np.testing.assert_allclose(got, expected[:batch], rtol=1e-4, atol=1e-5)
     assert package.profile([images[:2]]).outputs["scores"].shape == (2, 10)
     with pytest.raises(InputError, match=r"expected f32\[batch, 1, 8, 8\]"):
         package.run([images[:2, :, :4]])
+    assert not command("compile", digits, "-o", tmp_path / "cli.isth").status
+    assert (tmp_path / "cli.isth").read_bytes() == (tmp_path / "digits.isth").read_bytes()
+
+
+def test_a_block_is_as_large_as_its_work_is_small() -> None:
+    """Weights that are used once an index are used 16 times a block; much work needs no block."""
+    texts = {
+        16: "%w = constant @w : f32[4096, 512] %0 = nn.matmul(%x, %w) : f32[N, 512] return %0 as y",
+        128: "%0 = math.neg(%x) : f32[N, 4096] return %0 as y",
+        1: "%0 = shape.reshape(%x) {shape = (<N>, 64, 64)} : f32[N, 64, 64] "
+        "%1 = nn.matmul(%0, %0) : f32[N, 64, 64] %2 = nn.matmul(%1, %1) : f32[N, 64, 64] "
+        "%3 = nn.matmul(%2, %2) : f32[N, 64, 64] %4 = nn.matmul(%3, %3) : f32[N, 64, 64] "
+        "%5 = nn.matmul(%4, %4) : f32[N, 64, 64] %6 = nn.matmul(%5, %5) : f32[N, 64, 64] "
+        "%7 = nn.matmul(%6, %6) : f32[N, 64, 64] return %7 as y",
+    }
+    tables = {"w": Tensor(np.ones((4096, 512), "f"))}
+    for extent, body in texts.items():
+        graph = parse_graph(f'graph "g"(%x: f32[N, 4096]) {{ {body} }}', tables)
+        assert batches.whole(Model(graph)) == Batch("N", extent)
 
 
 def test_a_file_with_open_dimensions_compiles_where_it_is_run(
-    digits: Path, images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = isthmus.compile(digits)
-    package.save(tmp_path / "digits.isth")
-    again = isthmus.load(tmp_path / "digits.isth")
+    package = isthmus.compile(rows(axis=1))
+    package.save(tmp_path / "rows.isth")
+    again = isthmus.load(tmp_path / "rows.isth")
     assert isinstance(again, DynamicPackage)
     assert again.inputs == package.inputs
-    for batch in (1, 3):
-        got, want = (each.run([images[:batch]])["scores"] for each in (again, package))
+    for length in (1, 3):
+        got, want = (each.run([X[:, :length]])["y"] for each in (again, package))
         np.testing.assert_allclose(got, want, rtol=1e-6)
-        assert not again.specialised([images[:batch]]).manifest.fallbacks
+        assert not again.specialised([X[:, :length]]).manifest.fallbacks
     again.save(tmp_path / "again.isth")
-    assert (tmp_path / "again.isth").read_bytes() == (tmp_path / "digits.isth").read_bytes()
+    assert (tmp_path / "again.isth").read_bytes() == (tmp_path / "rows.isth").read_bytes()
     monkeypatch.setitem(sys.modules, "isthmus.open_package", None)
-    with pytest.raises(DeviceError, match=r"digits\.isth: batch is open.*install isthmus with its compiler"):
-        isthmus.load(tmp_path / "digits.isth")
-    with pytest.raises(DeviceError, match=r"no code: batch is open.*compile with shapes="):
-        load(tmp_path / "digits.isth", {})
+    with pytest.raises(
+        DeviceError, match=r"rows.isth: batch, length is open.*install isthmus with its compiler"
+    ):
+        isthmus.load(tmp_path / "rows.isth")
+    with pytest.raises(DeviceError, match=r"no code: batch, length is open.*compile with shapes="):
+        load(tmp_path / "rows.isth", {})
 
 
-def test_the_package_for_some_inputs_has_code(digits: Path, images: np.ndarray, tmp_path: Path) -> None:
-    package = isthmus.compile(digits)
+def test_the_package_for_some_inputs_has_code(tmp_path: Path) -> None:
+    package = isthmus.compile(rows(axis=1))
     assert isinstance(package, DynamicPackage)
-    package.specialised([images[:2]]).save(tmp_path / "digits.isth")
-    assert isthmus.load(tmp_path / "digits.isth").run([images[:2]])["scores"].shape == (2, 10)
+    package.specialised([X[:, :2]]).save(tmp_path / "rows.isth")
+    assert isthmus.load(tmp_path / "rows.isth").run([X[:5, :2]])["y"].shape == (5, 2, 4)
 
 
 def model_of(op: str, shapes: dict[str, tuple[int, list[int]]], **attributes: object) -> ModelProto:
