@@ -33,11 +33,13 @@ def test_any_batch_runs(program, make_artefact, toy, batch) -> None:
     found = package.run({"x": x, "bias": bias})
     np.testing.assert_array_equal(found["y"], x * np.resize(C, (batch, 3)))
     np.testing.assert_array_equal(found["same"], bias)
-    assert len([step for step in package.profile([x, bias]).steps if step.name == "scale"]) == max(1, -(-batch // 2))
+    assert len([step for step in package.profile([x, bias]).steps if step.name == "scale"]) == max(
+        1, -(-batch // 2)
+    )
 
 
 def test_the_block_survives_json_and_its_batch_must_be_known(program) -> None:
     assert Program.from_json(program.to_json()) == program
     for block in (Block("M", 2), Block("N", 0)):
-        with pytest.raises(PackageError, match="its block is .* which no input gives"):
+        with pytest.raises(PackageError, match=r"its block is .* which no input gives"):
             replace(program, block=block).check()
