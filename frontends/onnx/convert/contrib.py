@@ -81,9 +81,9 @@ def rms_norm(x, gamma, *, axis=-1, epsilon=1e-5, stash_type=1, call):
 @converter("EmbedLayerNormalization", domain=MICROSOFT)
 def embed_layer_norm(
     words,
-    segments,
-    word_table,
-    position_table,
+    segments=None,
+    word_table=None,
+    position_table=None,
     segment_table=None,
     gamma=None,
     beta=None,
@@ -95,8 +95,8 @@ def embed_layer_norm(
     call,
 ):
     """The sum of the embeddings, normalised; the second output counts the words that a mask lets through."""
-    if gamma is None or beta is None or call.wants(2):
-        raise UnsupportedError("it needs gamma and beta, and its output 2 is not supported")
+    if None in (word_table, position_table, gamma, beta) or call.wants(2):
+        raise UnsupportedError("it needs both tables, gamma and beta, and its output 2 is not supported")
     total = shape.gather(word_table, words, axis=0)
     length = words.shape[1]
     if positions is not None:

@@ -41,6 +41,21 @@ ZERO = np.uint8(120)
 CASES = {
     "FusedMatMul": ([floats(2, 3, 4), floats(2, 5, 3)], {"transA": 1, "transB": 1, "alpha": 0.5}, 1),
     "FusedMatMul batch": ([floats(3, 2, 4), floats(2, 4, 5)], {"transBatchA": 1}, 1),
+    "FusedConv sum": (
+        [floats(1, 2, 5, 5), floats(3, 2, 3, 3), floats(3), floats(1, 3, 3, 3)],
+        {"activation": "Clip", "activation_params": [-0.2, 0.3]},
+        1,
+    ),
+    "FusedConv": (
+        [floats(1, 2, 5, 5), floats(3, 2, 3, 3)],
+        {"activation": "HardSigmoid", "activation_params": [0.3, 0.4]},
+        1,
+    ),
+    "FusedGemm": (
+        [floats(3, 4), floats(5, 4), floats(5)],
+        {"transB": 1, "activation": "LeakyRelu", "activation_alpha": 0.2},
+        1,
+    ),
     "Gelu": ([floats(3, 7, high=4)], {}, 1),
     "BiasGelu": ([floats(3, 7), floats(7)], {}, 1),
     "FastGelu": ([floats(3, 7), floats(7)], {}, 1),
@@ -234,6 +249,7 @@ def test_an_op_gives_what_onnx_runtime_gives(name):
 
 
 REFUSED = {
+    "FusedConv": ([floats(1, 2, 5, 5), floats(3, 2, 3, 3)], {"activation": "Selu"}),
     "Attention": ([floats(2, 5, 8), floats(8, 48)], {"num_heads": 4, "do_rotary": 1}),
     "MultiHeadAttention": ([floats(2, 5, 4, 3, 8)], {"num_heads": 4}),
     "RotaryEmbedding": ([floats(2, 5, 32), np.array([0]), COS, SIN], {"scale": 2.0}),
