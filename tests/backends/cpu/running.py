@@ -14,7 +14,7 @@ from isthmus.backends.cpu.device import CpuDevice
 from isthmus.backends.cpu.entry import Step, entry_text, support_text
 from isthmus.backends.cpu.kernel import KernelEmitter
 from isthmus.backends.cpu.link import describe, link
-from isthmus.backends.cpu.machine import Machine, select
+from isthmus.backends.cpu.machine import LEVELS, Machine, select
 from isthmus.backends.cpu.pool_ir import POOL_EXPORTS
 from isthmus.backends.cpu.target import describe as describe_target
 from isthmus.compiler.diagnostics import UnsupportedError
@@ -35,6 +35,17 @@ class Work:
     kernel: Kernel
     arrays: Arrays
     schedule: Schedule | None = None
+
+
+def distinct(*levels: str | None) -> tuple[str | None, ...]:
+    """Levels without the one that this machine is itself: None stands for it, and its code would be the same."""
+    host = machine(None)
+    known = host.features | {"x87"}  # LLVM does not report it
+    return tuple(
+        level
+        for level in levels
+        if level is None or LEVELS[level][0] != host.cpu or not LEVELS[level][1] <= known
+    )
 
 
 def machine(level: str | None) -> Machine:

@@ -9,9 +9,9 @@ import pytest
 from isthmus.compiler.ir.types import DTYPES
 from isthmus.compiler.tile.stage import INPUT, OUTPUT, Access, Apply, Buffer, Dim, Kernel, Load, Stage, dim
 
-from .running import Image, Work
+from .running import Image, Work, distinct
 
-LEVELS = (None, "avx2", "x86-64")
+LEVELS = distinct(None, "avx2", "x86-64")
 EXTENDED = np.longdouble
 
 # Largest error allowed in units in the last place, f32 and f64; what was seen stands in docs/design/vector-math.md.

@@ -5,7 +5,7 @@ import pytest
 import isthmus.compiler.ops  # noqa: F401
 from isthmus.backends.cpu import backend
 
-from .running import Image, differences
+from .running import Image, differences, distinct
 from .samples import cases, turns, work_of
 
 # What runs by its reference meaning, by the beginning of the reason.
@@ -47,9 +47,10 @@ def test_refusals_are_the_ones_listed() -> None:
     assert found == REFUSED
 
 
-@pytest.mark.parametrize(
-    ("level", "constants"), [(None, False), (None, True), ("avx2", False), ("x86-64", True)], ids=str
-)
+FORMS = [(None, False), *((level, level != "avx2") for level in distinct(None, "avx2", "x86-64"))]
+
+
+@pytest.mark.parametrize(("level", "constants"), FORMS, ids=str)
 def test_samples_equal_their_meaning(level: str | None, constants: bool) -> None:
     options = {} if level is None else {"level": level}
     taken = [case for case in cases(constants) if not backend.refusals(case.node, options)]

@@ -12,9 +12,9 @@ from isthmus.compiler.ir.types import DTYPES, DType, boolean, f16, f32, f64, i8,
 from isthmus.compiler.ops.scalar import SCALARS, apply_scalar
 from isthmus.compiler.tile.stage import INPUT, OUTPUT, Access, Apply, Buffer, Dim, Kernel, Load, Stage, dim
 
-from .running import Image, Work, emit, machine
+from .running import Image, Work, distinct, emit, machine
 
-LEVELS = (None, "avx2", "x86-64")
+LEVELS = distinct(None, "avx2", "x86-64")
 KINDS = [dtype for dtype in DTYPES.values() if has_registers(dtype) and not is_narrow(dtype)]
 INEXACT = {"exp", "log", "erf", "tanh", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh",
            "acosh", "atanh", "pow"}  # fmt: skip

@@ -24,12 +24,12 @@ from isthmus.compiler.tile.text import parse_kernel, print_kernel, print_schedul
 from isthmus.compiler.tile.untiled import run_untiled
 
 from .forms import ATTENTION, CONV, LAYER_NORM, MATMUL, POOL, SOFTMAX
-from .running import Image, Work, differences
+from .running import Image, Work, differences, distinct
 from .samples import cases, turns, work_of
 
 FOLDER = Path(__file__).parents[2] / "compiler" / "tile" / "kernels"
 DRAWS = int(os.environ.get("ISTHMUS_SCHEDULES", "300"))
-LEVELS = (None, "x86-64")
+LEVELS = distinct(None, "x86-64")
 
 
 def kernels() -> list[Kernel]:

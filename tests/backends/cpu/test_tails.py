@@ -17,9 +17,9 @@ from isthmus.compiler.tile.tiler import tile
 from isthmus.compiler.tile.untiled import run_untiled
 
 from .forms import ATTENTION, CONV, ELEMENTWISE, LAYER_NORM, MATMUL, NARROW, POOL, SOFTMAX
-from .running import Image, Work, differences
+from .running import Image, Work, differences, distinct
 
-LEVELS = (None, "avx2", "x86-64")
+LEVELS = distinct(None, "avx2", "x86-64")
 
 
 def kernels(lanes: int) -> Iterator[tuple[str, Kernel]]:
