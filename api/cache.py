@@ -134,6 +134,11 @@ def _stamp(file: str) -> tuple[str, int, int]:
     return file, found.st_size, found.st_mtime_ns
 
 
+def machine_digest() -> str:
+    """What stands for this kind of machine in names of files."""
+    return hashlib.sha256("\n".join(_machine()).encode()).hexdigest()[:16]
+
+
 def _machine() -> list[str]:
     """What code for this machine depends on: its architecture, and on Linux its features as the kernel lists them."""
     lines = [os.uname().machine]

@@ -76,53 +76,86 @@ def timeline(run: ChipRun) -> str:
 def roofline(run: ChipRun) -> str:
     """Kernels by MACs a byte of DRAM and MACs a cycle, on logarithmic axes, under the chip's roof; and the whole."""
     summary = run.summary
-    peak, link = summary["peak_macs_per_cycle"], summary["bytes_per_cycle"]
     points = list(_points(summary))
-    if not points or not math.isfinite(link):
+    if not points:
         return ""
+    roof = Roof(
+        f"{run.chip}: kernels under the roofline",
+        summary["peak_macs_per_cycle"],
+        summary["bytes_per_cycle"],
+        "MACs a byte of DRAM",
+        "MACs a cycle",
+    )
+    return under_roof(roof, points)
+
+
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """A machine's peak of operations and of bytes in one unit of time, and what the picture says along its axes."""
+
+    title: str
+    peak: float
+    link: float
+    along: str
+    up: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A kernel under a roof: operations a byte, operations in a unit of time, its share of the time, its number."""
+
+    intensity: float
+    speed: float
+    share: float
+    number: int
+    title: str
+
+
+def under_roof(roof: Roof, points: Sequence[Point]) -> str:
+    """Points under a roofline on logarithmic axes; nothing where the link has no bound or there are no points."""
+    if not points or not math.isfinite(roof.link):
+        return ""
+    peak, link = roof.peak, roof.link
     width, height, left, bottom = 640, 400, 60, 40
     ridge = peak / link
-    x_low = min(*(x for x, _, _ in points), ridge) / 2
-    x_high = max(*(x for x, _, _ in points), ridge) * 2
-    y_low, y_high = min(min(y for _, y, _ in points), link * x_low) / 1.5, peak * 1.5
+    x_low = min(*(point.intensity for point in points), ridge) / 2
+    x_high = max(*(point.intensity for point in points), ridge) * 2
+    y_low, y_high = min(min(point.speed for point in points), link * x_low) / 1.5, peak * 1.5
     x_scale = (width - left - 10) / math.log(x_high / x_low)
     y_scale = (height - bottom - 10) / math.log(y_high / y_low)
 
     def at(x: float, y: float) -> tuple[float, float]:
         return left + math.log(x / x_low) * x_scale, height - bottom - math.log(y / y_low) * y_scale
 
-    roof = " ".join(
+    line = " ".join(
         f"{x:.1f},{y:.1f}" for x, y in (at(x_low, link * x_low), at(ridge, peak), at(x_high, peak))
     )
-    parts = [
-        opened(width, height, f"{run.chip}: kernels under the roofline"),
-        f'<polyline class="roof" points="{roof}"/>',
-    ]
+    parts = [opened(width, height, roof.title), f'<polyline class="roof" points="{line}"/>']
     for value, other, form in _grid(x_low, x_high, y_low, y_high):
         x, y = at(value, other)
         parts.append(f'<text class="tick" x="{x:.1f}" y="{y:.1f}" {form}</text>')
-    for intensity, speed, kernel in points:
-        x, y = at(intensity, speed)
-        rates = f"{speed:,.1f} MACs a cycle, {intensity:,.1f} MACs a byte"
-        title = escape(f"{kernel['name']}: {rates}, {kernel['cycles']:,.0f} cycles")
-        radius = 3 + 9 * math.sqrt(kernel["cycles"] / max(summary["cycles"], 1))
+    for point in points:
+        x, y = at(point.intensity, point.speed)
         parts.append(
-            f'<circle class="k{kernel["number"] % _COLOURS}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}">'
-            f"<title>{title}</title></circle>"
+            f'<circle class="k{point.number % _COLOURS}" cx="{x:.1f}" cy="{y:.1f}" '
+            f'r="{3 + 9 * math.sqrt(point.share):.1f}"><title>{escape(point.title)}</title></circle>'
         )
     parts.append(
-        f'<text class="tick" x="{width - 10}" y="{height - 6}" text-anchor="end">MACs a byte of DRAM</text>'
+        f'<text class="tick" x="{width - 10}" y="{height - 6}" text-anchor="end">{roof.along}</text>'
     )
-    parts.append('<text class="tick" x="6" y="14">MACs a cycle</text>')
+    parts.append(f'<text class="tick" x="6" y="14">{roof.up}</text>')
     return "\n".join([*parts, "</svg>"])
 
 
-def _points(summary: Mapping[str, Any]) -> Iterator[tuple[float, float, dict[str, Any]]]:
+def _points(summary: Mapping[str, Any]) -> Iterator[Point]:
     """Speed counts from the first instruction of a kernel to its last: it may overlap with the kernels beside it."""
     for number, kernel in enumerate(summary["kernels"]):
         cycles = kernel["end"] - kernel["begin"]
         if kernel["macs"] and kernel["dram_bytes"] and cycles > 0:
-            yield kernel["macs"] / kernel["dram_bytes"], kernel["macs"] / cycles, {**kernel, "number": number}
+            intensity, speed = kernel["macs"] / kernel["dram_bytes"], kernel["macs"] / cycles
+            rates = f"{speed:,.1f} MACs a cycle, {intensity:,.1f} MACs a byte"
+            title = f"{kernel['name']}: {rates}, {kernel['cycles']:,.0f} cycles"
+            yield Point(intensity, speed, kernel["cycles"] / max(summary["cycles"], 1), number, title)
 
 
 def _grid(x_low: float, x_high: float, y_low: float, y_high: float) -> Iterator[tuple[float, float, str]]:

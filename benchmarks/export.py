@@ -48,6 +48,79 @@ class Positional(nn.Module):
         )
 
 
+class Step(nn.Module):
+    """A transformers language model on one token, after keys and values of those before: past [layer, 2, batch, ...]."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, past: torch.Tensor, return_dict: bool) -> tuple[torch.Tensor]:
+        """The logits of the next token."""
+        cache = transformers.DynamicCache()
+        for number, (keys, values) in enumerate(past):
+            cache.update(keys, values, number)
+        return (self.model(input_ids=input_ids, past_key_values=cache, use_cache=True).logits,)
+
+
+class UNet(nn.Module):
+    """A U-Net (Ronneberger et al. 2015) of four levels, with batch normalisation and padded convolutions."""
+
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+        super().__init__()
+        before = (3, *widths)
+        self.down = nn.ModuleList(self._level(a, b) for a, b in zip(before, widths, strict=False))
+        pairs = list(zip(widths[1:], widths, strict=False))[::-1]
+        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in pairs)
+        self.joined = nn.ModuleList(self._level(2 * b, b) for _, b in pairs)
+        self.head = nn.Conv2d(widths[0], 2, 1)
+
+    @staticmethod
+    def _level(inputs: int, outputs: int) -> nn.Module:
+        pairs = ((inputs, outputs), (outputs, outputs))
+        return nn.Sequential(
+            *(
+                layer
+                for a, b in pairs
+                for layer in (nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+            )
+        )
+
+    def forward(self, pixel_values: torch.Tensor, return_dict: bool) -> tuple[torch.Tensor]:
+        """Logits of two classes for each pixel."""
+        kept, x = [], pixel_values
+        for number, level in enumerate(self.down):
+            x = level(x if number == 0 else nn.functional.max_pool2d(x, 2))
+            kept.append(x)
+        for up, joined, skip in zip(self.up, self.joined, kept[-2::-1], strict=True):
+            x = joined(torch.cat((up(x), skip), 1))
+        return (self.head(x),)
+
+
+class Recurrent(nn.Module):
+    """Two layers of LSTM in both directions over a sequence [time, batch, features]."""
+
+    def __init__(self, features: int = 256, hidden: int = 256) -> None:
+        super().__init__()
+        self.layers = nn.LSTM(features, hidden, num_layers=2, bidirectional=True)
+
+    def forward(self, sequence: torch.Tensor, return_dict: bool) -> tuple[torch.Tensor]:
+        """The states of both directions at each time."""
+        return (self.layers(sequence)[0],)
+
+
+class Product(nn.Module):
+    """A product of 768 features with as many columns as asked for."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(768, columns, bias=False)
+
+    def forward(self, x: torch.Tensor, return_dict: bool) -> tuple[torch.Tensor]:
+        """The product."""
+        return (self.linear(x),)
+
+
 def _resnet(layer: str, depths: list[int], widths: list[int]) -> nn.Module:
     config = transformers.ResNetConfig(
         layer_type=layer, depths=depths, hidden_sizes=widths, num_labels=CLASSES
@@ -67,6 +140,21 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "bert_base": lambda: transformers.BertModel(transformers.BertConfig(attn_implementation=ATTENTION)),
     "gpt2": lambda: transformers.GPT2LMHeadModel(
         transformers.GPT2Config(use_cache=False, attn_implementation=ATTENTION)
+    ),
+    "convnext_tiny": lambda: transformers.ConvNextForImageClassification(
+        transformers.ConvNextConfig(num_labels=CLASSES, layer_scale_init_value=0.3)
+    ),
+    "efficientnet_b0": lambda: transformers.EfficientNetForImageClassification(
+        transformers.EfficientNetConfig(
+            image_size=224, width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280, num_labels=CLASSES
+        )
+    ),
+    "unet": UNet,
+    "bilstm": Recurrent,
+    "row_3072": lambda: Product(3072),
+    "row_50257": lambda: Product(50257),
+    "gpt2_step": lambda: Step(
+        transformers.GPT2LMHeadModel(transformers.GPT2Config(attn_implementation=ATTENTION))
     ),
 }
 

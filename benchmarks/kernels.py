@@ -25,7 +25,7 @@ from isthmus.compiler.ops.convolution import conv
 from isthmus.compiler.ops.math import add
 from isthmus.compiler.ops.norm import softmax
 
-from .peak import Peak
+from isthmus.backends.cpu.peaks import Peak
 
 QUIET = 0.93
 _RNG = np.random.default_rng(0)

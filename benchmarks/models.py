@@ -1,4 +1,4 @@
-"""The six benchmark models: their names, files and inputs. `python -m benchmarks.models` makes the files.
+"""The benchmark models: their names, files and inputs. `python -m benchmarks.models` makes the files.
 
 Building and exporting them needs torch and transformers, and lives in `benchmarks.export`; this needs numpy only.
 """
@@ -58,13 +58,42 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """Normally distributed float32 arrays of given shapes, by name."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def make(self, rng: np.random.Generator, padding: int) -> Arrays:
+        """The arrays; nothing in them can be masked."""
+        if padding:
+            raise ValueError(f"padding: got {padding}, expected 0: this input has no mask")
+        return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in self.shapes.items()}
+
+
+@dataclass(frozen=True)
+class Both:
+    """The arrays of two kinds of input; the first decides on a mask."""
+
+    first: Tokens
+    second: Numbers
+
+    def make(self, rng: np.random.Generator, padding: int) -> Arrays:
+        """The arrays of both."""
+        return self.first.make(rng, padding) | self.second.make(rng, 0)
+
+
+@dataclass(frozen=True)
 class Model:
-    """A benchmark model: the name of its file, the kind of its input, and the outputs in order."""
+    """A benchmark model: the name of its file, the kind of its input, the outputs in order, and its group.
+
+    Means are taken over the group "networks"; "rows" are products of one row, bound by memory.
+    """
 
     name: str
     title: str
-    kind: Images | Tokens
+    kind: Images | Tokens | Numbers | Both
     outputs: tuple[str, ...] = ("logits",)
+    group: str = "networks"
 
     @property
     def masked(self) -> bool:
@@ -83,6 +112,18 @@ MODELS: Mapping[str, Model] = {
             "bert_base", "BERT-base", Tokens(128, 30522, masked=True), ("last_hidden_state", "pooler_output")
         ),
         Model("gpt2", "GPT-2", Tokens(64, 50257)),
+        Model("convnext_tiny", "ConvNeXt-tiny", Images()),
+        Model("efficientnet_b0", "EfficientNet-B0", Images()),
+        Model("unet", "U-Net", Images(224), ("mask",)),
+        Model("bilstm", "LSTM, both ways", Numbers({"sequence": (64, 1, 256)}), ("states",)),
+        Model("row_3072", "1x768x3072", Numbers({"x": (1, 768)}), ("y",), "rows"),
+        Model("row_50257", "1x768x50257", Numbers({"x": (1, 768)}), ("y",), "rows"),
+        Model(
+            "gpt2_step",
+            "GPT-2, one token",
+            Both(Tokens(1, 50257), Numbers({"past": (12, 2, 1, 12, 64, 64)})),
+            group="rows",
+        ),
     )
 }
 

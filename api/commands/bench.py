@@ -16,6 +16,9 @@ from isthmus.commands.options import AskedPrecision, Settings, common
 @click.option(
     "--input", "inputs", type=click.Path(), multiple=True, help="As for `run`; by default random arrays."
 )
+@click.option("--profile", is_flag=True, help="Each kernel's time beside what the core can do; the cpu only.")
+@click.option("--picture", type=click.Path(), help="With --profile: write the roofline as SVG.")
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Kernels to list.")
 @options.threads
 @options.precision
 @options.backend_options
@@ -28,10 +31,16 @@ def bench(
     precision: AskedPrecision,
     runs: int,
     inputs: Any,
+    profile: bool,
+    picture: str | None,
+    top: int,
     threads: int | None,
     options: Any,
 ) -> None:
     """Measure FILE, a model or a package, after two runs that are not counted."""
+    if profile or picture:
+        _profile(settings, file, target, shapes, runs, inputs, picture, top, threads, options)
+        return
     import time
 
     from isthmus.arrays import load_arrays, random_arrays
@@ -47,3 +56,48 @@ def bench(
         times = measure(lambda: package.run(arrays), runs, advance)
     record = {"file": file, "threads": threads, "runs": runs, "ready_seconds": ready, **times.to_json()}
     settings.show(record, f"{file}: {times}; ready after {ready:.2f} s")
+
+
+def _profile(
+    settings: Settings,
+    file: str,
+    target: str,
+    shapes: Any,
+    runs: int,
+    inputs: Any,
+    picture: str | None,
+    top: int,
+    threads: int | None,
+    options: Any,
+) -> None:
+    """Compile FILE, a model, and print what each kernel takes."""
+    from isthmus.arrays import load_arrays, random_arrays
+    from isthmus.compilation import build_model, finish
+    from isthmus.compiler.diagnostics import CompileError
+    from isthmus.display import is_package
+    from isthmus.files import write_text
+    from isthmus.kernel_profile import profile_kernels
+    from isthmus.model import read
+    from isthmus.progress import progress
+    from isthmus.targets import find_backend
+
+    if target != "cpu" or is_package(file):
+        given = "a package" if is_package(file) else f"the target {target}"
+        raise CompileError(
+            f"--profile takes a model for the cpu, not {given}",
+            location=file,
+            hint="give the model that the package was made from" if is_package(file) else "use `isthmus profile`",
+        )
+    model = read(file, shapes)
+    model.require_bound()
+    built = build_model(model, target, options=options)
+    package = finish(built)
+    arrays = load_arrays(inputs, package.inputs) if inputs else random_arrays(package.inputs)
+    issue = find_backend(target).target(options or {}).engine("elementwise").issue
+    with progress("running", runs, not (settings.quiet or settings.json)) as advance:
+        found = profile_kernels(
+            package, built.reports, arrays, runs=runs, threads=threads or 1, issue=issue, advance=advance
+        )
+    if picture is not None:
+        write_text(picture, found.picture(file))
+    settings.show(found.to_json(), "\n".join(found.lines(top)))
