@@ -13,9 +13,14 @@ from .rules import wide
 
 
 class Direction:
-    """The dims and the fed product of one direction of a layer; `number` counts it among the directions."""
+    """The dims and the fed product of one direction of a layer; `number` counts it among the directions.
 
-    def __init__(self, s: Stages, number: int, backwards: bool, x: Ref, w: Ref, r: Ref, bias: Ref | None):
+    All directions step together, along one scan `t`: a reversed one reads its input from the end.
+    """
+
+    def __init__(
+        self, s: Stages, t: Affine, number: int, backwards: bool, x: Ref, w: Ref, r: Ref, bias: Ref | None
+    ):
         _, batch, features = x.shape
         self.s, self.number, self.r, self.bias = s, number, r, bias
         self.dtype = wide(x.dtype)
@@ -23,15 +28,15 @@ class Direction:
         self.hidden = cast(int, r.shape[2])
         self.gates = cast(int, w.shape[1]) // self.hidden
         (place,) = s.dims(self.steps)
-        self.t = s.scan(self.steps)
+        self.t = t
         self.at = self.t * -1 + (self.steps - 1) if backwards else self.t
         self.b, self.k = s.dims(batch, self.hidden)
         (self.j,) = s.reduce(self.hidden)
-        (gate,), (feature,) = s.dims(self.gates), s.reduce(features)
-        self.fed = s.local((self.steps, batch, self.gates, self.hidden), self.dtype)
-        weight = w.at(number, gate * self.hidden + self.k, feature).cast(self.dtype)
+        (row,), (feature,) = s.dims(self.gates * self.hidden), s.reduce(features)
+        self.fed = s.local((self.steps, batch, self.gates * self.hidden), self.dtype)
+        weight = w.at(number, row, feature).cast(self.dtype)
         s.store(
-            self.fed[place, self.b, gate, self.k],
+            self.fed[place, self.b, row],
             x[place, self.b, feature].cast(self.dtype) * weight,
             "sum",
         )
@@ -49,22 +54,26 @@ class Direction:
         return select(self.s.index(self.t).equals(0), start, last)
 
     def recurrent(self, state: Ref, initial: Ref | None, gates: int) -> Ref:
-        """The product of the state before with the recurrent weights of the first gates, [T, B, gates, H]."""
-        (gate,) = self.s.dims(gates)
+        """The product of the state before with the recurrent weights of the first gates, [T, B, gates * H]."""
+        (row,) = self.s.dims(gates * self.hidden)
         value = self.before(state, initial, self.j)
         if initial is not None:
             value = self.s.value(value, [self.t, self.b, self.j])
-        out = self.s.local((self.steps, self.fed.shape[1], gates, self.hidden), self.dtype)
-        self.s.store(out[self.t, self.b, gate, self.k], value * self.weight(gate * self.hidden), "sum")
+        out = self.s.local((self.steps, self.fed.shape[1], gates * self.hidden), self.dtype)
+        self.s.store(out[self.t, self.b, row], value * self.weight(row), "sum")
         return out
 
-    def weight(self, first: Affine | int) -> Expr:
-        """The recurrent weight from j to k, of the gate whose rows begin at `first`."""
-        return self.r.at(self.number, self.k + first, self.j).cast(self.dtype)
+    def weight(self, row: Affine) -> Expr:
+        """The recurrent weight from j to a row, which counts all elements of all gates."""
+        return self.r.at(self.number, row, self.j).cast(self.dtype)
+
+    def of(self, product: Ref, t: Affine, gate: int) -> Load:
+        """A gate's element k of a product [T, B, gates * H] at step t."""
+        return product[t, self.b, self.k + gate * self.hidden]
 
     def input(self, gate: int) -> Expr:
         """What the input feeds to a gate's element k at this step, its bias included."""
-        return self._biased(self.fed[self.at, self.b, gate, self.k], gate)
+        return self._biased(self.of(self.fed, self.at, gate), gate)
 
     def carried(self, product: Load, gate: int) -> Expr:
         """A recurrent product with its bias."""
@@ -77,7 +86,7 @@ class Direction:
 
     def gate(self, recurrent: Ref, gate: int) -> Expr:
         """All that goes into a gate's element k at this step."""
-        return self.input(gate) + self.carried(recurrent[self.t, self.b, gate, self.k], gate)
+        return self.input(gate) + self.carried(self.of(recurrent, self.t, gate), gate)
 
     def finish(self, hidden: Ref, states: tuple[Ref, ...]) -> None:
         """Write y and the last states."""
@@ -85,6 +94,14 @@ class Direction:
         self.s.store(y.at(self.at, self.number, self.b, self.k), hidden[self.t, self.b, self.k])
         for last, state in zip(lasts, states, strict=True):
             self.s.store(last.at(self.number, self.b, self.k), state.at(self.steps - 1, self.b, self.k))
+
+
+def directions(
+    s: Stages, backwards: tuple[bool, ...], x: Ref, w: Ref, r: Ref, bias: Ref | None
+) -> list[Direction]:
+    """The directions of a layer whose steps are known, forward or backwards each."""
+    t = s.scan(cast(int, x.shape[0]))
+    return [Direction(s, t, number, back, x, w, r, bias) for number, back in enumerate(backwards)]
 
 
 def has_stages(x: Ref, w: Ref, r: Ref, lengths: Ref | None) -> bool:
@@ -135,11 +152,11 @@ def gru_stages(
     old = cell.before(hidden, initial_h, cell.k)
     reset = f(cell.gate(recurrent, 1))
     if linear_before_reset:
-        kept = reset * cell.carried(recurrent[cell.t, cell.b, 2, cell.k], 2)
+        kept = reset * cell.carried(cell.of(recurrent, cell.t, 2), 2)
     else:
         state = cell.state()
         s.store(state[now], reset * old)
-        product = state[cell.t, cell.b, cell.j] * cell.weight(2 * cell.hidden)
+        product = state[cell.t, cell.b, cell.j] * cell.weight(cell.k + 2 * cell.hidden)
         kept = cell.carried(s.total("sum", product, now), 2)
     update = s.value(f(cell.gate(recurrent, 0)), now)
     s.store(hidden[now], (1.0 - update) * g(cell.input(2) + kept) + update * old)

@@ -15,7 +15,7 @@ from ..ir.types import TensorType
 from ..tile.writer import Ref, Stages
 from .engine import Cost, Tolerance, case, op
 from .gates import ACTIVATIONS, functions
-from .recurrence import Direction, gru_stages, has_stages, lstm_stages, rnn_stages
+from .recurrence import directions, gru_stages, has_stages, lstm_stages, rnn_stages
 from .rules import differ, same_dtype, widen
 
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
@@ -180,8 +180,7 @@ def _lstm_stages(
     backwards = DIRECTIONS[direction]
     chosen = functions(LSTM_DEFAULT, len(backwards), activations, alphas, betas, clip)
     unclipped = functions(LSTM_DEFAULT, len(backwards), activations, alphas, betas, None)
-    for d, back in enumerate(backwards):
-        cell = Direction(s, d, back, x, w, r, bias)
+    for d, cell in enumerate(directions(s, backwards, x, w, r, bias)):
         f, g, _ = chosen[d]
         lstm_stages(cell, initial_h, initial_c, peephole, (f, g, unclipped[d][2]), input_forget)
     return None
@@ -311,9 +310,8 @@ def _gru_stages(
         return NotImplemented
     backwards = DIRECTIONS[direction]
     chosen = functions(GRU_DEFAULT, len(backwards), activations, alphas, betas, clip)
-    for d, back in enumerate(backwards):
-        f, g = chosen[d]
-        gru_stages(Direction(s, d, back, x, w, r, bias), initial_h, (f, g), linear_before_reset)
+    for cell, (f, g) in zip(directions(s, backwards, x, w, r, bias), chosen, strict=True):
+        gru_stages(cell, initial_h, (f, g), linear_before_reset)
     return None
 
 
@@ -408,8 +406,8 @@ def _rnn_stages(
         return NotImplemented
     backwards = DIRECTIONS[direction]
     chosen = functions(RNN_DEFAULT, len(backwards), activations, alphas, betas, clip)
-    for d, back in enumerate(backwards):
-        rnn_stages(Direction(s, d, back, x, w, r, bias), initial_h, chosen[d][0])
+    for cell, (f,) in zip(directions(s, backwards, x, w, r, bias), chosen, strict=True):
+        rnn_stages(cell, initial_h, f)
     return None
 
 

@@ -210,17 +210,17 @@ def _run_bytes(buffer: Buffer, box: Sequence[Any], count: int) -> np.ndarray:
 
 def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimate:
     """A kernel of several reductions: every stage has its own loops below the shared rows."""
-    spine = {loop.dim: loop.step for loop in schedule.loops}
-    runs = prod(-(-kernel.dims[name].size // step) for name, step in spine.items())
     total = 0.0
     for stage in kernel.stages:
         place = schedule.place(stage.name)
+        around = {loop.dim: loop.step for loop in schedule.loops[: place.at]}
+        runs = prod(-(-kernel.dims[name].size // step) for name, step in around.items())
         engine = target.engines[place.engine]
         vector = (place.bound("n") or (None,))[0]
         sizes, blocks, turns = {}, 1, 1
         ribs = {loop.dim: loop.step for loop in place.loops}
         for d in stage.dims:
-            extent = min(spine.get(d.name, d.size), d.size)
+            extent = min(around.get(d.name, d.size), d.size)
             step = min(ribs.get(d.name, extent), extent)
             if d.kind == REDUCE:
                 turns *= -(-extent // engine.lanes) if d.name == vector else extent
@@ -231,7 +231,7 @@ def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimat
         cycles = turn_cycles(stage, engine, sizes, vector, contracts) * turns + engine.tile_overhead
         if stage.combine is not None and vector not in sizes and vector is not None:
             cycles += 3 * prod(sizes.values())
-        total += cycles * blocks
+        total += cycles * blocks * runs
     steps = np.array([[loop.step] for loop in schedule.loops]).reshape(len(schedule.loops), 1)
     memory = memory_cycles(kernel, target, [loop.dim for loop in schedule.loops], steps, schedule.holds)
-    return Estimate(total * runs, {name: float(cycles[0]) for name, cycles in memory.items()})
+    return Estimate(total, {name: float(cycles[0]) for name, cycles in memory.items()})

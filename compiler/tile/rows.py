@@ -4,9 +4,10 @@ The rows (or the time) are the spine; every stage has its own loops below; inter
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..diagnostics import UnsupportedError
-from ..target.description import Target
+from ..target.description import Engine, Target
 from .access_maps import axes_below, contraction, strides, vector_dim
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import estimate_rows
@@ -75,8 +76,7 @@ class Rows:
             tile = min(size, 4)
             ribs.append(Loop(rows, tile))
         if vector is not None:
-            most = max(1, (engine.registers - 1) // (tile + 1)) if found else (4 if tile == 1 else 2)
-            width = _balanced(-(-self.extents[vector] // self.lanes), min(most, 4))
+            width = _balanced(-(-self.extents[vector] // self.lanes), self._widest(engine, tile, found is not None))
             ribs.append(Loop(vector, width * self.lanes, unit=self.lanes))
         reduce = [d for d in stage.kind(REDUCE) if d.name != vector]
         last = reduce[-1].name if reduce else None
@@ -84,6 +84,13 @@ class Rows:
         ribs.sort(key=lambda loop: names[loop.dim] == REDUCE)
         bind = (("n", (vector,)),) if vector is not None else ()
         return Place(stage.name, depth, engine.name, tuple(ribs), bind)
+
+    @staticmethod
+    def _widest(engine: Engine, tile: int, contracts: bool) -> int:
+        """Vectors of a block of `tile` rows: a product of one row streams its columns, the more at once the better."""
+        if not contracts:
+            return 4 if tile == 1 else 2
+        return min(12, engine.registers - 4) if tile == 1 else min(4, max(1, (engine.registers - 1) // (tile + 1)))
 
     def _streams(self, access: Access, stage: Stage) -> bool:
         """Whether the columns of an operand are contiguous, or will be in a transposed copy of it."""
@@ -135,15 +142,29 @@ class Steps(Rows):
         self.spine = list(scans)
 
     def choices(self, keep: int) -> list[Choice]:
-        """The only schedule: step by step, everything that is carried held outside the loop."""
+        """The only schedule: step by step, everything that is carried held outside the loop.
+
+        What is no step but has the steps' dim, as the product that feeds all of them, is done for all of them at once.
+        """
         (scan,) = self.spine
         holds = [Hold(b.name, self.near.name, 0) for b in self.kernel.role(LOCAL)]
-        places = [
-            self._place(stage, int(any(d.name == scan for d in stage.dims)), None, 1)
-            for stage in self.kernel.stages
-        ]
+        places = [self._step(stage) for stage in self.kernel.stages]
         schedule = Schedule((Loop(scan, 1),), tuple(holds), tuple(places))
         return [Choice(schedule, estimate_rows(self.kernel, schedule, self.target))][:keep]
+
+    def _step(self, stage: Stage) -> Place:
+        """A stage of one step, or one beside them, in blocks of rows where it is a contraction."""
+        if stage.kind(SCAN):
+            return self._place(stage, 1, None, 1)
+        found = contraction(stage, self._columns(stage))
+        rows = [d for d in stage.kind(PARALLEL) if found is not None and d.name in found.m and d.size > 1]
+        if not rows:
+            return self._place(stage, 0, None, 1)
+        size = _balanced(rows[-1].size, 6)
+        place = self._place(stage, 0, rows[-1].name, size)
+        tiled = next(n for n, loop in enumerate(place.loops) if stage.dim(loop.dim).kind == REDUCE)
+        loops = (*place.loops[:tiled], Loop(rows[-1].name, size), *place.loops[tiled:])
+        return replace(place, loops=loops)
 
 
 def _balanced(vectors: int, most: int) -> int:
