@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from isthmus.compiler.target.backend import KernelReport
     from isthmus.package import Package
 
+_STYLE = (
+    "<style>.roof{fill:none;stroke:#555}.tick{font:11px sans-serif}circle{fill:#36c;fill-opacity:.6}</style>"
+)
+
 LONG = 50e-6
 """Seconds from which on a kernel counts in the error of prediction."""
 
@@ -84,7 +88,7 @@ class KernelProfile:
             for kernel in self.kernels
             if kernel.operations and kernel.bytes
         ]
-        return under_roof(roof, points)
+        return under_roof(roof, points).replace("</title>", f"</title>{_STYLE}", 1)
 
     def lines(self, top: int) -> list[str]:
         """The slowest kernels as a table, their sum, and the error of prediction."""
@@ -104,7 +108,8 @@ class KernelProfile:
         work = sum(kernel.operations for kernel in self.kernels)
         out += [
             f"{len(self.kernels)} kernels, {total * 1e3:.3f} ms, {work / total / 1e9:.1f} GFLOP/s; a core's peaks:"
-            f" {self.peaks.flops / 1e9:.1f} GFLOP/s, {self.peaks.bytes / 1e9:.1f} GB/s, {self.peaks.hertz / 1e9:.2f} GHz",
+            f" {self.peaks.flops / 1e9:.1f} GFLOP/s, {self.peaks.bytes / 1e9:.1f} GB/s,"
+            f" {self.peaks.hertz / 1e9:.2f} GHz",
             f"time-weighted error of prediction over kernels above {LONG * 1e6:.0f} us: {self.error:.1%}",
         ]
         return out
@@ -197,7 +202,9 @@ def peaks(issue: float) -> "Peaks":
     file = base / f"peaks-{cache.machine_digest()}.json"
     try:
         known = Peaks(**json.loads(file.read_text()))
-        found = Peaks(*(max(pair) for pair in zip(asdict(known).values(), asdict(found).values(), strict=True)))
+        found = Peaks(
+            *(max(pair) for pair in zip(asdict(known).values(), asdict(found).values(), strict=True))
+        )
     except (OSError, ValueError, TypeError):
         pass
     file.write_text(json.dumps(asdict(found)))

@@ -49,7 +49,7 @@ class Positional(nn.Module):
 
 
 class Step(nn.Module):
-    """A transformers language model on one token, after keys and values of those before: past [layer, 2, batch, ...]."""
+    """A language model on one token, after keys and values of those before: past [layer, 2, batch, head, token, d]."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import isthmus
+from isthmus.backends.cpu.peaks import Peak
 from isthmus.compiler.ir import DTYPES, Graph, Location, TensorType, Value, at, constant, graph_input
 from isthmus.compiler.ops.activation import relu
 from isthmus.compiler.ops.attention import attention
@@ -24,8 +25,6 @@ from isthmus.compiler.ops.contract import matmul
 from isthmus.compiler.ops.convolution import conv
 from isthmus.compiler.ops.math import add
 from isthmus.compiler.ops.norm import softmax
-
-from isthmus.backends.cpu.peaks import Peak
 
 QUIET = 0.93
 _RNG = np.random.default_rng(0)

@@ -40,10 +40,11 @@ def memory_ratio(result: Result, peer: str) -> float | None:
 
 
 def means(results: list[Result], threads: int) -> dict[str, dict[str, float | None]]:
-    """For each peer the geometric mean of the ratios of minima and of medians, over the models that both ran."""
+    """For each peer the geometric mean of the ratios of minima and of medians, over the networks that both ran."""
+    networks = [result for result in results if MODELS[result["name"]].group == "networks"]
 
     def mean(peer: str, statistic: str) -> float | None:
-        ratios = (ratio(result, threads, peer, statistic) for result in results)
+        ratios = (ratio(result, threads, peer, statistic) for result in networks)
         return geometric_mean(value for value in ratios if value is not None)
 
     return {peer: {statistic: mean(peer, statistic) for statistic in ("minimum", "median")} for peer in PEERS}
@@ -105,7 +106,7 @@ def time_table(document: Result, threads: int) -> Table:
         )
     table.add_section()
     table.add_row(
-        "geometric mean",
+        "geometric mean of the networks",
         *("" for _ in ENGINES),
         *(_pair(document["means"][str(threads)][peer], 1, 2) for peer in PEERS),
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from . import models, report
+from . import models, regression, report
 from .child import ROOT, call
 from .engines import ENGINES, JUDGE, PEERS, SUBJECT
 from .plot import draw
@@ -27,10 +27,10 @@ WIDTH = 150
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, write; 1 where isthmus gave a wrong output, else 0."""
-    options = _options(arguments)
-    written = options.folder / "bench.json"
+    """Measure, print, write; 1 where isthmus gave a wrong output or has become slower than recorded, else 0."""
     machine = _machine()
+    options = _options(arguments, machine["cpu"])
+    written = options.folder / "bench.json"
     best = _best_probes(written, machine)
     console = Console(stderr=options.json)
     if not console.is_terminal:
@@ -55,10 +55,15 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         report.show(document, console)
         console.print(f"written: {written} and bench.png beside it", soft_wrap=True)
-    return int(any(report.is_wrong(result) for result in results))
+    slower = regression.regressions(document, options.against or {})
+    for line in slower:
+        Console(stderr=True).print(f"[red]slower:[/] {line}", soft_wrap=True, highlight=False)
+    if options.record is not None:
+        regression.record(document, options.record)
+    return int(bool(slower) or any(report.is_wrong(result) for result in results))
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
+def _options(arguments: list[str] | None, cpu: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n")[0])
     for flag, names in (("--models", tuple(models.MODELS)), ("--peers", PEERS)):
         described = f"some of {', '.join(names)} (default: all)"
@@ -71,7 +76,19 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", default=models.CACHE, type=Path, help="where the ONNX files are kept")
     parser.add_argument("--folder", default=ROOT / "build" / "bench", type=Path, help="where the results go")
     parser.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the ratios to the better peer")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="fail where such a ratio is over 10 %% larger than recorded",
+    )
     options = parser.parse_args(arguments)
+    if options.against is not None:
+        try:
+            options.against = regression.read(options.against, cpu)
+        except ValueError as error:
+            parser.error(f"--against: {error}")
     options.folder = options.folder.resolve()
     options.cache = options.cache.resolve()
     if min(options.runs, options.compiles, *options.threads) < 1:

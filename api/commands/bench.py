@@ -1,4 +1,4 @@
-"""The verb bench: how long a model takes, from arrays in memory to arrays in memory."""
+"""The verb bench: how long a model takes, each of its kernels, and its faster forms, arrays in memory to arrays."""
 
 from typing import Any
 
@@ -17,13 +17,27 @@ from isthmus.commands.options import AskedPrecision, Settings, common
     "--input", "inputs", type=click.Path(), multiple=True, help="As for `run`; by default random arrays."
 )
 @click.option("--profile", is_flag=True, help="Each kernel's time beside what the core can do; the cpu only.")
+@click.option(
+    "--accuracy", is_flag=True, help="Faster forms of a model: their errors and times; the cpu only."
+)
 @click.option("--picture", type=click.Path(), help="With --profile: write the roofline as SVG.")
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Kernels to list.")
 @options.threads
 @options.precision
 @options.backend_options
 @common
-def bench(
+def bench(settings: Settings, file: str, profile: bool, accuracy: bool, **given: Any) -> None:
+    """Measure FILE, a model or a package, after two runs that are not counted."""
+    picture, top = given.pop("picture"), given.pop("top")
+    if profile or picture:
+        _profile(settings, file, picture, top, **given)
+    elif accuracy:
+        _accuracy(settings, file, **given)
+    else:
+        _whole(settings, file, **given)
+
+
+def _whole(
     settings: Settings,
     file: str,
     target: str,
@@ -31,16 +45,10 @@ def bench(
     precision: AskedPrecision,
     runs: int,
     inputs: Any,
-    profile: bool,
-    picture: str | None,
-    top: int,
     threads: int | None,
     options: Any,
 ) -> None:
-    """Measure FILE, a model or a package, after two runs that are not counted."""
-    if profile or picture:
-        _profile(settings, file, target, shapes, runs, inputs, picture, top, threads, options)
-        return
+    """Run FILE many times."""
     import time
 
     from isthmus.arrays import load_arrays, random_arrays
@@ -58,39 +66,50 @@ def bench(
     settings.show(record, f"{file}: {times}; ready after {ready:.2f} s")
 
 
+def _model(file: str, target: str, shapes: Any, flag: str) -> Any:
+    """The model in FILE; CompileError for a package, or for another target than the cpu."""
+    from isthmus.compiler.diagnostics import CompileError
+    from isthmus.display import is_package
+    from isthmus.model import read
+
+    if is_package(file):
+        raise CompileError(
+            f"{flag} takes a model, not a package",
+            location=file,
+            hint="give the model that the package was made from",
+        )
+    if target != "cpu":
+        raise CompileError(
+            f"{flag} is for the cpu, not for {target}",
+            location=file,
+            hint="`isthmus profile` is for all targets",
+        )
+    model = read(file, shapes)
+    model.require_bound()
+    return model
+
+
 def _profile(
     settings: Settings,
     file: str,
+    picture: str | None,
+    top: int,
     target: str,
     shapes: Any,
     runs: int,
     inputs: Any,
-    picture: str | None,
-    top: int,
     threads: int | None,
     options: Any,
 ) -> None:
     """Compile FILE, a model, and print what each kernel takes."""
     from isthmus.arrays import load_arrays, random_arrays
     from isthmus.compilation import build_model, finish
-    from isthmus.compiler.diagnostics import CompileError
-    from isthmus.display import is_package
     from isthmus.files import write_text
     from isthmus.kernel_profile import profile_kernels
-    from isthmus.model import read
     from isthmus.progress import progress
     from isthmus.targets import find_backend
 
-    if target != "cpu" or is_package(file):
-        given = "a package" if is_package(file) else f"the target {target}"
-        raise CompileError(
-            f"--profile takes a model for the cpu, not {given}",
-            location=file,
-            hint="give the model that the package was made from" if is_package(file) else "use `isthmus profile`",
-        )
-    model = read(file, shapes)
-    model.require_bound()
-    built = build_model(model, target, options=options)
+    built = build_model(_model(file, target, shapes, "--profile"), target, options=options)
     package = finish(built)
     arrays = load_arrays(inputs, package.inputs) if inputs else random_arrays(package.inputs)
     issue = find_backend(target).target(options or {}).engine("elementwise").issue
@@ -101,3 +120,32 @@ def _profile(
     if picture is not None:
         write_text(picture, found.picture(file))
     settings.show(found.to_json(), "\n".join(found.lines(top)))
+
+
+def _accuracy(
+    settings: Settings,
+    file: str,
+    target: str,
+    shapes: Any,
+    runs: int,
+    inputs: Any,
+    threads: int | None,
+    options: Any,
+) -> None:
+    """Compile FILE, a model, in every way and print errors and times."""
+    from isthmus import accuracy
+    from isthmus.arrays import load_arrays, random_arrays
+    from isthmus.progress import progress
+    from isthmus.runtime.program import Port
+
+    model = _model(file, target, shapes, "--accuracy")
+    ports = [
+        Port(name, name, str(value.dtype), value.type.static_shape)
+        for name, value in zip(model.graph.input_names, model.graph.inputs, strict=True)
+    ]
+    arrays = load_arrays(inputs, ports) if inputs else random_arrays(ports)
+    with progress(
+        "compiling and running", len(accuracy.WAYS), not (settings.quiet or settings.json)
+    ) as advance:
+        found = accuracy.compare(model, arrays, runs=runs, threads=threads, options=options, advance=advance)
+    settings.show({"file": file, **accuracy.to_json(found)}, "\n".join(accuracy.lines(found)))

@@ -59,7 +59,9 @@ class Peak:
         """Bytes a second of reading memory in order."""
         data = np.ones(STREAM // 4, np.float32)
         address, out = data.ctypes.data, self._out.ctypes.data
-        return STREAM / _best(lambda: self._read(address, STREAM // (_STREAMS * 4 * self.lanes), out), repeats)
+        return STREAM / _best(
+            lambda: self._read(address, STREAM // (_STREAMS * 4 * self.lanes), out), repeats
+        )
 
 
 def _best(run: object, repeats: int) -> float:

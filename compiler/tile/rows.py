@@ -76,7 +76,9 @@ class Rows:
             tile = min(size, 4)
             ribs.append(Loop(rows, tile))
         if vector is not None:
-            width = _balanced(-(-self.extents[vector] // self.lanes), self._widest(engine, tile, found is not None))
+            width = _balanced(
+                -(-self.extents[vector] // self.lanes), self._widest(engine, tile, found is not None)
+            )
             ribs.append(Loop(vector, width * self.lanes, unit=self.lanes))
         reduce = [d for d in stage.kind(REDUCE) if d.name != vector]
         last = reduce[-1].name if reduce else None
@@ -90,7 +92,9 @@ class Rows:
         """Vectors of a block of `tile` rows: a product of one row streams its columns, the more at once the better."""
         if not contracts:
             return 4 if tile == 1 else 2
-        return min(12, engine.registers - 4) if tile == 1 else min(4, max(1, (engine.registers - 1) // (tile + 1)))
+        if tile == 1:
+            return min(12, engine.registers - 4)
+        return min(4, max(1, (engine.registers - 1) // (tile + 1)))
 
     def _streams(self, access: Access, stage: Stage) -> bool:
         """Whether the columns of an operand are contiguous, or will be in a transposed copy of it."""

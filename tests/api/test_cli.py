@@ -148,6 +148,19 @@ def test_bench_and_profile(command, digits: Path, packed: Path, given: Path) -> 
     assert len(record["steps"]) == 2
 
 
+def test_bench_tells_of_kernels_and_of_accuracy(command, digits: Path, packed: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "roofline.svg"
+    done = command("bench", digits, *SHAPES, "--runs", 2, "--picture", picture, "--top", 2)
+    assert "time-weighted error of prediction" in done.out
+    assert picture.read_text().startswith("<svg")
+    record = json.loads(command("bench", digits, *SHAPES, "--runs", 1, "--accuracy", "--json").out)
+    assert [way["title"].split()[0].strip(",") for way in record["ways"]] == ["f32", "f32", "bf16"]
+    for flag in ("--profile", "--accuracy"):
+        assert f"{flag} takes a model, not a package" in command("bench", packed, flag).err
+        refused = command("bench", digits, *SHAPES, flag, "--target", "n1-8").err
+        assert f"{flag} is for the cpu, not for n1-8" in refused
+
+
 def test_lists(command) -> None:
     assert command("targets").out.startswith("cpu ")
     assert json.loads(command("targets", "--json").out)[0]["engines"]["fma"] == "contract"

@@ -18,7 +18,7 @@ from isthmus.compiler.ops.engine import sample_arrays
 from isthmus.compiler.target.description import Target
 from isthmus.compiler.tile.canonical import canonical
 from isthmus.compiler.tile.check import check
-from isthmus.compiler.tile.stage import SCAN, Kernel
+from isthmus.compiler.tile.stage import Kernel
 from isthmus.compiler.tile.text import parse_kernel, print_kernel, print_schedule
 from isthmus.compiler.tile.tiler import tile
 
@@ -102,16 +102,41 @@ def test_schedules_of_all_ops_are_legal(level: str) -> None:
     chip = target(level)
     illegal = []
     for label, kernel in sample_kernels():
-        if len({d.name for s in kernel.stages for d in s.kind(SCAN)}) > 1:
-            with pytest.raises(UnsupportedError, match="2 sequential dims"):
-                tile(kernel, chip)
-            continue
         for choice in tile(kernel, chip, keep=3):
             for problem in check(kernel, choice.schedule, chip, without=["tiles_fit"]):
                 illegal.append(
                     f"{label}: {problem.message}\n{print_kernel(kernel)}{print_schedule(choice.schedule)}"
                 )
     assert not illegal, "\n".join(illegal[:5])
+
+
+def test_a_kernel_steps_along_one_dim_only() -> None:
+    two = parse_kernel("""kernel "two" {
+      input x: f32[4]  output y: f32[4]  output z: f32[4]
+      stage one (scan i: 4): y[i] = neg(x[i])
+      stage other (scan j: 4): z[j] = neg(x[j])
+    }""")
+    with pytest.raises(UnsupportedError, match="2 sequential dims"):
+        tile(two, target("avx2"))
+
+
+def test_what_feeds_all_steps_of_a_recurrence_is_one_product() -> None:
+    """It is no step itself: a block has several of its rows, where a step has one row and as many columns as it can."""
+    layer = parse_kernel("""kernel "layer" {
+      input x: f32[24, 32]  constant w: f32[32, 96]  constant r: f32[96, 96]
+      local fed: f32[24, 96]  local back: f32[24, 96]  output h: f32[24, 96]  local state: f32[24, 96]
+      stage feed (t: 24, k: 96, reduce c: 32): fed[t, k] = sum mul(x[t, c], w[c, k])
+      stage again (scan t: 24, k: 96, reduce j: 96): back[t, k] = sum mul(state[t - 1, j] else 0.0, r[j, k])
+      stage next (scan t: 24, k: 96): state[t, k] = tanh(add(fed[t, k], back[t, k]))
+      stage out (scan t: 24, k: 96): h[t, k] = state[t, k]
+    }""")
+    chip = target("avx2")
+    (choice,) = tile(layer, chip)
+    assert not check(layer, choice.schedule, chip, without=["tiles_fit"])
+    feed, again = (choice.schedule.place(name) for name in ("feed", "again"))
+    assert (feed.at, again.at) == (0, 1)
+    assert [(loop.dim, loop.step) for loop in feed.loops][:2] == [("k", 16), ("t", 6)]
+    assert [(loop.dim, loop.step) for loop in again.loops][:1] == [("k", 96)]
 
 
 @pytest.mark.parametrize("level", LEVELS)
