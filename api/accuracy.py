@@ -8,7 +8,7 @@ import numpy as np
 
 from isthmus.compilation import compile_model
 from isthmus.measurement import measure
-from isthmus.precision import find_precision
+from isthmus.precision import Precision
 
 if TYPE_CHECKING:
     from isthmus.model import Model
@@ -19,14 +19,14 @@ class Way:
     """A way to compile for the CPU; the first of `WAYS` is what the others are compared with."""
 
     title: str
-    precision: str
+    precision: Precision
     options: Mapping[str, Any]
 
 
 WAYS = (
-    Way("f32, every product", "f32", {"winograd": "off"}),
-    Way("f32, fast 3x3 convolutions", "f32", {"winograd": "on"}),
-    Way("bf16", "bf16", {"winograd": "off"}),
+    Way("f32, every product", Precision("f32"), {"winograd": "off"}),
+    Way("f32, fast 3x3 convolutions", Precision("f32"), {"winograd": "on"}),
+    Way("bf16", Precision("bf16"), {"winograd": "off"}),
 )
 
 
@@ -59,7 +59,7 @@ def compare(
             model,
             "cpu",
             threads=threads,
-            precision=find_precision(way.precision, None, None),
+            precision=way.precision,
             options={**(options or {}), **way.options},
         )
         outputs = package.run(arrays)

@@ -96,6 +96,7 @@ def _profile(
     top: int,
     target: str,
     shapes: Any,
+    precision: AskedPrecision,
     runs: int,
     inputs: Any,
     threads: int | None,
@@ -106,10 +107,13 @@ def _profile(
     from isthmus.compilation import build_model, finish
     from isthmus.files import write_text
     from isthmus.kernel_profile import profile_kernels
+    from isthmus.precision import find_precision
     from isthmus.progress import progress
     from isthmus.targets import find_backend
 
-    built = build_model(_model(file, target, shapes, "--profile"), target, options=options)
+    precision.check()
+    model = _model(file, target, shapes, "--profile")
+    built = build_model(model, target, options=options, precision=find_precision(**precision.keywords(model)))
     package = finish(built)
     arrays = load_arrays(inputs, package.inputs) if inputs else random_arrays(package.inputs)
     issue = find_backend(target).target(options or {}).engine("elementwise").issue
@@ -127,25 +131,29 @@ def _accuracy(
     file: str,
     target: str,
     shapes: Any,
+    precision: AskedPrecision,
     runs: int,
     inputs: Any,
     threads: int | None,
     options: Any,
 ) -> None:
-    """Compile FILE, a model, in every way and print errors and times."""
+    """Compile FILE, a model, in every way, and in int8 where that is asked for, and print errors and times."""
     from isthmus import accuracy
     from isthmus.arrays import load_arrays, random_arrays
+    from isthmus.precision import find_precision
     from isthmus.progress import progress
     from isthmus.runtime.program import Port
 
+    precision.check()
     model = _model(file, target, shapes, "--accuracy")
+    ways = list(accuracy.WAYS)
+    if precision.name not in {way.precision.name for way in ways}:
+        ways.append(accuracy.Way(precision.name, find_precision(**precision.keywords(model)), {}))
     ports = [
         Port(name, name, str(value.dtype), value.type.static_shape)
         for name, value in zip(model.graph.input_names, model.graph.inputs, strict=True)
     ]
     arrays = load_arrays(inputs, ports) if inputs else random_arrays(ports)
-    with progress(
-        "compiling and running", len(accuracy.WAYS), not (settings.quiet or settings.json)
-    ) as advance:
+    with progress("compiling and running", len(ways), not (settings.quiet or settings.json)) as advance:
         found = accuracy.compare(model, arrays, runs=runs, threads=threads, options=options, advance=advance)
     settings.show({"file": file, **accuracy.to_json(found)}, "\n".join(accuracy.lines(found)))
