@@ -85,8 +85,10 @@ class StreamBackend(ABC):
         return {}
 
     def rules(self, options: Mapping[str, Any]) -> "Sequence[Rule]":
-        """None: the rewrites that a chip needs beside those for all targets."""
-        return ()
+        """Attention in its parts: kernels of several products are not formed."""
+        from ..target.attention import RULES
+
+        return RULES
 
     def refusals(self, node: "Node", options: Mapping[str, Any]) -> list[str]:
         """Why the chip can't run a node; see `constraints.py`."""

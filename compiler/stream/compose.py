@@ -44,8 +44,13 @@ def prepared(kernel: Kernel, target: Target) -> Kernel:
     def crosses(kernel: Kernel, stage: Stage) -> bool:
         return lane_factor(kernel, stage, engine, lane_dim(kernel, stage, engine)) > 1
 
-    kernel = turn(fetch(compose(kernel)), crosses)
+    kernel = turn(fetch(compose(unrepaired(kernel))), crosses)
     return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
+
+
+def unrepaired(kernel: Kernel) -> Kernel:
+    """The kernel without repairs of sums: rows are held as a whole, so that what they are relative to does not move."""
+    return replace(kernel, stages=tuple(replace(stage, repair=None) for stage in kernel.stages))
 
 
 def compose(kernel: Kernel) -> Kernel:

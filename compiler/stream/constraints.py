@@ -83,10 +83,6 @@ def constraints(machine: Machine) -> tuple[Constraint, ...]:
             lambda kernel, _: _first(s.name for s in kernel.stages if gathers(s) and not is_fetch(kernel, s)),
         ),
         Constraint(
-            "no stage repairs an earlier result",
-            lambda kernel, _: _first(s.name for s in kernel.stages if s.repair is not None),
-        ),
-        Constraint(
             "no buffer is empty", lambda kernel, _: _first(b.name for b in kernel.buffers if 0 in b.shape)
         ),
     )
