@@ -1,15 +1,13 @@
 """Rules on ops that only move elements: what does nothing goes, what follows one another becomes one."""
 
-from math import prod
-
 import numpy as np
 
 from ..diagnostics import TypeRuleError
 from ..ir.dims import Dim
 from ..ir.graph import Node, Value, constant
 from ..ir.types import f16
-from ..ops import REGISTRY, contract, gather, get, math, reduce, shape
-from ..rewrite import AnyOf, As, Attr, Const, Maybe, Operation, Rule, Var, example, uniform
+from ..ops import REGISTRY, contract, get, math, reduce, shape
+from ..rewrite import AnyOf, As, Attr, Maybe, Operation, Rule, Var, example, uniform
 from .algebra import keeps_type
 
 X = Var("x")
@@ -110,18 +108,6 @@ def _same_last(w: Value, shape: tuple[Dim, ...]) -> bool:
 
 def _row_wise(x: Value, w: Value, shape: tuple[Dim, ...]) -> Value:
     return contract.matmul(reshape(x, shape=(*shape[:-1], x.shape[-1])), w)
-
-
-def _gathered_slice(x: Value, i: Value, axis: int) -> Value | None:
-    """One index is a slice, so that no table of indices is needed."""
-    assert i.constant is not None
-    extent, index = x.shape[axis], int(i.constant.reshape(-1)[0])
-    if not isinstance(extent, int) or not -extent <= index < extent:
-        return None
-    starts = tuple(index % extent if n == axis else 0 for n in range(x.type.rank))
-    sizes = tuple(1 if n == axis else dim for n, dim in enumerate(x.shape))
-    part = shape.slice_of(x, starts=starts, sizes=sizes, steps=(1,) * x.type.rank)
-    return reshape(part, shape=(*x.shape[:axis], *i.shape, *x.shape[axis + 1 :]))
 
 
 def _not_expanded(y: Value) -> Value | None:
@@ -322,13 +308,6 @@ RULES = (
         lambda x, a, b, p, q: shape.pad(x, a, pads=tuple(map(sum, zip(p, q, strict=True)))),
         guard=_pads_add_up,
         samples=({"x": "f32[3]", "p": (1, 2), "q": (0, 1)},),
-    ),
-    Rule(
-        "gather of one index => slice",
-        gather.gather(X, Const("i"), axis=Attr("axis")),
-        _gathered_slice,
-        guard=lambda x, i, axis: prod(i.type.static_shape) == 1,
-        samples=({"x": "f32[3, 5]", "i": np.array(-2, np.int64), "axis": 1},),
     ),
     Rule(
         "reduction over extents of 1 => reshape",
