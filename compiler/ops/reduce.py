@@ -187,7 +187,9 @@ def _position(name: str, combine: str) -> Callable[[Callable[..., Any]], Op]:
         found = value.equals(s.total(combine, value, kept))
         if x.dtype.is_float:
             found = apply("or", found, apply("isnan", value, dtype=boolean))
-        nowhere = -1 if select_last else np.iinfo(np.int64).max
+        extent = x.shape[axis]  # behind all positions; an open one has no number yet
+        behind = extent if isinstance(extent, int) else np.iinfo(np.int64).max
+        nowhere = -1 if select_last else behind
         place = select(found, s.index(index[axis]), lift(nowhere, i64))
         s.store(s.results[0][spread(kept, x.rank, (axis,), keepdims)], place, "max" if select_last else "min")
 

@@ -261,6 +261,14 @@ def resize(
     return data.astype(x.dtype, copy=False)
 
 
+def _repeated(x: Value, axis: int, times: int) -> Value:
+    """Each element of an axis so many times: needs no table."""
+    before, extent, behind = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    apart = get("shape.reshape")(x, shape=(*before, extent, 1, *behind))
+    spread = get("shape.expand")(apart, shape=(*before, extent, times, *behind))
+    return get("shape.reshape")(spread, shape=(*before, extent * times, *behind))
+
+
 def resampled(x: Value, attributes: Mapping[str, Any]) -> Value | None:
     """`nn.resize` of x as a chain of `nn.resample`; None where an extent is symbolic, for there is no table then."""
     if not (x.type.is_static and all(isinstance(extent, int) for extent in attributes["shape"])):
@@ -269,6 +277,14 @@ def resampled(x: Value, attributes: Mapping[str, Any]) -> Value | None:
     exact = attributes["mode"] == "nearest"
     data = x if exact or (wide(dtype) == dtype and dtype.is_float) else get("math.cast")(x, dtype=f32)
     for axis, fill, indices, coefficients in _axis_tables(x.shape, **attributes):
+        times, rest = divmod(len(indices), data.type.static_shape[axis])
+        if (
+            coefficients is None
+            and not rest
+            and np.array_equal(indices[:, 0], np.arange(len(indices)) // times)
+        ):
+            data = _repeated(data, axis, times)
+            continue
         table = None if coefficients is None else constant(coefficients, data.dtype)
         data = resample(data, constant(indices), table, axis=axis, fill=fill)
     if dtype.is_integer and not exact:

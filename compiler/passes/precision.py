@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from ..target.integers import RULES
 from .base import Pass, Rewrite
 from .narrow import NARROW
+from .products import PRODUCTS
 from .quantise import PREPARE, Choices, Quantise, Report, Runner
 from .quantise.statistics import Arrays
 
@@ -14,7 +15,7 @@ INTEGERS = Rewrite("integers", RULES)
 
 def to_bf16(simplify: Pass) -> tuple[Pass, ...]:
     """Products in bf16."""
-    return (NARROW, simplify)
+    return (PRODUCTS, NARROW, simplify)
 
 
 def to_int8(
@@ -25,4 +26,4 @@ def to_int8(
     tell: Callable[[Report], None],
 ) -> tuple[Pass, ...]:
     """8-bit integers by post-training quantisation."""
-    return (PREPARE, simplify, Quantise(samples, choices, runner, tell), INTEGERS, simplify)
+    return (PRODUCTS, PREPARE, simplify, Quantise(samples, choices, runner, tell), INTEGERS, simplify)

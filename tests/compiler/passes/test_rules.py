@@ -12,12 +12,15 @@ from isthmus.compiler.ops import get
 from isthmus.compiler.ops.interpret import run_graph
 from isthmus.compiler.passes import CANONICALISE, EXPAND, FOLD_AFFINE, RECOGNISE
 from isthmus.compiler.passes.base import Rewrite
+from isthmus.compiler.passes.products import PRODUCTS
 from isthmus.compiler.passes.quantise import PREPARE
 from isthmus.compiler.rewrite import Rule, apply, sample_graphs
+from isthmus.compiler.target.attention import RULES as ATTENTION_RULES
 from isthmus.compiler.target.integers import RULES as INTEGER_RULES
 
 INTEGERS = Rewrite("integers", INTEGER_RULES)
-TABLES = (CANONICALISE, RECOGNISE, FOLD_AFFINE, EXPAND, PREPARE, INTEGERS)
+ATTENTION = Rewrite("attention", ATTENTION_RULES)
+TABLES = (CANONICALISE, RECOGNISE, FOLD_AFFINE, EXPAND, PRODUCTS, PREPARE, INTEGERS, ATTENTION)
 RULES = [pytest.param(rule, id=rule.name) for table in TABLES for rule in table.rules]
 
 
