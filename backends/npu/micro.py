@@ -34,6 +34,6 @@ MICRO_OPS = {
             "div",
             "isqrt",
         ),
-        *("sqrt", "rsqrt", "exp", "tanh", "erf", "floor", "round"),
+        *("sqrt", "rsqrt", "exp", "tanh", "erf", "floor", "round", "log"),
     )
 }

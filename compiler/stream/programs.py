@@ -44,6 +44,7 @@ DIRECT = frozenset(
             "erf",
             "floor",
             "round",
+            "log",
         ),
     )
 )

@@ -183,5 +183,6 @@ OPERATIONS: dict[str, Operation] = {
         Operation("erf", _erf, 1, "the error function of a", _REAL, "special"),
         Operation("floor", np.floor, 1, "the whole number below a", _REAL),
         Operation("round", _round, 1, "the nearest whole number, half to even"),
+        Operation("log", np.log, 1, "the natural logarithm of a", _REAL, "special"),
     )
 }
