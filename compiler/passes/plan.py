@@ -4,7 +4,7 @@ An array is one value as it lies in memory. Where arrays lie is decided by `memo
 `layout`, what is computed together by `form`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
@@ -116,9 +116,25 @@ class KernelStep:
 
     @property
     def location(self) -> Location:
-        """The places of all nodes that the kernel computes."""
+        """The places of all nodes that the kernel computes; where passes have added them, of what they read."""
         first, *others = (node.location for node in self.nodes)
-        return first.merge(*others)
+        merged = first.merge(*others)
+        return merged if merged.names else _nearest(self.nodes)
+
+
+def _nearest(nodes: Sequence[Node]) -> Location:
+    """The place of the first node that has one on the way to the inputs, which are places by their names."""
+    seen = dict.fromkeys(nodes)
+    queue = list(seen)
+    for node in queue:
+        if node.op == "input":
+            return Location("", (node.attributes["name"],))
+        if node.location.names:
+            return node.location
+        further = [v.node for v in node.operands if v is not None and v.node not in seen]
+        seen.update(dict.fromkeys(further))
+        queue += further
+    return Location()
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,8 @@ def compile_segments(
         records = [record for _, record in ordered]
         synchronise(records, isa.queues, target.control.semaphores, context)
         records.append(Halt())
+        if spans:
+            spans[-1][1] += 1  # the halt belongs to the last kernel
         start = len(code)
         try:
             code += isa.encode(*roll(records))
