@@ -70,6 +70,10 @@ def _facts(run: ChipRun) -> Iterator[tuple[str, str]]:
             f"{summary['bound'] / run.cycles:.1%}",
             f"of the roofline's bound, {summary['bound']:,.0f} cycles",
         )
+        yield (
+            f"{summary['overlap']:.1%}",
+            "of the shorter of transfers and products at the same time as the other",
+        )
     yield f"{sum(summary['energy'].values()) * 1e3:,.3f} mJ", "by the chip file's figures"
 
 

@@ -34,7 +34,8 @@ __all__ = ["Entry", "NpuDevice", "SimulatedContext", "device"]
 class NpuDevice(SimulatedDevice):
     """Chips of the kind n1; the package says which one.
 
-    `exact`: bf16 sums in the order that the manual states. `checked`: entry points are proved before they first run.
+    `exact`: bf16 sums in the order that the manual states. `checked`: entry points are proved before they first run,
+    and runs are watched for reads of what was not written.
     """
 
     def __init__(self, exact: bool = False, checked: bool = False):

@@ -51,6 +51,14 @@ class Access(NamedTuple):
                 dims.append((count, stride))
         return Access(self.memory, self.write, base, bytes, tuple(dims))
 
+    def marks(self, of_bytes: np.ndarray) -> np.ndarray:
+        """A view of an array that has one element a byte of the memory: those of the bytes touched, each once."""
+        simple, size = self.simplified(), of_bytes.itemsize
+        counts = [count for count, _ in simple.dims][::-1]
+        strides = [size * stride for _, stride in simple.dims][::-1]
+        shape = (*counts, simple.bytes)
+        return np.ndarray(shape, of_bytes.dtype, of_bytes, size * simple.base, (*strides, size))
+
     def starts(self) -> np.ndarray:
         """The address of every run, i64[runs], unordered."""
         starts = np.array([self.base], np.int64)

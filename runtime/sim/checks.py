@@ -277,7 +277,7 @@ def written_problems(
             if access.first < 0 or access.end > len(held):
                 yield Problem(locate(instruction), f"{what} touches {where}, which has {len(held):#x}")
                 continue
-            box = _box(held, access)
+            box = access.marks(held)
             if access.write:
                 overwritten[box] = instruction + 1
                 box[...] = instruction + 1
@@ -293,11 +293,3 @@ def written_problems(
                 f"instruction {by}, {records[by].mnemonic}, overwrites what instruction {victim - 1}, "
                 f"{records[victim - 1].mnemonic}, wrote and nobody has read: two values live in one place",
             )
-
-
-def _box(marks: np.ndarray, access: Access) -> np.ndarray:
-    """The marks of the bytes of an access, each once."""
-    simple = access.simplified()
-    counts = [count for count, _ in simple.dims][::-1]
-    strides = [4 * stride for _, stride in simple.dims][::-1]
-    return np.ndarray((*counts, simple.bytes), np.int32, marks, 4 * simple.base, (*strides, 4))

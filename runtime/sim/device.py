@@ -24,6 +24,7 @@ from .events import Control, Timeline, simulate_together
 from .fields import Instruction
 from .isa import Isa
 from .memories import Memories, Prepared, home, home_name, scratchpads
+from .shadows import Shadows
 from .stream import Block, Stream
 from .summary import Roof, summarise
 
@@ -47,7 +48,9 @@ class Model:
 
 
 class SimulatedDevice:
-    """Chips of a kind by its name; the package says which one. `checked`: entry points are proved before they run."""
+    """Chips of a kind by its name; the package says which one.
+
+    `checked`: entry points are proved before they first run, and runs are watched for reads of what was not written."""
 
     def __init__(self, name: str, model: Model, checked: bool = False):
         self.name, self.model, self.checked = name, model, checked
@@ -198,9 +201,11 @@ class Entry:
         timeline, asked = self.timeline, self.costs
         dram = Dram.of(home(self.chip))
         compulsory = self.constant_bytes + sum(size for _, size in self.meta["externals"])
-        roof = Roof(_peak(self.chip), dram.bytes_per_cycle, compulsory)
+        roof, issue = Roof(_peak(self.chip), dram, compulsory), self.chip["control"]["issue_cycles"]
         clock, figures = self.chip["clock_mhz"], self.chip.get("energy", {})
-        summary = summarise(timeline, asked.work, asked.counts, kernel_of, kernels, roof, clock, figures)
+        summary = summarise(
+            timeline, asked.work, asked.counts, kernel_of, kernels, roof, issue, clock, figures
+        )
         cores = self.chip.get("cores", 1)
         summary |= {"cores": cores, "together": self.together}
         summary["runs_per_second"] = cores / max(1, self.together) * clock * 1e6
@@ -221,16 +226,21 @@ class Entry:
 
     @cached_property
     def constant_bytes(self) -> int:
-        """Bytes of constants that the entry loads, each counted once."""
+        """Bytes of constants that the entry loads, each counted once; of a table only as much as is looked up."""
         start, size = self.regions[_CONSTANTS]
         loaded = np.zeros(size, bool)
+        looked_up = 0
         context = self.model.context(self.chip)
         name = home_name(self.chip)
-        for record in self.stream.records:
+        for record, moved in zip(self.stream.records, self.costs.counts["dram_byte"].astype(int).tolist()):
             for access in record.accesses(context):
-                if access.memory == name and not access.write and start <= access.base < start + size:
+                if access.memory != name or access.write or not start <= access.base < start + size:
+                    continue
+                if access.size > moved:
+                    looked_up += moved
+                else:
                     loaded[access.first - start : access.end - start] = True
-        return int(loaded.sum())
+        return int(loaded.sum()) + looked_up
 
     def kernel(self, instruction: int) -> Mapping[str, Any]:
         """The kernel that an instruction belongs to: its name and sources."""
@@ -266,8 +276,12 @@ class SimulatedContext:
             raise entry.hanging(call.limit)
         externals = [buffer.reshape(-1).view(np.uint8) for buffer in call.buffers]
         self._memories.regions = (self._code.constants, self.arena, *externals)
+        shadows = Shadows(self._memories.near) if self._code.checked else None
+        context = entry.model.context(entry.chip)
         for number, effect in entry.effects:
             try:
+                if shadows is not None:
+                    shadows.watch(entry.stream.records[number].accesses(context))
                 effect(self._memories)
             except (ValueError, TypeError, IndexError) as error:
                 raise self._fault(entry, number, f"reaches outside a memory: {error}") from None

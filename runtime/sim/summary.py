@@ -2,12 +2,15 @@
 
     {"cycles", "seconds", "macs", "peak_macs_per_cycle", "bytes_per_cycle", "compulsory_bytes", "bound",
      "engines": {name: {"busy": cycles, "stalls": {cause: cycles}}},
+     "serial": cycles, "overlap": share,
      "counts": {what the chip's energy figures count: how often}, "energy": {the same names, and "static": joules},
      "kernels": [{"name", "sources", "begin", "end", "cycles", "instructions", "busy": {engine: cycles}, "macs",
                   "dram_bytes", "joules"}]}
 
 Cycles of a kernel are those from the end of all before it to its own end, so that they add up to the whole. The bound
-is the greater of MACs by peak and compulsory bytes by bandwidth: weights, inputs and outputs once.
+is the greater of MACs by peak and compulsory bytes by bandwidth: weights, inputs and outputs once. `serial` is what all
+instructions take one after another. `overlap` is how much of the time of transfers, or of products where that is
+shorter, is also time of the other; 1.0 where there is none of one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .dram import Dram
 from .events import Timeline, Work
 
 _PICO = 1e-12
@@ -23,15 +27,20 @@ _PICO = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Roof:
-    """A chip's peak and link, and what a network can't do without."""
+    """A chip's peak and home memory, and what a network can't do without."""
 
     macs_per_cycle: float
-    bytes_per_cycle: float
+    dram: Dram
     compulsory_bytes: int
 
     def bound(self, macs: float, bytes_: float) -> float:
         """Cycles that so many MACs and bytes take at least."""
-        return max(macs / self.macs_per_cycle, bytes_ / self.bytes_per_cycle)
+        return max(macs / self.macs_per_cycle, bytes_ / self.dram.bytes_per_cycle)
+
+    def serial(self, work: Work, issue_cycles: float) -> float:
+        """Cycles of all instructions one after another: fetch, preparation, work, transfers, latencies, refreshes."""
+        each = work.lead + work.busy + work.tail + np.ceil(work.transfer) + issue_cycles
+        return self.dram.wall(float(each.sum()))
 
 
 def summarise(
@@ -41,6 +50,7 @@ def summarise(
     kernel_of: np.ndarray,
     kernels: Sequence[Mapping[str, Any]],
     roof: Roof,
+    issue_cycles: float,
     clock_mhz: float,
     picojoules: Mapping[str, float],
 ) -> dict[str, Any]:
@@ -65,9 +75,11 @@ def summarise(
         "seconds": seconds,
         "macs": float(macs.sum()),
         "peak_macs_per_cycle": roof.macs_per_cycle,
-        "bytes_per_cycle": roof.bytes_per_cycle,
+        "bytes_per_cycle": roof.dram.bytes_per_cycle,
         "compulsory_bytes": roof.compulsory_bytes,
         "bound": roof.bound(float(macs.sum()), roof.compulsory_bytes),
+        "serial": roof.serial(work, issue_cycles),
+        "overlap": _overlap(timeline, work.transfer > 0, macs > 0),
         "engines": {
             name: {"busy": busy[name], "stalls": dict(timeline.stalls[name])} for name in timeline.engines
         },
@@ -75,6 +87,25 @@ def summarise(
         "energy": energy,
         "kernels": _kernels(timeline, work, kernel_of, kernels, macs, counts["dram_byte"], joules),
     }
+
+
+def _overlap(timeline: Timeline, some: np.ndarray, others: np.ndarray) -> float:
+    """The share of the shorter of two sets of instructions, in time covered, that the other set covers too."""
+    one, other = _covered(timeline, some), _covered(timeline, others)
+    if not min(one, other):
+        return 1.0
+    return (one + other - _covered(timeline, some | others)) / min(one, other)
+
+
+def _covered(timeline: Timeline, chosen: np.ndarray) -> float:
+    """Cycles in which at least one of the chosen instructions occupies its engine."""
+    order = np.argsort(timeline.begin[chosen], kind="stable")
+    begin, end = timeline.begin[chosen][order], timeline.end[chosen][order]
+    if not len(begin):
+        return 0.0
+    reach = np.maximum.accumulate(end)
+    before = np.concatenate([begin[:1], reach[:-1]])
+    return float(np.maximum(0, reach - np.maximum(begin, before)).sum())
 
 
 def _kernels(

@@ -41,6 +41,8 @@ def chip_run() -> ChipRun:
         "bytes_per_cycle": 16,
         "compulsory_bytes": 4000,
         "bound": 250.0,
+        "serial": 4000.0,
+        "overlap": 0.625,
         "engines": {
             "load": {"busy": 10.0, "stalls": {"end": 990.0}},
             "work": {"busy": 500.0, "stalls": {"load": 400.0, "fetch": 100.0}},

@@ -550,3 +550,16 @@ def test_padding_repeats_its_pattern(width, fill):
     ran = run([Lda(dram=ARENA, spa=8, n0=8, before1=1, after1=1, fill=fill, fill_width=width)], arena=x)
     pattern = np.frombuffer(fill.to_bytes(4, "little")[: 1 << width] * (8 >> width), np.uint8)
     assert np.array_equal(ran.context._memories.near["spa"][8:32], np.concatenate([pattern, x, pattern]))
+
+
+def test_watched_runs_name_who_reads_what_nothing_wrote() -> None:
+    """Half of what a vector instruction reads was loaded; unwatched it reads zeros."""
+    load = loaded(np.arange(16, dtype=np.int8), 0, signal=1)
+    copy = Program(number=0, micros=(operation("copy", 0, stream(1)),))
+    reads = Vec(number=0, n0=32, wait=1, streams=(view(SPA, I8, 64, 1), view(SPA, I8, 0, 1)))
+    ran = run([load, copy, reads], arena=np.arange(16, dtype=np.int8))
+    ran.context._code.checked = True
+    with pytest.raises(
+        ExecutionError, match="node: instruction 2, vec: reads byte 0x10 of spa, which nothing has written"
+    ):
+        ran.context.run(ran.call)
