@@ -2,12 +2,16 @@
 
 Each model is quantised on a few inputs, compiled for each chip and run on another input. Integers must equal the
 graph's meaning in every byte (the CPU's package of the same graph gives it, fast); bf16 is compared with fp32.
+With --properties it is checked besides what must hold of any package and any pair of chips.
 """
 
 import argparse
+import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,83 +19,150 @@ from rich.console import Console
 from rich.table import Table
 
 import isthmus
-from isthmus.compiler.ops.engine import get
-from isthmus.targets import find_backend
+from isthmus.package import Package
+from isthmus.testing.properties import broken, cycles, widened
 
 from . import models
 
-COLUMNS = ("chip", "cycles", "of peak", "code KiB", "compile s", "run s", "values")
-PRODUCTS = ("quant.conv", "quant.matmul", "nn.conv", "nn.matmul")
+COLUMNS = (
+    *("chip", "cycles", "fused bound", "reached", "of peak", "overlap", "code KiB", "compile s", "run s"),
+    *("host steps", "values"),
+)
 LIMIT = 2e-2
 """Largest difference of bf16 from fp32, relative to the largest output."""
+SLACK = 1.01
+"""How much slower a chip with more of something may be."""
+
+Row = dict[str, Any]
 
 
-def macs(graph: Any) -> int:
-    """Multiplications of all products of a graph."""
-    return int(sum(get(node.op).cost(node).macs for node in graph.nodes if node.op in PRODUCTS))
-
-
-def measure(name: str, chips: Sequence[str], precision: str, samples: int, console: Console) -> bool:
-    """Print a row a chip; whether all values were right."""
+def measure(name: str, chips: Sequence[str], precision: str, samples: int) -> Iterator[tuple[Row, Package]]:
+    """A row a chip, with the package."""
     file = models.path(name)
     calibration = [models.inputs(name, 100 + n) for n in range(samples)] if precision == "int8" else None
     judge = isthmus.compile(file, precision=precision, calibration=calibration)
     given = models.inputs(name, 1)
     wanted = judge.run(given) if precision == "int8" else isthmus.compile(file).run(given)
-    table = Table(*COLUMNS, title=f"{models.find(name).title}, {precision}")
-    right = True
     for chip in chips:
         begin = time.perf_counter()
-        package = isthmus.compile(judge.graph, target=chip)
+        package = isthmus.compile(judge.graph, target=chip, cache=False)
+        assert isinstance(package, Package)
         compiled = time.perf_counter()
-        profile = package.profile(given)  # type: ignore[union-attr]
+        profile = package.profile(given)
         seconds = time.perf_counter() - compiled
-        array = find_backend(chip).target({}).engine("contract")
-        (cycles,) = profile.cycles.values()
-        share = macs(package.graph.graph) / (array.pixels * array.rows * array.cols) / cycles  # type: ignore[union-attr]
-        verdict, ok = judged(wanted, profile.outputs, precision)
-        right = right and ok
-        code = len(package.artefact.entry(f"{find_backend(chip).name}/code.bin")) / 1024  # type: ignore[union-attr]
-        table.add_row(
-            chip,
-            f"{cycles:,}",
-            f"{share:.1%}",
-            f"{code:.0f}",
-            f"{compiled - begin:.1f}",
-            f"{seconds:.1f}",
-            verdict,
+        error, right = judged(wanted, profile.outputs, precision)
+        yield (
+            {
+                "model": name,
+                "precision": precision,
+                "chip": chip,
+                **figures([run.summary for run in profile.chips]),
+                "code": sum(
+                    len(package.artefact.entry(device.code)) for device in package.artefact.program.devices
+                ),
+                "compile": compiled - begin,
+                "run": seconds,
+                "host steps": len(package.manifest.fallbacks),
+                "error": error,
+                "right": right,
+            },
+            package,
         )
-    console.print(table)
-    return right
 
 
-def judged(wanted: dict[str, np.ndarray], got: dict[str, np.ndarray], precision: str) -> tuple[str, bool]:
-    """In words, and whether it is right."""
+def figures(segments: Sequence[dict[str, Any]]) -> Row:
+    """Of the segments of a run: cycles, the bound of the fused network, MACs by peak, overlap of the longest one."""
+    total = sum(each["cycles"] for each in segments)
+    peak = segments[0]["peak_macs_per_cycle"]
+    return {
+        "cycles": total,
+        "bound": sum(each["bound"] for each in segments),
+        "peak": sum(each["macs"] for each in segments) / peak / total,
+        "overlap": max(segments, key=lambda each: each["cycles"])["overlap"],
+    }
+
+
+def judged(wanted: dict[str, np.ndarray], got: dict[str, np.ndarray], precision: str) -> tuple[float, bool]:
+    """For integers how many elements differ, else the largest difference by the largest output; whether it is right."""
     if precision == "int8":
         wrong = sum(int((wanted[name] != got[name]).sum()) for name in wanted)
-        return (f"{wrong} differ" if wrong else "equal in every byte"), not wrong
+        return wrong, not wrong
     error = max(float(np.abs(wanted[n] - got[n]).max() / np.abs(wanted[n]).max()) for n in wanted)
-    return f"{error:.1e} from fp32", error <= LIMIT
+    return error, error <= LIMIT
+
+
+def cells(row: Row) -> list[str]:
+    """A row as text."""
+    if row["precision"] == "int8":
+        verdict = f"{row['error']:.0f} differ" if row["error"] else "equal in every byte"
+    else:
+        verdict = f"{row['error']:.1e} from fp32"
+    return [
+        row["chip"],
+        f"{row['cycles']:,}",
+        f"{row['bound']:,.0f}",
+        f"{row['bound'] / row['cycles']:.1%}",
+        f"{row['peak']:.1%}",
+        f"{row['overlap']:.1%}",
+        f"{row['code'] / 1024:.0f}",
+        f"{row['compile']:.1f}",
+        f"{row['run']:.1f}",
+        str(row["host steps"]),
+        verdict,
+    ]
+
+
+def slower(package: Package, chip: str, row: Row) -> Iterator[str]:
+    """Variants of a chip that have more of something, and take longer for it; the row gets their cycles."""
+    with TemporaryDirectory() as folder:
+        for what, text in widened(chip).items():
+            file = Path(folder) / f"{what}.toml"
+            file.write_text(text)
+            wider = isthmus.compile(package.graph, target=str(file), cache=False)
+            assert isinstance(wider, Package)
+            row[f"cycles, more {what}"] = cycles(wider)
+            if cycles(wider) > SLACK * row["cycles"]:
+                yield f"with twice the {what} {cycles(wider):,} cycles, expected at most {row['cycles']:,}"
 
 
 def main() -> int:
-    """Measure what the command line names; 1 where a value was wrong."""
+    """Measure what the command line names; 1 where a value was wrong or a property did not hold."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.chips", description=(__doc__ or "").split("\n")[0]
     )
     names = ["resnet18", "resnet50", "mobilenetv2"]
-    chips = ["n1-16", "n1-32", "n1-128"]
     parser.add_argument("--models", nargs="+", default=names, choices=list(models.MODELS), metavar="NAME")
-    parser.add_argument("--chips", nargs="+", default=chips, metavar="NAME", help="targets or chip files")
+    parser.add_argument(
+        "--chips",
+        nargs="+",
+        default=["n1-16", "n1-32", "n1-128"],
+        metavar="NAME",
+        help="targets or chip files",
+    )
     parser.add_argument("--precision", default="int8", choices=("int8", "bf16"))
     parser.add_argument("--samples", type=int, default=2, help="inputs to calibrate with")
+    parser.add_argument(
+        "--properties", action="store_true", help="check what must hold of times, traces and code"
+    )
+    parser.add_argument("--json", type=Path, help="a file that gets the rows too")
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=160)
     models.ensure(options.models)
-    right = [
-        measure(name, options.chips, options.precision, options.samples, console) for name in options.models
-    ]
-    return int(not all(right))
+    rows, sound = [], True
+    for name in options.models:
+        table = Table(*COLUMNS, title=f"{models.find(name).title}, {options.precision}")
+        problems: list[str] = []
+        for row, package in measure(name, options.chips, options.precision, options.samples):
+            table.add_row(*cells(row))
+            rows.append(row)
+            if options.properties:
+                problems += (f"{row['chip']}: {each}" for each in broken(package))
+                problems += (f"{row['chip']}: {each}" for each in slower(package, row["chip"], row))
+        console.print(table, *problems, sep="\n")
+        sound = sound and not problems
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return int(not (sound and all(row["right"] for row in rows)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The suite that any backend must pass: what it takes equals its meaning, what it does not take it refuses.
 
 Families of cases, each judged through the whole pipeline on a package that runs: ops' samples, extreme elements, sizes,
-random graphs; then that what was compiled can be proved free of hazards, where the device is one of the kit, and that
-the same model gives the same bytes in a process of another hash seed.
+random graphs; then, where the device is one of the kit, that what was compiled can be proved free of hazards, and has
+the properties of `properties.py`; and that the same model gives the same bytes in a process of another hash seed.
+Asked for hazards, runs are watched for reads of scratchpads that nothing has written.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +22,7 @@ from isthmus.runtime.sim.device import SimulatedCode
 from isthmus.targets import find_backend
 from isthmus.testing.badge import FAILED, PASSED, REFUSED, Badge, Outcome
 from isthmus.testing.comparison import differences
+from isthmus.testing.properties import broken, codes
 from isthmus.testing.random_graphs import draw
 from isthmus.testing.samples import Trial, capacities, extremes, joined, op_samples
 
@@ -30,6 +33,7 @@ FAMILIES = (
     "sizes",
     "random graphs",
     "hazards",
+    "properties",
     "bytes",
 )
 _TOGETHER = 40  # trials that are compiled as one graph
@@ -39,6 +43,40 @@ _TRIALS: dict[str, Callable[[], Iterable[Trial]]] = {
     "extreme values": extremes,
     "sizes": capacities,
 }
+
+
+@dataclass
+class Proofs:
+    """What is proved of packages for the kit's devices, one outcome an entry point and family."""
+
+    hazards: bool
+    properties: bool
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def prepare(self, package: Package) -> None:
+        """Before a package runs."""
+        for code in codes(package):
+            code.checked = self.hazards
+
+    def add(self, package: Package, name: str) -> None:
+        """After it has run."""
+        if self.hazards:
+            for code in codes(package):
+                for number in range(len(code.meta["entries"])):
+                    self._note("hazards", f"{name}, entry {number}", _hazard(code, number))
+        if self.properties and codes(package):
+            self._note("properties", name, "; ".join(broken(package)))
+
+    def _note(self, family: str, case: str, wrong: str) -> None:
+        self.outcomes.append(Outcome(family, case, FAILED if wrong else PASSED, wrong))
+
+
+def _hazard(code: SimulatedCode, number: int) -> str:
+    try:
+        code.entry(number).check()
+    except IsthmusError as error:
+        return str(error)
+    return ""
 
 
 def run_suite(
@@ -54,7 +92,7 @@ def run_suite(
     Args:
         backend: the kind of chip.
         target: one of its chips, or a chip file; the kind's default one by "".
-        families: of `FAMILIES`; "hazards" proves what the others compile.
+        families: of `FAMILIES`; "hazards" and "properties" are about what the others compile.
         pattern: part of the names of trials; "" takes all.
         graphs: how many random graphs.
         advance: called with each case's name once it is judged.
@@ -65,7 +103,7 @@ def run_suite(
                 "there is no such family", location=family, hint=f"families are: {', '.join(FAMILIES)}"
             )
     chip = target or backend
-    proved: list[Outcome] | None = [] if "hazards" in families else None
+    proofs = Proofs("hazards" in families, "properties" in families)
     outcomes: list[Outcome] = []
 
     def note(found: Iterable[Outcome]) -> None:
@@ -76,23 +114,22 @@ def run_suite(
     for family, trials in _TRIALS.items():
         chosen = [trial for trial in trials() if pattern in trial.name] if family in families else []
         for begin in range(0, len(chosen), _TOGETHER):
-            note(_judged(family, chosen[begin : begin + _TOGETHER], chip, proved))
+            note(_judged(family, chosen[begin : begin + _TOGETHER], chip, proofs))
     if "random graphs" in families:
-        note(_random(seed, chip, proved) for seed in range(graphs))
-    note(proved or ())
+        note(_random(seed, chip, proofs) for seed in range(graphs))
+    note(proofs.outcomes)
     if "bytes" in families:
         note([_repeated(chip)])
     return Badge(backend, find_backend(chip).target({}).name, tuple(outcomes))
 
 
-def _judged(
-    family: str, trials: Sequence[Trial], chip: str, proved: list[Outcome] | None
-) -> Iterator[Outcome]:
+def _judged(family: str, trials: Sequence[Trial], chip: str, proofs: Proofs) -> Iterator[Outcome]:
     """Trials compiled as one graph; halves are tried apart where that fails as a whole."""
     graph, arrays = joined(trials)
     try:
         package = compile(graph, chip, threads=1)
         assert isinstance(package, Package)
+        proofs.prepare(package)
         got = list(package.run(arrays, threads=1).values())
     except Exception as error:  # whatever a backend raises is what the search is for
         if len(trials) == 1:
@@ -100,11 +137,10 @@ def _judged(
             yield Outcome(family, trials[0].name, verdict, f"{type(error).__name__}: {error}")
             return
         half = len(trials) // 2
-        yield from _judged(family, trials[:half], chip, proved)
-        yield from _judged(family, trials[half:], chip, proved)
+        yield from _judged(family, trials[:half], chip, proofs)
+        yield from _judged(family, trials[half:], chip, proofs)
         return
-    if proved is not None:
-        proved += _hazards(package, f"{family}, {trials[0].name} to {trials[-1].name}")
+    proofs.add(package, f"{family}, {trials[0].name} to {trials[-1].name}")
     refused = _refused(package)
     begin, first = 0, 0
     for trial in trials:
@@ -135,16 +171,16 @@ def _refused(package: Package) -> dict[str, str]:
     return found
 
 
-def _random(seed: int, chip: str, proved: list[Outcome] | None) -> Outcome:
+def _random(seed: int, chip: str, proofs: Proofs) -> Outcome:
     name, case = f"seed {seed}", draw(seed)
     try:
         package = compile(case.graph, chip, threads=1)
         assert isinstance(package, Package)
+        proofs.prepare(package)
         outputs = list(package.run(list(case.inputs), threads=1).values())
     except Exception as error:
         return Outcome("random graphs", name, FAILED, f"{type(error).__name__}: {error}")
-    if proved is not None:
-        proved += _hazards(package, f"random graph {seed}")
+    proofs.add(package, f"random graph {seed}")
     wrong = differences(case.graph, case.inputs, outputs)
     if wrong:
         return Outcome("random graphs", name, FAILED, "; ".join(wrong))
@@ -153,22 +189,6 @@ def _random(seed: int, chip: str, proved: list[Outcome] | None) -> Outcome:
     if left >= nodes:
         return Outcome("random graphs", name, REFUSED, "no node of the graph runs on the chip")
     return Outcome("random graphs", name, PASSED)
-
-
-def _hazards(package: Package, name: str) -> list[Outcome]:
-    """Each entry point's proof, on devices of the kit."""
-    found = []
-    for code in package.loaded.executable.code.values():
-        if not isinstance(code, SimulatedCode):
-            continue
-        for number in range(len(code.meta["entries"])):
-            try:
-                code.entry(number).check()
-            except IsthmusError as error:
-                found.append(Outcome("hazards", f"{name}, entry {number}", FAILED, str(error)))
-            else:
-                found.append(Outcome("hazards", f"{name}, entry {number}", PASSED))
-    return found
 
 
 _DIGEST = "import sys; from isthmus.testing.suite import digest; print(digest(sys.argv[1]))"

@@ -1,0 +1,103 @@
+"""Small networks of users on chips: right, free of hazards, and with the properties that any package has."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isthmus import compile
+from isthmus.package import Package
+from isthmus.runtime.profile import ChipRun
+from isthmus.testing import properties
+from isthmus.testing.comparison import differences
+from isthmus.testing.properties import broken, codes, cycles, widened
+
+from .networks import NETWORKS, graph_of, samples
+
+ON_THE_HOST = {"recurrent": "nn.lstm: no dim is sequential"}
+"""Networks a node of which no chip of the family runs, and why."""
+
+
+def built(name: str, precision: str, chip: str) -> Package:
+    """The network's package; its runs are watched."""
+    more = {"calibration": samples(name, 4)} if precision == "int8" else {}
+    package = compile(graph_of(name), chip, precision=precision, **more)
+    assert isinstance(package, Package)
+    for code in codes(package):
+        code.checked = True
+    return package
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("precision", "chip"), [("int8", "n1-8"), ("bf16", "n1-24")])
+def test_networks_equal_their_meaning(name: str, precision: str, chip: str) -> None:
+    package = built(name, precision, chip)
+    assert len(package.manifest.fallbacks) == (name in ON_THE_HOST)
+    assert all(ON_THE_HOST[name] in why for why in package.manifest.fallbacks)
+    (sample,) = samples(name, 1, seed=9)
+    got, graph = package.run(sample), package.graph
+    if precision == "int8":
+        assert np.array_equal(got["output"], graph.evaluate(sample)["output"])
+    else:
+        assert not differences(graph.graph, tuple(sample.values()), list(got.values()))
+    assert broken(package) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "chip"),
+    [("inverted_residual", "n1-8"), ("inverted_residual", "n1-32"), ("transformer_block", "n1-8")],
+)
+def test_more_bandwidth_or_capacity_is_not_slower(name: str, chip: str, tmp_path: Path) -> None:
+    package = built(name, "int8", chip)
+    for what, text in widened(chip).items():
+        file = tmp_path / f"{what}.toml"
+        file.write_text(text)
+        wider = compile(package.graph, str(file))
+        assert isinstance(wider, Package)
+        assert cycles(wider) <= 1.01 * cycles(package), what
+
+
+def _with(**changes: Any) -> Callable[[ChipRun], ChipRun]:
+    return lambda run: replace(run, summary={**run.summary, **changes})
+
+
+def _without_a_span(run: ChipRun) -> ChipRun:
+    return replace(run, spans=run.spans[1:])
+
+
+def _with_a_longer_span(run: ChipRun) -> ChipRun:
+    first = run.spans[0]
+    return replace(run, spans=(replace(first, end=first.end + 10_000), *run.spans[1:]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_with(bound=1e9), "cycles, expected from the bound, 1,000,000,000"),
+        (_with(serial=2.0), "to the serial sum, 2"),
+        (_with(cycles=7), "the summary says 7 cycles, the clock"),
+        (_without_a_span, "idle cycles, expected"),
+        (_with_a_longer_span, "spans of lda overlap"),
+    ],
+)
+def test_broken_properties_are_told(change: Callable[[ChipRun], ChipRun], message: str) -> None:
+    package = built("mixer", "int8", "n1-8")
+    (code,) = codes(package)
+    entry = code.entry(0)
+    entry.run = change(entry.run)
+    assert any(message in problem for problem in broken(package))
+
+
+def test_instructions_without_source_and_unreadable_listings_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package = built("mixer", "int8", "n1-8")
+    (code,) = codes(package)
+    code.entry(0).meta["spans"][0][1] -= 1  # type: ignore[index]
+    monkeypatch.setattr(properties, "disassemble", lambda isa, stored: "halt\n")
+    found = broken(package)
+    assert any("1 instructions without a source node" in problem for problem in found)
+    assert any("its listing assembles to other bytes" in problem for problem in found)
