@@ -96,6 +96,8 @@ def _choices(given: Mapping[str, Any]) -> Choices:
         raise UnsupportedError(
             f"ranges are {choices.ranges!r}, expected one of {', '.join(METHODS)}", location="quantisation"
         )
+    if choices.rest not in ("f32", "bf16"):
+        raise UnsupportedError(f"rest is {choices.rest!r}, expected f32 or bf16", location="quantisation")
     return choices
 
 

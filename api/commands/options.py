@@ -145,6 +145,7 @@ _PRECISION = (
         type=float,
         help="For int8: dB of signal to noise that outputs must have; costly layers stay in floats.",
     ),
+    click.option("--rest", help="For int8: what products that stay in floats compute in: f32 or bf16."),
 )
 
 
@@ -190,9 +191,10 @@ def precision(function: Callable[..., Any]) -> Callable[..., Any]:
         ranges: str | None,
         float_layers: tuple[str, ...],
         budget: float | None,
+        rest: str | None,
         **others: Any,
     ) -> Any:
-        given = {"ranges": ranges, "floats": float_layers, "budget": budget}
+        given = {"ranges": ranges, "floats": float_layers, "budget": budget, "rest": rest}
         chosen = {name: value for name, value in given.items() if value}
         return function(*arguments, precision=AskedPrecision(precision, calibration, chosen), **others)
 

@@ -25,5 +25,7 @@ def to_int8(
     runner: Runner,
     tell: Callable[[Report], None],
 ) -> tuple[Pass, ...]:
-    """8-bit integers by post-training quantisation."""
-    return (PRODUCTS, PREPARE, simplify, Quantise(samples, choices, runner, tell), INTEGERS, simplify)
+    """8-bit integers by post-training quantisation; what stays in floats in bf16 if so chosen."""
+    rest = (NARROW, simplify) if choices.rest == "bf16" else ()
+    quantise = Quantise(samples, choices, runner, tell, rest)
+    return (PRODUCTS, PREPARE, simplify, quantise, INTEGERS, simplify, *rest)

@@ -25,6 +25,21 @@ OPSET = 17
 REQUIRED_ACCURACY = 0.97
 
 
+KINDS = ("conv", "norm", "relu", "clip", "add", "pool", "flatten", "dense")
+"""Of layers, as nodes are named."""
+
+
+class Residual(nn.Module):
+    """x + body(x)."""
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__()
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
 def split() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The digits as (train images, held-out images, train labels, held-out labels).
 
@@ -98,7 +113,7 @@ def to_onnx(model: nn.Sequential) -> onnx.ModelProto:
         weights.append(numpy_helper.from_array(tensor.detach().numpy().copy(), name))
         return name
 
-    current, seen = "image", dict.fromkeys(("conv", "norm", "relu", "pool", "flatten", "dense"), 0)
+    current, seen = "image", dict.fromkeys(KINDS, 0)
 
     def add(op_type: str, kind: str, operands: list[str], **attributes: object) -> None:
         nonlocal current
@@ -107,33 +122,54 @@ def to_onnx(model: nn.Sequential) -> onnx.ModelProto:
         nodes.append(helper.make_node(op_type, [current, *operands], [name], name=name, **attributes))
         current = name
 
-    for layer in model:
-        match layer:
-            case nn.Conv2d():
-                kernel = weight(f"conv{seen['conv'] + 1}.weight", layer.weight)
-                size, pads, strides = [*layer.kernel_size], [*layer.padding] * 2, [*layer.stride]
-                groups = {} if layer.groups == 1 else {"group": layer.groups}
-                add("Conv", "conv", [kernel], kernel_shape=size, pads=pads, strides=strides, **groups)
-            case nn.BatchNorm2d():
-                prefix = f"norm{seen['norm'] + 1}"
-                statistics = ("weight", "bias", "running_mean", "running_var")
-                operands = [weight(f"{prefix}.{field}", getattr(layer, field)) for field in statistics]
-                add("BatchNormalization", "norm", operands, epsilon=layer.eps)
-            case nn.ReLU():
-                add("Relu", "relu", [])
-            case nn.MaxPool2d():
-                add("MaxPool", "pool", [], kernel_shape=[layer.kernel_size] * 2, strides=[layer.stride] * 2)
-            case nn.AdaptiveAvgPool2d():
-                add("GlobalAveragePool", "pool", [])
-            case nn.Flatten():
-                add("Flatten", "flatten", [], axis=1)
-            case nn.Linear():
-                prefix = f"dense{seen['dense'] + 1}"
-                operands = [weight(f"{prefix}.weight", layer.weight), weight(f"{prefix}.bias", layer.bias)]
-                add("Gemm", "dense", operands, transB=1)
-            case _:
-                raise TypeError(f"{type(layer).__name__}: no ONNX form for this layer; add a case to to_onnx")
+    def add_all(layers: nn.Sequential) -> None:
+        nonlocal current
+        for layer in layers:
+            match layer:
+                case nn.Conv2d():
+                    kernel = weight(f"conv{seen['conv'] + 1}.weight", layer.weight)
+                    size, pads, strides = [*layer.kernel_size], [*layer.padding] * 2, [*layer.stride]
+                    groups = {} if layer.groups == 1 else {"group": layer.groups}
+                    add("Conv", "conv", [kernel], kernel_shape=size, pads=pads, strides=strides, **groups)
+                case nn.BatchNorm2d():
+                    prefix = f"norm{seen['norm'] + 1}"
+                    statistics = ("weight", "bias", "running_mean", "running_var")
+                    operands = [weight(f"{prefix}.{field}", getattr(layer, field)) for field in statistics]
+                    add("BatchNormalization", "norm", operands, epsilon=layer.eps)
+                case nn.ReLU():
+                    add("Relu", "relu", [])
+                case nn.ReLU6():
+                    bounds = [weight(f"clip{seen['clip'] + 1}.{n}", torch.tensor(float(n))) for n in (0, 6)]
+                    add("Clip", "clip", bounds)
+                case Residual():
+                    before = current
+                    add_all(layer.body)
+                    add("Add", "add", [before])
+                case nn.MaxPool2d():
+                    add(
+                        "MaxPool",
+                        "pool",
+                        [],
+                        kernel_shape=[layer.kernel_size] * 2,
+                        strides=[layer.stride] * 2,
+                    )
+                case nn.AdaptiveAvgPool2d():
+                    add("GlobalAveragePool", "pool", [])
+                case nn.Flatten():
+                    add("Flatten", "flatten", [], axis=1)
+                case nn.Linear():
+                    prefix = f"dense{seen['dense'] + 1}"
+                    operands = [
+                        weight(f"{prefix}.weight", layer.weight),
+                        weight(f"{prefix}.bias", layer.bias),
+                    ]
+                    add("Gemm", "dense", operands, transB=1)
+                case _:
+                    raise TypeError(
+                        f"{type(layer).__name__}: no ONNX form for this layer; add a case to to_onnx"
+                    )
 
+    add_all(model)
     nodes[-1].output[0] = "scores"
     graph = helper.make_graph(
         nodes,

@@ -13,8 +13,8 @@ import numpy as np
 from ...ir.graph import Graph, Node, Value, constant
 from .points import ABSORBING
 
-_MARGIN = 1.25
-"""Of a clipped channel's largest sample, how much must still fit under the bound."""
+_MARGIN = 4.0
+"""How much more than its largest sample must still fit into each channel: other inputs reach further."""
 
 _LEAST = 1e-6
 """Channels smaller than this share of the largest stay as they are: they hold nothing."""
@@ -33,7 +33,8 @@ class _Chain:
 def equalised(graph: Graph, largest: Mapping[Value, np.ndarray]) -> Graph:
     """The graph with factors moved, the same where there are none; `largest`: of a value, its size by channel.
 
-    Clipped channels are bounded at what the samples reached and a quarter more, so the meaning is kept for such inputs.
+    Channels keep room for four times what the samples reached: for such inputs the meaning is kept where they are
+    clipped.
     """
     into: dict[Node, np.ndarray] = {}
     out_of: dict[Node, np.ndarray] = {}
@@ -105,9 +106,8 @@ def _factors(chain: _Chain, sizes: np.ndarray) -> np.ndarray | None:
     if chain.second.attributes["groups"] == len(sizes):
         factors = np.where(used, sizes, 1.0)  # depthwise weights have scales of their own: nothing to balance
     factors = np.where(used, factors / factors[used].max(), 1.0)
-    if np.isfinite(chain.bound):
-        factors = np.clip(factors, np.minimum(sizes * _MARGIN / chain.bound, 1.0), 1.0)
-        factors = np.where(used, factors, 1.0)
+    top = chain.bound if np.isfinite(chain.bound) else sizes.max()
+    factors = np.where(used, np.clip(factors, np.minimum(sizes * _MARGIN / top, 1.0), 1.0), 1.0)
     return factors if factors.min() < 0.5 else None
 
 

@@ -4,16 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from ...diagnostics import Problem, UnsupportedError
 from ...ir.graph import Graph, Node, Value
-from ..base import PassResult
+from ..base import Pass, PassResult
 from .equalise import equalised
 from .imported import imported_parameters, on_grid
 from .lowering import LOWERINGS, Decisions, Lowering, Weights
 from .parameters import Parameters
 from .points import CONTRACTIONS, Points, find_points, is_real
 from .ranges import choose
-from .report import LayerError, Report, measure
+from .report import LayerError, Report, Wanted, measure
 from .statistics import Arrays, Runner, Statistics, gather, interpreted
 
 PRODUCTS = (*CONTRACTIONS, "nn.attention", "nn.conv_transpose", "nn.einsum")
@@ -29,7 +31,8 @@ class Choices:
     """What a user decides about quantising.
 
     `ranges`: a name of `ranges.METHODS`. `floats`: source nodes that stay in floats. `budget`: dB of signal to noise
-    that the outputs are to have; layers that lose most stay in floats until they do. `wide`: outputs from 32-bit sums.
+    that the outputs are to have; layers that lose most stay in floats until they do. `rest`: "f32", or "bf16" for
+    products that stay in floats. `wide`: outputs from 32-bit sums.
     `equalise`: even out channels between depthwise convolutions and others. `correct`: biases make up for what rounding
     the weights shifts. `report`: measure the errors of all layers.
     """
@@ -37,6 +40,7 @@ class Choices:
     ranges: str = "mse"
     floats: tuple[str, ...] = ()
     budget: float | None = None
+    rest: str = "f32"
     wide: bool = False
     equalise: bool = True
     correct: bool = True
@@ -45,12 +49,14 @@ class Choices:
 
 @dataclass(frozen=True)
 class Quantise:
-    """Float graph to integers. `samples`: inputs by name; `tell` gets the report, if one was asked for."""
+    """Float graph to integers. `samples`: inputs by name; `tell` gets the report, if one was asked for; `after`: what
+    the graph goes through afterwards that changes its values, which the report then counts."""
 
     samples: Sequence[Arrays] = ()
     choices: Choices = Choices()
     runner: Runner = interpreted
     tell: Callable[[Report], None] = field(default=lambda report: None)
+    after: tuple[Pass, ...] = ()
 
     @property
     def name(self) -> str:
@@ -124,13 +130,13 @@ class Quantise:
     def _measured(
         self, original: Graph, graph: Graph, decisions: Decisions, lowering: Lowering, quantised: Graph
     ) -> tuple[Lowering, Graph]:
-        samples = self.samples[:4]
+        wanted = Wanted(self.samples[:4], self.runner)
         for _ in range(_ROUNDS):
-            layers, outputs = measure(original, graph, lowering, quantised, samples, self.runner)
+            layers, outputs = measure(original, graph, lowering, quantised, wanted, self._finished)
             report = Report(
                 tuple(layers.values()),
                 outputs,
-                len(samples),
+                len(wanted.samples),
                 self.choices.ranges,
                 len(lowering.lowered),
                 tuple(
@@ -148,6 +154,11 @@ class Quantise:
             quantised = lowering.run()
         self.tell(report)
         return lowering, quantised
+
+    def _finished(self, graph: Graph) -> Callable[[Arrays], Sequence[np.ndarray]]:
+        for step in self.after:
+            graph = step.run(graph).graph
+        return self.runner(graph)
 
 
 def _named(graph: Graph, names: Sequence[str]) -> frozenset[Node]:

@@ -87,16 +87,28 @@ class Report:
         return "\n".join(lines)
 
 
+class Wanted:
+    """What the values of float graphs are for each sample, computed when they are first asked for."""
+
+    def __init__(self, samples: Sequence[Arrays], runner: Runner):
+        self.samples, self.runner = samples, runner
+        self.known: dict[Value, list[np.ndarray]] = {}
+
+    def of(self, graph: Graph, values: Sequence[Value]) -> list[list[np.ndarray]]:
+        """For each value an array a sample."""
+        missing = [value for value in dict.fromkeys(values) if value not in self.known]
+        if missing:
+            run = observed(graph, missing, self.runner)
+            found = [run(sample) for sample in self.samples]
+            self.known.update((value, [each[n] for each in found]) for n, value in enumerate(missing))
+        return [self.known[value] for value in values]
+
+
 def measure(
-    original: Graph,
-    graph: Graph,
-    lowering: Lowering,
-    quantised: Graph,
-    samples: Sequence[Arrays],
-    runner: Runner,
+    original: Graph, graph: Graph, lowering: Lowering, quantised: Graph, wanted: Wanted, runner: Runner
 ) -> tuple[dict[Value, LayerError], dict[str, float]]:
     """Errors of all values that `graph` and the quantised one have, and of the outputs (before a last softmax) against
-    those of `original`, summed over the samples."""
+    those of `original`, summed over the samples. `runner` runs the quantised graph."""
     numbers = {
         value: form
         for value, form in lowering.numbers().items()
@@ -104,17 +116,17 @@ def measure(
     }
     ends = _ends(original)
     reals = [lowering.real(value) for value in _ends(graph).values()]
-    want = observed(graph, list(numbers), runner)
-    want_ends = observed(original, list(ends.values()), runner)
+    want = wanted.of(graph, list(numbers))
+    want_ends = wanted.of(original, list(ends.values()))
     got = observed(quantised, [*(form.value for form in numbers.values()), *reals], runner)
     noise = {value: Noise() for value in numbers}
     outputs = {name: Noise() for name in ends}
-    for sample in samples:
+    for place, sample in enumerate(wanted.samples):
         found = got(sample)
-        for (value, form), a, b in zip(numbers.items(), want(sample), found):
-            noise[value].add(a, form.parameters.reals(b))
-        for name, a, b in zip(ends, want_ends(sample), found[len(numbers) :]):
-            outputs[name].add(a, b)
+        for (value, form), arrays, b in zip(numbers.items(), want, found):
+            noise[value].add(arrays[place], form.parameters.reals(b))
+        for name, arrays, b in zip(ends, want_ends, found[len(numbers) :]):
+            outputs[name].add(arrays[place], b)
     layers = {
         value: LayerError(
             str(value.node.location),

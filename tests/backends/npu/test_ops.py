@@ -49,7 +49,7 @@ _LISTED: tuple[tuple[set[str], str], ...] = (
     ({NO_TYPE, NO_BODY, COMBINES}, "reduce.prod"),
     ({NO_TYPE, NO_BODY, DYNAMIC, LOOKED_UP}, "shape.topk"),
     ({NO_BODY}, "math.bit_not"),
-    ({NO_BODY, ROUTINE, SEQUENTIAL}, "nn.rnn"),
+    ({ROUTINE, SEQUENTIAL}, "nn.rnn"),
     ({NO_BODY, ROUTINE, COMBINES, LOOKED_UP}, "shape.scatter_nd"),
     ({ROUTINE, LOOKED_UP, EMPTY}, "shape.gather"),
     ({ROUTINE, COMBINES, LOOKED_UP}, "shape.scatter_elements"),
