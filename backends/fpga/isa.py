@@ -6,7 +6,7 @@ same on all overlays of the family. Elements are integers: i8 products, programs
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from ...runtime.sim import microcode
 from ...runtime.sim.access import Access
@@ -36,74 +36,60 @@ MICRO_OPS = {
 """The operations of programs, in the order of their numbers."""
 
 
-class Load(Instruction, mnemonic="load", opcode=4, queue="load"):
-    """DRAM to feature maps: n2 planes of n1 rows of n0 bytes, rows and planes of `fill` around them.
+class Copy(Instruction, mnemonic="copy", opcode=0):
+    """What copies share: n2 planes of n1 rows of n0 bytes between DRAM and a scratchpad."""
 
-    The row (i2, i1), both counted from the first one with padding, goes to fm + i2*d2 + i1*d1."""
-
-    dram: int = operand(32, "the first row that is read", unit="byte address", advance=True)
-    fm: int = operand(24, "where the first row goes, padding included", unit="byte address", advance=True)
+    dram: int = operand(32, "the first row in DRAM, padding left out", unit="byte address", advance=True)
+    near: int = operand(24, "the first row in the scratchpad", unit="byte address", advance=True)
     n0: int = operand(20, "contiguous bytes of a row", unit="bytes", least=1)
-    n1: int = operand(16, "rows of a plane that are read", default=1)
-    n2: int = operand(12, "planes that are read", default=1)
+    n1: int = operand(16, "rows of a plane", default=1)
+    n2: int = operand(12, "planes", default=1)
     s1: int = operand(28, "from row to row in DRAM", unit="bytes", default=0)
-    d1: int = operand(20, "from row to row in fm; 0: n0", unit="bytes", default=0)
+    d1: int = operand(20, "from row to row in the scratchpad; 0: n0", unit="bytes", default=0)
+    s2: int = operand(28, "from plane to plane in DRAM", unit="bytes", default=0)
+    d2: int = operand(
+        20, "from plane to plane in the scratchpad; 0: its rows times d1", unit="bytes", default=0
+    )
+
+    memory: ClassVar[str] = "fm"
+
+    def accesses(self, context: Any = None) -> tuple[Access, ...]:
+        return load_accesses(vars(self), "dram", self.memory, self.near)
+
+    def effect(self, entry: Any) -> Prepared:
+        region, offset = entry.place(self.dram)
+        return prepare_load(
+            vars(self), region, offset, self.memory, self.near, bytes([getattr(self, "fill", 0)])
+        )
+
+
+class Load(Copy, mnemonic="load", opcode=4, queue="load"):
+    """DRAM to feature maps, rows and planes of `fill` around them, which read nothing.
+
+    The row (i2, i1), both counted from the first one with padding, goes to near + i2*d2 + i1*d1."""
+
     before1: int = operand(8, "rows of padding before each plane's rows", default=0)
     after1: int = operand(8, "rows of padding behind each plane's rows", default=0)
-    s2: int = operand(28, "from plane to plane in DRAM", unit="bytes", default=0)
-    d2: int = operand(20, "from plane to plane in fm; 0: a plane's rows times d1", unit="bytes", default=0)
     before2: int = operand(8, "planes of padding before", default=0)
     after2: int = operand(8, "planes of padding behind", default=0)
     fill: int = operand(8, "each byte of padding", default=0)
 
+
+class Weights(Copy, mnemonic="weights", opcode=5, queue="weights"):
+    """DRAM to weights, packed as `conv` reads them."""
+
+    memory = "wgt"
+
+
+class Save(Copy, mnemonic="save", opcode=6, queue="save"):
+    """Feature maps to DRAM."""
+
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
-        return load_accesses(vars(self), "dram", "fm", self.fm)
+        return store_accesses(vars(self), "dram", self.memory, self.near)
 
     def effect(self, entry: Any) -> Prepared:
         region, offset = entry.place(self.dram)
-        return prepare_load(vars(self), region, offset, "fm", self.fm, bytes([self.fill]))
-
-
-class Weights(Instruction, mnemonic="weights", opcode=5, queue="weights"):
-    """DRAM to weights: n2 planes of n1 rows of n0 bytes."""
-
-    dram: int = operand(32, "the first row", unit="byte address", advance=True)
-    wgt: int = operand(24, "where it goes", unit="byte address", advance=True)
-    n0: int = operand(20, "contiguous bytes of a row", unit="bytes", least=1)
-    n1: int = operand(16, "rows of a plane", default=1, least=1)
-    n2: int = operand(12, "planes", default=1, least=1)
-    s1: int = operand(28, "from row to row in DRAM", unit="bytes", default=0)
-    d1: int = operand(20, "from row to row in wgt; 0: n0", unit="bytes", default=0)
-    s2: int = operand(28, "from plane to plane in DRAM", unit="bytes", default=0)
-    d2: int = operand(20, "from plane to plane in wgt; 0: n1 times d1", unit="bytes", default=0)
-
-    def accesses(self, context: Any = None) -> tuple[Access, ...]:
-        return load_accesses(vars(self), "dram", "wgt", self.wgt)
-
-    def effect(self, entry: Any) -> Prepared:
-        region, offset = entry.place(self.dram)
-        return prepare_load(vars(self), region, offset, "wgt", self.wgt)
-
-
-class Save(Instruction, mnemonic="save", opcode=6, queue="save"):
-    """Feature maps to DRAM: n2 planes of n1 rows of n0 bytes."""
-
-    dram: int = operand(32, "where the first row goes", unit="byte address", advance=True)
-    fm: int = operand(24, "the first row", unit="byte address", advance=True)
-    n0: int = operand(20, "contiguous bytes of a row", unit="bytes", least=1)
-    n1: int = operand(16, "rows of a plane", default=1, least=1)
-    n2: int = operand(12, "planes", default=1, least=1)
-    s1: int = operand(28, "from row to row in DRAM", unit="bytes", default=0)
-    d1: int = operand(20, "from row to row in fm; 0: n0", unit="bytes", default=0)
-    s2: int = operand(28, "from plane to plane in DRAM", unit="bytes", default=0)
-    d2: int = operand(20, "from plane to plane in fm; 0: n1 times d1", unit="bytes", default=0)
-
-    def accesses(self, context: Any = None) -> tuple[Access, ...]:
-        return store_accesses(vars(self), "dram", "fm", self.fm)
-
-    def effect(self, entry: Any) -> Prepared:
-        region, offset = entry.place(self.dram)
-        return prepare_store(vars(self), region, offset, "fm", self.fm)
+        return prepare_store(vars(self), region, offset, self.memory, self.near)
 
 
 class Conv(Instruction, mnemonic="conv", opcode=7, queue="conv"):

@@ -42,12 +42,12 @@ class Writer(StreamWriter):
 
     def copy_in(self, copy: Copy, memory: str, fill: bytes) -> None:
         if memory == "wgt":
-            self.append(Weights.of(copy, dram=copy.home, wgt=copy.near))
+            self.append(Weights.of(copy, dram=copy.home))
         else:
-            self.append(Load.of(copy, dram=copy.home, fm=copy.near, fill=fill[0]))
+            self.append(Load.of(copy, dram=copy.home, fill=fill[0]))
 
     def copy_out(self, copy: Copy, memory: str) -> None:
-        self.append(Save.of(copy, dram=copy.home, fm=copy.near))
+        self.append(Save.of(copy, dram=copy.home))
 
     def multiply(self, work: Multiply) -> None:
         self.append(Conv.of(work, accumulate=int(work.accumulate)))
