@@ -6,7 +6,7 @@ JOBS ?= 2
 BIN := .venv/bin
 RUN := $(BIN)/python -P
 SOURCES := api compiler frontends backends runtime
-LINTED := $(SOURCES) $(wildcard tests examples benchmarks docs) setup.py
+LINTED := $(SOURCES) $(wildcard tests examples benchmarks docs hardware) setup.py
 
 # Editable installs hold the folder's path, so a stamp counts for this folder only, not for a copy of it.
 STAMP := .venv/.installed-$(subst /,+,$(CURDIR))

@@ -70,7 +70,8 @@ class Engine:
     and `b` and `accumulators` in memories of their own, and mappings; it handles `pixels` rows of a line of operands
     at once. A vector engine does `lanes` elements a cycle, of one line or of `pixels` lines side by side,
     `mac_per_cycle` elements of sums of products and windows, `special_per_cycle` table look-ups, exponentials or
-    divisions; an access across lanes takes `transpose_factor` times as long.
+    divisions; an access across lanes takes `transpose_factor` times as long. `between`: cycles from
+    the end of an instruction to the next one's first operation.
     """
 
     name: str
@@ -96,16 +97,19 @@ class Engine:
     special_per_cycle: int = 1
     transpose_factor: int = 1
     bytes_per_cycle: float = 0.0
+    between: int = 0
     mapping: Mapping[str, Dataflow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Control:
-    """How instructions reach the engines: entries of each queue, semaphores, cycles to issue an instruction."""
+    """How instructions reach the engines: entries of each queue, semaphores, cycles to issue an instruction, and from
+    the end of one to the start of one that waited for its token."""
 
     queue_depth: int = 8
     semaphores: int = 16
     issue_cycles: int = 1
+    signal_cycles: int = 0
 
 
 @dataclass(frozen=True)

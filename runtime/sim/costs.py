@@ -18,7 +18,7 @@ from .formula import formula
 from .memories import home
 from .stream import Block, Columns, Stream
 
-WORK = ("lead", "busy", "tail", "overlap", "transfer", "share")
+WORK = ("lead", "busy", "tail", "overlap", "transfer", "share", "port", "reopening")
 """Cycles of an instruction; see `events.Work`."""
 
 CostOf = Callable[[Mapping[str, Any], Block], Columns]
@@ -48,7 +48,9 @@ def collect(
         if kind.queue:
             for name, values in of[kind](chip, block).items():
                 found.setdefault(name, np.zeros(stream.size))[block.positions] += values
-            found["busy"][block.positions] += chip["engines"][kind.queue].get("issue", 0)
+            engine_record = chip["engines"][kind.queue]
+            found["busy"][block.positions] += engine_record.get("issue", 0) + engine_record.get("between", 0)
+            found["tail"][block.positions] += chip["control"].get("signal_cycles", 0)
     engine = stream.queues(queues)
     if Barrier in stream.blocks:
         engine[stream.blocks[Barrier].positions] = -2
@@ -68,24 +70,39 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
     asked = demand(
         dram, columns["dram"], columns["n0"], n1, n2, columns.get("s1", none), columns.get("s2", none)
     )
-    rows = (n1 + columns.get("before1", 0) + columns.get("after1", 0)) * (
-        n2 + columns.get("before2", 0) + columns.get("after2", 0)
-    )
-    moved = rows * columns["n0"]
     port = chip["engines"][queue].get("bytes_per_cycle") or dram.bytes_per_cycle
-    at_port = moved / port
-    idle = asked.cycles == 0
-    longest = np.maximum(asked.cycles, at_port)
+    moved, at_port = _written(columns, n1, n2, port)
+    # a store hands DRAM a burst once it has read all of it
+    gathered = dram.burst / port if chip["engines"][queue].get("does") == "store" else 0
     return {
-        "transfer": np.where(idle, 0, longest),
-        "share": asked.share * np.where(idle, 0, asked.cycles / np.maximum(longest, 1e-9)),
-        "busy": np.where(idle, np.ceil(at_port), 0),
-        "tail": np.where(idle, 0, dram.latency),
+        "transfer": asked.cycles,
+        "share": asked.share,
+        "port": at_port,
+        "reopening": asked.reopening,
+        "tail": np.where(asked.cycles == 0, 0, dram.latency + gathered),
         "dram_byte": asked.burst_bytes,
         f"{memory}_byte": moved,
         "burst_bytes": asked.burst_bytes,
         "pages": asked.pages,
     }
+
+
+def _written(columns: Columns, n1: Any, n2: Any, port: float) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes on the scratchpad's side of copies, padding included, and the cycles that they take at a port: a row never
+    shares a cycle with another one, unless a plane's rows lie end to end on both sides and are one."""
+    n0, none = columns["n0"], np.zeros_like(columns["n0"])
+    before1, after1 = columns.get("before1", none), columns.get("after1", none)
+    planes = columns.get("before2", none) + columns.get("after2", none)
+    moved = (before1 + n1 + after1) * (planes + n2) * n0
+    d1 = np.where(columns.get("d1", none) == 0, n0, columns.get("d1", none))
+    joined = (d1 == n0) & ((n1 <= 1) | (columns.get("s1", none) == n0)) & ("pitch" not in columns)
+
+    def cycles(rows: Any, at: Any = 0) -> np.ndarray:
+        run = np.ceil((at % port + rows * n0) / port) * (rows > 0)
+        return np.where(joined, run, rows * np.ceil((at % port + n0) / port))
+
+    padding = cycles(before1) + cycles(after1)
+    return moved, (padding + cycles(n1, columns["dram"])) * n2 + (padding + cycles(n1)) * planes
 
 
 def multiplication(

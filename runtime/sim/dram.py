@@ -1,7 +1,8 @@
 """DRAM time: what a strided transfer asks of the channels, and how concurrent transfers share them.
 
-A channel reads whole bursts, opens a page wherever a transfer leaves the one before, and stands still for refresh.
-Transfers in flight share channels fairly: a fluid model, exact between two changes of who is in flight, so that its
+A channel reads whole bursts, opens a page wherever a stream leaves the one before, and stands still for refresh, which
+closes all pages.
+Transfers in flight take turns, a burst each: a fluid model, exact between two changes of who is in flight, so that its
 cost does not depend on the length of a transfer. Each stream is taken to have banks of its own, so streams don't close
 one another's pages.
 """
@@ -36,11 +37,16 @@ class Dram:
         known = {name: record[name] for name in Dram.__slots__ if record.get(name)}
         return Dram(**known)
 
+    @property
+    def _working(self) -> int:
+        """Cycles between refreshes, less those in which the page is opened again that a refresh has closed."""
+        return max(1, self.refresh_every - self.refresh_for - self.page_miss)
+
     def active(self, time: float) -> float:
         """Cycles until `time` in which it was not refreshing; each period ends with the refresh."""
         if not self.refresh_every:
             return time
-        working = self.refresh_every - self.refresh_for
+        working = self._working
         periods = time // self.refresh_every
         return periods * working + min(time - periods * self.refresh_every, working)
 
@@ -48,7 +54,7 @@ class Dram:
         """The time at which that many cycles were active."""
         if not self.refresh_every:
             return active
-        working = self.refresh_every - self.refresh_for
+        working = self._working
         periods = active // working
         return periods * self.refresh_every + (active - periods * working)
 
@@ -56,24 +62,28 @@ class Dram:
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What transfers ask: active cycles when alone, the share of all channels they then take, and how the cycles come
-    about: bytes in whole bursts, and pages opened. Arrays over transfers."""
+    about: bytes in whole bursts, and pages opened; `reopening`: cycles more when a refresh has closed the page that
+    the transfer before left open. Arrays over transfers."""
 
     cycles: np.ndarray
     share: np.ndarray
     burst_bytes: np.ndarray
     pages: np.ndarray
+    reopening: np.ndarray
 
 
 def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> Demand:
-    """Of transfers of n2 planes of n1 rows of n0 bytes at strides s2, s1; i64 arrays, n1 * n2 = 0 for none.
+    """Of the transfers of one stream in order: n2 planes of n1 rows of n0 bytes at strides s2, s1; i64 arrays,
+    n1 * n2 = 0 for none.
 
     Bursts are those of the rows themselves; planes are taken to lie to the bursts as the first one does.
     """
-    n0, n1, n2, s1, s2 = _joined(n0, n1, n2, np.abs(s1), np.abs(s2))
     rows = n1 * n2
-    bursts = _bursts(dram.burst, address, n0, n1, s1) * n2
+    kept = _kept_open(dram, address, n0, n1, n2, s1, s2)
+    n0, n1, n2, s1, s2 = _joined(n0, n1, n2, np.abs(s1), np.abs(s2))
+    bursts = _bursts(dram.burst, address, n0, n1, n2, s1, s2)
     used = _channels(dram, address, n0, n1, n2, s1, s2)
-    pages = _pages(dram, address, n0, n1, n2, s1, s2, used)
+    pages = np.maximum(_pages(dram, address, n0, n1, n2, s1, s2) - kept, 0) * used
     burst_bytes = bursts * dram.burst
     per_channel = dram.bytes_per_cycle / dram.channels
     cycles = burst_bytes / (used * per_channel) + pages / used * dram.page_miss
@@ -82,7 +92,8 @@ def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
         limit = dram.outstanding * dram.burst / dram.latency
         if limit < per_channel:
             cycles, share = cycles * per_channel / limit, share * limit / per_channel
-    return Demand(*(np.where(rows == 0, 0, each) for each in (cycles, share, burst_bytes, pages)))
+    found = (cycles, share, burst_bytes, pages, kept * dram.page_miss)
+    return Demand(*(np.where(rows == 0, 0, each) for each in found))
 
 
 def _joined(n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> tuple[np.ndarray, ...]:
@@ -96,15 +107,27 @@ def _joined(n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> tuple[np.ndarray, ..
     return n0, n1, n2, s1, s2
 
 
-def _bursts(burst: int, address: Any, n0: Any, n1: Any, s1: Any) -> np.ndarray:
-    """Bursts that the rows of a plane touch; the pattern of the first rows repeats."""
-    row = np.arange(_SAMPLED_ROWS)
-    start = (address[:, None] + row * s1[:, None]) % burst
-    each = (start + n0[:, None] + burst - 1) // burst
+def _bursts(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
+    """Bursts that the rows touch, one that two successive rows share once. The pattern of the first rows repeats, or
+    that of the first planes where they have few rows."""
+    few = n1 <= _SAMPLED_ROWS // 2
+    planes = np.where(few, _SAMPLED_ROWS // np.maximum(n1, 1), 1)
+    rows, repeated = np.where(few, planes * n1, _SAMPLED_ROWS), np.where(few, planes * s2, _SAMPLED_ROWS * s1)
+    number = np.arange(_SAMPLED_ROWS)
+    inner = np.where(few[:, None], number % np.maximum(n1, 1)[:, None], number)
+    outer = np.where(few[:, None], number // np.maximum(n1, 1)[:, None], 0)
+    start = address[:, None] + inner * s1[:, None] + outer * s2[:, None]
+    first, last = start // burst, (start + n0[:, None] - 1) // burst
+    each = last - first + 1
+    each[:, 1:] -= first[:, 1:] == last[:, :-1]
     sums = np.cumsum(each, axis=1)
-    rest = n1 % _SAMPLED_ROWS
-    partial = np.where(rest > 0, sums[np.arange(len(n1)), rest - 1], 0)
-    return n1 // _SAMPLED_ROWS * sums[:, -1] + partial
+    total, again = np.where(few, n1 * n2, n1), np.arange(len(n1))
+    rest = total % np.maximum(rows, 1)
+    partial = np.where(rest > 0, sums[again, rest - 1], 0)
+    seam = (address + repeated) // burst == last[again, rows - 1]
+    counted = total // np.maximum(rows, 1) * sums[again, rows - 1] + partial
+    counted -= seam * np.maximum((total - 1) // np.maximum(rows, 1), 0)
+    return np.where(few, counted, counted * n2)
 
 
 def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
@@ -118,13 +141,27 @@ def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: 
     return np.clip(used, 1, dram.channels)
 
 
-def _pages(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any, used: Any) -> np.ndarray:
-    """Pages opened in all channels: a page of every channel holds page * channels bytes of the address space."""
+def _pages(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
+    """Pages opened: a page of every channel holds page * channels bytes of the address space."""
     whole = dram.page * dram.channels
-    row = (address % whole + n0 + whole - 1) // whole
+
+    def reached(size: Any) -> Any:
+        return (address % whole + size + whole - 1) // whole
+
     span = (n1 - 1) * s1 + n0
-    plane = np.where(s1 <= whole, (address % whole + span + whole - 1) // whole, n1 * row)
-    return plane * n2 * used
+    plane = np.where(s1 <= whole, reached(span), n1 * reached(n0))
+    onwards = (s1 <= whole) & (s2 <= whole) & (s2 >= span)
+    return np.where(onwards, reached((n2 - 1) * s2 + span), plane * n2)
+
+
+def _kept_open(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
+    """Whether a transfer begins in the page in which the one before it ended."""
+    whole = dram.page * dram.channels
+    end = address + (n2 - 1) * s2 + (n1 - 1) * s1 + n0 - 1
+    some = np.nonzero(n1 * n2 > 0)[0]
+    kept = np.zeros(len(address), bool)
+    kept[some[1:]] = address[some[1:]] // whole == end[some[:-1]] // whole
+    return kept
 
 
 class Sharing:
@@ -135,34 +172,42 @@ class Sharing:
         self.left: dict[int, float] = {}
         self.share: dict[int, float] = {}
         self.clock = 0.0  # in active cycles, up to which `left` is right
-        self.pace = 1.0
+        self.pace: dict[int, float] = {}
+        self.ended: dict[int, float] = {}  # when the last transfer of each owner was complete
 
-    def add(self, owner: int, time: float, cycles: float, share: float) -> None:
-        """A transfer starts."""
+    def add(self, owner: int, time: float, cycles: float, share: float, reopening: float = 0.0) -> None:
+        """A transfer starts; it takes `reopening` cycles more if there was a refresh since the owner's last one."""
         self._advance(time)
-        self.left[owner], self.share[owner] = cycles, share
+        every = self.dram.refresh_every
+        closed = every and time // every > self.ended.get(owner, 0.0) // every
+        self.left[owner], self.share[owner] = cycles + (reopening if closed else 0.0), share
         self._repace()
 
     def remove(self, owner: int, time: float) -> None:
         """A transfer is complete."""
         self._advance(time)
         del self.left[owner], self.share[owner]
+        self.ended[owner] = time
         self._repace()
 
     def next(self) -> tuple[float, int]:
         """When the first of the transfers in flight will be complete, and whose it is; infinite without any."""
         if not self.left:
             return float("inf"), -1
-        owner = min(self.left, key=self.left.__getitem__)
-        return self.dram.wall(self.clock + max(0.0, self.left[owner]) / self.pace), owner
+        after, owner = min((max(0.0, left) / self.pace[owner], owner) for owner, left in self.left.items())
+        return self.dram.wall(self.clock + after), owner
 
     def _advance(self, time: float) -> None:
         clock = self.dram.active(time)
-        done = (clock - self.clock) * self.pace
         for owner in self.left:
-            self.left[owner] -= done
+            self.left[owner] -= (clock - self.clock) * self.pace[owner]
         self.clock = max(self.clock, clock)
 
     def _repace(self) -> None:
-        total = sum(self.share.values())
-        self.pace = 1.0 if total <= 1 else 1 / total
+        """Who asks for less than an equal part gets it whole; the others share what is left."""
+        room, waiting = 1.0, len(self.share)
+        self.pace = {}
+        for owner, share in sorted(self.share.items(), key=lambda each: each[1]):
+            given = min(share, room / waiting)
+            self.pace[owner] = given / share if share > 0 else 1.0
+            room, waiting = room - given, waiting - 1

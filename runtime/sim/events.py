@@ -22,6 +22,8 @@ FETCH, PREPARE, END = "fetch", "prepare", "end"
 """Causes of a stall that are no engine: its instructions are not fetched yet; preparation that nothing hides; no more
 work until the end of the entry."""
 _BARRIER = -2
+AHEAD = 3
+"""Copies of an engine that DRAM may have begun and that are not complete at the scratchpad's port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,9 @@ class Work:
 
     `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `lead`, `busy` and
     `tail` are cycles; `overlap`: how long before the end of `busy` the engine accepts the next one's preparation.
-    `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead, with a `share` of its channels.
+    `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead, with a `share` of its channels;
+    `reopening`: see `dram.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD`
+    copies may be behind them.
     """
 
     engine: np.ndarray
@@ -42,6 +46,8 @@ class Work:
     overlap: np.ndarray
     transfer: np.ndarray
     share: np.ndarray
+    port: np.ndarray
+    reopening: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class _Engine:
         self.fetched = self.taken = 0
         self.accepts = self.free = self.last_done = 0.0
         self.blocked = self.transferring = False
+        self.at_port: deque[float] = deque([0.0] * AHEAD, AHEAD)  # when the last copies are complete there
         self.idle: dict[str, float] = {}
 
 
@@ -123,9 +130,11 @@ class _Simulation:
         self.owner = work.engine.tolist()
         self.waits = [_numbers(mask) for mask in work.wait.tolist()]
         self.signals = [_numbers(mask) for mask in work.signal.tolist()]
-        self.lead, self.busy, self.tail, self.overlap, self.transfer, self.share = (
-            each.tolist()
-            for each in (work.lead, work.busy, work.tail, work.overlap, work.transfer, work.share)
+        self.lead, self.busy, self.tail, self.overlap = (
+            each.tolist() for each in (work.lead, work.busy, work.tail, work.overlap)
+        )
+        self.transfer, self.share, self.port, self.reopening = (
+            each.tolist() for each in (work.transfer, work.share, work.port, work.reopening)
         )
         self.engines = [
             _Engine(name, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
@@ -152,9 +161,13 @@ class _Simulation:
             self.complete(instruction, time)
         elif instruction >= 0:
             owner = self.first + engine
-            self.sharing.add(owner, time, self.transfer[instruction], self.share[instruction])
+            self.sharing.add(owner, time, *self.asked(instruction))
         else:
             self.take_up(self.engines[engine], engine, time)
+
+    def asked(self, instruction: int) -> tuple[float, float, float]:
+        """What its transfer asks of DRAM."""
+        return self.transfer[instruction], self.share[instruction], self.reopening[instruction]
 
     def push(self, time: float, engine: int, instruction: int) -> None:
         self.pushed += 1
@@ -229,7 +242,13 @@ class _Simulation:
         """The instruction occupies its engine until `end`."""
         engine.free = self.end[instruction] = end
         engine.accepts = max(engine.accepts, end - self.overlap[instruction])
-        engine.last_done = max(engine.last_done, end + self.tail[instruction])
+        done = end + self.tail[instruction]
+        if self.port[instruction]:
+            first = max(self.begin[instruction] + self.tail[instruction], engine.at_port[-1])
+            done = max(done, first + self.port[instruction])
+            engine.at_port.append(done)
+            engine.accepts = max(engine.accepts, engine.at_port[0])
+        engine.last_done = max(engine.last_done, done)
         self.push(engine.last_done, -1, instruction)
         if engine.taken < engine.fetched:
             self.push(engine.accepts, number, -1)

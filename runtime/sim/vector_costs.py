@@ -24,21 +24,26 @@ def vector_costs(
     group: str,
 ) -> Columns:
     """Of instructions with extents n0 to n4 and a program each: a vector takes as many cycles as the program's
-    operations do. `group` names the field that holds their views."""
+    operations do, or as its operands take to fetch. `group` names the field that holds their views."""
     columns = block.columns
     n0, n1, outer = columns["n0"], columns["n1"], columns["n2"] * columns["n3"] * columns["n4"]
     pixels = engine.get("pixels", 1)
     lines = -(-n0 * pixels // engine["lanes"]) * -(-n1 // pixels)
-    vectors = outer * np.minimum(-(-n0 // engine["lanes"]) * n1, lines)
-    cycles = np.array(
-        [
-            _cycles_a_vector(engine, code, program, COMBINES[combine])
-            for program, combine in zip(programs, combines)
-        ]
-    )
+    rows = -(-n0 // engine["lanes"]) * n1
+    vectors = outer * np.minimum(rows, lines)
+    names = [COMBINES[combine] for combine in combines]
+    cycles = np.array([_cycles_a_vector(engine, code, *each) for each in zip(programs, names)], float)
+    fast = np.array([_is_fast(*each) for each in zip(programs, names)], bool)
     views = block.items[group]
     owner = np.repeat(np.arange(len(block)), block.counts[group])
+    if INDEX in code.memories:  # the window reads memories alone
+        numbered = views["memory"] == code.memories.index(INDEX)
+        fast &= np.bincount(owner, numbered, len(block)) == 0
+    fetched, stored = _fetches(engine, code, columns, views, owner, np.array(combines))
     factor = np.where(_transposes(columns, views, owner), engine.get("transpose_factor", 1), 1)
+    moved = np.maximum(fetched, stored) * np.minimum(rows, lines) / rows
+    window = vectors * engine["lanes"] / engine.get("mac_per_cycle", engine["lanes"]) * factor
+    busy = np.where(fast, window, np.maximum(vectors * cycles, moved))
     operations = np.array([len(program) for program in programs])
     touched = _touched(columns, views, owner)
     bytes_ = {
@@ -47,25 +52,93 @@ def vector_costs(
         if memory != INDEX
     }
     return {
-        "busy": np.ceil(vectors * cycles * factor),
+        "busy": np.ceil(busy),
         "tail": np.full(len(block), engine.get("latency", 0)),
         "vector_op": outer * n1 * n0 * operations,
         **bytes_,
     }
 
 
+def _is_fast(program: Sequence[Step], combine: str) -> bool:
+    return (
+        all(step.type == "i32" for step in program)
+        and (
+            tuple(step.name for step in program),
+            combine,
+        )
+        in _FAST
+    )
+
+
+def _fetches(
+    engine: Mapping[str, Any],
+    code: Microcode[Any, Any],
+    columns: Columns,
+    views: Columns,
+    owner: np.ndarray,
+    combines: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cycles of each instruction in which a memory gives its operands, the busiest of them, and in which results are
+    stored. A memory gives one operand a cycle; one that stays where it is isn't fetched again. Lanes run inside of the
+    other dimensions when more operands stand still along them than along the next one; what is combined runs
+    innermost."""
+    count = len(columns["n0"])
+    extents = [-(-columns["n0"] // engine["lanes"]), *(columns[f"n{axis}"] for axis in range(1, 5))]
+    is_target = np.zeros(len(owner), bool)
+    is_target[np.searchsorted(owner, np.arange(count))] = True
+    target = [views[f"s{axis}"][is_target] for axis in range(5)]
+    reduced = [(combines != 0) & (target[axis] == 0) & (columns[f"n{axis}"] > 1) for axis in range(5)]
+    moving = ~is_target & (views["table"] == 0)
+    if INDEX in code.memories:
+        moving &= views["memory"] != code.memories.index(INDEX)
+    inside = _lanes_inside(views, owner, ~is_target, extents, reduced)
+    order: list[tuple[int, np.ndarray]] = [(0, ~reduced[0] & ~inside)]
+    order += [(axis, ~reduced[axis]) for axis in (4, 3, 2, 1)]
+    order += [(0, ~reduced[0] & inside), *((axis, reduced[axis]) for axis in (4, 3, 2, 1)), (0, reduced[0])]
+    turns, fetches = np.ones(count, np.int64), np.ones(len(owner), np.int64)
+    for axis, here in order:
+        turns = turns * np.where(here, extents[axis], 1)
+        moves = (here & (extents[axis] > 1))[owner] & (views[f"s{axis}"] != 0)
+        fetches = np.where(moves, turns[owner], fetches)
+    across = ~np.isin(views["s0"], (0, 1)) & (columns["n0"] > 1)[owner]
+    cycles = fetches * np.where(across, engine.get("transpose_factor", 1), 1)
+    busiest = np.zeros(count)
+    for number in range(len(code.memories)):
+        given = np.bincount(owner, np.where(moving & (views["memory"] == number), cycles, 0), count)
+        busiest = np.maximum(busiest, given)
+    return busiest, cycles[is_target]
+
+
+def _lanes_inside(
+    views: Columns,
+    owner: np.ndarray,
+    sources: np.ndarray,
+    extents: Sequence[np.ndarray],
+    reduced: Sequence[np.ndarray],
+) -> np.ndarray:
+    """Whether more sources stand still along the lanes than along the innermost other dimension that is kept."""
+    count = len(extents[0])
+    following = np.zeros(count, np.int64)
+    for axis in (4, 3, 2, 1):
+        following = np.where(~reduced[axis] & (extents[axis] > 1), axis, following)
+    strides = np.stack([views[f"s{axis}"] for axis in range(5)])
+    along_lanes = np.bincount(owner, sources & (views["s0"] == 0), count)
+    next_stride = strides[following[owner], np.arange(len(owner))]
+    return along_lanes > np.bincount(owner, sources & (next_stride == 0), count)
+
+
 def _cycles_a_vector(
     engine: Mapping[str, Any], code: Microcode[Any, Any], program: tuple[Step, ...], combine: str
 ) -> float:
-    """Multiplying and adding, or taking the greater of, integers runs at `mac_per_cycle`: depthwise and pooling."""
+    """Of the operations alone."""
     lanes = engine["lanes"]
-    names = tuple(step.name for step in program)
-    whole = all(step.type == "i32" for step in program)
-    if whole and (names, combine) in _FAST:
-        return lanes / engine["mac_per_cycle"]
     special = lanes / engine["special_per_cycle"]
     cycles = sum(
-        special if code.operations[step.name].cost == "special" else 2.0 if step.type == "i64" else 1.0
+        special + (step.name == "lookup")  # a table's last elements arrive a cycle after they are asked for
+        if code.operations[step.name].cost == "special"
+        else 2.0
+        if step.type == "i64"
+        else 1.0
         for step in program
     )
     return cycles + (combine != "none")

@@ -1,0 +1,130 @@
+// Fetch: a word of 128 bits every issue_cycles, loops run out, steps added, whole instructions handed to their queues.
+module fetch import n1_pkg::*; #(
+    parameter int CODE_WORDS = 65536
+) (
+    input logic clk, reset,
+    input timing_t timing,
+    input logic [QUEUES-1:0] room,
+    input logic drained,
+    output logic [QUEUES-1:0] push,
+    output logic [5:0] opcode,
+    output masks_t masks,
+    output logic [LONGEST-1:0][127:0] instruction,
+    output logic halted
+);
+  logic [127:0] code[CODE_WORDS]  /* verilator public_flat_rw */;
+
+  logic [31:0] pc, loop_pc;
+  logic [31:0][127:0] line;  // what is stored of the instruction, behind it what it leaves out
+  logic [127:0] steps;       // of an instruction without lists
+  logic [4:0] collected;     // words of the line that are there
+  logic complete;            // the line is an instruction that waits for room in its queue
+  logic [15:0] pace;
+  logic looping;
+  logic [19:0] turn, turns, line_turn;
+  logic [7:0] body, left;
+
+  wire [127:0] word = code[pc];
+  wire handed = complete && room[queue_of(line[0][5:0])];
+  wire free = !complete || handed;
+  wire first = collected == 0;
+  wire [127:0] header = first ? word : line[0];
+  wire has_lists = header[5:0] == OP_PROGRAM || header[5:0] == OP_VEC;
+  wire last = collected == header[10:6];
+  wire [2:0][127:0] left_out = defaults(word[5:0]);
+  wire due = pace + 1 >= timing.issue_cycles;
+
+  assign opcode = line[0][5:0];
+  assign masks = {line[0][27:12], line[0][43:28]};
+  always_comb begin
+    push = '0;
+    if (handed) push[queue_of(opcode)] = 1;
+  end
+
+  // The step of field n, as often as the loop has turned.
+  function automatic logic [31:0] advance(input logic [127:0] from, input logic [1:0] n);
+    return from[32*n+:32] * 32'(line_turn);
+  endfunction
+
+  logic [5:0] streams;
+  always_comb begin
+    instruction = line[LONGEST-1:0];
+    streams = 6'(line[0][47:44]);
+    if (line[0][11]) begin
+      case (opcode)
+        OP_LDA, OP_LDW, OP_STO: begin
+          instruction[0][95:64] += advance(steps, 0);
+          instruction[0][119:96] += 24'(advance(steps, 1));
+        end
+        OP_GATHER: begin
+          instruction[0][119:96] += 24'(advance(steps, 0));
+          instruction[1][39:16] += 24'(advance(steps, 1));
+        end
+        OP_MXU: begin
+          instruction[0][87:64] += 24'(advance(steps, 0));
+          instruction[0][111:88] += 24'(advance(steps, 1));
+          instruction[1][19:0] += 20'(advance(steps, 2));
+        end
+        OP_VEC:
+        for (int s = 0; s < 8; s++)
+          if (6'(s) < streams)
+            instruction[1+s][28:5] += 24'(advance(line[5'(1+32'(streams)+s/4)], 2'(s % 4)));
+        default: ;
+      endcase
+    end
+  end
+
+  always_ff @(posedge clk) begin
+    if (reset) begin
+      pc <= 0;
+      collected <= 0;
+      complete <= 0;
+      pace <= 0;
+      looping <= 0;
+      turn <= 0;
+      halted <= 0;
+    end else if (!halted) begin
+      if (handed) complete <= 0;
+      if (free && !due) pace <= pace + 1;
+      if (free && due) begin
+        pace <= 0;
+        if (first && word[5:0] == OP_LOOP) begin
+          looping <= 1;
+          turn <= 0;
+          turns <= word[63:44];
+          body <= word[71:64];
+          left <= word[71:64];
+          loop_pc <= pc + 1;
+          pc <= pc + 1;
+        end else if (first && (word[5:0] == OP_BARRIER || word[5:0] == OP_HALT)) begin
+          if (!complete && drained) begin
+            halted <= word[5:0] == OP_HALT;
+            pc <= pc + 1;
+          end else pace <= pace;
+        end else begin
+          if (first) begin
+            line[2:1] <= left_out[2:1];
+            line_turn <= turn;
+          end
+          if (header[11] && !has_lists && last) steps <= word;
+          else line[collected] <= word;
+          collected <= last ? 0 : collected + 1;
+          complete <= last;
+          pc <= pc + 1;
+          if (last && looping) begin
+            left <= left - 1;
+            if (left == 1) begin
+              left <= body;
+              turn <= turn + 1;
+              if (turn + 1 < turns) pc <= loop_pc;
+              else begin
+                looping <= 0;
+                turn <= 0;
+              end
+            end
+          end
+        end
+      end
+    end
+  end
+endmodule

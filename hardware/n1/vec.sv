@@ -1,0 +1,504 @@
+// The vector unit. Operands of a vector are fetched, one of each memory a cycle, while the program runs on the one
+// before; operands that stay where they are are not fetched again. Sums and extremes over taps of integers go through a
+// window that takes TAPS vectors a cycle. Dimensions that are combined run innermost.
+module vec import n1_pkg::*; import alu_pkg::*; #(
+    parameter int LANES = 8,
+    parameter int TAPS = 8,
+    parameter int SPECIALS = 2,  // lanes a cycle of special operations
+    parameter int TARGETS = 2,   // vectors that the window may complete a cycle
+    parameter int ACROSS = 4     // cycles of a vector whose elements lie across the banks
+) (
+    input logic clk, reset,
+    input logic start,
+    input logic is_program,
+    input logic [LONGEST-1:0][127:0] instruction,
+    input masks_t masks,
+    output logic ready, done,
+    output logic [SEMAPHORES-1:0] signals,
+    output elements_t [2:0] operand,
+    input logic [2:0][LANES-1:0][63:0] operand_data,
+    output elements_t [2*TAPS-1:0] window,
+    input logic [2*TAPS-1:0][LANES-1:0][63:0] window_data,
+    output elements_t target_read,
+    input logic [LANES-1:0][63:0] target_data,
+    output elements_t [TARGETS-1:0] target,
+    output logic [TARGETS-1:0][LANES-1:0][63:0] target_values
+);
+  typedef logic [LANES-1:0][63:0] vector_t;
+  localparam int SETS = 4;  // vectors whose operands are there and wait for the program
+  localparam logic [15:0] SPECIAL_CYCLES = LANES / SPECIALS;
+
+  // ---- programs ---------------------------------------------------------------------------------------------------
+  logic [15:0][31:0] immediates[16];
+  logic [31:0][63:0] micros[16];
+  logic [5:0] lengths[16];
+  wire [2*LONGEST-1:0][63:0] lanes = instruction;
+  wire [5:0] first_micro = 6'd2 + (6'(lanes[0][48:44]) + 6'd1) / 6'd2;
+  always_ff @(posedge clk)
+    if (start && is_program) begin
+      immediates[lanes[0][58:55]] <= {lanes[9], lanes[8], lanes[7], lanes[6], lanes[5], lanes[4], lanes[3], lanes[2]};
+      micros[lanes[0][58:55]] <= 2048'(lanes >> (64 * first_micro));
+      lengths[lanes[0][58:55]] <= lanes[0][54:49];
+    end
+
+  // ---- the instruction --------------------------------------------------------------------------------------------
+  typedef enum logic [1:0] {REST, DEFINED, VECTORS, TAPPED} state_e;
+  state_e state;
+  view_t views[8];
+  logic [3:0] streams, number;
+  logic [1:0] combine;
+  logic initialise;
+  logic [4:0][15:0] extent;  // of dimension 0 in vectors
+  logic [15:0] n0;
+  logic [4:0] reduced;
+  logic [4:0][2:0] order;    // dimensions, the outermost first
+  logic [SEMAPHORES-1:0] held_signals;
+  assign ready = state == REST;
+
+  view_t in_views[8];
+  logic [4:0][15:0] in_extent;
+  logic [4:0] in_reduced;
+  logic [4:0][2:0] in_order;
+  always_comb begin
+    for (int s = 0; s < 8; s++) in_views[s] = view_of(instruction[1+s]);
+    in_extent[0] = 16'((32'(instruction[0][79:64]) + LANES - 1) / LANES);
+    in_extent[1] = instruction[0][95:80];
+    in_extent[2] = instruction[0][111:96];
+    in_extent[3] = instruction[0][127:112];
+    in_extent[4] = 16'(instruction[0][63:55]);
+    for (int d = 0; d < 5; d++)
+      in_reduced[d] = instruction[0][53:52] != 0 && in_views[0].stride[d] == 0
+          && (d == 0 ? instruction[0][79:64] > 1 : in_extent[d] > 1);
+  end
+
+  // Lanes run inside of the other dimensions when more operands stand still along them than along the next dimension.
+  logic lanes_inside;
+  always_comb begin
+    logic [2:0] next;
+    logic [3:0] still_along_lanes, still_along_next;
+    next = 0;
+    for (int d = 4; d > 0; d--) if (!in_reduced[d] && in_extent[d] > 1) next = 3'(d);
+    still_along_lanes = 0;
+    still_along_next = 0;
+    for (int s = 1; s < 8; s++)
+      if (4'(s) < instruction[0][47:44]) begin
+        still_along_lanes += 4'(in_views[s].stride[0] == 0);
+        still_along_next += 4'(in_views[s].stride[next] == 0);
+      end
+    lanes_inside = still_along_lanes > still_along_next;
+  end
+  always_comb begin
+    logic [2:0] place;
+    place = 0;
+    in_order = '0;
+    if (!in_reduced[0] && !lanes_inside) place = place + 1;
+    for (int d = 4; d > 0; d--)
+      if (!in_reduced[d]) begin
+        in_order[place] = 3'(d);
+        place = place + 1;
+      end
+    if (!in_reduced[0] && lanes_inside) place = place + 1;
+    for (int d = 4; d > 0; d--)
+      if (in_reduced[d]) begin
+        in_order[place] = 3'(d);
+        place = place + 1;
+      end
+  end
+
+  // Integers that are only multiplied and summed, or only compared: those that the window takes.
+  micro_t only;
+  assign only = micros[instruction[0][51:48]][0];
+  wire windowed = lengths[instruction[0][51:48]] == 1 && only.kind == TYPE_I32 && instruction[0][54]
+      && (only.op == MUL && instruction[0][53:52] == 1 || only.op == COPY && instruction[0][53:52] != 0)
+      && in_views[1].memory != INDEX && (in_views[2].memory != INDEX || instruction[0][47:44] < 3);
+
+  // ---- where vectors lie ------------------------------------------------------------------------------------------
+  typedef logic [4:0][15:0] index_t;
+  typedef struct packed {
+    logic first, last, final_;  // of its taps; of the instruction
+    logic [31:0] target;
+    logic [7:0] count;
+  } place_t;
+
+  function automatic logic signed [31:0] displacement(input view_t v, input index_t i);
+    logic signed [31:0] sum = signed'(32'(i[0]) * LANES) * 32'(v.stride[0]);
+    for (int d = 1; d < 5; d++) sum += signed'({16'd0, i[d]}) * 32'(v.stride[d]);
+    return sum;
+  endfunction
+
+  function automatic logic [31:0] address_of(input view_t v, input index_t i);
+    return (v.memory == ACC ? 32'(v.base) << 2 : 32'(v.base)) + 32'(displacement(v, i)) * bytes_of(v.dtype);
+  endfunction
+
+  function automatic logic [7:0] lanes_of(input index_t i);
+    logic [15:0] rest = n0 - i[0] * LANES;
+    return rest < LANES ? 8'(rest) : 8'(LANES);
+  endfunction
+
+  function automatic place_t place_of(input index_t i);
+    place_t p;
+    p.first = 1;
+    p.last = 1;
+    p.final_ = 1;
+    for (int d = 0; d < 5; d++) begin
+      if (reduced[d] && i[d] != 0) p.first = 0;
+      if (reduced[d] && i[d] + 1 != extent[d]) p.last = 0;
+      if (i[d] + 1 != extent[d]) p.final_ = 0;
+    end
+    p.target = address_of(views[0], i);
+    if (reduced[0]) p.target = address_of(views[0], {i[4:1], 16'd0});
+    p.count = lanes_of(i);
+    return p;
+  endfunction
+
+  function automatic index_t next_of(input index_t i);
+    index_t n = i;
+    logic carry = 1;
+    for (int k = 4; k >= 0; k--)
+      if (carry) begin
+        carry = n[order[k]] + 1 == extent[order[k]];
+        n[order[k]] = carry ? 0 : n[order[k]] + 1;
+      end
+    return n;
+  endfunction
+
+  function automatic logic across(input view_t v);
+    return !v.table_ && v.stride[0] != 0 && v.stride[0] != 1 && n0 > 1;
+  endfunction
+
+  function automatic elements_t elements(input view_t v, input logic [31:0] address, input logic [7:0] count);
+    return '{valid: 1, memory: v.memory, dtype: v.dtype, address: address, stride: v.stride[0], count: count};
+  endfunction
+
+  index_t index;
+  place_t here;
+  always_comb here = place_of(index);
+
+  // ---- fetching operands ------------------------------------------------------------------------------------------
+  logic fetching;
+  logic [7:0] issued, held;
+  logic [7:0][31:0] held_address;
+  logic [7:0][31:0] wanted_address;
+  logic [7:0] missing, remaining;
+  logic [2:0][2:0] picked;
+  logic [2:0] picks;
+  logic [2:0][3:0] occupied;  // cycles for which a memory's port is taken by elements across the banks
+  logic [2:0] occupied_next;
+  logic complete;             // with what is asked for now the vector has all its operands
+  logic [2:0] count;          // sets that wait
+  logic arriving;
+  place_t arriving_place;
+  index_t arriving_index;
+  logic [2:0] arriving_picks;
+  logic [2:0][2:0] arriving_picked;
+
+  always_comb begin
+    for (int s = 0; s < 8; s++) begin
+      wanted_address[s] = address_of(views[s], index);
+      missing[s] = s > 0 && 4'(s) < streams && !views[s].table_ && views[s].memory != INDEX && !issued[s]
+          && !(held[s] && held_address[s] == wanted_address[s]);
+    end
+    remaining = missing;
+    for (int m = 0; m < 3; m++) begin
+      picks[m] = 0;
+      picked[m] = 0;
+      for (int s = 7; s > 0; s--)
+        if (missing[s] && views[s].memory == memory_e'(m)) begin
+          picks[m] = fetching && occupied[m] <= 1;
+          picked[m] = 3'(s);
+        end
+      if (picks[m]) remaining[picked[m]] = 0;
+      operand[m] = elements(views[picked[m]], wanted_address[picked[m]], here.count);
+      operand[m].valid = picks[m];
+      occupied_next[m] = picks[m] ? across(views[picked[m]]) : occupied[m] > 1;
+    end
+    complete = fetching && remaining == 0 && occupied_next == 0 && count + 3'(arriving) < SETS - 1;
+  end
+
+  // the operands of the vector that is being fetched, and the sets that are whole
+  vector_t [7:0] gathered, gathered_now;
+  vector_t [7:0] sets[SETS];
+  place_t places[SETS];
+  logic [1:0] newest, oldest;
+  always_comb begin
+    gathered_now = gathered;
+    for (int m = 0; m < 3; m++) if (arriving_picks[m]) gathered_now[arriving_picked[m]] = operand_data[m];
+    for (int s = 1; s < 8; s++)
+      if (views[s].memory == INDEX)
+        for (int l = 0; l < LANES; l++)
+          gathered_now[s][l] = 64'(32'(signed'(views[s].base)) + displacement(views[s], arriving_index)
+              + l * 32'(views[s].stride[0]));
+  end
+
+  logic pop;
+  always_ff @(posedge clk) begin
+    arriving <= complete && !reset;
+    arriving_place <= here;
+    arriving_index <= index;
+    arriving_picks <= picks;
+    arriving_picked <= picked;
+    gathered <= gathered_now;
+    if (arriving) begin
+      sets[newest] <= gathered_now;
+      places[newest] <= arriving_place;
+    end
+    if (reset) begin
+      fetching <= 0;
+      occupied <= 0;
+      newest <= 0;
+      oldest <= 0;
+      count <= 0;
+    end else begin
+      newest <= newest + 2'(arriving);
+      oldest <= oldest + 2'(pop);
+      count <= count + 3'(arriving) - 3'(pop);
+      for (int m = 0; m < 3; m++) begin
+        if (occupied[m] != 0) occupied[m] <= occupied[m] - 1;
+        if (picks[m]) begin
+          occupied[m] <= across(views[picked[m]]) ? ACROSS : 0;
+          issued[picked[m]] <= 1;
+          held[picked[m]] <= 1;
+          held_address[picked[m]] <= wanted_address[picked[m]];
+        end
+      end
+      if (complete) begin
+        issued <= 0;
+        fetching <= !here.final_;
+      end
+      if (start && !is_program) begin
+        fetching <= !windowed;
+        issued <= 0;
+        held <= 0;
+      end
+    end
+  end
+
+  // ---- running the program ----------------------------------------------------------------------------------------
+  logic [15:0][LANES-1:0][63:0] registers;
+  logic [5:0] at;           // the micro-operation; behind the last one the combination
+  logic [15:0] cycle;       // of it
+  vector_t found, total;    // what a lookup has found; what is combined so far
+  logic [15:0] asked;       // the group of lanes whose elements arrive
+  logic asking;
+  micro_t micro;
+  assign micro = micros[number][at[4:0]];
+  wire running = count != 0 && state == VECTORS;
+  wire combining = at == lengths[number];
+  wire [15:0] duration = combining ? 1 : micro.op == LOOKUP ? SPECIAL_CYCLES + 1 : special(micro.op) ? SPECIAL_CYCLES
+      : micro.kind == TYPE_I64 ? 2 : 1;
+  wire ends = running && cycle + 1 == duration;
+  wire last_step = combining || (combine == 0 && at + 1 == lengths[number]);
+  wire blocked = last_step && places[oldest].last && !write_ready;
+  assign pop = ends && last_step && !blocked;
+
+  function automatic logic [63:0] source(input logic [1:0] from, input logic [3:0] which, input int lane);
+    case (from)
+      1: return registers[which][lane];
+      2: return sets[oldest][which[2:0]][lane];
+      3: return 64'(signed'(immediates[number][which]));
+      default: return 0;
+    endcase
+  endfunction
+
+  micro_t last_micro;
+  assign last_micro = micros[number][5'(lengths[number]-1)];
+  wire [1:0] cast_kind = last_micro.to inside {F32, BF16} ? TYPE_F32 : last_micro.to == I64 ? TYPE_I64 : TYPE_I32;
+  wire [1:0] result_kind = last_micro.op == CAST ? cast_kind : last_micro.op inside {LT, LE, EQ} ? TYPE_I32 : last_micro.kind;
+  vector_t result, totalled, last_value;
+  assign last_value = registers[last_micro.dst];
+  always_comb begin
+    result = '0;
+    totalled = '0;
+    if (ends && !combining)
+      for (int l = 0; l < LANES; l++)
+        result[l] = micro.op == LOOKUP ? (l / SPECIALS == LANES / SPECIALS - 1 ? window_data[l%SPECIALS][0] : found[l])
+            : compute(micro, source(micro.a_from, micro.a, l), source(micro.b_from, micro.b, l),
+                      source(micro.c_from, micro.c, l), source(micro.d_from, micro.d, l), source(micro.e_from, micro.e, l));
+    if (ends && combining)
+      for (int l = 0; l < LANES; l++)
+        if (!reduced[0]) totalled[l] = places[oldest].first ? last_value[l] : combined(combine, result_kind, total[l], last_value[l]);
+        else if (8'(l) < places[oldest].count)
+          totalled[0] = places[oldest].first && l == 0 ? last_value[0]
+              : combined(combine, result_kind, l == 0 ? total[0] : totalled[0], last_value[l]);
+  end
+
+  always_ff @(posedge clk) begin
+    if (asking) for (int k = 0; k < SPECIALS; k++) found[32'(asked)*SPECIALS+k] <= window_data[k][0];
+    asking <= running && !combining && micro.op == LOOKUP && cycle < SPECIAL_CYCLES;
+    asked <= cycle;
+    if (reset || state != VECTORS) begin
+      at <= 0;
+      cycle <= 0;
+    end else if (running && !(ends && blocked)) begin
+      cycle <= ends ? 0 : cycle + 1;
+      if (ends) begin
+        at <= last_step ? 0 : at + 1;
+        if (!combining) registers[micro.dst] <= result;
+        else total <= totalled;
+      end
+    end
+  end
+
+  // ---- the window -------------------------------------------------------------------------------------------------
+  logic tapping, tapped;     // taps are asked for; their elements arrive
+  logic [3:0] spread;        // cycles for which their ports are still taken
+  place_t [TAPS-1:0] taps, taps_arrived;
+  logic [TAPS-1:0] tap_valid, tap_arrived;
+  index_t tap_next;
+  logic tap_final;
+  micro_t tap_micro;
+  assign tap_micro = micros[number][0];
+  view_t tap_a, tap_b, table_view;
+  assign table_view = views[micro.b[2:0]];
+  logic tap_across;
+  always_comb begin
+    index_t i;
+    logic [2:0] completed;
+    tap_a = views[tap_micro.a[2:0]];
+    tap_b = views[tap_micro.b[2:0]];
+    tap_across = (tap_micro.a_from == 2 && across(tap_a)) || (tap_micro.b_from == 2 && across(tap_b)) || across(views[0]);
+    window = '0;
+    tap_valid = '0;
+    taps = '0;
+    tap_final = 0;
+    i = index;
+    completed = 0;
+    if (tapping && spread <= 1)
+      for (int v = 0; v < TAPS; v++)
+        if (completed < TARGETS && !tap_final) begin
+          taps[v] = place_of(i);
+          tap_valid[v] = 1;
+          if (tap_micro.a_from == 2) window[2*v] = elements(tap_a, address_of(tap_a, i), taps[v].count);
+          if (tap_micro.op == MUL && tap_micro.b_from == 2)
+            window[2*v+1] = elements(tap_b, address_of(tap_b, i), taps[v].count);
+          completed = completed + 3'(taps[v].last);
+          tap_final = taps[v].final_;
+          i = next_of(i);
+        end
+    tap_next = i;
+    if (state == VECTORS && !combining && micro.op == LOOKUP && running && cycle < SPECIAL_CYCLES)
+      for (int k = 0; k < SPECIALS; k++)
+        window[k] = elements(table_view, address_of(table_view, '0)
+            + 32'(source(micro.a_from, micro.a, 32'(cycle) * SPECIALS + k)) * bytes_of(table_view.dtype), 1);
+  end
+
+  vector_t tap_total;
+  logic [TARGETS-1:0] tap_done;
+  vector_t [TARGETS-1:0] tap_result;
+  place_t [TARGETS-1:0] tap_place;
+  always_ff @(posedge clk) begin
+    vector_t sum;
+    int unsigned written;
+    logic [63:0] value;
+    tapped <= tapping && spread <= 1 && !reset;
+    taps_arrived <= taps;
+    tap_arrived <= tap_valid;
+    if (reset) begin
+      tapping <= 0;
+      spread <= 0;
+    end else begin
+      if (spread > 1) spread <= spread - 1;
+      if (tapping && spread <= 1) begin
+        spread <= tap_across ? ACROSS : 0;
+        if (tap_final) tapping <= 0;
+      end
+      if (start && !is_program) tapping <= windowed;
+    end
+    tap_done <= '0;
+    if (tapped) begin
+      sum = tap_total;
+      written = 0;
+      for (int v = 0; v < TAPS; v++)
+        if (tap_arrived[v]) begin
+          for (int l = 0; l < LANES; l++)
+            if (8'(l) < taps_arrived[v].count) begin
+              value = compute(tap_micro,
+                  tap_micro.a_from == 2 ? window_data[2*v][l] : 64'(signed'(immediates[number][tap_micro.a])),
+                  tap_micro.b_from == 2 ? window_data[2*v+1][l] : 64'(signed'(immediates[number][tap_micro.b])), 0, 0, 0);
+              if (reduced[0]) sum[0] = taps_arrived[v].first && l == 0 ? value : combined(combine, TYPE_I32, sum[0], value);
+              else sum[l] = taps_arrived[v].first ? value : combined(combine, TYPE_I32, sum[l], value);
+            end
+          if (taps_arrived[v].last) begin
+            tap_done[written] <= 1;
+            tap_result[written] <= sum;
+            tap_place[written] <= taps_arrived[v];
+            written = written + 1;
+          end
+        end
+      tap_total <= sum;
+    end
+  end
+
+  // ---- writing ----------------------------------------------------------------------------------------------------
+  logic writing, merged;
+  logic [3:0] writing_left;
+  vector_t values, merge_values;
+  place_t value_place;
+  wire merges = combine != 0 && !initialise;
+  wire write_now = writing && (!merges || merged);
+  wire write_over = write_now && writing_left <= 1;
+  wire write_ready = !writing || write_over;
+  always_comb begin
+    target_read = elements(views[0], value_place.target, value_place.count);
+    target_read.valid = writing && merges && !merged;
+    for (int l = 0; l < LANES; l++)
+      merge_values[l] = merges ? combined(combine, result_kind, target_data[l], values[l]) : values[l];
+    for (int t = 0; t < TARGETS; t++) begin
+      target[t] = elements(views[0], tap_place[t].target, reduced[0] ? 8'd1 : tap_place[t].count);
+      target[t].valid = tap_done[t];
+      target_values[t] = tap_result[t];
+    end
+    if (write_now) begin
+      target[0] = elements(views[0], value_place.target, value_place.count);
+      target_values[0] = merge_values;
+      if (views[0].dtype == BF16)
+        for (int l = 0; l < LANES; l++) target_values[0][l] = 64'(rounded_bf16(merge_values[l][31:0]) >> 16);
+    end
+  end
+
+  always_ff @(posedge clk) begin
+    if (reset) begin
+      writing <= 0;
+      merged <= 0;
+    end else begin
+      merged <= writing && merges && !merged;
+      if (write_now && writing_left > 1) writing_left <= writing_left - 1;
+      if (write_over) writing <= 0;
+      if (pop && places[oldest].last) begin
+        writing <= 1;
+        writing_left <= across(views[0]) ? ACROSS : 1;
+        values <= combining ? totalled : result;
+        value_place <= places[oldest];
+        if (reduced[0]) value_place.count <= 1;
+      end
+    end
+  end
+
+  // ---- control ----------------------------------------------------------------------------------------------------
+  wire over = state == VECTORS ? write_over && value_place.final_ && !pop
+      : state == TAPPED ? !tapping && !tapped && tap_done != 0 : state == DEFINED;
+  always_ff @(posedge clk) begin
+    done <= over && !reset;
+    signals <= held_signals;
+    if (complete) index <= next_of(index);
+    if (tapping && spread <= 1) index <= tap_next;
+    if (reset) state <= REST;
+    else if (over) state <= REST;
+    if (start) begin
+      state <= is_program ? DEFINED : windowed ? TAPPED : VECTORS;
+      held_signals <= masks.signals;
+    end
+    if (start && !is_program) begin
+      views <= in_views;
+      streams <= instruction[0][47:44];
+      number <= instruction[0][51:48];
+      combine <= instruction[0][53:52];
+      initialise <= instruction[0][54];
+      n0 <= instruction[0][79:64];
+      extent <= in_extent;
+      reduced <= in_reduced;
+      order <= in_order;
+      index <= '0;
+    end
+  end
+endmodule

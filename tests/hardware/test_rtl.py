@@ -1,0 +1,77 @@
+"""The chip in RTL on hand-written programs: the bytes that the simulator leaves, and its cycles."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("hardware", reason="the tests run outside the repository")
+
+from hardware import programs, simulation
+from hardware.assembled import ARENA, encoded, executed, record
+from hardware.comparison import compare
+from isthmus.backends.npu.isa import Lda, Ldw, Mxu, Program, Sto, Vec, View
+from isthmus.backends.npu.programs import immediate, operation, stream
+from isthmus.runtime.sim.errors import HazardError
+
+needs_verilator = pytest.mark.skipif(
+    not simulation.available(), reason="Verilator or a C++ compiler is missing"
+)
+
+SPA, SPW, ACC = 0, 1, 2
+I8, I32 = 0, 3
+
+
+def view(memory: int, dtype: int, base: int, *strides: int) -> View:
+    return View(
+        memory=memory, dtype=dtype, base=base, **{f"s{n}": stride for n, stride in enumerate(strides)}
+    )
+
+
+def drawn(count: int) -> np.ndarray:
+    return np.random.default_rng(count).integers(0, 256, count).astype(np.uint8)
+
+
+@needs_verilator
+def test_a_product_is_loaded_computed_requantised_and_stored() -> None:
+    rescaled = operation("requantize", 0, stream(1), immediate(0), immediate(1), immediate(2), to="i8")
+    records = [
+        Program(number=2, immediates=(77, 9, -3), micros=(rescaled,)),
+        Lda(dram=0, spa=0, n0=24 * 20, signal=1),
+        Ldw(dram=1024, spw=0, n0=24 * 16, signal=2),
+        Mxu(a=0, w=0, c=0, m0=20, n=12, k0=24, am0=24, wait=3, signal=4),
+        Vec(
+            number=2, n0=12, n1=20, wait=4, signal=8, streams=(view(SPA, I8, 1024, 1, 12), view(ACC, I32, 0, 1, 12))
+        ),
+        Sto(dram=ARENA, spa=1024, n0=240, wait=8),
+    ]  # fmt: skip
+    found = compare(executed(records, record("n1-8"), drawn(8192)))
+    assert (found.status, found.wrong) == ("halted", 0)
+    assert abs(found.error) < 0.06
+
+
+@needs_verilator
+@pytest.mark.parametrize("seed", range(16))
+def test_random_programs_leave_the_same_bytes(seed: int) -> None:
+    call = executed(programs.random_program(seed), record("n1-8"), programs.data(seed), programs.ARENA_BYTES)
+    found = compare(call)
+    assert (found.status, found.wrong) == ("halted", 0)
+    assert abs(found.error) < 0.06
+
+
+@needs_verilator
+@pytest.mark.parametrize("seed", range(4))
+def test_both_find_the_same_deadlocks(seed: int) -> None:
+    chip, data = record("n1-8"), programs.data(seed)
+    stuck = programs.without_a_token(programs.random_program(seed), seed)
+    with pytest.raises(HazardError, match="has no token"):
+        executed(stuck, chip, data, programs.ARENA_BYTES)
+    ran = simulation.run(chip, encoded(stuck), [(0, data)], patience=5000)
+    assert ran.status == "deadlock"
+
+
+def test_a_chip_that_the_design_is_not_is_refused() -> None:
+    chip = record("n1-8")
+    chip["memories"] = chip["memories"] | {"dram": chip["memories"]["dram"] | {"burst": 32}}
+    with pytest.raises(simulation.HardwareError, match=r"n1-8: memory\.dram\.burst is 32, expected 64"):
+        simulation.generics(chip)
+    with pytest.raises(simulation.HardwareError, match=r"n1-128: engine\.mxu has the mapping os_rows4"):
+        simulation.generics(record("n1-128"))
