@@ -6,6 +6,7 @@ and runs of them. Throughput: the period of a stream is the greatest load of any
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import permutations
 
 from .model import Assignment, Model, State, latency, loads, prefixes
 
@@ -15,6 +16,9 @@ EXACT = 14
 _WIDTH = 48
 _MOVES = 3000
 """Assignments that refinement judges at most."""
+
+_REFINED = 4
+"""Starts of a search for throughput that are refined."""
 
 _NODES = 30_000
 """Partial assignments that the search for a least period looks at."""
@@ -55,7 +59,7 @@ def best_throughput(model: Model, starts: Sequence[Assignment]) -> Assignment:
     def prepare(assignment: Sequence[int]) -> Judge:
         return lambda trial, first, least: objective(trial)
 
-    best = sorted([*starts, *_pipelines(model)], key=objective)[:2]
+    best = sorted([*starts, *_pipelines(model)], key=objective)[:_REFINED]
     refined = [_refined(model, each, objective(each), prepare) for each in best]
     known = min(refined, key=lambda each: (objective(each), latency(model, each)))
     return _least_period(model, known) if len(model.seconds) <= EXACT else known
@@ -129,15 +133,16 @@ def _beam(model: Model) -> list[Assignment]:
 
 
 def _pipelines(model: Model) -> list[Assignment]:
-    """Units in runs, one a device, for each order of two devices: cut where the longer side is shortest."""
+    """For each two devices, units cut in two where the longer side is shortest: in their order, so that one value
+    crosses, and by what they gain on one of the two, whatever crosses."""
     found = []
     count = len(model.seconds)
-    for first in range(len(model.memory)):
-        for second in range(len(model.memory)):
-            if first == second:
-                continue
+    for first, second in permutations(range(len(model.memory)), 2):
+        gains = [(model.seconds[u][first] or 0.0) / (model.seconds[u][second] or 1e-9) for u in range(count)]
+        for order in (range(count), sorted(range(count), key=gains.__getitem__)):
+            place = {unit: number for number, unit in enumerate(order)}
             options = [
-                tuple(_either(model, unit, first if unit < cut else second) for unit in range(count))
+                tuple(_either(model, unit, first if place[unit] < cut else second) for unit in range(count))
                 for cut in range(0, count + 1, max(1, count // 24))
             ]
             found.append(min(options, key=lambda each: max(loads(model, each))))
