@@ -19,7 +19,7 @@ from ..tile.products import product
 from ..tile.stage import Kernel
 from ..tile.staged import StagedChoice, stage_tiles
 from .ahead import loads_ahead
-from .compose import gathers, is_fetch, prepared, product_types
+from .compose import gathers, independent, is_fetch, prepared, product_types
 from .emit import Emission
 from .home import Home, aligned
 from .instructions import Instructions
@@ -35,6 +35,10 @@ class _Tiled:
     choice: StagedChoice
 
 
+_Part = tuple[_Tiled, dict[str, str]]
+"""With the call's own name of each buffer."""
+
+
 class _Kernels:
     """Distinct kernels by normal form."""
 
@@ -42,10 +46,19 @@ class _Kernels:
         self.target = target
         self.tiled: dict[str, _Tiled] = {}
 
-    def find(self, call: Call) -> tuple[_Tiled, dict[str, str]]:
-        """The tiled kernel of a call, and for each of its buffers the call's own."""
-        normal, _, key = canonical(call.kernel)
-        names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
+    def find(self, call: Call) -> list[_Part]:
+        """The tiled kernel of a call; where it has no tiles as a whole, those of its independent parts."""
+        try:
+            return [self._find(call.kernel)]
+        except UnsupportedError:
+            parts = independent(call.kernel)
+            if len(parts) == 1:
+                raise
+            return [self._find(part) for part in parts]
+
+    def _find(self, kernel: Kernel) -> _Part:
+        normal, _, key = canonical(kernel)
+        names = {b.name: own.name for b, own in zip(normal.buffers, kernel.buffers, strict=True)}
         if key not in self.tiled:
             self.tiled[key] = _tile(normal, key, self.target)
         return self.tiled[key], names
@@ -75,7 +88,18 @@ def _tile(normal: Kernel, key: str, target: Target) -> _Tiled:
 
 def estimate(kernel: Kernel, target: Target) -> float:
     """Predicted cycles of a kernel; UnsupportedError for one that the chip can't run."""
-    normal, _, key = canonical(separate_reads(kernel)[0])
+    whole = separate_reads(kernel)[0]
+    try:
+        return _estimated(whole, target)
+    except UnsupportedError:
+        parts = independent(whole)
+        if len(parts) == 1:
+            raise
+        return sum(_estimated(part, target) for part in parts)
+
+
+def _estimated(kernel: Kernel, target: Target) -> float:
+    normal, _, key = canonical(kernel)
     return _tile(normal, key, target).choice.estimate.cycles
 
 
@@ -109,16 +133,21 @@ def compile_segments(
         written_of: list[list[Instruction]] = []
         first = len(kernel_names)
         for call in calls:
-            number, (each, names) = next(tiled)
+            number, parts = next(tiled)
+            upwards = len(reports) % 2 == 0
             try:
-                written = _emit(each, call, names, target, home, instructions, upwards=len(reports) % 2 == 0)
+                written = [
+                    each
+                    for tile, names in parts
+                    for each in _emit(tile, call, names, target, home, instructions, upwards)
+                ]
             except UnsupportedError as error:
                 reasons[number] = error.message
                 continue
             written_of.append(instructions.numbered(written, known))
             numbers.append(number)
             kernel_names.append({"name": call.name, "sources": list(call.location.names)})
-            reports.append(_report(call, each))
+            reports.append(_report(call, [tile for tile, _ in parts]))
         ordered = loads_ahead(written_of, loads, context)
         spans = _spans([first + kernel for kernel, _ in ordered])
         records = [record for _, record in ordered]
@@ -206,9 +235,13 @@ def _externals(calls: Sequence[Call]) -> tuple[dict[str, tuple[int, int]], int]:
     return found, total
 
 
-def _report(call: Call, each: _Tiled) -> KernelReport:
-    estimate = each.choice.estimate
-    breakdown = {**estimate.parts, "before and after": estimate.prologue}
-    return KernelReport(
-        call.name, call.location, each.choice.schedule, estimate.cycles, breakdown, each.kernel
-    )
+def _report(call: Call, parts: Sequence[_Tiled]) -> KernelReport:
+    """Of all parts together, with the kernel and the schedule of the longest."""
+    longest = max(parts, key=lambda part: part.choice.estimate.cycles)
+    estimates = [part.choice.estimate for part in parts]
+    breakdown: dict[str, float] = {}
+    for estimate in estimates:
+        for name, cycles in {**estimate.parts, "before and after": estimate.prologue}.items():
+            breakdown[name] = breakdown.get(name, 0.0) + cycles
+    total = sum(estimate.cycles for estimate in estimates)
+    return KernelReport(call.name, call.location, longest.choice.schedule, total, breakdown, longest.kernel)

@@ -48,6 +48,35 @@ def prepared(kernel: Kernel, target: Target) -> Kernel:
     return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
 
 
+def independent(kernel: Kernel) -> list[Kernel]:
+    """The kernel as kernels of the stages that hang together by locals, or by one reading what another one writes."""
+    groups: list[list[Stage]] = []
+    for stage in kernel.stages:
+        touched = {access.buffer for access in stage.reads} | {stage.write.buffer}
+        mine, others = [stage], []
+        for group in groups:
+            written = {each.write.buffer for each in group}
+            local = {name for name in written if kernel.buffer(name).role == LOCAL}
+            read = {access.buffer for each in group for access in each.reads}
+            joined = (
+                touched & local or written & {a.buffer for a in stage.reads} or stage.write.buffer in read
+            )
+            if joined:
+                mine = [*group, *mine]
+            else:
+                others.append(group)
+        groups = [*others, mine]
+    return [_part(kernel, group, number) for number, group in enumerate(groups)]
+
+
+def _part(kernel: Kernel, stages: list[Stage], number: int) -> Kernel:
+    used = {
+        name for stage in stages for name in (stage.write.buffer, *(access.buffer for access in stage.reads))
+    }
+    buffers = tuple(buffer for buffer in kernel.buffers if buffer.name in used)
+    return Kernel(f"{kernel.name}.{number}", buffers, tuple(stages))
+
+
 def unrepaired(kernel: Kernel) -> Kernel:
     """The kernel without repairs of sums: rows are held as a whole, so that what they are relative to does not move."""
     return replace(kernel, stages=tuple(replace(stage, repair=None) for stage in kernel.stages))

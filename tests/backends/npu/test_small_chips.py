@@ -106,6 +106,15 @@ def test_depthwise_pooling_and_rows(chip) -> None:
     ran(chip, lambda x: get("math.max")(x, constant(drawn(40))), (3, 5, 7, 40))
 
 
+def test_joined_parts_that_fit_no_memory_together(chip) -> None:
+    """Each part is brought to its place by itself."""
+    constant_part = constant(drawn(3, 70, 50))
+    package = ran(
+        chip, lambda x, y: get("shape.concat")(x, y, constant_part, axis=1), (3, 40, 50), (3, 30, 50)
+    )
+    assert products(package) == 0
+
+
 def test_sums_over_more_dims_than_an_instruction_has(chip) -> None:
     """Outside an instruction's dims a sum starts anew for each result, and goes on for each further term."""
     weights = constant(drawn(4, 3, 2, 2, 2))
