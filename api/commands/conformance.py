@@ -29,6 +29,11 @@ CASES = 2024
     "--family", "families", multiple=True, help="Of the suite for backends; may be given several times."
 )
 @click.option(
+    "--graphs",
+    type=click.IntRange(1),
+    help="Instead: so many random graphs of the ops' samples, from seed 0 on, beside their meaning.",
+)
+@click.option(
     "--badge",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the suite's table here as markdown, and as JSON beside it.",
@@ -46,11 +51,13 @@ def conformance(
     expected: Path | None,
     backend: str | None,
     families: tuple[str, ...],
+    graphs: int | None,
     badge: Path | None,
 ) -> int:
     """Run the tests of the ONNX standard whose name contains PATTERN: ops, small models, what PyTorch exported.
 
     Status 1 when one fails, gives wrong values, or goes another way than the list of expectations says.
+    With --graphs: random graphs; what fails is made small and printed, with its seed.
     With --backend: ops' samples, extreme values, sizes, random graphs, hazards and repeated bytes on a kind of chip.
     """
     if backend is not None:
@@ -58,6 +65,10 @@ def conformance(
 
         given = context.get_parameter_source("target") is not click.core.ParameterSource.DEFAULT
         return run_backend(settings, backend, target if given else "", pattern, families, badge)
+    if graphs is not None:
+        from isthmus.commands.suite import run_random
+
+        return run_random(settings, target, graphs, jobs or 1)
     from isthmus.frontends.onnx.conformance import SUITES
     from isthmus.progress import progress
     from isthmus.targets import find_backend

@@ -1,4 +1,4 @@
-"""What `isthmus conformance --backend` does: the suite for backends, its badge printed and written."""
+"""What `isthmus conformance --backend` and `--graphs` do: the suite for backends, and random graphs."""
 
 import json
 from pathlib import Path
@@ -25,3 +25,21 @@ def run_backend(
         badge.with_suffix(".json").write_text(json.dumps(found.to_json(), indent=1) + "\n")
     settings.show(found.to_json(), found)
     return 0 if found.ok else 1
+
+
+def run_random(settings: Settings, target: str, count: int, jobs: int) -> int:
+    """Compile the graphs of the seeds below `count` and hold them against their meaning; status 1 when one fails."""
+    from isthmus.targets import find_target
+    from isthmus.testing.random_graphs import run_graphs
+
+    find_target(target)
+    with progress("graphs", count, not (settings.quiet or settings.json)) as advance:
+        failures = run_graphs(range(count), target, advance, jobs)
+    record = {
+        "target": target,
+        "seeds": [0, count - 1],
+        "failures": [{"seed": failure.seed, "text": str(failure)} for failure in failures],
+    }
+    total = f"{count} random graphs, seeds 0 to {count - 1}, on {target}: {len(failures)} differ from their meaning"
+    settings.show(record, "\n".join([*map(str, failures), total]))
+    return 1 if failures else 0

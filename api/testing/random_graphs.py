@@ -17,6 +17,7 @@ from isthmus.compiling import compile
 from isthmus.testing.comparison import differences
 from isthmus.testing.drawing import Drawing
 from isthmus.testing.shrinking import shrink
+from isthmus.testing.workers import run_each
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Failure:
-    """A seed whose graph fails, why, and the smallest part of the graph that fails, with why that one does."""
+    """A seed whose graph fails, why, and the text of the smallest part of it that fails, with why that one does."""
 
     seed: int
     reason: str
-    smallest: Case
+    smallest: str
     smallest_reason: str
 
     def __str__(self) -> str:
-        return f"seed {self.seed}: {self.reason}\n{print_graph(self.smallest.graph)}\n{self.smallest_reason}"
+        return f"seed {self.seed}: {self.reason}\n{self.smallest}\n{self.smallest_reason}"
 
 
 def draw(seed: int) -> Case:
@@ -57,23 +58,35 @@ def judge(case: Case, target: str = "cpu") -> str:
 
 
 def run_graphs(
-    seeds: Iterable[int], target: str = "cpu", advance: Callable[[str], None] = lambda done: None
+    seeds: Iterable[int],
+    target: str = "cpu",
+    advance: Callable[[str], None] = lambda done: None,
+    jobs: int = 1,
 ) -> list[Failure]:
-    """Judge the graph of every seed; the failures, made small.
+    """Judge the graph of every seed; the failures, made small, in the order of the seeds.
 
     Args:
         seeds: any numbers.
         target: what to compile for.
         advance: called with each seed once its graph is judged.
+        jobs: processes. With several, one that dies costs its graph alone, which is then not made small.
     """
-    failures = []
-    for seed in seeds:
-        case = draw(seed)
-        reason = judge(case, target)
-        if reason:
-            small = Case(
-                *shrink(case.graph, case.inputs, lambda g, a: bool(judge(Case(g, tuple(a)), target)))
-            )
-            failures.append(Failure(seed, reason, small, judge(small, target)))
-        advance(f"seed {seed}")
-    return failures
+    numbers = list(seeds)
+
+    def died(index: int, how: str) -> Failure:
+        return Failure(numbers[index], how, str(print_graph(draw(numbers[index]).graph)), how)
+
+    found: dict[int, Failure | None] = {}
+    for index, failure in run_each(len(numbers), lambda index: _failure(numbers[index], target), died, jobs):
+        found[index] = failure
+        advance(f"seed {numbers[index]}")
+    return [failure for _, failure in sorted(found.items()) if failure is not None]
+
+
+def _failure(seed: int, target: str) -> Failure | None:
+    case = draw(seed)
+    reason = judge(case, target)
+    if not reason:
+        return None
+    small = Case(*shrink(case.graph, case.inputs, lambda g, a: bool(judge(Case(g, tuple(a)), target))))
+    return Failure(seed, reason, str(print_graph(small.graph)), judge(small, target))

@@ -1,9 +1,13 @@
 """Random graphs, compiled, against their meaning; more of them: `isthmus.testing.random_graphs.run_graphs`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 from isthmus.compiler.ir.text import parse_graph
+from isthmus.testing import random_graphs
 from isthmus.testing.random_graphs import Case, draw, judge, run_graphs
 
 FOUND = {
@@ -32,3 +36,22 @@ def test_a_seed_gives_one_graph_and_seeds_differ() -> None:
     texts = [[str(node.op) for node in draw(seed).graph.nodes] for seed in (1, 1, 2, 3)]
     assert texts[0] == texts[1]
     assert len({tuple(text) for text in texts}) > 1
+
+
+def test_a_failure_is_made_small_and_told_with_its_seed(
+    monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
+) -> None:
+    """Here whatever holds a product of matrices fails."""
+
+    def judged(case: Case, target: str) -> str:
+        return "a product" if any(node.op == "nn.matmul" for node in case.graph.nodes) else ""
+
+    monkeypatch.setattr(random_graphs, "judge", judged)
+    with_one = [seed for seed in range(12) if judged(draw(seed), "cpu")]
+    found = command("conformance", "--graphs", 12)
+    assert found.status == 1
+    seeds = [line.split(":")[0] for line in found.out.splitlines() if line.startswith("seed ")]
+    assert seeds == [f"seed {seed}" for seed in with_one]
+    assert f"12 random graphs, seeds 0 to 11, on cpu: {len(with_one)} differ" in found.out
+    smallest = run_graphs(with_one[:1])[0].smallest
+    assert smallest.count(" = ") - smallest.count(" = constant") == 1
