@@ -65,7 +65,7 @@ TOGETHER = {
         "the batch in several places",
     ),
     "looked up in": (
-        "%i = constant i64[2](0, 1) %0 = shape.gather(%x, %i) {axis = 0} : f32[2, 6] return %0 as y",
+        "%i = constant i64[3](1, 1, 0) %0 = shape.gather(%x, %i) {axis = 0} : f32[3, 6] return %0 as y",
         "shape.gather: ",
     ),
 }
