@@ -36,7 +36,12 @@ class Table:
 
     def entry(self, layer: Layer) -> Entry | None:
         """What is known of a layer's class."""
-        return self.entries.get((layer.domain, layer.kind))
+        return self._known(layer.domain, layer.kind)
+
+    def _known(self, domain: str, kind: str) -> Entry | None:
+        """The entry of a class; what `.h5` files do not tell from an operation may be a layer that has no arrays."""
+        found = self.entries.get((domain, kind))
+        return self.entries.get(("", kind)) if found is None and domain == OPERATIONS else found
 
     def parts(self, layer: Layer) -> Iterable[str]:
         """Paths of a layer's arrays below its group, in order."""
@@ -54,7 +59,7 @@ class Table:
 
     def find(self, node: SourceNode) -> Converter:
         """The converter of a node; see `driver.Converters`."""
-        entry = self.entries.get((node.domain, node.op))
+        entry = self._known(node.domain, node.op)
         if entry is not None:
             return entry.converter
         if node.domain == "tensorflow":

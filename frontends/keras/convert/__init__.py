@@ -11,6 +11,7 @@ from . import (
     operations,
     pool,
     recurrent,
+    reductions,
     shapes,
     wrappers,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "operations",
     "pool",
     "recurrent",
+    "reductions",
     "shapes",
     "wrappers",
 ]

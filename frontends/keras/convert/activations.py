@@ -7,7 +7,7 @@ import numpy as np
 
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.graph import Value, constant
-from ...build import math, nn, shape
+from ...build import math, nn, reduce, shape
 from ...normalise import axes_of
 from ..table import layer
 
@@ -21,11 +21,31 @@ def _last(op) -> Callable[[Value], Value]:
     return lambda x: op(x, axis=x.type.rank - 1)
 
 
+def _gated(x: Value) -> Value:
+    """One half of the last axis, gated by the other."""
+    half = x.shape[-1] // 2
+    sizes, zeros = (*x.shape[:-1], half), (0,) * (x.type.rank - 1)
+    a, gate = (shape.slice(x, starts=(*zeros, at), sizes=sizes, steps=(1,) * x.type.rank) for at in (0, half))
+    return math.mul(a, math.sigmoid(gate))
+
+
+def _square_plus(x: Value) -> Value:
+    return math.mul(math.add(x, math.sqrt(math.add(math.mul(x, x), number(4, x)))), number(0.5, x))
+
+
+def _sparse_plus(x: Value) -> Value:
+    """0 up to -1, x from 1 on, a parabola between."""
+    step = math.add(math.clip(x, number(-1, x), number(1, x)), number(1, x))
+    return math.where(math.ge(x, number(1, x)), x, math.mul(math.mul(step, step), number(0.25, x)))
+
+
 _ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
     "celu": lambda x: math.celu(x),
     "elu": lambda x: math.elu(x),
     "exponential": lambda x: math.exp(x),
     "gelu": lambda x: math.gelu(x),
+    "glu": _gated,
+    "hard_shrink": lambda x: math.shrink(x, bias=0.0, threshold=0.5),
     "hard_sigmoid": lambda x: math.hard_sigmoid(x, alpha=1 / 6, beta=0.5),
     "hard_sigmoid_2": lambda x: math.hard_sigmoid(x, alpha=0.2, beta=0.5),
     "hard_silu": lambda x: math.hard_swish(x),
@@ -41,9 +61,15 @@ _ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
     "selu": lambda x: math.selu(x),
     "sigmoid": lambda x: math.sigmoid(x),
     "silu": lambda x: math.silu(x),
+    "soft_shrink": lambda x: math.shrink(x, bias=0.5, threshold=0.5),
     "softmax": _last(nn.softmax),
     "softplus": lambda x: math.softplus(x),
     "softsign": lambda x: math.softsign(x),
+    "sparse_plus": _sparse_plus,
+    "sparse_sigmoid": lambda x: math.clip(
+        math.hard_sigmoid(x, alpha=0.5, beta=0.5), number(0, x), number(1, x)
+    ),
+    "squareplus": _square_plus,
     "swish": lambda x: math.silu(x),
     "tanh": lambda x: math.tanh(x),
     "tanh_shrink": lambda x: math.sub(x, math.tanh(x)),
@@ -79,7 +105,7 @@ def activation_layer(x, *, activation):
     ),
     *("AlphaDropout", "ActivityRegularization", "Identity", "StochasticDepth"),
 )
-def nothing(x, *, rate=0.0, stddev=0.0, l1=0.0, l2=0.0, drop_path_rate=0.0):
+def nothing(x, *, rate=0.0, stddev=0.0, l1=0.0, l2=0.0, drop_path_rate=0.0, data_format=None):
     """These do something in training only."""
     return x
 
@@ -118,6 +144,7 @@ def prelu(x, alpha, *, shared_axes=None):
 @layer("Softmax")
 def softmax(x, *, axis=(-1,)):
     axes = axes_of((axis,) if isinstance(axis, int) else axis, x.type.rank, "axis")
-    if len(axes) != 1:
-        raise UnsupportedError(f"softmax over the axes {list(axes)}", hint="use one axis")
-    return nn.softmax(x, axis=axes[0])
+    if len(axes) == 1:
+        return nn.softmax(x, axis=axes[0])
+    powers = math.exp(math.sub(x, reduce.max(x, axes=axes)))
+    return math.div(powers, reduce.sum(powers, axes=axes))

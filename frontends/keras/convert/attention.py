@@ -6,7 +6,7 @@ import numpy as np
 
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.graph import Value, constant
-from ...build import math, nn, shape
+from ...build import math, nn, reduce, shape
 from ..table import layer
 
 
@@ -69,16 +69,39 @@ def _additive(mask: Value, like: Value) -> Value:
 
 
 @layer("Attention", inputs=("query", "value", "key"))
-def attention(
-    query, value, key=None, scale=None, *, score_mode="dot", use_scale=False, use_causal_mask=False
-):
-    if score_mode != "dot" or use_scale or query.type.rank != 3:
+def attention(query, value, key=None, *scales, score_mode="dot", use_scale=False, use_causal_mask=False):
+    """Scores are products, or sums of tanh(query + key); each may have a factor that was learnt."""
+    if (use_causal_mask and (use_scale or score_mode != "dot")) or query.type.rank != 3:
         raise UnsupportedError(
             "this form of attention", hint="export it with model.export(), and read the SavedModel"
         )
-    q, v, k = (
-        shape.reshape(x, shape=(x.shape[0], 1, *x.shape[1:]))
-        for x in (query, value, value if key is None else key)
-    )
+    key = value if key is None else key
+    if score_mode == "concat":
+        sums = _sums(query, key, scales[0] if use_scale else None)
+        return nn.matmul(nn.softmax(math.mul(sums, scales[-1]), axis=2), value)
+    query = math.mul(query, scales[0]) if use_scale else query
+    q, v, k = (shape.reshape(x, shape=(x.shape[0], 1, *x.shape[1:])) for x in (query, value, key))
     out = nn.attention(q, k, v, None, scale=1.0, causal=use_causal_mask)
     return shape.reshape(out, shape=(out.shape[0], *out.shape[2:]))
+
+
+def _sums(query: Value, key: Value, scale: Value | None) -> Value:
+    """Sums of tanh(scale * (query + key)): [B, T, S]."""
+    q = shape.reshape(query, shape=(*query.shape[:2], 1, query.shape[2]))
+    both = math.add(q, shape.reshape(key, shape=(key.shape[0], 1, *key.shape[1:])))
+    return reduce.sum(math.tanh(both if scale is None else math.mul(both, scale)), axes=(3,), keepdims=False)
+
+
+@layer("AdditiveAttention", inputs=("query", "value", "key"))
+def additive_attention(query, value, key=None, scale=None, *, use_scale=True):
+    if query.type.rank != 3:
+        raise UnsupportedError(
+            "this form of attention", hint="export it with model.export(), and read the SavedModel"
+        )
+    key = value if key is None else key
+    if not use_scale:
+        return nn.matmul(nn.softmax(_sums(query, key, None), axis=2), value)
+    q = shape.reshape(query, shape=(*query.shape[:2], 1, query.shape[2]))
+    both = math.tanh(math.add(q, shape.reshape(key, shape=(key.shape[0], 1, *key.shape[1:]))))
+    scores = reduce.sum(math.mul(both, scale), axes=(3,), keepdims=False)
+    return nn.matmul(nn.softmax(scores, axis=2), value)

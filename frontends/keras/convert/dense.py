@@ -156,15 +156,19 @@ def conv_transpose(
     rank=None,
 ):
     """Without an output padding the result is stride times as large ("same"), or as large as the windows reach."""
-    if output_padding is not None:
-        raise UnsupportedError("output_padding is not supported", hint="export it with model.export()")
     x = first(x, data_format)
     strides, dilations = tuples(x, strides, dilation_rate)
     window = window_of(kernel, slice(0, -2))
-    wanted = []
-    for extent, stride, size, dilation in zip(x.shape[2:], strides, window, dilations, strict=True):
+    wanted, valid = [], padding.lower() == "valid"
+    more = (None,) * len(strides) if output_padding is None else tuples(x, output_padding)[0]
+    for extent, stride, size, dilation, extra in zip(
+        x.shape[2:], strides, window, dilations, more, strict=True
+    ):
         reach = dilation * (size - 1) + 1
-        wanted.append(extent * stride + (max(reach - stride, 0) if padding.lower() == "valid" else 0))
+        if extra is None:
+            wanted.append(extent * stride + (max(reach - stride, 0) if valid else 0))
+        else:
+            wanted.append((extent - 1) * stride + reach - (0 if valid else 2 * (size // 2)) + extra)
     y = transposed(x, out_in_first(kernel), strides, dilations, padding.upper(), wanted)
     if bias is not None:
         y = math.add(y, shape.reshape(bias, shape=(*bias.shape, *(1,) * len(strides))))

@@ -1,14 +1,19 @@
 """Keras's operations in functional models: `x + y`, `x[:, 0]`, `keras.ops.mean(x)`."""
 
+import itertools
 from collections.abc import Sequence
+
+import numpy as np
 
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.graph import Value
 from ....compiler.ir.types import dtype_of
-from ...build import math, nn, reduce, shape
+from ...angles import arc_tangent
+from ...build import math, nn, shape
 from ...normalise import axes_of, axis_of, reshape_target, slice_extent
 from ...tensorflow.convert.layout import inserted
 from ..table import operation
+from .activations import number
 
 _UNARY = {
     "Absolute": "abs",
@@ -18,17 +23,22 @@ _UNARY = {
     "Erf": "erf",
     "Exp": "exp",
     "Floor": "floor",
+    "Isinf": "isinf",
+    "Isnan": "isnan",
     "Log": "log",
     "LogicalNot": "logical_not",
     "Negative": "neg",
     "Relu": "relu",
+    "Round": "round",
     "Sigmoid": "sigmoid",
     "Sign": "sign",
     "Silu": "silu",
     "Sin": "sin",
     "Softplus": "softplus",
     "Sqrt": "sqrt",
+    "Tan": "tan",
     "Tanh": "tanh",
+    "Trunc": "trunc",
 }
 _BINARY = {
     "Add": "add",
@@ -79,6 +89,11 @@ for _name, _op in _BINARY.items():
     operation(_name)(_binary(_op))
 
 
+@operation("Arctan2")
+def arctan2(y, x):
+    return arc_tangent(*_alike(y, x))
+
+
 @operation("Square")
 def square(x):
     return math.mul(x, x)
@@ -109,16 +124,80 @@ def cast(x, *, dtype):
     return math.cast(x, dtype=dtype_of(dtype))
 
 
-def _reduction(op):
-    def convert(x, *, axis=None, keepdims=False):
-        axes = tuple(range(x.type.rank)) if axis is None else (axis,) if isinstance(axis, int) else axis
-        return op(x, axes=axes_of(axes, x.type.rank), keepdims=keepdims)
-
-    return convert
+@operation("Log1p")
+def log1p(x):
+    return math.log(math.add(x, number(1, x)))
 
 
-for _name, _reduce in {"Mean": reduce.mean, "Sum": reduce.sum, "Max": reduce.max, "Min": reduce.min}.items():
-    operation(_name)(_reduction(_reduce))
+@operation("LogSoftmax")
+def log_softmax(x, *, axis=-1):
+    return nn.log_softmax(x, axis=axis_of(axis, x.type.rank))
+
+
+@operation("Clip")
+def clip(x, *, x_min, x_max):
+    return math.clip(x, number(x_min, x), number(x_max, x))
+
+
+@operation("OneHot")
+def one_hot(x, *, num_classes, axis=-1, sparse=False, dtype="float32"):
+    place = axis_of(axis, x.type.rank + 1)
+    classes = np.arange(num_classes).reshape([-1 if n == place else 1 for n in range(x.type.rank + 1)])
+    return math.cast(math.eq(inserted(x, place), number(classes, x)), dtype=dtype_of(dtype or "float32"))
+
+
+@operation("Flip")
+def flip(x, *, axis=None):
+    axes = axes_of(
+        range(x.type.rank) if axis is None else (axis,) if isinstance(axis, int) else axis, x.type.rank
+    )
+    return shape.slice(
+        x,
+        starts=tuple(dim - 1 if n in axes else 0 for n, dim in enumerate(x.shape)),
+        sizes=x.shape,
+        steps=tuple(-1 if n in axes else 1 for n in range(x.type.rank)),
+    )
+
+
+@operation("Split")
+def split(x, *, indices_or_sections, axis=0):
+    """Equal parts, or parts that end at given places."""
+    along = axis_of(axis, x.type.rank)
+    extent, ends = x.shape[along], indices_or_sections
+    if isinstance(ends, int):
+        if not isinstance(extent, int):
+            raise UnsupportedError(f"splitting the extent '{extent}'", hint="fix it with shapes=")
+        ends = range(extent // ends, extent, extent // ends)
+    parts, ones = [], (1,) * x.type.rank
+    for begin, end in itertools.pairwise((0, *ends, extent)):
+        starts = tuple(begin if n == along else 0 for n in range(x.type.rank))
+        sizes = tuple(end - begin if n == along else dim for n, dim in enumerate(x.shape))
+        parts.append(shape.slice(x, starts=starts, sizes=sizes, steps=ones))
+    return tuple(parts)
+
+
+@operation("Tile")
+def tile(x, *, repeats):
+    repeats = (repeats,) if isinstance(repeats, int) else tuple(repeats)
+    return shape.tile(x, repeats=(*(1,) * (x.type.rank - len(repeats)), *repeats))
+
+
+@operation("Swapaxes")
+def swap_axes(x, *, axis1, axis2):
+    perm = list(range(x.type.rank))
+    a, b = axis_of(axis1, x.type.rank), axis_of(axis2, x.type.rank)
+    perm[a], perm[b] = perm[b], perm[a]
+    return shape.transpose(x, perm=tuple(perm))
+
+
+@operation("Pad")
+def pad(x, *, pad_width, mode="constant", constant_values=None):
+    if mode not in ("constant", "reflect"):
+        raise UnsupportedError(f"padding by '{mode}'", hint="pad with a constant, or by reflection")
+    pairs = [(pad_width, pad_width)] * x.type.rank if isinstance(pad_width, int) else pad_width
+    pads = (*(begin for begin, _ in pairs), *(end for _, end in pairs))
+    filler = number(constant_values or 0, x) if mode == "constant" else None
+    return shape.pad(x, filler, pads=pads, mode=mode)
 
 
 @operation("Matmul")

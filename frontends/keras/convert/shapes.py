@@ -1,9 +1,13 @@
 """Layers that move, add and remove elements."""
 
+import numpy as np
+
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.dims import product
+from ....compiler.ir.graph import constant
 from ...build import nn, shape
 from ...normalise import reshape_target
+from ...tensorflow.convert.images import resize_bicubic
 from ..table import layer
 from .dense import back, first, last_of
 
@@ -59,8 +63,11 @@ def cropping(x, *, cropping=(1, 1), data_format=None):
 def up_sampling(x, *, size=(2, 2), data_format=None, interpolation="nearest"):
     spatial = x.type.rank - 2
     factors = (size,) * spatial if isinstance(size, int) else tuple(size)
+    if interpolation == "bicubic" and last_of(data_format):
+        extents = constant(np.array([x.shape[1] * factors[0], x.shape[2] * factors[1]], np.int32))
+        return resize_bicubic(x, extents, half_pixel_centers=True)
     if interpolation not in ("nearest", "bilinear"):
-        raise UnsupportedError(f"interpolation '{interpolation}'", hint="use nearest or bilinear")
+        raise UnsupportedError(f"interpolation '{interpolation}'", hint="use nearest, bilinear or bicubic")
     x = first(x, data_format)
     extents = (*x.shape[:2], *(extent * factor for extent, factor in zip(x.shape[2:], factors, strict=True)))
     mode = "nearest" if interpolation == "nearest" else "linear"

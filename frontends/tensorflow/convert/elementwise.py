@@ -5,6 +5,7 @@ from functools import reduce as fold
 import numpy as np
 
 from ....compiler.ir.graph import Value, constant
+from ...angles import arc_tangent
 from ...build import math, nn, reduce, shape
 from ..table import converter
 
@@ -128,6 +129,11 @@ def rsqrt(x):
 @converter("Erfc")
 def erfc(x):
     return math.sub(scalar(1, x), math.erf(x))
+
+
+@converter("Atan2")
+def atan2(y, x):
+    return arc_tangent(y, x)
 
 
 @converter("Log1p")

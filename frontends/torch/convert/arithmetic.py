@@ -4,6 +4,7 @@ import ml_dtypes
 
 from ....compiler.ir.graph import constant
 from ....compiler.ir.types import DType, boolean, f64, u8
+from ...angles import arc_tangent
 from ...build import math
 from ..promotion import cast, floating, tensor, together
 from ..schema import Any
@@ -225,15 +226,7 @@ def frac(self):
 
 @converter("atan2", "arctan2")
 def atan2(self, other):
-    """The arc tangent of the quotient, moved into the quadrant that the signs say."""
-    y, x = floating(self, other)
-    angle = math.atan(math.div(y, x))
-    half = math.where(
-        math.lt(y, 0), constant(-3.141592653589793, y.dtype), constant(3.141592653589793, y.dtype)
-    )
-    angle = math.where(math.lt(x, 0), math.add(angle, half), angle)
-    upright = math.mul(math.sign(y), 1.5707963267948966)
-    return math.where(math.eq(x, 0), upright, angle)
+    return arc_tangent(*floating(self, other))
 
 
 @converter("hypot")

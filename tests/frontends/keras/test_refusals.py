@@ -128,7 +128,7 @@ def test_an_activation_that_is_not_known(write):
     [
         ("Embedding", {"mask_zero": True, "output_dim": 3}, "masks (mask_zero) are not followed"),
         ("Masking", {}, "masks are not followed"),
-        ("Softmax", {"axis": [0, 1]}, "softmax over the axes [0, 1]"),
+        ("UpSampling2D", {"interpolation": "lanczos3"}, "interpolation 'lanczos3'"),
         ("Resizing", {"height": 2, "width": 2, "antialias": True}, "this form of resizing"),
     ],
 )
@@ -141,6 +141,18 @@ def test_forms_that_are_not_supported(write, kind, config, text):
 @pytest.mark.parametrize(
     ("kind", "config", "text"),
     [
+        ("Cumsum", {"axis": None}, "running sums over all axes at once"),
+        ("Pad", {"pad_width": 1, "mode": "wrap"}, "padding by 'wrap'"),
+    ],
+)
+def test_operations_that_are_not_supported(write, kind, config, text):
+    inner = layer(kind, "y", ("x",), module="keras.ops", **config)
+    refused(write(functional(inner)), text, error=UnsupportedError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "text"),
+    [
         ("LSTM", {"stateful": True}, "its states outlive a call (stateful)"),
         ("LSTM", {"activation": "mish"}, "the activation 'mish' of a recurrence"),
     ],
@@ -148,6 +160,12 @@ def test_forms_that_are_not_supported(write, kind, config, text):
 def test_recurrences_that_are_not_supported(write, kind, config, text):
     inner = layer(kind, "y", ("x",), units=3, **config)
     refused(write(functional(inner)), text, error=UnsupportedError)
+
+
+@pytest.mark.parametrize("kind", ["Attention", "AdditiveAttention"])
+def test_attention_between_rows(write, kind):
+    inner = layer(kind, "y", ("x", "x"), use_scale=False)
+    refused(write(functional(inner)), "this form of attention", "model.export()", error=UnsupportedError)
 
 
 def test_arrays_that_do_not_fit_the_configuration(write):

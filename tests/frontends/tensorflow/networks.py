@@ -102,6 +102,32 @@ def several() -> keras.Model:
     return keras.Model([image, row], outputs)
 
 
+def rarer() -> keras.Model:
+    """Further layers and operations, each on one of two inputs."""
+    picture, row = layers.Input((6, 5, 4), name="picture"), layers.Input((6, 4), name="row")
+    ops, wide = keras.ops, layers.Conv1D(6, 1, name="wide")(row)
+    names = ("glu", "soft_shrink", "hard_shrink", "squareplus", "sparse_plus", "sparse_sigmoid")
+    outputs = [
+        *[layers.Activation(name)(row * 2.0) for name in names],
+        layers.SpatialDropout2D(0.3)(layers.Softmax(axis=[1, 2])(picture)),
+        layers.UpSampling2D(2, interpolation="bicubic")(picture),
+        layers.Conv2DTranspose(2, 3, strides=2, padding="same", output_padding=1)(picture),
+        layers.Conv2DTranspose(2, 3, strides=(3, 2), output_padding=(2, 1))(picture),
+        layers.AdditiveAttention()([row, wide[:, :, :4]]),
+        layers.AdditiveAttention(use_scale=False)([row, row]),
+        layers.Attention(use_scale=True)([row, row]),
+        layers.Attention(use_scale=True, score_mode="concat")([row, row]),
+        ops.logsumexp(row, axis=1), ops.cumsum(row, axis=1), ops.argmax(row, axis=-1), ops.argmin(row, axis=1),
+        *ops.top_k(row, 2), ops.clip(row, -1, 1), ops.var(row, axis=1), ops.std(row, axis=-1), ops.prod(row, axis=1),
+        ops.flip(row, axis=1), ops.split(row, 2, axis=2)[1], ops.split(row, [1, 4], axis=1)[1],
+        ops.tile(row, (1, 2, 1)), ops.swapaxes(row, 1, 2), ops.pad(row, ((0, 0), (1, 2), (0, 0))),
+        ops.log1p(ops.abs(row)), ops.amax(row, axis=1),
+        ops.arctan2(row, row[:, ::-1]), ops.log_softmax(row, axis=1), ops.one_hot(ops.argmax(row, axis=-1), 5),
+        ops.trunc(row), ops.tan(row), ops.isnan(row),
+    ]  # fmt: skip
+    return keras.Model([picture, row], outputs)
+
+
 def image(*shape: int) -> np.ndarray:
     return RANDOM.normal(size=shape).astype(np.float32)
 
@@ -117,4 +143,5 @@ NETWORKS = {
     "transformer": (transformer, [words(2, 6)]),
     "unet": (unet, [image(2, 8, 8, 3)]),
     "several": (several, [image(2, 8, 8, 4), image(2, 6, 4)]),
+    "rarer": (rarer, [image(2, 6, 5, 4), image(2, 6, 4)]),
 }
