@@ -161,21 +161,8 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
     return constant(np.stack(np.triu_indices(row, offset, col)), dtype or i64)
 
 
-@converter(
-    *[
-        "bernoulli",
-        "multinomial",
-        "normal",
-        "rand",
-        "rand_like",
-        "randint",
-        "randint_like",
-        "randn",
-        "randn_like",
-        "randperm",
-    ]
-)
-def refuse_random(self: Any = None, size: Any = None, high: Any = None, std: Any = None, dtype: Any = None):
+@converter("rand", "randn", "rand_like", "randn_like", "bernoulli")
+def refuse_random(self: Any = None, size: Any = None, dtype: Any = None):
     raise UnsupportedError(
         "it draws random numbers", hint="make them an input, or call model.eval() before you export"
     )
