@@ -282,17 +282,17 @@ class _Choice:
         stage, access = next(
             (stage, access) for stage in draft.stages for access in stage.reads if access.buffer == name
         )
-        found = self._innermost(draft, result)
-        last = None if found is None else found[0]
-        if stage.combine is not None and all(each.name != last for each in stage.dims):
-            last = getattr(stage.write.index[-1], "single", None)  # of a local: it lies as it is declared
+        last = self._innermost(draft, result)
         reduced = {each.name for each in stage.dims if each.kind == REDUCE}
         others = [a for a in stage.reads if a.buffer != name and a.buffer in self.values]
         read = self.steps(max(others, key=lambda a: prod(self.shape(a.buffer)))) if others else {}
         written = self.steps(write)
         lanes = {name for name, step in written.items() if step == 1} if reduced else set()
         if last is not None:
-            lanes = {last}
+            lanes = {last[0]}
+        kept = stage.write.index if stage.write.buffer not in self.values else ()
+        if kept and reduced and lanes.isdisjoint(each.name for each in stage.dims):
+            lanes = set(getattr(kept[-1], "dims", ()))  # a local lies as it is declared
 
         def key(axis: int) -> tuple[int, int, int]:
             part = access.index[axis]
