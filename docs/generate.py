@@ -108,8 +108,10 @@ never written has no value.
 {manual}
 ## Operations of vector programs
 
-"Special" ones take `lanes / special_per_cycle` cycles a vector, the others one, or two in i64. A program of one `mul`
-in i32 that is combined by `sum`, and one of a `copy` in i32 that is combined, takes `lanes / mac_per_cycle`. A sum of
+"Special" ones take `lanes / special_per_cycle` cycles a vector, `lookup` one more, the others one, or two in i64. A
+vector takes no less than its operands: a memory gives one a cycle, or one in `transpose_factor` cycles when elements
+lie apart, and none that stays where it is. A program of one `mul` in i32 that is combined by `sum`, and one of a `copy`
+in i32 that is combined, takes `lanes / mac_per_cycle`. A sum of
 f32 adds one after another, the outermost dimension first.
 
 {operations}
@@ -117,10 +119,10 @@ f32 adds one after another, the outermost dimension first.
 
 CODE = """\
 **Code** is a sequence of words of 128 bits, each two lanes of 64, little-endian; bits are numbered from the lowest of
-the first word. A field lies whole within a lane. Words at the end that only hold defaults are left out. The items of
-lists follow the fields, each list from the next lane on: items of 32 bits two to a lane, items of 64 bits one, items of
-128 bits two lanes each. In a loop follow, again from the next lane on, a signed 32-bit step for each field that
-advances: first the fields, then those of each item."""
+the first word. A field lies whole within a lane. The fields take whole words, of which those at the end that only hold
+defaults are left out, unless lists follow. The items of lists follow the words of the fields, each list from the next
+lane on: items of 32 bits two to a lane, items of 64 bits one, items of 128 bits two lanes each. In a loop follow, again
+from the next lane on, a signed 32-bit step for each field that advances: first the fields, then those of each item."""
 
 OVERLAY = """# The instructions of f1
 

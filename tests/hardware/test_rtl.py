@@ -1,5 +1,7 @@
 """The chip in RTL on hand-written programs: the bytes that the simulator leaves, and its cycles."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -68,10 +70,33 @@ def test_both_find_the_same_deadlocks(seed: int) -> None:
     assert ran.status == "deadlock"
 
 
-def test_a_chip_that_the_design_is_not_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("table", "name", "fields", "message"),
+    [
+        ("memories", "dram", {"burst": 32}, "memory.dram.burst is 32, expected 64"),
+        ("engines", "mxu", {"weight_banks": 1}, "engine.mxu.weight_banks is 1, expected 2"),
+        ("engines", "vec", {"mac_per_cycle": 60}, "mac_per_cycle, lanes and special_per_cycle don't divide"),
+        ("engines", "mxu", {"mappings": [{"name": "rs"}]}, "the mapping rs, expected ws and os"),
+        ("engines", "mxu", {"mappings": [{"name": "os"}]}, "begins with the mapping os, expected ws"),
+    ],
+)
+def test_a_chip_that_the_design_is_not_is_refused(table, name, fields, message) -> None:
     chip = record("n1-8")
-    chip["memories"] = chip["memories"] | {"dram": chip["memories"]["dram"] | {"burst": 32}}
-    with pytest.raises(simulation.HardwareError, match=r"n1-8: memory\.dram\.burst is 32, expected 64"):
+    chip[table] = chip[table] | {name: chip[table][name] | fields}
+    with pytest.raises(simulation.HardwareError, match=f"^n1-8: .*{re.escape(message)}"):
         simulation.generics(chip)
-    with pytest.raises(simulation.HardwareError, match=r"n1-128: engine\.mxu has the mapping os_rows4"):
-        simulation.generics(record("n1-128"))
+
+
+def test_a_burst_takes_whole_cycles() -> None:
+    chip = record("n1-8")
+    chip["memories"] = chip["memories"] | {"dram": chip["memories"]["dram"] | {"bytes_per_cycle": 12}}
+    with pytest.raises(
+        simulation.HardwareError, match=r"a burst takes 5\.3\d* cycles, expected a whole number"
+    ):
+        simulation.inputs(chip)
+
+
+@needs_verilator
+def test_code_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(simulation.HardwareError, match="the code is too long for CODE_WORDS"):
+        simulation.run(record("n1-8"), bytes(16 * 65537), [])

@@ -227,3 +227,33 @@ def test_a_core_that_waits_for_ever_is_told_beside_others():
     sound, stuck = work({"engine": "work", "busy": 1}), work({"engine": "work", "busy": 1, "wait": 1})
     with pytest.raises(HazardError, match="waits for ever"):
         simulate_together([sound, stuck], ENGINES, FAST, IMMEDIATE)
+
+
+def test_a_page_stays_open_from_one_transfer_to_the_next():
+    found = demand(
+        PINNED, *(np.array(each) for each in ([0, 64, 4096], [64] * 3, [1] * 3, [1] * 3, [0] * 3, [0] * 3))
+    )
+    assert found.pages.tolist() == [1, 0, 1]
+    assert found.reopening.tolist() == [0, 24, 0]
+
+
+def test_a_refresh_closes_the_page_that_was_open():
+    dram = Dram(16, 1, 256, 0, 64, 2048, 24, 3120, 280)
+    load = {"engine": "load", "transfer": 4.0, "reopening": 24.0}
+    late = {"engine": "load", "busy": 3120, "transfer": 4.0, "reopening": 24.0}
+    assert timed(load, load, dram=dram).done.tolist() == [4, 8]
+    assert timed(load, late, dram=dram).done.tolist() == [4, 4 + 3120 + 28]
+
+
+def test_who_needs_less_than_its_turn_gets_it_whole():
+    slow = {"engine": "load", "transfer": 100.0, "share": 0.25}
+    fast = {"engine": "store", "transfer": 75.0, "share": 1.0}
+    assert timed(slow, fast).end.tolist() == [100, 100]
+    assert timed({**slow, "share": 1.0}, fast).end.tolist() == [175, 150]
+
+
+def test_dram_runs_ahead_of_the_port_by_three_copies():
+    copies = [{"engine": "load", "transfer": 10.0, "port": 100.0} for _ in range(5)]
+    timeline = timed(*copies)
+    assert timeline.done.tolist() == [100, 200, 300, 400, 500]
+    assert timeline.begin.tolist() == [0, 10, 20, 100, 200]

@@ -1,0 +1,186 @@
+"""The simulator's cycles and bytes held against n1 in RTL: `python -m benchmarks.rtl`.
+
+`layers`: every distinct layer of the models by itself; `networks`: the models whole; `random`: random programs. What
+the model of time was fitted to is listed apart from what it was only tested on. Needs Verilator and a C++ compiler.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import isthmus
+from hardware import assembled, programs, simulation
+from hardware.comparison import Compared, compare, record
+from hardware.layers import arrays, layers
+
+from . import models
+
+FITTED = {
+    ("mobilenetv2", "n1-8", "own"): frozenset(
+        f"quant.conv i8{x} i8{w} -> i8{y}"
+        for x, w, y in (
+            ("[1, 32, 112, 112]", "[32, 1, 3, 3]", "[1, 32, 112, 112]"),
+            ("[1, 96, 112, 112]", "[96, 1, 3, 3] /2", "[1, 96, 56, 56]"),
+            ("[1, 192, 28, 28]", "[192, 1, 3, 3] /2", "[1, 192, 14, 14]"),
+            ("[1, 384, 14, 14]", "[384, 1, 3, 3]", "[1, 384, 14, 14]"),
+            ("[1, 384, 14, 14]", "[64, 384, 1, 1]", "[1, 64, 14, 14]"),
+            ("[1, 576, 14, 14]", "[576, 1, 3, 3] /2", "[1, 576, 7, 7]"),
+        )
+    )
+    | {
+        "quant.add i8[1, 24, 56, 56] i8[1, 24, 56, 56] -> i8[1, 24, 56, 56]",
+        "quant.add i8[1, 64, 14, 14] i8[1, 64, 14, 14] -> i8[1, 64, 14, 14]",
+        "quant.add i8[1, 160, 7, 7] i8[1, 160, 7, 7] -> i8[1, 160, 7, 7]",
+        "quant.matmul i8[1, 1280] i8[1280, 1000] -> i8[1, 1000]",
+    }
+}
+"""By model, chip and memory the layers that were looked at while the model of time was mended."""
+MEMORIES = {
+    "own": "",
+    "wide": "memory.dram = {{ bandwidth = {bandwidth}, channels = 2, latency = 80, page_miss = 40, "
+    "refresh_every = 1560, refresh_for = 140 }}\n",
+}
+"""Settings of DRAM by name: the chip's own, and one of two channels, farther away, more often refreshed."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: what, on which chip and memory, and what came of it."""
+
+    model: str
+    chip: str
+    memory: str
+    name: str
+    fitted: bool
+    cycles: int
+    hardware: int
+    wrong: int
+    status: str
+
+    @property
+    def error(self) -> float:
+        """Of the simulator, relative to the hardware."""
+        return self.cycles / self.hardware - 1
+
+
+def target(chip: str, memory: str, folder: Path) -> str:
+    """A chip with a memory, as `compile` takes it."""
+    if not MEMORIES[memory]:
+        return chip
+    bandwidth = 2 * int(assembled.record(chip)["memories"]["dram"]["bytes_per_cycle"])
+    path = folder / f"{chip}-{memory}.toml"
+    text = f'inherits = "{chip}"\ntarget = {{ name = "{chip}-{memory}" }}\n'
+    path.write_text(text + MEMORIES[memory].format(bandwidth=bandwidth))
+    return str(path)
+
+
+def quantised(name: str) -> Any:
+    """A model's graph in int8, quantised once and kept."""
+    kept = models.path(name).with_suffix(".int8.isth")
+    if not kept.exists():
+        models.ensure([name])
+        package = isthmus.compile(models.path(name), precision="int8", calibration=[models.inputs(name, 100)])
+        package.save(str(kept))
+    return isthmus.load(str(kept)).graph
+
+
+def of_layers(name: str, chip: str, memory: str, folder: Path, most: int) -> Iterator[Row]:
+    """A row a layer; the first `most` of them."""
+    fitted = FITTED.get((name, chip, memory), frozenset())
+    for layer in layers(quantised(name).graph)[:most]:
+        package = isthmus.compile(layer.graph, target=target(chip, memory, folder))
+        for call in record(package, arrays(layer.graph)):
+            yield _row(name, chip, memory, layer.name, layer.name in fitted, compare(call))
+
+
+def of_network(name: str, chip: str, memory: str, folder: Path) -> Iterator[Row]:
+    """A row a call, one for a network that runs whole on the chip."""
+    package = isthmus.compile(quantised(name), target=target(chip, memory, folder))
+    for call in record(package, models.inputs(name, 1)):
+        yield _row(name, chip, memory, "whole", False, compare(call))
+
+
+def of_random(chip: str, count: int) -> Iterator[Row]:
+    """A row a program."""
+    cols = int(assembled.record(chip)["engines"]["mxu"]["cols"])
+    for seed in range(count):
+        made = programs.random_program(seed, cols)
+        call = assembled.executed(made, assembled.record(chip), programs.data(seed), programs.ARENA_BYTES)
+        yield _row("random", chip, "own", f"seed {seed}", False, compare(call))
+
+
+def _row(model: str, chip: str, memory: str, name: str, fitted: bool, found: Compared) -> Row:
+    return Row(model, chip, memory, name, fitted, found.model, found.hardware, found.wrong, found.status)
+
+
+def show(rows: Sequence[Row], console: Console) -> bool:
+    """Print what came of all; whether all bytes were equal and every chip halted."""
+    table = Table(
+        "model", "chip", "memory", "rows", "", "mean error", "worst", "bytes wrong", title="simulator to RTL"
+    )
+    groups: dict[tuple[str, str, str, bool], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.model, row.chip, row.memory, row.fitted), []).append(row)
+    for (model, chip, memory, fitted), members in groups.items():
+        errors = [abs(row.error) for row in members]
+        table.add_row(
+            model, chip, memory, str(len(members)), "fitted" if fitted else "tested",
+            f"{np.mean(errors):.2%}", f"{max(errors):.2%}", str(sum(row.wrong for row in members)),
+        )  # fmt: skip
+    console.print(table)
+    return all(row.status == "halted" and not row.wrong for row in rows)
+
+
+def main() -> int:
+    """Compare what the command line names; 1 where a byte differed or a chip did not halt."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.rtl", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument(
+        "what", nargs="*", default=["layers"], metavar="WHAT", help="layers, networks, random"
+    )
+    names = ["mobilenetv2", "resnet50", "bert_base"]
+    parser.add_argument("--models", nargs="+", default=names, choices=list(models.MODELS), metavar="NAME")
+    parser.add_argument("--chips", nargs="+", default=["n1-8", "n1-16"], metavar="NAME")
+    parser.add_argument("--memories", nargs="+", default=list(MEMORIES), choices=list(MEMORIES))
+    parser.add_argument("--count", type=int, default=2000, help="random programs")
+    parser.add_argument("--most", type=int, default=1000, help="layers of a model")
+    parser.add_argument("--json", type=Path, help="where to write every row")
+    options = parser.parse_args()
+    if not simulation.available():
+        parser.error("Verilator or a C++ compiler is missing: install verilator, g++ and make")
+    console = Console()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as made:
+        for row in _rows(options, Path(made)):
+            rows.append(row)
+            line = f"{row.model} {row.chip} {row.memory} {row.cycles} {row.hardware} {row.error:+.2%} {row.wrong}"
+            console.print(f"{line} {row.status} {row.name}", highlight=False)
+            if options.json:
+                options.json.write_text(json.dumps([asdict(each) for each in rows]))
+    return int(not show(rows, console))
+
+
+def _rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
+    for chip in options.chips:
+        if "random" in options.what:
+            yield from of_random(chip, options.count)
+        for memory in options.memories:
+            for name in options.models:
+                if "layers" in options.what:
+                    yield from of_layers(name, chip, memory, folder, options.most)
+                if "networks" in options.what:
+                    yield from of_network(name, chip, memory, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
