@@ -184,12 +184,12 @@ the layout that the target likes.
 **Refused**, each node with its name and a way out: loops and branches of TensorFlow 1 (Switch, Merge, Enter; write
 the graph with control flow v2, and freeze it with `lower_control_flow=False`), tables and text, variables that a run
 changes, normalisation by the batch's own statistics; in Keras files custom layers, Lambda, masks and mixed precision
-(`model.export()` writes a SavedModel, which has no layers). A loop of few turns is written out and compiled; one whose turns come
-to more than 1,024 nodes, or are counted by the data, runs by its numpy meaning on the host.
+(`model.export()` writes a SavedModel, which has no layers). A loop of few turns is written out and compiled; one whose
+turns come to more than 1,024 nodes, or are counted by the data, runs by its numpy meaning on the host.
 
-`python tests/frontends/tensorflow/compare.py` has TensorFlow write nine of Keras's applications, recurrent classifiers, a transformer
-and a U-Net in every form, and compares logits of what is compiled from the files, where no TensorFlow is loaded, with its
-own; and their 8-bit TFLite versions, for the CPU and the chip n1-16, with TFLite's reference kernels.
+`python tests/frontends/tensorflow/compare.py` has TensorFlow write nine of Keras's applications, recurrent classifiers,
+a transformer and a U-Net in every form, and compares logits of what is compiled from the files, where no TensorFlow is
+loaded, with its own; and their 8-bit TFLite versions, for the CPU and the chip n1-16, with TFLite's reference kernels.
 
 ## Operators of TensorFlow
 {ops}.

@@ -69,9 +69,9 @@ def up_sampling(x, *, size=(2, 2), data_format=None, interpolation="nearest"):
     if interpolation not in ("nearest", "bilinear"):
         raise UnsupportedError(f"interpolation '{interpolation}'", hint="use nearest, bilinear or bicubic")
     x = first(x, data_format)
-    extents = (*x.shape[:2], *(extent * factor for extent, factor in zip(x.shape[2:], factors, strict=True)))
+    sizes = (*x.shape[:2], *(extent * factor for extent, factor in zip(x.shape[2:], factors, strict=True)))
     mode = "nearest" if interpolation == "nearest" else "linear"
-    out = nn.resize(x, shape=extents, mode=mode, coordinates="half_pixel", nearest="round_prefer_ceil")
+    out = nn.resize(x, shape=sizes, mode=mode, coordinates="half_pixel", nearest="round_prefer_ceil")
     return back(out, data_format)
 
 
