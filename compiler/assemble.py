@@ -1,6 +1,7 @@
 """A plan and a device's code as the runtime's program: slots, steps, ports, and the constants of the host."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,22 +36,44 @@ def segments(plan: Plan) -> list[list[KernelStep]]:
     return runs
 
 
-def call(step: KernelStep, plan: Plan) -> Call:
-    """A kernel step with every buffer placed; operands that are read in several ways are several buffers."""
+def calls(steps: Sequence[KernelStep], plan: Plan) -> list[Call]:
+    """Kernel steps of a plan with every buffer placed."""
+    read = _reads(plan)
+    return [_call(step, plan, read) for step in steps]
+
+
+def _call(step: KernelStep, plan: Plan, read: Counter[str]) -> Call:
+    """A kernel step; operands that are read in several ways are several buffers."""
     kernel, origins = separate_reads(step.kernel)
     operands = {
-        buffer.name: _placed(plan.arrays[step.arrays[origins[buffer.name]]], buffer)
+        buffer.name: _placed(plan.arrays[step.arrays[origins[buffer.name]]], buffer, read)
         for buffer in kernel.buffers
         if buffer.role != LOCAL
     }
     return Call(kernel, operands, step.location, str(step.location) or kernel.name)
 
 
-def _placed(array: Array, buffer: Buffer) -> Placed:
+def _reads(plan: Plan) -> Counter[str]:
+    """How many steps read each array; of those that the host or a caller sees nothing is said."""
+    found: Counter[str] = Counter()
+    for step in plan.steps:
+        if isinstance(step, KernelStep):
+            written = {buffer.name for buffer in step.kernel.role(OUTPUT)}
+            found.update({array for buffer, array in step.arrays.items() if buffer not in written})
+    seen = {
+        n for step in plan.steps if isinstance(step, PlannedHostStep) for n in step.operands if n is not None
+    }
+    places = {
+        plan.arrays[name].offset for name in (*seen, *plan.outputs) if plan.arrays[name].place == "arena"
+    }
+    return Counter({name: n for name, n in found.items() if plan.arrays[name].offset not in places})
+
+
+def _placed(array: Array, buffer: Buffer, read: Counter[str]) -> Placed:
     if array.place == "constant":
         content = array.content.reshape(buffer.shape)  # type: ignore[arg-type]
         return Constant(content, (array.value.node.attributes["value"], array.layout))
-    return Arena(array.offset) if array.place == "arena" else External(array.name)
+    return Arena(array.offset, read[array.name]) if array.place == "arena" else External(array.name)
 
 
 def program(plan: Plan, device: str, compiled: Compiled, names: Names) -> tuple[Program, dict[str, Any]]:

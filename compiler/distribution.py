@@ -119,7 +119,7 @@ class Layout:
     def calls(self, device: str) -> list[list[Call]]:
         """What a device's backend compiles: its segments."""
         return [
-            [assemble.call(step, entry.part.plan) for step in entry.steps]
+            assemble.calls(entry.steps, entry.part.plan)
             for entry in self.entries
             if isinstance(entry, Piece) and entry.part.device.name == device
         ]

@@ -135,7 +135,7 @@ def _form_and_compile(
     for _ in range(_ATTEMPTS):
         plan = form(graph, supports, backend.preferences(), apart)
         segments = assemble.segments(plan)
-        calls = [[assemble.call(step, plan) for step in segment] for segment in segments]
+        calls = [assemble.calls(segment, plan) for segment in segments]
         try:
             return plan, backend.compile(calls, plan.arena_bytes, options.device), refused
         except KernelsRefused as problem:

@@ -31,7 +31,9 @@ def assemble(
         else:
             steps.append(_kernel_step(entry, chosen))
     arrays = _places(inputs, steps, outputs, chosen)
-    plan = Plan(tuple(steps), arrays, inputs, outputs, hits=dict(hits), roots=chosen.roots)
+    plan = Plan(
+        tuple(steps), arrays, inputs, outputs, hits=dict(hits), roots=chosen.roots, linger=preferences.linger
+    )
     return ordered(plan, range(len(steps)))
 
 
@@ -39,7 +41,7 @@ def ordered(plan: Plan, order: Sequence[int]) -> Plan:
     """The plan with its steps in another order, in which whatever reads a value still comes after what writes it; and
     all arrays of the arena placed for that order."""
     steps = tuple(plan.steps[number] for number in order)
-    arrays, size = _arena(plan.arrays, steps, plan.roots)
+    arrays, size = _arena(plan.arrays, steps, plan.roots, plan.linger)
     return replace(plan, steps=steps, arrays=arrays, arena_bytes=size)
 
 
@@ -87,9 +89,9 @@ def _places(
 
 
 def _arena(
-    arrays: Mapping[str, Array], steps: Sequence[Step], roots: Mapping[str, str]
+    arrays: Mapping[str, Array], steps: Sequence[Step], roots: Mapping[str, str], linger: int
 ) -> tuple[dict[str, Array], int]:
-    """The arrays with offsets, and the size of the arena."""
+    """The arrays with offsets, each kept for `linger` steps after its last use, and the size of the arena."""
     lives: dict[str, tuple[int, int]] = {}
     for n, step in enumerate(steps):
         for group in accesses(step):
@@ -101,7 +103,7 @@ def _arena(
         array = arrays[name]
         if array.place == "arena":
             key = (array.shape, array.layout, array.dtype) if array.layout.has_halo else None
-            blocks.append(Block(name, array.bytes, first, last, key))
+            blocks.append(Block(name, array.bytes, first, last + linger, key))
     offsets, size = arrange(blocks)
     placed = {}
     for name, array in arrays.items():

@@ -165,7 +165,7 @@ class Plan:
 
     An output may name any array, an input or a constant too: it is then copied when the run ends. `arrays` is in
     order of first use, constants in order of execution. `roots` names, for an array that is another name of one, the
-    array whose memory it is.
+    array whose memory it is. Arrays of the arena keep their memory for `linger` steps after their last use.
     """
 
     steps: tuple[Step, ...]
@@ -175,3 +175,4 @@ class Plan:
     arena_bytes: int = 0
     hits: Mapping[str, int] = field(default_factory=dict)
     roots: Mapping[str, str] = field(default_factory=dict)
+    linger: int = 0

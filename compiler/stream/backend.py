@@ -75,10 +75,12 @@ class StreamBackend(ABC):
             ) from None
 
     def preferences(self) -> "Preferences":
-        """Channels last, and no halos: copies fill in padding. An array takes sums as runs of neighbours."""
+        """Channels last, and no halos: copies fill in padding. An array takes sums as runs of neighbours; kernels that
+        follow one another may become one, see `chains.py`."""
         from ..target.backend import Preferences
+        from .chains import MOST
 
-        return Preferences(halo=False, sums_inside=True)
+        return Preferences(halo=False, sums_inside=True, linger=MOST - 1)
 
     def resources(self, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
         """None: a chip of its own."""

@@ -1,7 +1,7 @@
 """Placed kernels -> instruction streams: tile each distinct kernel once, emit each call, set tokens."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..tile.products import product
 from ..tile.stage import Kernel
 from ..tile.staged import StagedChoice, stage_tiles
 from .ahead import loads_ahead
+from .chains import Costs, divide
 from .compose import gathers, independent, is_fetch, prepared, product_types
 from .emit import Emission
 from .home import Home, aligned
@@ -62,6 +63,30 @@ class _Kernels:
         if key not in self.tiled:
             self.tiled[key] = _tile(normal, key, self.target)
         return self.tiled[key], names
+
+    def costs(self, call: Call) -> Costs:
+        """What a call is predicted to take; UnsupportedError where it can't be tiled."""
+        estimates = [tiled.choice.estimate for tiled, _ in self.find(call)]
+        work = {name: sum(each.parts.get(name, 0.0) for each in estimates) for name in self.target.engines}
+        return Costs(sum(each.cycles for each in estimates), work)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Calls that are one kernel on the chip: as one call, each, and the position of the first over all segments."""
+
+    call: Call
+    members: Sequence[Call]
+    first: int
+
+    @property
+    def numbers(self) -> range:
+        """The members' positions."""
+        return range(self.first, self.first + len(self.members))
+
+    def apart(self) -> list["_Group"]:
+        """Each member on its own."""
+        return [_Group(call, (call,), self.first + n) for n, call in enumerate(self.members)]
 
 
 _KEPT = 4096
@@ -107,13 +132,11 @@ def compile_segments(
     segments: Sequence[Sequence[Call]], arena: int, target: Target, instructions: Instructions
 ) -> Compiled:
     """The program of a package's part on the chip; see `Backend.compile`."""
-    isa, context = instructions.isa, instructions.context(target.record())
-    loads = [engine.name for engine in target.engines.values() if engine.does == "load"]
     kernels = _Kernels(target)
-    found, reasons = [], {}
+    reasons = {}
     for number, call in enumerate(call for calls in segments for call in calls):
         try:
-            found.append(kernels.find(call))
+            kernels.find(call)
         except UnsupportedError as error:
             reasons[number] = error.message
     if reasons:
@@ -121,63 +144,18 @@ def compile_segments(
     places = [_externals(calls) for calls in segments]
     page = target.home.page * target.home.channels
     home = Home(arena, max((size for _, size in places), default=0), page)
-    tiled = iter(enumerate(found))
-    code = b""
-    entries: list[dict[str, Any]] = []
-    kernel_names: list[dict[str, Any]] = []
-    reports: list[KernelReport] = []
-    numbers: list[int] = []  # of the calls that were emitted, over all segments
+    program = _Program(kernels, target, instructions, home)
     for calls, (externals, _) in zip(segments, places):
-        home.externals = {slot: offset for slot, (offset, _) in externals.items()}
-        known: dict[object, int] = {}
-        written_of: list[list[Instruction]] = []
-        first = len(kernel_names)
-        for call in calls:
-            number, parts = next(tiled)
-            upwards = len(reports) % 2 == 0
-            try:
-                written = [
-                    each
-                    for tile, names in parts
-                    for each in _emit(tile, call, names, target, home, instructions, upwards)
-                ]
-            except UnsupportedError as error:
-                reasons[number] = error.message
-                continue
-            written_of.append(instructions.numbered(written, known))
-            numbers.append(number)
-            kernel_names.append({"name": call.name, "sources": list(call.location.names)})
-            reports.append(_report(call, [tile for tile, _ in parts]))
-        ordered = loads_ahead(written_of, loads, context)
-        spans = _spans([first + kernel for kernel, _ in ordered])
-        records = [record for _, record in ordered]
-        synchronise(records, isa.queues, target.control.semaphores, context)
-        records.append(Halt())
-        if spans:
-            spans[-1][1] += 1  # the halt belongs to the last kernel
-        start = len(code)
-        try:
-            code += isa.encode(*roll(records))
-        except EncodingError:
-            reasons |= {numbers[kernel]: why for kernel, why in _not_encoded(records, spans, isa).items()}
-            continue
-        entries.append(
-            {
-                "start": start,
-                "end": len(code),
-                "externals": [[home.external_base + offset, size] for offset, size in externals.values()],
-                "spans": spans,
-            }
-        )
-    if reasons:
-        raise KernelsRefused(reasons)
+        program.add(calls, externals)
+    if program.reasons:
+        raise KernelsRefused(program.reasons)
     meta = {
         "chip": target.record(),
         "dram": {"arena": 0, "bytes": arena, "constants": home.constant_base},
-        "entries": entries,
-        "kernels": kernel_names,
+        "entries": program.entries,
+        "kernels": program.names,
     }
-    return Compiled(code, home.blob(), meta, (), tuple(reports))
+    return Compiled(program.code, home.blob(), meta, (), tuple(program.reports))
 
 
 def _spans(kernels: Sequence[int]) -> list[list[int]]:
@@ -188,6 +166,76 @@ def _spans(kernels: Sequence[int]) -> list[list[int]]:
             found.append([place, 0, kernel])
         found[-1][1] += 1
     return found
+
+
+class _Program:
+    """Code, entry points, kernels' names and reports, segment by segment; what was refused, by position."""
+
+    def __init__(self, kernels: _Kernels, target: Target, instructions: Instructions, home: Home):
+        self.kernels, self.target, self.instructions, self.home = kernels, target, instructions, home
+        self.code = b""
+        self.entries: list[dict[str, Any]] = []
+        self.names: list[dict[str, Any]] = []
+        self.reports: list[KernelReport] = []
+        self.reasons: dict[int, str] = {}
+
+    def add(self, calls: Sequence[Call], externals: Mapping[str, tuple[int, int]]) -> None:
+        """An entry point that runs the calls of a segment."""
+        self.home.externals = {slot: offset for slot, (offset, _) in externals.items()}
+        isa, context = self.instructions.isa, self.instructions.context(self.target.record())
+        known, first = dict[object, int](), len(self.names)
+        written_of: list[list[Instruction]] = []
+        groups: list[_Group] = []
+        for group, written in self._written(calls, len(self.reports)):
+            written_of.append(self.instructions.numbered(written, known))
+            groups.append(group)
+            self.names.append({"name": group.call.name, "sources": list(group.call.location.names)})
+        loads = [engine.name for engine in self.target.engines.values() if engine.does == "load"]
+        ordered = loads_ahead(written_of, loads, context)
+        spans = _spans([first + kernel for kernel, _ in ordered])
+        records = [record for _, record in ordered]
+        synchronise(records, isa.queues, self.target.control.semaphores, context)
+        records.append(Halt())
+        if spans:
+            spans[-1][1] += 1  # the halt belongs to the last kernel
+        start = len(self.code)
+        try:
+            self.code += isa.encode(*roll(records))
+        except EncodingError:
+            for kernel, why in _not_encoded(records, spans, isa).items():
+                self.reasons |= dict.fromkeys(groups[kernel - first].numbers, why)
+            return
+        outside = [[self.home.external_base + offset, size] for offset, size in externals.values()]
+        self.entries.append({"start": start, "end": len(self.code), "externals": outside, "spans": spans})
+
+    def _written(
+        self, calls: Sequence[Call], first: int
+    ) -> Iterator[tuple[_Group, list[Instruction | Pending]]]:
+        """The instructions of each kernel of a segment; calls that can't be emitted together are so apart."""
+        left: list[_Group] = []
+        for call, count in divide(calls, self.kernels.costs):
+            left.append(_Group(call, calls[:count], first))
+            calls, first = calls[count:], first + count
+        while left:
+            group = left.pop(0)
+            parts = self.kernels.find(group.call)
+            upwards = len(self.names) % 2 == 0
+            try:
+                written = [
+                    each
+                    for tiled, names in parts
+                    for each in _emit(
+                        tiled, group.call, names, self.target, self.home, self.instructions, upwards
+                    )
+                ]
+            except UnsupportedError as error:
+                if len(group.members) > 1:
+                    left = [*group.apart(), *left]
+                    continue
+                self.reasons[group.first] = error.message
+                written = []
+            self.reports += _reports(group, [tiled for tiled, _ in parts])
+            yield group, written
 
 
 def _not_encoded(records: Sequence[Instruction], spans: Sequence[Sequence[int]], isa: Isa) -> dict[int, str]:
@@ -235,8 +283,9 @@ def _externals(calls: Sequence[Call]) -> tuple[dict[str, tuple[int, int]], int]:
     return found, total
 
 
-def _report(call: Call, parts: Sequence[_Tiled]) -> KernelReport:
-    """Of all parts together, with the kernel and the schedule of the longest."""
+def _reports(group: _Group, parts: Sequence[_Tiled]) -> Iterator[KernelReport]:
+    """A report for each call, with the kernel and the schedule of the longest part; the first of a group has what all
+    take."""
     longest = max(parts, key=lambda part: part.choice.estimate.cycles)
     estimates = [part.choice.estimate for part in parts]
     breakdown: dict[str, float] = {}
@@ -244,4 +293,8 @@ def _report(call: Call, parts: Sequence[_Tiled]) -> KernelReport:
         for name, cycles in {**estimate.parts, "before and after": estimate.prologue}.items():
             breakdown[name] = breakdown.get(name, 0.0) + cycles
     total = sum(estimate.cycles for estimate in estimates)
-    return KernelReport(call.name, call.location, longest.choice.schedule, total, breakdown, longest.kernel)
+    for call in group.members:
+        yield KernelReport(
+            call.name, call.location, longest.choice.schedule, total, breakdown, longest.kernel
+        )
+        total, breakdown = 0.0, {f"with {group.members[0].name}": 0.0}

@@ -7,6 +7,7 @@ of a large one are fetched from home by a stage of their own. Sums leave the acc
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from math import prod
 
 from ..target.description import Target
 from ..tile.products import product
@@ -26,7 +27,7 @@ from ..tile.stage import (
     rewrite,
     walk,
 )
-from ..tile.work import lane_dim, lane_factor
+from ..tile.work import SPECIAL, lane_dim, lane_factor
 
 MOST_OPERATIONS = 24
 """Operations of a body beyond which a stage is no longer put into its readers."""
@@ -113,17 +114,35 @@ def _without(kernel: Kernel, stage: Stage) -> Kernel | None:
         return None
     if len(readers) > 1 and operations(stage.body) > 4:
         return None
+    if _is_dear(stage) and any(_points(reader) > 4 * _points(stage) for reader in readers):
+        return None  # once a row, not once an element
     new: dict[str, Stage] = {}
     for reader in readers:
         body = _inlined(reader, stage, axes)  # type: ignore[arg-type]
         if body is None or operations(body) > MOST_OPERATIONS:
             return None
-        if reader.combine is not None and operations(stage.body) > 2:
+        if reader.combine is not None and operations(stage.body) > (0 if _multiplies(reader) else 2):
             return None  # a sum's terms stay short: they run at the rate of products
         new[reader.name] = replace(reader, body=body)
     stages = tuple(new.get(each.name, each) for each in kernel.stages if each is not stage)
     buffers = tuple(buffer for buffer in kernel.buffers if buffer.name != name)
     return Kernel(kernel.name, buffers, stages)
+
+
+def _is_dear(stage: Stage) -> bool:
+    """Whether a body takes more than one operation of a vector engine."""
+    found = [node.op for node in walk(stage.body) if isinstance(node, Apply) and node.op != "cast"]
+    return len(found) > 1 or any(op in SPECIAL for op in found)
+
+
+def _points(stage: Stage) -> int:
+    """How often a stage's body is evaluated."""
+    return prod(d.size for d in stage.dims)
+
+
+def _multiplies(stage: Stage) -> bool:
+    """Whether a stage sums products, of which each factor is used again and again."""
+    return stage.combine == "sum" and isinstance(stage.body, Apply) and stage.body.op == "mul"
 
 
 def _inlined(reader: Stage, stage: Stage, axes: list[str]) -> Expr | None:
@@ -184,14 +203,15 @@ def drain(kernel: Kernel, products: Collection[str]) -> Kernel:
 def fetch(kernel: Kernel) -> Kernel:
     """The kernel with a stage of its own for each load at looked-up rows, which copies them from home into a local."""
     for stage in kernel.stages:
-        for number, load in enumerate(gathers(stage)):
+        for load in gathers(stage):
             inner = [
                 name for part in load.access.index if isinstance(part, Lookup) for name in part.access.dims
             ]
             names = [d for d in stage.dims if d.name in load.access.dims]
             if is_fetch(kernel, stage) or any(d.kind == REDUCE for d in names) or not inner:
                 continue
-            name = f"{stage.name}.rows{number}"
+            taken = len(kernel.role(LOCAL))
+            name = f"{stage.name}.rows{taken}"
             local = Access(name, tuple(dim(d.name) for d in names))
             rows = Stage(name, tuple(names), load, local)
             read = Load(local, load.dtype)

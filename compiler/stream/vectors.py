@@ -1,7 +1,7 @@
 """All work but products as what one instruction of a vector engine does: a program over strided streams."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product as cartesian
 from math import prod
 
@@ -90,16 +90,32 @@ def vector_work(
         yield VectorWork(body, stage.combine, initialise and not again, counts, streams)
 
 
-def filling(
-    tile: Tile, body: Body, most_dims: int, most: int, item_bytes: Mapping[str, int]
-) -> Iterator[VectorWork]:
-    """A whole tile set to what a program without sources gives, `most` elements an instruction."""
-    size = item_bytes.get(tile.memory, tile.buffer.dtype.bytes)
-    stream = _stream(tile, 0, [1, *[0] * (most_dims - 1)], False, item_bytes)
-    for begin in range(0, prod(tile.size), most):
-        count = min(most, prod(tile.size) - begin)
-        piece = replace(stream, base=stream.base + begin * size)
-        yield VectorWork(body, None, True, (count, *[1] * (most_dims - 1)), (piece,))
+def filling(tile: Tile, body: Body, most_dims: int, item_bytes: Mapping[str, int]) -> Iterator[VectorWork]:
+    """What of a tile lies past its buffer's edges set to what a program without sources gives: axis by axis what comes
+    before and behind, of the axes inside all."""
+    low, size = tile.inside
+    box = [(0, whole) for whole in tile.size]
+    for axis, (first, whole) in enumerate(zip(tile.low, tile.size)):
+        before = low[axis] - first
+        for begin, count in ((0, before), (before + size[axis], whole - before - size[axis])):
+            if count:
+                box[axis] = (begin, count)
+                yield _filled(tile, body, box, most_dims, item_bytes)
+        box[axis] = (before, size[axis])
+
+
+def _filled(
+    tile: Tile, body: Body, box: Sequence[tuple[int, int]], most_dims: int, item_bytes: Mapping[str, int]
+) -> VectorWork:
+    """A box of a tile, as (begin, count) along each axis, set by a program."""
+    dims = merged([(count, (pitch,)) for (_, count), pitch in zip(box, tile.pitch) if count > 1]) or [
+        (1, (0,))
+    ]
+    first = sum(begin * pitch for (begin, _), pitch in zip(box, tile.pitch))
+    rest = [1] * (most_dims - len(dims))
+    strides = [*(steps[0] for _, steps in dims[::-1]), *[0] * len(rest)]
+    counts = (*(count for count, _ in dims[::-1]), *rest)
+    return VectorWork(body, None, True, counts, (_stream(tile, first, strides, False, item_bytes),))
 
 
 def constant_stage(tile: Tile) -> Stage:

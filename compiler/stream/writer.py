@@ -197,7 +197,7 @@ class StreamWriter(ABC):
 
     def fill(self, tile: Tile) -> None:
         body = self.machine.body(constant_stage(tile), tile.buffer.dtype)
-        for work in filling(tile, body, self.limits.vector_dims, self.limits.vector_count, self.item_bytes):
+        for work in filling(tile, body, self.limits.vector_dims, self.item_bytes):
             self.vector(work)
 
     def contract(

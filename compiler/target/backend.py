@@ -29,6 +29,8 @@ class Preferences:
     `inline_cost`: an elementwise body of less cost (see `ops.scalar`) is computed again by its only reader rather than
     stored. `row_bytes`: rows up to so many bytes stay on chip between a reduction and what reads them back.
     `sums_inside`: axes that a contraction sums over as a whole lie innermost in whatever writes them for it.
+    `linger`: for so many further kernels an array's memory is kept after its last use, so that a chip may run these as
+    one.
     """
 
     channels_last: bool = True
@@ -36,6 +38,7 @@ class Preferences:
     sums_inside: bool = False
     inline_cost: float = 4.0
     row_bytes: int = 1 << 16
+    linger: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,11 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """An operand in the device's working memory, at a byte offset."""
+    """An operand in the device's working memory, at a byte offset. `readers`: how many kernels read it before something
+    else is written there, 0 where that is not known."""
 
     offset: int
+    readers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from ..diagnostics import VerifyError
 from .infer import access_box, unlooped
-from .schedule import PARALLEL_LOOP, SERIAL
+from .schedule import PARALLEL_LOOP, SERIAL, Hold
 from .spine import slide
 from .stage import LOCAL, OUTPUT, REDUCE, SCAN, Access, Affine, Stage
 from .view import View, clipped, not_beyond, within
@@ -365,7 +365,7 @@ def lags_fit_slots(view: View) -> Found:
         for buffer in dict.fromkeys(access.buffer for access in stage.reads):
             hold = view.hold_for(stage, buffer)
             first = min((view.lag(writer) for writer in view.writers(buffer)), default=0)
-            if hold is not None and hold.slots < 1 + view.lag(stage) - first:
+            if hold is not None and _begun_again(view, hold) and hold.slots < 1 + view.lag(stage) - first:
                 yield (
                     f"'{buffer}' has {hold.slots} slots at depth {hold.at}, but stage '{stage.name}' reads it "
                     f"{view.lag(stage) - first} iterations after it is begun",
@@ -374,12 +374,21 @@ def lags_fit_slots(view: View) -> Found:
 
     for hold in view.schedule.holds:
         lags = [view.lag(writer) for writer in view.writers(hold.buffer)] or [0]
-        if hold.slots < 1 + max(lags) - min(lags):
+        if _begun_again(view, hold) and hold.slots < 1 + max(lags) - min(lags):
             yield (
                 f"'{hold.buffer}' has {hold.slots} slots at depth {hold.at}, but its writers are "
                 f"{max(lags) - min(lags)} iterations apart",
                 f"give it {1 + max(lags) - min(lags)} slots",
             )
+
+
+def _begun_again(view: View, hold: Hold) -> bool:
+    """Whether a tile is followed by another one: some loop around it has several turns."""
+    extents = {name: dim.extent for name, dim in view.kernel.dims.items()}
+    whole = [extents[loop.dim] for loop in view.schedule.loops[: hold.at]]
+    return not all(
+        isinstance(extent, int) and loop.step >= extent for loop, extent in zip(view.schedule.loops, whole)
+    )
 
 
 @rule("what changes in place is read with the lag of its writer")

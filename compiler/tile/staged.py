@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
 from itertools import product as cartesian
-from math import ceil, prod
+from math import ceil, lcm, prod
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,16 @@ class StagedChoice:
 
 
 @dataclass(frozen=True)
+class _Sizes:
+    """Under some loops: the size of each buffer's box axis by axis, of each stage's by dim, and the loops that move a
+    buffer's box."""
+
+    buffers: Mapping[str, Sequence[Any]]
+    stages: Mapping[str, Mapping[str, Any]]
+    moving: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
 class _Dim:
     """A dim of the spine: its candidate tile sizes, and the multiple at which tiles are cut."""
 
@@ -106,7 +116,7 @@ class Staging:
             both = [name for name in plain if self._fetched(stage) is None and self.is_gathered(name)]
             if both:
                 raise UnsupportedError(f"'{both[0]}' is read in tiles and by looked-up rows in one kernel")
-        self._boxes: dict[object, dict[str, list[Any]]] = {}
+        self._inferred: dict[object, _Sizes] = {}
         self._tiles: dict[object, tuple[np.ndarray, np.ndarray]] = {}
         self._steps: dict[str, np.ndarray] = {}
         self._dims: list[_Dim] | None = None
@@ -164,6 +174,9 @@ class Staging:
     def _spines(self) -> Iterator[tuple[tuple[str, ...], list[_Dim]]]:
         """Loop orders with candidate sizes for each loop."""
         root = self.kernel.stages[0]
+        if self.is_chain:
+            yield from self._chain_spines()
+            return
         if root.name in self.products:
             yield from self._product_spines(root)
             return
@@ -177,6 +190,39 @@ class Staging:
             yield tuple(each.name for each in dims), dims
         if not names:
             yield (), []
+
+    @cached_property
+    def is_chain(self) -> bool:
+        """Whether products and other stages of different domains follow one another."""
+        root = self.kernel.stages[0]
+        if not self.products:
+            return False
+        dims = {d.name for d in root.kind(PARALLEL)}
+        alike = all({d.name for d in stage.kind(PARALLEL)} == dims for stage in self.kernel.stages)
+        return not alike or set(self.products) != {root.name}
+
+    def _chain_spines(self) -> Iterator[tuple[tuple[str, ...], list[_Dim]]]:
+        """Rows of the final result in stripes; the sum of the last product whole or in pieces, where it comes last."""
+        assert self.array is not None
+        final = self.kernel.stages[-1]
+        names = [
+            part.single for part in final.write.index if isinstance(part, Affine) and part.single is not None
+        ]
+        last = list(self.products.values())[-1]
+        *rows, lane = names
+        single = [_Dim(name, (1,)) for name in rows[:-2] if self.extents[name] > 1]
+        dims = [_Dim(name, _parts(self.extents[name], 1)) for name in rows[-2:]]
+        if len(dims) == 2:
+            dims[1] = _Dim(rows[-1], _parts(self.extents[rows[-1]], 1)[:3])
+        unit = lcm(self.array.rows, self.array.cols)
+        if last.lane == lane:
+            k = max(last.k, key=lambda each: self.extents[each])
+            cut = [_Dim(k, _parts(self.extents[k], unit)[:8], unit)]
+        else:
+            cut = [_Dim(lane, _parts(self.extents[lane], self.array.cols), self.array.cols)]
+        for chosen in (dims, [*dims, *cut], [*cut, *dims]):
+            order = [*single, *chosen]
+            yield tuple(each.name for each in order), order
 
     def _product_spines(self, root: Stage) -> Iterator[tuple[tuple[str, ...], list[_Dim]]]:
         assert self.array is not None
@@ -251,7 +297,7 @@ class Staging:
             steps = np.array(grid, np.int64).reshape(len(grid), len(ordered)).T
             self._steps = {each.name: steps[n] for n, each in enumerate(ordered)}
             self._dims, self._count = ordered, len(grid)
-            self._boxes.clear()
+            self._inferred.clear()
             self._tiles.clear()
         return self._count
 
@@ -268,17 +314,18 @@ class Staging:
         several: dict[str, list[int]] = {}
         for buffer in self.kernel.buffers:
             if buffer.role in (LOCAL, OUTPUT):
-                fixed[buffer.name] = inner
+                users = (*self.kernel.writers(buffer.name), *self.kernel.readers(buffer.name))
+                fixed[buffer.name] = min(self._place_depth(stage, order) for stage in users)
+                if any(stage.name in self._cut(order) for stage in self.kernel.writers(buffer.name)):
+                    fixed[buffer.name] = inner
                 continue
             readers = self.kernel.readers(buffer.name)
             if not readers or self.is_gathered(buffer.name):
                 continue
             limit = max(self._place_depth(stage, order) for stage in readers)
-            moving = {
-                name for stage in readers for a in stage.reads if a.buffer == buffer.name for name in a.dims
-            }
+            moving = self.sizes(frozenset(order)).moving[buffer.name]
             depths = [0, *(n + 1 for n, name in enumerate(order[:limit]) if name in moving)]
-            if self.is_packed(buffer.name) and self._reduced(order) < len(order):
+            if self.is_packed(buffer.name) and any(name in self._summed for name in moving):
                 depths = depths[-1:]  # a packed tile is read whole: it is of one piece of the sum
             elif prod(buffer.static_shape) * buffer.dtype.bytes <= self._room(buffer.name) // 32:
                 depths = depths[:1]  # small enough to stay
@@ -307,25 +354,76 @@ class Staging:
         return None
 
     def _place_depth(self, stage: Stage, order: Sequence[str]) -> int:
-        """Products stand inside all loops, all else outside of those that cut the sum."""
-        return len(order) if stage.name in self.products else self._reduced(order)
+        """What depends on a sum that is cut stands outside of the loops that cut it, all else inside all loops."""
+        return self._reduced(order) if stage.name in self._after(order) else len(order)
 
-    def boxes(self, names: frozenset[str]) -> dict[str, list[Any]]:
-        """Sizes of each buffer's box, axis by axis, when the given dims are cut to their candidate tiles."""
-        if names not in self._boxes:
+    def _cut(self, order: Sequence[str]) -> frozenset[str]:
+        """Stages whose sums are cut by a loop."""
+        loops = set(order) - set(self.common)
+        return frozenset(s.name for s in self.kernel.stages if any(d.name in loops for d in s.kind(REDUCE)))
+
+    def _after(self, order: Sequence[str]) -> frozenset[str]:
+        """Stages that depend on a sum that is cut."""
+        found: set[str] = set()
+        for stage in self.kernel.stages:
+            sources = [w.name for a in stage.reads for w in self.kernel.writers(a.buffer)]
+            if any(name in found or name in self._cut(order) for name in sources):
+                found.add(stage.name)
+        return frozenset(found)
+
+    @cached_property
+    def _summed(self) -> frozenset[str]:
+        """Dims of the sums of products."""
+        return frozenset(name for found in self.products.values() for name in found.k)
+
+    @cached_property
+    def lags(self) -> dict[str, int]:
+        """Iterations by which each stage runs behind: one for each time that work comes back to the array, so that the
+        array goes on with the next tile while the vector engine prepares this one."""
+        lags: dict[str, int] = {}
+        after: dict[str, bool] = {}
+        for stage in self.kernel.stages:
+            sources = [w.name for a in stage.reads for w in self.kernel.writers(a.buffer) if w.name in lags]
+            lag = max((lags[name] for name in sources), default=0)
+            behind = any(after[name] for name in sources)
+            lags[stage.name] = lag + (stage.name in self.products and behind)
+            after[stage.name] = behind or stage.name in self.products or bool(sources)
+        return lags
+
+    def sizes(self, names: frozenset[str]) -> _Sizes:
+        """Sizes of all boxes when the given dims are cut to their candidate tiles."""
+        if names not in self._inferred:
             env = {name: Range(dim(f"L{name}"), self._steps[name]) for name in names}
             found = infer(self.kernel, env)
             touched = {a.buffer for s in self.kernel.stages for a in (*s.reads, s.write)}
-            self._boxes[names] = {
-                b.name: [r.size for r in found.buffer(self.kernel, b.name)]
-                for b in self.kernel.buffers
-                if b.name in touched
+            boxes = {
+                b.name: found.buffer(self.kernel, b.name) for b in self.kernel.buffers if b.name in touched
             }
-        return self._boxes[names]
+            stages = {
+                stage.name: {
+                    d.name: np.minimum(found.stages[stage.name][d.name].size, d.size) for d in stage.dims
+                }
+                for stage in self.kernel.stages
+            }
+            moving = {
+                name: frozenset(variable[1:] for r in box for variable in r.low.dims)
+                for name, box in boxes.items()
+            }
+            sizes = {name: [r.size for r in box] for name, box in boxes.items()}
+            self._inferred[names] = _Sizes(sizes, stages, moving)
+        return self._inferred[names]
 
     def _slots(self, name: str, turns: Any) -> Any:
-        """Two places for what one engine fills while another uses the last one, one for what stays."""
-        return np.where(turns > 1, 2, 1) if name in self.shared else 1
+        """Two places for what one engine fills while another uses the last one, more where its readers lag behind, one
+        for what stays."""
+        readers, writers = self.kernel.readers(name), self.kernel.writers(name)
+        first = min((self.lags[stage.name] for stage in writers), default=0)
+        behind = max((self.lags[stage.name] for stage in (*readers, *writers)), default=0) - first
+        if writers:
+            slots = max(1 + behind, 2 if name in self.shared else 1)
+        else:
+            slots = 2 + behind
+        return np.where(turns > 1, slots, 1) if slots > 1 else 1
 
     @cached_property
     def shared(self) -> frozenset[str]:
@@ -344,8 +442,8 @@ class Staging:
         """Bytes of the tile of a buffer under some loops, and cycles to move it from or to home once."""
         key = (buffer.name, frozenset(loops))
         if key not in self._tiles:
-            sizes = self.boxes(key[1])[buffer.name]
-            bytes_ = self._tile_bytes(buffer, sizes, loops, count)
+            sizes = self.sizes(key[1]).buffers[buffer.name]
+            bytes_ = self._tile_bytes(buffer, sizes, count)
             moved = np.zeros(count) if buffer.role == LOCAL else self._moved(buffer, sizes, bytes_, count)
             self._tiles[key] = np.ceil(bytes_ / 64) * 64, moved
         return self._tiles[key]
@@ -396,20 +494,17 @@ class Staging:
                 return engine.name
         raise UnsupportedError(f"{self.target.name} has no engine that {does}s {memory}")
 
-    def _tile_bytes(
-        self, buffer: Buffer, sizes: Sequence[Any], loops: Sequence[str], count: int
-    ) -> np.ndarray:
+    def _tile_bytes(self, buffer: Buffer, sizes: Sequence[Any], count: int) -> np.ndarray:
         """Bytes of a tile; columns of a product are packed: sums and columns are filled up to whole array tiles."""
         elements = np.ones(count)
         for found in self.products.values():
             if found.columns.buffer != buffer.name:
                 continue
             assert self.array is not None
-            cut = set(loops)
-            step = {d: self._steps[d] if d in cut else self.extents[d] for d in found.columns.dims}
+            by_dim = [(getattr(part, "single", None), size) for part, size in zip(found.columns.index, sizes)]
             run = sum_run(found, {d for d in found.k if d in self._steps})
             inner: Any = 1
-            for name, size in step.items():
+            for name, size in by_dim:
                 if name in run:
                     inner = inner * size
                 elif name == found.lane:
@@ -455,9 +550,9 @@ class Staging:
         out: dict[str, np.ndarray] = {}
         for stage in self.kernel.stages:
             depth = self._place_depth(stage, order)
-            cut = frozenset(order[:depth])
-            sizes = {d.name: self._steps[d.name] if d.name in cut else d.size for d in stage.dims}
+            sizes = self.sizes(frozenset(order[:depth])).stages[stage.name]
             engine, cycles = self._work(stage, sizes, len(turns[0]))
+            cycles = cycles + self._edges(stage, order[:depth])
             once = cycles + self.target.control.issue_cycles + INSTRUCTION
             out[engine.name] = out.get(engine.name, 0) + turns[depth] * once
         return out
@@ -476,6 +571,21 @@ class Staging:
         for size in rows:
             bytes_ = bytes_ * size
         return self.loader, self._moved(buffer, rows, bytes_, count)
+
+    def _edges(self, stage: Stage, loops: Sequence[str]) -> Any:
+        """Cycles in which what is read past the edges of a local is filled in."""
+        fills = any(
+            a.buffer == stage.write.buffer and a.fill is not None for s in self.kernel.stages for a in s.reads
+        )
+        buffer = self.kernel.buffer(stage.write.buffer)
+        if not fills or buffer.role != LOCAL:
+            return 0
+        box = self.sizes(frozenset(loops)).buffers[buffer.name]
+        inside: Any = 1
+        total: Any = 1
+        for size, extent in zip(box, buffer.static_shape):
+            inside, total = inside * np.minimum(size, extent), total * size
+        return np.ceil((total - inside) / self.vector.lanes) + 4 * INSTRUCTION
 
     def _array_cycles(self, found: Product, sizes: Mapping[str, Any]) -> Any:
         assert self.array is not None
@@ -525,7 +635,8 @@ class Staging:
             engine = self.array if stage.name in self.products else self.vector
             engine = self.loader if self._fetched(stage) is not None else engine
             assert engine is not None
-            places.append(Place(stage.name, self._place_depth(stage, order), engine.name))
+            depth = self._place_depth(stage, order)
+            places.append(Place(stage.name, depth, engine.name, lag=self.lags[stage.name]))
         return Schedule(loops, held, tuple(places))
 
 
