@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from ..diagnostics import UnsupportedError
+from ..diagnostics import UnsupportedError, VerifyError
 from ..target.backend import Arena, Call, Constant, Placed
 from ..tile.join import join
 from ..tile.stage import INPUT, LOCAL, OUTPUT, Buffer
@@ -18,6 +18,9 @@ MOST = 3
 
 GAIN = 0.98
 """A joint kernel must be predicted to take at most this share of what its calls take."""
+
+HOPE = 0.95
+"""Calls of which one engine is busy for more than this share are not tried: there is little to gain."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,11 @@ def divide(calls: Sequence[Call], cost: Callable[[Call], Costs]) -> list[tuple[C
             if joint is None:
                 break
             apart = sum(each.cycles for each in single[begin:end])
-            if _least(single[begin:end]) > GAIN * apart:
+            if _least(single[begin:end]) > HOPE * apart:
                 continue
             try:
                 together = cost(joint).cycles
-            except UnsupportedError:
+            except (UnsupportedError, VerifyError):
                 continue
             if together <= GAIN * apart:
                 options.append((best[begin][0] + together, end - begin, joint))

@@ -36,7 +36,7 @@ def join(first: Kernel, second: Kernel, result: str, operand: str) -> Kernel | N
     mark = _mark(first)
     read = operand + mark
     one, two = seen_as(first, result, shape), seen_as(_renamed(second, mark), read, shape)
-    if one is None or two is None:
+    if one is None or two is None or not _is_plain(one, result):
         return None
     two = _aligned(one, result, two, read)
     local = replace(one.buffer(result), role=LOCAL)
@@ -44,6 +44,13 @@ def join(first: Kernel, second: Kernel, result: str, operand: str) -> Kernel | N
     buffers += [b for b in two.buffers if b.name != read]
     stages = tuple(map(_buffers_renamed({read: result}), two.stages))
     return Kernel(f"{first.name}+{second.name}", tuple(buffers), (*one.stages, *stages))
+
+
+def _is_plain(kernel: Kernel, name: str) -> bool:
+    """Whether a buffer is written by one stage, a plain dim along each axis, as a local must be."""
+    writers = kernel.writers(name)
+    index = writers[0].write.index if len(writers) == 1 else ()
+    return all(isinstance(part, Affine) and part.single is not None for part in index) and len(writers) == 1
 
 
 def common_shape(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...] | None:

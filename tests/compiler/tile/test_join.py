@@ -82,6 +82,15 @@ def test_arrays_that_are_read_in_part_are_not_joined():
     assert join(parse_kernel(WINDOW), positions, "y", "x") is None
 
 
+def test_results_written_in_steps_are_not_joined():
+    """A local takes one plain dim an axis: what two dims write goes home."""
+    spread = parse_kernel(
+        'kernel "spread" { input x: i32[2, 3] output y: i32[6] stage s (j: 2, m: 3): y[3*j + m] = x[j, m] }'
+    )
+    whole = parse_kernel('kernel "whole" { input x: i32[6] output y: i32[6] stage s (i: 6): y[i] = x[i] }')
+    assert join(spread, whole, "y", "x") is None
+
+
 def test_a_dim_that_a_local_mixes_with_others_is_not_split():
     kernel = parse_kernel(
         'kernel "k" { input x: i32[4] local t: i32[4] output y: i32[3] '
