@@ -40,13 +40,13 @@ def any_product() -> Product:
 def test_a_chip_that_can_share_a_sum_does_so_where_it_is_quicker(m, n, k, mapping):
     """Maps of 7 x 7 leave most rows of a 128 x 128 array idle, 64 channels half of its columns."""
     array = find_backend("n1-128").target({}).engine("contract")
-    at = best_mapping(array, any_product(), m, n, k, ceil(k / array.rows))
+    at = best_mapping(array, any_product(), m, 1, n, k, ceil(k / array.rows))
     assert list(array.mapping)[at] == mapping
 
 
 def test_a_fold_lasts_until_the_sums_before_it_have_left():
     array = find_backend("n1-128").target({}).engine("contract")
-    costs = dict(zip(array.mapping, mapping_costs(array, any_product(), 128, 128, 8, 1)))
+    costs = dict(zip(array.mapping, mapping_costs(array, any_product(), 128, 1, 128, 8, 1)))
     assert costs["os"] == array.rows
     assert costs["os_rows4"] == 4 * array.rows // 4
     assert costs["os_cols2"] == 2 * array.rows
@@ -65,4 +65,4 @@ def test_the_predicted_operations_of_a_body_are_those_of_its_program():
 def test_a_mapping_is_data_alone():
     slow = Dataflow("only", "10*m*n_tiles*k_tiles")
     array = Engine("array", "contract", rows=4, cols=4, mapping={"only": slow})
-    assert mapping_costs(array, any_product(), 5, 8, 4, 1) == [100]
+    assert mapping_costs(array, any_product(), 5, 1, 8, 4, 1) == [100]
