@@ -28,7 +28,7 @@ from .stage import (
 def join(first: Kernel, second: Kernel, result: str, operand: str) -> Kernel | None:
     """Both kernels' stages over one set of buffers, in which the first one's `result` is the second one's `operand`.
 
-    Names of the second get "_" behind them; None where the two do not see one array, or a stage repairs another's result.
+    Names of the second get "_" behind them; None where the two do not see one array, or a stage repairs an earlier one.
     """
     if any(stage.repair is not None for stage in (*first.stages, *second.stages)):
         return None
