@@ -65,7 +65,7 @@ def _chain_spines(placing: Placing) -> Iterator[tuple[tuple[str, ...], list[Cut]
         cut = [Cut(k, parts(placing.extents[k], unit)[:8], unit)]
     else:
         cut = [Cut(lane, parts(placing.extents[lane], placing.array.cols), placing.array.cols)]
-    for chosen in (dims, [*dims, *cut], [*cut, *dims]):
+    for chosen in (dims, [*dims, *cut]):  # sums begin anew with each tile of rows: what cuts them comes last
         order = [*single, *chosen]
         yield tuple(each.name for each in order), order
 
