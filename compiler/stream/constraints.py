@@ -9,7 +9,7 @@ from ..ir.types import DType, TensorType
 from ..ops.engine import get
 from ..target.description import Target
 from ..tile.products import product
-from ..tile.stage import SCAN, Kernel, Stage
+from ..tile.stage import SCAN, Affine, Kernel, Stage
 from .compose import gathers, is_fetch, prepared, product_types
 from .programs import Machine
 
@@ -58,6 +58,18 @@ def _combines(kernel: Kernel) -> str:
     return ", ".join(sorted(str(name) for name in names))
 
 
+def _drops(kernel: Kernel, stage: Stage) -> bool:
+    """Whether a stage writes past its buffer's edges, where stages drop elements and instructions do not."""
+    last = {d.name: max(0, d.size - 1) for d in stage.dims}
+    for part, extent in zip(stage.write.index, kernel.buffer(stage.write.buffer).static_shape, strict=True):
+        if isinstance(part, Affine):
+            reach = [coefficient * last[name] for name, coefficient in part.terms]
+            low, high = (part.const + sum(f(0, each) for each in reach) for f in (min, max))
+            if low < 0 or high >= max(1, extent):
+                return True
+    return False
+
+
 def _first(names: Iterable[str]) -> str:
     return next(iter(names), "")
 
@@ -81,6 +93,10 @@ def constraints(machine: Machine) -> tuple[Constraint, ...]:
         Constraint(
             "what is looked up is whole rows of an input, or elements of a small table",
             lambda kernel, _: _first(s.name for s in kernel.stages if gathers(s) and not is_fetch(kernel, s)),
+        ),
+        Constraint(
+            "every element that is computed has a place in its result",
+            lambda kernel, _: _first(s.write.buffer for s in kernel.stages if _drops(kernel, s)),
         ),
         Constraint(
             "no buffer is empty", lambda kernel, _: _first(b.name for b in kernel.buffers if 0 in b.shape)

@@ -200,8 +200,10 @@ class Entry:
             kernel_of[first : first + count] = numbers[kernel]
         timeline, asked = self.timeline, self.costs
         dram = Dram.of(home(self.chip))
-        compulsory = self.constant_bytes + sum(size for _, size in self.meta["externals"])
-        roof, issue = Roof(_peak(self.chip), dram, compulsory), self.chip["control"]["issue_cycles"]
+        roof, issue = (
+            Roof(_peak(self.chip), dram, self.compulsory_bytes),
+            self.chip["control"]["issue_cycles"],
+        )
         clock, figures = self.chip["clock_mhz"], self.chip.get("energy", {})
         summary = summarise(
             timeline, asked.work, asked.counts, kernel_of, kernels, roof, issue, clock, figures
@@ -225,22 +227,24 @@ class Entry:
         return ChipRun(self.device, self.chip["name"], clock, timeline.cycles, spans, summary)
 
     @cached_property
-    def constant_bytes(self) -> int:
-        """Bytes of constants that the entry loads, each counted once; of a table only as much as is looked up."""
-        start, size = self.regions[_CONSTANTS]
-        loaded = np.zeros(size, bool)
+    def compulsory_bytes(self) -> int:
+        """Bytes of constants, inputs and outputs that the entry touches, each counted once; of a table only as much as
+        is looked up."""
+        kept = (self.regions[_CONSTANTS], *self.regions[_CONSTANTS + 2 :])
+        touched = [(start, np.zeros(size, bool)) for start, size in kept]
         looked_up = 0
         context = self.model.context(self.chip)
         name = home_name(self.chip)
         for record, moved in zip(self.stream.records, self.costs.counts["dram_byte"].astype(int).tolist()):
             for access in record.accesses(context):
-                if access.memory != name or access.write or not start <= access.base < start + size:
+                marks = next((each for each in touched if 0 <= access.first - each[0] < len(each[1])), None)
+                if access.memory != name or marks is None:
                     continue
                 if access.size > moved:
                     looked_up += moved
                 else:
-                    loaded[access.first - start : access.end - start] = True
-        return int(loaded.sum()) + looked_up
+                    access._replace(base=access.base - marks[0]).marks(marks[1])[...] = True
+        return sum(int(marks.sum()) for _, marks in touched) + looked_up
 
     def kernel(self, instruction: int) -> Mapping[str, Any]:
         """The kernel that an instruction belongs to: its name and sources."""

@@ -16,8 +16,9 @@ NO_TYPE = "elements are"
 NO_BODY = "every body fits a vector program"
 COMBINES = "reductions are"
 LOOKED_UP = "what is looked up"
+DROPPED = "every element that is computed"
 EMPTY = "no buffer is empty"
-REASONS = (DYNAMIC, ROUTINE, SEQUENTIAL, NO_TYPE, NO_BODY, COMBINES, LOOKED_UP, EMPTY)
+REASONS = (DYNAMIC, ROUTINE, SEQUENTIAL, NO_TYPE, NO_BODY, COMBINES, LOOKED_UP, DROPPED, EMPTY)
 
 # Ops some of whose samples are refused, by the beginnings of the reasons. Types and bodies: f16, f64, u32, u64,
 # strings, and functions such as sin or log that the vector engine has not.
@@ -29,7 +30,7 @@ _LISTED: tuple[tuple[set[str], str], ...] = (
      "math.leaky_relu math.log math.lt math.max math.min math.mish math.mod math.mul math.ne math.neg "
      "math.pow math.prelu math.reciprocal math.relu math.round math.selu math.shrink math.sigmoid "
      "math.sign math.silu math.sin math.sinh math.softplus math.softsign math.sqrt math.sub math.tan "
-     "math.tanh math.thresholded_relu math.trunc nn.attention nn.avg_pool nn.batch_norm nn.conv nn.conv_transpose "
+     "math.tanh math.thresholded_relu math.trunc nn.attention nn.avg_pool nn.batch_norm nn.conv "
      "nn.einsum nn.group_norm nn.instance_norm nn.layer_norm nn.log_softmax nn.lp_pool nn.lrn nn.matmul "
      "nn.max_pool nn.rms_norm nn.softmax nn.split_tiles reduce.argmax reduce.argmin reduce.mean reduce.sum"),
     ({DYNAMIC},
@@ -38,6 +39,8 @@ _LISTED: tuple[tuple[set[str], str], ...] = (
     ({ROUTINE},
      "math.where nn.det nn.resize shape.expand shape.of shape.tile text.concat text.full_match "
      "text.index_of"),
+    ({NO_TYPE, NO_BODY, DROPPED}, "nn.conv_transpose"),
+    ({DROPPED}, "nn.join_tiles"),
     ({NO_TYPE, NO_BODY, ROUTINE}, "math.bitcast math.cast quant.dequantize quant.quantize shape.reshape"),
     ({NO_TYPE, NO_BODY, ROUTINE, LOOKED_UP}, "detection.roi_align shape.gather_elements shape.pad"),
     ({NO_TYPE, NO_BODY, ROUTINE, SEQUENTIAL}, "nn.gru nn.lstm"),

@@ -135,3 +135,16 @@ def test_rows_that_are_looked_up_and_turned_are_left_to_the_host(chip) -> None:
     package = compile(graph, chip)
     assert isinstance(package, Package)
     assert np.array_equal(package.run([x])["y"], x.transpose(0, 2, 1)[i])
+
+
+def test_results_that_are_dropped_past_the_edges_are_left_to_the_host(chip) -> None:
+    """A transposed convolution with padding computes elements that have no place; instructions would write them."""
+    x, w = drawn(3, 4, 5, 6).astype(np.float32), constant(drawn(4, 1, 6, 6).astype(np.float32))
+    how = {"strides": (3, 3), "pads": (1, 0, 1, 0), "dilations": (1, 1), "output_padding": (0, 0)}
+    value = graph_input("x", TensorType(dtype_of(x.dtype), x.shape))
+    graph = Graph([value], [get("nn.conv_transpose")(value, w, **how)], ["y"])
+    package = compile(graph, chip)
+    assert isinstance(package, Package)
+    (reason,) = package.manifest.fallbacks
+    assert "every element that is computed has a place in its result" in reason
+    np.testing.assert_allclose(package.run([x])["y"], read(graph).evaluate([x])["y"], rtol=1e-4, atol=1)
