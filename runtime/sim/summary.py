@@ -39,7 +39,8 @@ class Roof:
 
     def serial(self, work: Work, issue_cycles: float) -> float:
         """Cycles of all instructions one after another: fetch, preparation, work, transfers, latencies, refreshes."""
-        each = work.lead + work.busy + work.tail + np.ceil(work.transfer) + issue_cycles
+        transfers = np.ceil(work.transfer + work.reopening) + work.port
+        each = work.lead + work.busy + work.tail + transfers + issue_cycles
         return self.dram.wall(float(each.sum()))
 
 
