@@ -74,7 +74,7 @@ def isthmus_beside(tmp_path: Path):
 def test_ours_are_registered() -> None:
     names = ["keras", "onnx", "tensorflow", "tflite", "torch"]
     assert [frontend.name for frontend in registry.frontends()] == names
-    assert registry.kinds() == ("cpu", "npu")
+    assert registry.kinds() == ("cpu", "fpga", "npu")
     assert {"cpu", "n1-8", "n1-16", "n1-32", "n1-128"} <= set(registry.targets())
     assert registry.backend("cpu").name == "cpu"
     assert registry.devices(("cpu", "unheard-of")).keys() == {"cpu"}
