@@ -1,5 +1,6 @@
 // DRAM: channels that each transfer a burst at a time for one of three masters in turn, a page a master open in each,
-// all of them closed by refresh. The bytes themselves are kept by the harness.
+// all of them closed by refresh. Each channel has a queue for each master, so that one that is busy holds up no other.
+// The bytes themselves are kept by the harness.
 module dram import n1_pkg::*; #(
     parameter int MASTERS = 3,
     parameter int CHANNELS = 4,
@@ -24,6 +25,13 @@ module dram import n1_pkg::*; #(
   import "DPI-C" function void dram_write(input int address, input bit [8*BURST-1:0] data, input bit [BURST-1:0] mask);
 
   localparam int FLIGHT = 64;
+  localparam int QUEUED = 8;
+  typedef struct packed {
+    logic [31:0] address;
+    logic [SLOT_BITS-1:0] slot;
+    logic [8*BURST-1:0] data;
+    logic [BURST-1:0] mask;
+  } request_t;
   typedef struct packed {
     logic [31:0] due;
     logic [1:0] master;
@@ -34,8 +42,8 @@ module dram import n1_pkg::*; #(
   logic [31:0] now;
   logic [15:0] phase;
   wire refreshing = timing.refresh_every != 0 && phase >= timing.refresh_every - timing.refresh_for;
-  logic [MASTERS-1:0][CHANNELS-1:0] grant;
-  always_comb for (int m = 0; m < MASTERS; m++) taken[m] = |grant[m];
+  logic [MASTERS-1:0][CHANNELS-1:0] accepted;
+  always_comb for (int m = 0; m < MASTERS; m++) taken[m] = |accepted[m];
 
   always_ff @(posedge clk) begin
     if (reset) begin
@@ -61,11 +69,21 @@ module dram import n1_pkg::*; #(
     logic [31:0] wanted;
     bit [8*BURST-1:0] bytes;
 
+    request_t heads[MASTERS];
+    logic [MASTERS-1:0] room, grant;
+    for (genvar m = 0; m < MASTERS; m++) begin : master
+      wire here = 32'(c) < 32'(timing.channels) && (timing.channels == 1
+          || 32'(c) == (address[m] / timing.interleave) % 32'(timing.channels));
+      assign accepted[m][c] = request[m] && here && room[m];
+      queue #(.WIDTH($bits(request_t)), .MOST(QUEUED)) requests (
+          .clk, .reset, .depth(16'(QUEUED)), .push(accepted[m][c]), .pop(grant[m]),
+          .in({address[m], slot[m], data[m], mask[m]}), .out(heads[m]), .valid(mine[m]), .room(room[m])
+      );
+    end
+
     wire idle = left <= 1;
+    request_t oldest;
     always_comb begin
-      for (int m = 0; m < MASTERS; m++)
-        mine[m] = request[m] && 32'(c) < 32'(timing.channels) && (timing.channels == 1
-            || 32'(c) == (address[m] / timing.interleave) % 32'(timing.channels));
       found = 0;
       chosen = 0;
       for (int n = 0; n < MASTERS; n++)
@@ -73,10 +91,11 @@ module dram import n1_pkg::*; #(
           found = 1;
           chosen = 2'((32'(turn) + n) % MASTERS);
         end
-      wanted = address[chosen] / (timing.page * 32'(timing.channels));
+      oldest = heads[chosen];
+      wanted = oldest.address / (timing.page * 32'(timing.channels));
       miss = !open[chosen] || page[chosen] != wanted;
       for (int m = 0; m < MASTERS; m++)
-        grant[m][c] = found && idle && !refreshing && 16'(count) < timing.outstanding && chosen == 2'(m);
+        grant[m] = found && idle && !refreshing && 16'(count) < timing.outstanding && chosen == 2'(m);
     end
 
     assign answer[c] = count != 0 && flights[head].due <= now;
@@ -104,10 +123,10 @@ module dram import n1_pkg::*; #(
           open[chosen] <= 1;
           page[chosen] <= wanted;
           turn <= chosen == 2'(MASTERS - 1) ? 0 : chosen + 1;
-          if (is_write[chosen]) dram_write(address[chosen], data[chosen], mask[chosen]);
-          else dram_read(address[chosen], bytes);
+          if (is_write[chosen]) dram_write(oldest.address, oldest.data, oldest.mask);
+          else dram_read(oldest.address, bytes);
           flights[tail] <= '{due: now + 32'(timing.latency) + 32'(lag) + (miss ? 32'(timing.page_miss) : 0),
-                             master: chosen, slot: slot[chosen], data: bytes};
+                             master: chosen, slot: oldest.slot, data: bytes};
           tail <= tail + 1;
         end
         if (answer[c]) head <= head + 1;
