@@ -105,10 +105,9 @@ def _twice_rounded(value: Expr, multiplier: Expr, shift: Expr) -> Expr:
     right = apply("max", shift - 31, lift(0, i32)).cast(i64)
     scaled = apply("shift_left", value, left).cast(i64)
     high = apply("shift_right", scaled * multiplier.cast(i64) + (1 << 30), lift(31, i64))
-    mask = apply("shift_left", lift(1, i64), right) - 1
-    threshold = apply("shift_right", mask, lift(1, i64)) + (high < 0).cast(i64)
-    up = apply("bit_and", high, mask) > threshold
-    return apply("shift_right", high, right) + up.cast(i64)
+    half = apply("shift_right", apply("shift_left", lift(1, i64), right), lift(1, i64))
+    below_zero = apply("shift_right", high, lift(63, i64))  # -1 or 0
+    return apply("shift_right", high + apply("max", half + below_zero, lift(0, i64)), right)
 
 
 def _saturated(value: Expr, dtype: DType) -> Expr:
