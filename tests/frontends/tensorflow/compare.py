@@ -4,7 +4,7 @@
 
 TensorFlow writes the files and its results in a process of its own; this one has no framework. Floats: the largest
 difference of the logits, relative to the largest one, of compiled code. Integers: how many of the results lie within
-one step of TFLite's reference kernels, and how many are the same, compiled for the CPU and on a chip; `moved` is the
+one step of TFLite's reference kernels, and how many are the same, compiled for the CPU and for chips; `moved` is the
 share of results that another input changes.
 """
 
@@ -19,7 +19,9 @@ from types import ModuleType
 import numpy as np
 
 HERE = Path(__file__).parent
-CHIP = "n1-16"
+TARGETS = ("cpu", "n1-16", "f1-b4096")
+"""What integers are compiled for."""
+
 FLOATS = ("saved", "frozen.pb", "model.keras", "model.h5", "float.tflite")
 APPLICATIONS = {
     "ResNet50": 64,
@@ -103,7 +105,7 @@ def line(name: str, folder: Path) -> list[str]:
     if name in LOOPS:
         return figures
     arrays = np.load(folder / "integers.npz")
-    for target in ("cpu", CHIP):
+    for target in TARGETS:
         got, hosts = compiled(folder / "int8.tflite", arrays["given"], target)
         gap = np.abs(got.astype(int) - arrays["want"])
         figures += [f"{(gap <= 1).mean():.2%}", f"{(gap == 0).mean():.2%}", str(hosts)]
@@ -111,9 +113,9 @@ def line(name: str, folder: Path) -> list[str]:
 
 
 def main(names: Sequence[str]) -> None:
-    integers = (text for target in ("cpu", CHIP) for text in (f"int8 {target}", "same", "hosts"))
+    integers = (text for target in TARGETS for text in (f"int8 {target}", "same", "hosts"))
     columns = ("deviation", *FLOATS, "hosts", *integers, "moved")
-    print(f"{'':17}" + "".join(f"{column:>13}" for column in columns))
+    print(f"{'':17}" + "".join(f"{column:>14}" for column in columns))
     for name in names or (*APPLICATIONS, *NETWORKS):
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(
@@ -121,7 +123,7 @@ def main(names: Sequence[str]) -> None:
             )
             figures = line(name, Path(folder))
         assert not {"tensorflow", "keras", "torch"} & set(sys.modules)
-        print(f"{name:17}" + "".join(f"{text:>13}" for text in figures), flush=True)
+        print(f"{name:17}" + "".join(f"{text:>14}" for text in figures), flush=True)
 
 
 if __name__ == "__main__":
