@@ -23,7 +23,7 @@ def compile(
     *,
     example_inputs: Any = None,
     shapes: "Shapes | None" = None,
-    precision: str = "f32",
+    precision: str | None = None,
     calibration: "Samples | None" = None,
     quantisation: Mapping[str, Any] | None = None,
     threads: int | None = None,
@@ -42,7 +42,8 @@ def compile(
         shapes: dimensions of inputs by name; see `read`. Dimensions left open make the package compile for each new
             shape that it is run with, and keep the last few.
         precision: "f32" computes in the model's own types; "bf16" multiplies in bf16 and sums in f32; "int8" computes
-            in 8-bit integers, with ranges from `calibration` or from the model's own quantize nodes.
+            in 8-bit integers, with ranges from `calibration` or from the model's own quantize nodes. None means "int8"
+            where `calibration` or `quantisation` is given, else "f32".
         calibration: sample inputs for "int8", each as `run` takes it; some 16 that are typical of use do.
         quantisation: choices for "int8" by name; see docs/quantisation.md. With `report` true, `package.quantisation`
             holds the errors of all layers.
@@ -60,6 +61,7 @@ def compile(
     """
     check_threads(threads)
     find_target(target)
+    precision = precision_name(precision, calibration, quantisation)
     how = {
         "target": target,
         "shapes": shapes,
@@ -72,6 +74,15 @@ def compile(
     if cache and not given and precision != "int8" and isinstance(source, str | PathLike):
         return _cached(Path(source), how, threads)
     return _compile(source, how, threads, observe, example_inputs, calibration)
+
+
+def precision_name(
+    asked: str | None, calibration: "Samples | None" = None, quantisation: Mapping[str, Any] | None = None
+) -> str:
+    """The precision meant: where none is asked for, "int8" if anything else says how to quantise, else "f32"."""
+    if asked is not None:
+        return asked
+    return "f32" if calibration is None and quantisation is None else "int8"
 
 
 def _cached(source: Path, how: Mapping[str, Any], threads: int | None) -> "Package | DynamicPackage":

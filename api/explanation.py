@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import isthmus
+from isthmus.advice import idle_array
 from isthmus.compilation import build_model
 from isthmus.compiler.diagnostics import CompileError
 from isthmus.compiler.passes.plan import HostStep
@@ -48,6 +49,7 @@ class Explanation:
     code_bytes: int
     constant_bytes: int
     arena_bytes: int
+    advice: str | None = None
     detailed: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -67,6 +69,7 @@ class Explanation:
             f" at {self.clock_mhz:.0f} MHz",
             f"code {_bytes(self.code_bytes)}, constants {_bytes(self.constant_bytes)},"
             f" arena {_bytes(self.arena_bytes)}",
+            *([self.advice] if self.advice else []),
             "",
             f"{'#':>4}  {'on':<5} {'cycles':>12} {'share':>6}  computes",
         ]
@@ -101,7 +104,7 @@ def explain(
     *,
     shapes: Shapes | None = None,
     kernel: str | None = None,
-    precision: str = "f32",
+    precision: str | None = None,
     calibration: Samples | None = None,
     quantisation: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -139,14 +142,16 @@ def explain_built(
     built: Built, model: Model, target: str, options: Mapping[str, Any] | None = None
 ) -> Explanation:
     """What there is to tell of a model that has been compiled."""
+    chip = find_backend(target).target(options or {})
     return Explanation(
         model.location or model.graph.name,
         target,
-        find_backend(target).target(options or {}).clock_mhz,
+        chip.clock_mhz,
         _steps(built, target),
         len(built.compiled.code),
         int(built.compiled.constants.nbytes),
         built.plan.arena_bytes,
+        idle_array(built, chip),
     )
 
 

@@ -15,6 +15,7 @@ from isthmus.compiler.passes import SIMPLIFY, Pass
 from isthmus.compiler.passes.precision import to_bf16, to_int8
 from isthmus.compiler.passes.quantise import METHODS, Choices, Report, interpreted
 from isthmus.compiler.pipeline import Options, build
+from isthmus.compiling import precision_name
 from isthmus.runtime.errors import InputError
 from isthmus.targets import find_backend
 
@@ -61,9 +62,12 @@ class Precision:
 
 
 def find_precision(
-    precision: str, calibration: Samples | None = None, quantisation: Mapping[str, Any] | None = None
+    precision: str | None,
+    calibration: Samples | None = None,
+    quantisation: Mapping[str, Any] | None = None,
 ) -> Precision:
-    """The precision of that name; UnsupportedError for what there is not, or what does not belong together."""
+    """The precision meant; UnsupportedError for what there is not, or what does not belong together."""
+    precision = precision_name(precision, calibration, quantisation)
     if precision not in PRECISIONS:
         raise UnsupportedError(
             f"got {precision!r}, expected one of {', '.join(PRECISIONS)}",
@@ -73,7 +77,9 @@ def find_precision(
     for name, given in (("calibration", calibration), ("quantisation", quantisation)):
         if given is not None and precision != "int8":
             raise UnsupportedError(
-                f"is for precision 'int8', and this is {precision!r}", location=name, hint="leave it out"
+                f"is for precision 'int8', and this is {precision!r}",
+                location=name,
+                hint="leave one of them out",
             )
     if calibration is not None and not len(calibration):
         raise UnsupportedError(

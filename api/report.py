@@ -61,7 +61,7 @@ def check(
     target: str = "cpu",
     *,
     shapes: Shapes | None = None,
-    precision: str = "f32",
+    precision: str | None = None,
     calibration: Samples | None = None,
     quantisation: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,

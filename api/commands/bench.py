@@ -146,9 +146,9 @@ def _accuracy(
 
     precision.check()
     model = _model(file, target, shapes, "--accuracy")
-    ways = list(accuracy.WAYS)
-    if precision.name not in {way.precision.name for way in ways}:
-        ways.append(accuracy.Way(precision.name, find_precision(**precision.keywords(model)), {}))
+    ways, asked = list(accuracy.WAYS), find_precision(**precision.keywords(model))
+    if asked.name not in {way.precision.name for way in ways}:
+        ways.append(accuracy.Way(asked.name, asked, {}))
     ports = [
         Port(name, name, str(value.dtype), value.type.static_shape)
         for name, value in zip(model.graph.input_names, model.graph.inputs, strict=True)

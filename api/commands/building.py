@@ -69,8 +69,10 @@ def compile(
     import time
 
     from isthmus import batches
+    from isthmus.advice import idle_array
     from isthmus.compilation import build_model
     from isthmus.compiler.passes import GRAPH_PASSES
+    from isthmus.compiler.pipeline import Built
     from isthmus.emission import write
     from isthmus.model import read
     from isthmus.precision import find_precision
@@ -78,7 +80,7 @@ def compile(
 
     asked = precision.reporting(report)
     asked.check()
-    find_target(target)
+    device = find_target(target)
     begin = time.perf_counter()
     with progress(
         f"compiling {Path(model).name}", len(GRAPH_PASSES) + 2, not (settings.quiet or settings.json)
@@ -114,6 +116,9 @@ def compile(
     if record["fallbacks"]:
         lines.append(f"{len(record['fallbacks'])} nodes run by their reference meaning, slowly:")
         lines += [f"  {fallback}" for fallback in record["fallbacks"]]
+    if isinstance(built, Built) and (advice := idle_array(built, device.target(options))):
+        record["advice"] = advice
+        lines.append(advice)
     if wanted.report is not None:
         record["quantisation"] = wanted.report.to_json()
         lines.append(str(wanted.report))

@@ -120,9 +120,8 @@ def system(function: Callable[..., Any]) -> Callable[..., Any]:
 _PRECISION = (
     click.option(
         "--precision",
-        default="f32",
-        show_default=True,
-        help="What to compute in: f32 (the model's own types), bf16 or int8.",
+        help="What to compute in: f32 (the model's own types; the default), bf16, or int8 (the default with any of"
+        " the following options).",
     ),
     click.option(
         "--calibration",
@@ -153,7 +152,7 @@ _PRECISION = (
 class AskedPrecision:
     """What --precision and the options beside it ask for; `files` are those of --calibration."""
 
-    name: str
+    name: str | None
     files: tuple[str, ...] = ()
     choices: dict[str, Any] = field(default_factory=dict)
 
@@ -186,7 +185,7 @@ def precision(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def verb(
         *arguments: Any,
-        precision: str,
+        precision: str | None,
         calibration: tuple[str, ...],
         ranges: str | None,
         float_layers: tuple[str, ...],

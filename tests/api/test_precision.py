@@ -94,7 +94,8 @@ def test_bf16_is_near(digits: Path, images: np.ndarray) -> None:
     ("arguments", "message"),
     [
         ({"precision": "int4"}, "precision: got 'int4', expected one of f32, bf16, int8"),
-        ({"calibration": []}, "calibration: is for precision 'int8', and this is 'f32'"),
+        ({"precision": "f32", "calibration": []}, "calibration: is for precision 'int8', and this is 'f32'"),
+        ({"calibration": []}, "calibration: holds no samples"),
         ({"precision": "bf16", "quantisation": {}}, "quantisation: is for precision 'int8'"),
         ({"precision": "int8", "calibration": []}, "calibration: holds no samples"),
         (
@@ -115,6 +116,29 @@ def test_bf16_is_near(digits: Path, images: np.ndarray) -> None:
 def test_refused(digits: Path, arguments: dict, message: str) -> None:
     with pytest.raises(UnsupportedError, match=message):
         isthmus.compile(digits, **arguments)
+
+
+def test_samples_alone_ask_for_integers(digits: Path, images: np.ndarray) -> None:
+    package = isthmus.compile(digits, shapes=SHAPES, calibration=[[images[0][None]]])
+    assert package.manifest.options["precision"] == "int8"
+
+
+def test_an_idle_array_is_told(command: Callable[..., Any], digits: Path, tmp_path: Path) -> None:
+    arguments = (
+        "compile",
+        digits,
+        "--shapes",
+        "image=1,1,8,8",
+        "-o",
+        tmp_path / "x.isth",
+        "--target",
+        "n1-8",
+    )
+    told = "multiply f32 element by element: the array of n1-8 does i8*i8+i32, bf16*bf16+f32; compile for"
+    assert told in command(*arguments).out
+    assert "element by element" not in command(*arguments, "--precision", "bf16").out
+    assert told in str(isthmus.explain(digits, "n1-8", shapes=SHAPES))
+    assert isthmus.explain(digits, "cpu", shapes=SHAPES).advice is None
 
 
 def test_without_samples_products_are_named(digits: Path) -> None:
