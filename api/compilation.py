@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Any
 import isthmus
 from isthmus import batches
 from isthmus.batches import Batch
+from isthmus.collector import resting
 from isthmus.compiler.diagnostics import located
 from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import Built, Observer, Options, build
-from isthmus.compiler.system_build import SystemBuilt, build_system
 from isthmus.dynamic import KEPT, DynamicPackage
-from isthmus.mixed import build_mixed, wants_floats
 from isthmus.model import Model, OpenModel, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision
 from isthmus.runtime.artefact import Artefact
-from isthmus.systems import find_wishes
 from isthmus.targets import find_target
 
 if TYPE_CHECKING:
     from isthmus.compiler.passes.quantise import Report
+    from isthmus.compiler.system_build import SystemBuilt
     from isthmus.precision import Samples
 
 
@@ -34,16 +33,16 @@ def compile_source(
 ) -> Package | DynamicPackage:
     """The package of what `read` takes; `how` holds the keywords of `isthmus.compile` that change its bytes."""
     precision = find_precision(how["precision"], calibration, how["quantisation"])
-    model = read_open(source, how["shapes"], example_inputs=example_inputs)
-    return compile_model(
-        model,
-        how["target"],
-        threads=threads,
-        strip=how["strip"],
-        options=how["options"],
-        observe=observe,
-        precision=precision,
-    )
+    with resting():
+        return compile_model(
+            read_open(source, how["shapes"], example_inputs=example_inputs),
+            how["target"],
+            threads=threads,
+            strip=how["strip"],
+            options=how["options"],
+            observe=observe,
+            precision=precision,
+        )
 
 
 def compile_model(
@@ -105,7 +104,7 @@ def build_model(
     options: Mapping[str, Any] | None = None,
     observe: Observer | None = None,
     precision: Precision | None = None,
-) -> Built | SystemBuilt:
+) -> "Built | SystemBuilt":
     """What the pipeline makes of a model whose shapes are all known but for a batch, if one is given; reports included.
 
     See `compile` for the rest.
@@ -127,14 +126,14 @@ def build_model(
     with located(model.location):
         device = {} if isinstance(found, System) else asked
         how = Options(strip, precision.passes(model), precision.record, device)
-        if isinstance(found, System) and wants_floats(found, precision):
-            return build_mixed(model, found, how, precision, find_wishes(asked), details)
         if isinstance(found, System):
-            return build_system(model.graph, found, how, find_wishes(asked), **details)
+            from isthmus.mixed import build_for_system
+
+            return build_for_system(model, found, how, precision, asked, details)
         return build(model.graph, found, how, **details)
 
 
-def finish(built: Built | SystemBuilt, threads: int | None = None, report: "Report | None" = None) -> Package:
+def finish(built: "Built | SystemBuilt", threads: int | None = None, report: "Report | None" = None) -> Package:
     """The package of what was built."""
     package = Package(built.artefact, threads, Model(built.graph, built.artefact.location))
     package.quantisation = report

@@ -4,6 +4,7 @@ The model is quantised whole and partitioned, with the costs of floats on the de
 floats there is then left in floats, and casts stand at the borders; if that is no faster, the model stays quantised.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,22 @@ from isthmus.compiler.pipeline import Options, optimise
 from isthmus.compiler.system_build import SystemBuilt, Wishes, build_system, floats_worth, passes_for
 from isthmus.model import Model
 from isthmus.precision import Precision
+from isthmus.systems import find_wishes
+
+
+def build_for_system(
+    model: Model,
+    system: System,
+    how: Options,
+    precision: Precision,
+    options: Mapping[str, Any],
+    details: dict[str, Any],
+) -> SystemBuilt:
+    """What is built of a model for a system under the options that its user gave; see `systems.find_wishes`."""
+    wishes = find_wishes(options)
+    if wants_floats(system, precision):
+        return build_mixed(model, system, how, precision, wishes, details)
+    return build_system(model.graph, system, how, wishes, **details)
 
 
 def wants_floats(system: System, precision: Precision) -> bool:

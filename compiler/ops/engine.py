@@ -74,6 +74,9 @@ def case(*operands: Any, **attributes: Any) -> Sample:
 
 REGISTRY: dict[str, "Op"] = {}
 
+_KEPT_KERNELS = 64
+"""Kernels of distinct nodes that each op remembers: a model repeats its nodes, and they are asked for twice."""
+
 
 class Op:
     """A declared operation. See the module docstring; made by `op`."""
@@ -99,6 +102,7 @@ class Op:
         self.samples = tuple(samples)
         self.regions = regions
         self.foldable = foldable
+        self._kernels: dict[Any, Kernel | None] = {}
         self.__doc__ = meaning.__doc__
         self.__name__ = name.rpartition(".")[2]
         hints = typing.get_type_hints(meaning)
@@ -208,12 +212,25 @@ class Op:
             isinstance(v.type, TensorType) and v.dtype.kind not in ("string", "complex") for v in tensors
         ):
             return None
-        stages = Stages(
-            [None if v is None else v.type for v in node.operands],
-            [v.type for v in node.results],
-            [CONSTANT if v is not None and v.node.op == "constant" else INPUT for v in node.operands],
-            [None if v is None else _uniform(v.constant) for v in node.operands],
-        )
+        operands = tuple(None if v is None else v.type for v in node.operands)
+        roles = tuple(CONSTANT if v is not None and v.node.op == "constant" else INPUT for v in node.operands)
+        scalars = tuple(None if v is None else _uniform(v.constant) for v in node.operands)
+        spelt = repr((scalars, node.attributes))  # unlike equality, it tells -0.0 from 0.0 and 1 from True
+        key = (operands, node.types, roles, spelt)
+        if "Tensor(" in spelt:  # not spelt whole
+            return self._written(node, operands, roles, scalars)
+        if key not in self._kernels:
+            if len(self._kernels) >= _KEPT_KERNELS:
+                self._kernels.clear()
+            self._kernels[key] = self._written(node, operands, roles, scalars)
+        return self._kernels[key]
+
+    def _written(
+        self, node: Node, types: Sequence[Any], roles: Sequence[str], scalars: Sequence[Any]
+    ) -> Kernel | None:
+        """The kernel as the op's `stages` writes it."""
+        assert self.stages is not None
+        stages = Stages(types, node.types, roles, scalars)
         operands = list(stages.operands)
         if not (self.operands and self.operands[-1].variadic):
             operands += [None] * (len(self.operands) - len(operands))

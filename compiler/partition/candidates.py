@@ -9,8 +9,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-import networkx
-
 from ..diagnostics import Problem, UnsupportedError
 from ..ir.graph import Graph, Node, Value
 from ..ir.types import TensorType
@@ -192,6 +190,8 @@ def candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
 
 
 def _candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
+    import networkx
+
     nodes = [node for node in graph.nodes if node.op not in ("input", "constant")]
     place = {node: number for number, node in enumerate(nodes)}
     together = networkx.Graph()
@@ -273,6 +273,8 @@ def _charged(
 
 def _acyclic(parts: list[list[Node]], graph: Graph) -> list[list[Node]]:
     """Parts in topological order, first come first; those that wait for each other become one."""
+    import networkx
+
     owner = {node: number for number, part in enumerate(parts) for node in part}
     quotient = networkx.DiGraph()
     quotient.add_nodes_from(range(len(parts)))

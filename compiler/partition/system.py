@@ -6,8 +6,6 @@ from functools import cached_property
 from itertools import pairwise, permutations
 from typing import Any
 
-import networkx
-
 from ...runtime.system import Link
 from ..target.backend import Backend
 from ..target.description import Target
@@ -49,6 +47,8 @@ class System:
     @cached_property
     def routes(self) -> Mapping[tuple[str, str], tuple[Link, ...]]:
         """For each two memories the links of the quickest way for a block of 64 KiB; none where there is no way."""
+        import networkx  # takes longer to import than a small model to compile, and most targets are one device
+
         graph = networkx.DiGraph()
         graph.add_nodes_from(device.memory for device in self.devices)
         for link in self.links:
