@@ -7,7 +7,7 @@ from ..ir.graph import Graph, Value
 from .draft import Draft, Drafting
 from .layout import Layouts, choose
 from .memory import Block, arrange
-from .physical import Placed, physical
+from .physical import Physical, Placed
 from .plan import Array, HostStep, KernelStep, Layout, Place, Plan, Preferences, Step, accesses
 
 
@@ -25,11 +25,12 @@ def assemble(
     inputs = tuple(names[value] for value in graph.inputs)
     chosen = choose(entries, values, inputs, outputs, drafting, preferences)
     steps: list[Step] = []
+    forms = Physical()
     for entry in chosen.entries:
         if isinstance(entry, HostStep):
             steps.append(entry)
         else:
-            steps.append(_kernel_step(entry, chosen))
+            steps.append(_kernel_step(entry, chosen, forms))
     arrays = _places(inputs, steps, outputs, chosen)
     plan = Plan(
         tuple(steps), arrays, inputs, outputs, hits=dict(hits), roots=chosen.roots, linger=preferences.linger
@@ -45,7 +46,7 @@ def ordered(plan: Plan, order: Sequence[int]) -> Plan:
     return replace(plan, steps=steps, arrays=arrays, arena_bytes=size)
 
 
-def _kernel_step(draft: Draft, chosen: Layouts) -> KernelStep:
+def _kernel_step(draft: Draft, chosen: Layouts, forms: Physical) -> KernelStep:
     placed = {
         name: Placed(
             chosen.layouts[name],
@@ -55,7 +56,7 @@ def _kernel_step(draft: Draft, chosen: Layouts) -> KernelStep:
         )
         for name in (*draft.reads(), *draft.writes())
     }
-    kernel, behind = physical(draft, placed)
+    kernel, behind = forms.kernel(draft, placed)
     ops = dict.fromkeys(node.op.rpartition(".")[2] for node in draft.nodes)
     kernel = replace(kernel, name="+".join(list(ops)[:6]))
     return KernelStep(kernel, {b: chosen.roots.get(n, n) for b, n in behind.items()}, draft.nodes)

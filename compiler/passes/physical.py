@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from ..ir.types import DType
+from ..tile.canonical import canonical
 from ..tile.stage import (
     CONSTANT,
     INPUT,
@@ -45,8 +46,29 @@ class Placed:
     constant: bool
 
 
-def physical(draft: Draft, values: Mapping[str, Placed]) -> tuple[Kernel, dict[str, str]]:
-    """The draft as a kernel over memory, and the value behind each of its buffers that is not local."""
+class Physical:
+    """Drafts as kernels; those of drafts that differ in names only are formed once, for a model repeats its layers."""
+
+    def __init__(self) -> None:
+        self._formed: dict[object, tuple[Kernel, dict[str, str]]] = {}
+
+    def kernel(self, draft: Draft, values: Mapping[str, Placed]) -> tuple[Kernel, dict[str, str]]:
+        """The draft as a kernel over memory, and the value behind each of its buffers that is not local."""
+        plain = _plain(draft, values)
+        normal, _, key = canonical(plain)
+        own = {new.name: old.name for new, old in zip(normal.buffers, plain.buffers, strict=True)}
+        placed = {new: values[old] for new, old in own.items() if old in values}
+        whole = (key, tuple(placed.items()))
+        if whole not in self._formed:
+            self._formed[whole] = _formed(normal, placed)
+        kernel, behind = self._formed[whole]
+        stages = zip(kernel.stages, plain.stages, strict=True)
+        located = tuple(replace(new, location=old.location) for new, old in stages)
+        return replace(kernel, stages=located), {new: own[name] for new, name in behind.items()}
+
+
+def _plain(draft: Draft, values: Mapping[str, Placed]) -> Kernel:
+    """The draft's live stages over whole values, still as the graph has them."""
     buffers = dict(draft.locals)
     stages = _live(draft)
     written = draft.writes()
@@ -55,7 +77,12 @@ def physical(draft: Draft, values: Mapping[str, Placed]) -> tuple[Kernel, dict[s
         value = values[name]
         role = OUTPUT if name in written else CONSTANT if value.constant else INPUT
         buffers[name] = Buffer(name, value.layout.shape(value.shape), value.dtype, role)
-    form = Shaping([_laid_out(stage, values) for stage in stages], buffers)
+    return Kernel("draft", tuple(buffers.values()), tuple(stages))
+
+
+def _formed(kernel: Kernel, values: Mapping[str, Placed]) -> tuple[Kernel, dict[str, str]]:
+    buffers = {buffer.name: buffer for buffer in kernel.buffers}
+    form = Shaping([_laid_out(stage, values) for stage in kernel.stages], buffers)
     _align(form)
     order = _order_dims(form)
     form.reshape(_ordered_locals(form, order))
