@@ -21,6 +21,9 @@ class DType:
     kind: str
     bits: int
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @property
     def numpy(self) -> np.dtype:
         """The numpy dtype that carries values of this type (ml_dtypes' for what numpy lacks)."""

@@ -147,8 +147,10 @@ class Access:
     def map(self, affine: Callable[[Affine], Affine]) -> "Access":
         """The same access with every affine coordinate mapped."""
         index = tuple(
-            Lookup(part.access.map(affine)) if isinstance(part, Lookup) else affine(part)
-            for part in self.index
+            [
+                Lookup(part.access.map(affine)) if isinstance(part, Lookup) else affine(part)
+                for part in self.index
+            ]
         )
         return Access(self.buffer, index, self.fill)
 
@@ -162,10 +164,12 @@ class Expr:
     def __init__(self, dtype: DType, *key: object):
         self.dtype = dtype
         self._key = key
-        self._hash = hash((type(self).__name__, dtype, key))
+        self._hash: int | None = None
         self._order: tuple[Expr, ...] | None = None
 
     def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((type(self).__name__, self.dtype, self._key))
         return self._hash
 
     def __eq__(self, other: object) -> bool:
@@ -173,7 +177,7 @@ class Expr:
             return True
         return (
             type(self) is type(other)
-            and self._hash == other._hash
+            and hash(self) == hash(other)
             and self.dtype == other.dtype
             and self._key == other._key
         )
@@ -305,21 +309,22 @@ def select(condition: Expr, yes: Expr, no: Expr | Number) -> Expr:
 def walk(expr: Expr) -> tuple[Expr, ...]:
     """Every distinct node of the DAG, arguments before users; found once."""
     if expr._order is None:
-        expr._order = tuple(_postorder(expr)) if expr.arguments else (expr,)
+        expr._order = _postorder(expr) if expr.arguments else (expr,)
     return expr._order
 
 
-def _postorder(expr: Expr) -> Iterator[Expr]:
-    seen: set[int] = set()
-    stack = [(expr, False)]
+def _postorder(expr: Expr) -> tuple[Expr, ...]:
+    order: dict[int, Expr] = {}
+    stack = [expr]
     while stack:
-        node, ready = stack.pop()
-        if ready:
-            yield node
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((argument, False) for argument in reversed(node.arguments))
+        node = stack[-1]
+        waiting = [argument for argument in reversed(node.arguments) if id(argument) not in order]
+        if waiting and id(node) not in order:
+            stack += waiting
+        else:
+            order[id(node)] = node
+            stack.pop()
+    return tuple(order.values())
 
 
 def rewrite(expr: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
@@ -328,8 +333,8 @@ def rewrite(expr: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
     for node in walk(expr):
         new = node
         if isinstance(node, Apply):
-            arguments = tuple(done[id(argument)] for argument in node.arguments)
-            if any(a is not b for a, b in zip(arguments, node.arguments, strict=True)):
+            arguments = tuple([done[id(argument)] for argument in node.arguments])
+            if list(map(id, arguments)) != list(map(id, node.arguments)):
                 new = Apply(node.op, arguments, node.dtype)
         changed = change(new)
         done[id(node)] = new if changed is None else changed
