@@ -14,11 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from isthmus.compiling import CACHE
 from isthmus.runtime.artefact import Artefact
 from isthmus.runtime.errors import PackageError
-
-VARIABLE = "ISTHMUS_CACHE"
-"""Names the folder, or says "off"."""
 
 LIMIT = 8 << 30
 """Bytes that the folder may hold."""
@@ -29,7 +27,7 @@ _LIBRARIES = ("numpy", "llvmlite", "onnx")
 
 def folder() -> Path | None:
     """Where packages are kept, None if the cache is off or the folder is not this user's alone."""
-    chosen = os.environ.get(VARIABLE, "")
+    chosen = os.environ.get(CACHE, "")
     if chosen == "off":
         return None
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -46,12 +44,6 @@ def key(source: Path, sha256: str, how: Mapping[str, Any]) -> str:
     """The name of the package of a model under the keywords of `compile` that change its bytes."""
     facts = [source.name, sha256, how, list(_compiler()), _machine()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=repr).encode()).hexdigest()
-
-
-def digest(source: Path) -> str:
-    """SHA-256 of a file, as hex."""
-    with source.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find(name: str) -> Artefact | None:

@@ -49,14 +49,13 @@ def find_backend(target: str) -> "Backend":
 
     UnsupportedError, with the names that there are, for any other; CompileError for a chip file of no kind.
     """
-    known = f"targets are: {', '.join(registry.targets()) or 'none'}, or a chip file"
     if not isinstance(target, str):
         raise UnsupportedError(
-            f"got {type(target).__name__}, expected a target's name", location="target", hint=known
+            f"got {type(target).__name__}, expected a target's name", location="target", hint=_known()
         )
     if "+" in target:
         raise UnsupportedError(
-            "is a system of several devices, expected one", location=f"target '{target}'", hint=known
+            "is a system of several devices, expected one", location=f"target '{target}'", hint=_known()
         )
     if target in registry.kinds():
         return registry.backend(target)
@@ -65,7 +64,11 @@ def find_backend(target: str) -> "Backend":
             return registry.backend(kind).select(target)
     if target.endswith(".toml"):
         return _of_file(target)
-    raise UnsupportedError("there is no such target", location=f"target '{target}'", hint=known)
+    raise UnsupportedError("there is no such target", location=f"target '{target}'", hint=_known())
+
+
+def _known() -> str:
+    return f"targets are: {', '.join(registry.targets()) or 'none'}, or a chip file"
 
 
 def _record(path: str) -> dict[str, Any]:
