@@ -133,7 +133,9 @@ def build_model(
         return build(model.graph, found, how, **details)
 
 
-def finish(built: "Built | SystemBuilt", threads: int | None = None, report: "Report | None" = None) -> Package:
+def finish(
+    built: "Built | SystemBuilt", threads: int | None = None, report: "Report | None" = None
+) -> Package:
     """The package of what was built."""
     package = Package(built.artefact, threads, Model(built.graph, built.artefact.location))
     package.quantisation = report

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .artefact import Artefact
-    from .errors import DeviceError, ExecutionError, InputError, IsthmusError, PackageError, Problem, VersionError
+    from .errors import (
+        DeviceError,
+        ExecutionError,
+        InputError,
+        IsthmusError,
+        PackageError,
+        Problem,
+        VersionError,
+    )
     from .executor import Executable
     from .manifest import Manifest
     from .package import LoadedPackage, load

@@ -230,7 +230,7 @@ class Op:
     ) -> Kernel | None:
         """The kernel as the op's `stages` writes it."""
         assert self.stages is not None
-        stages = Stages(types, node.types, roles, scalars)
+        stages = Stages(types, [v.type for v in node.results], roles, scalars)
         operands = list(stages.operands)
         if not (self.operands and self.operands[-1].variadic):
             operands += [None] * (len(self.operands) - len(operands))

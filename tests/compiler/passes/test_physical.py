@@ -2,6 +2,7 @@
 
 import pytest
 
+from isthmus.compiler.ir.location import Location, at
 from isthmus.compiler.passes.alias import ordered_by, seen_as
 from isthmus.compiler.passes.halo import halos
 from isthmus.compiler.passes.plan import KernelStep, Preferences
@@ -97,3 +98,14 @@ def test_locations_of_all_nodes_reach_the_stages():
     (step,) = planned(b.graph(y)).steps
     assert step.location.names == ("first", "second")
     assert step.kernel.stages[-1].location.names == ("first", "second")
+
+
+def test_layers_that_repeat_share_their_stages_and_keep_their_places():
+    b = Build("f32[1, 8, 6, 6]")
+    x = b.inputs[0]
+    for n in range(4):
+        with at(Location("", (f"layer{n}",))):
+            x = b.conv(x, 8, 3)
+    steps = [step for step in check(b.graph(x)).steps if isinstance(step, KernelStep)]
+    found = {str(stage.location): stage for step in steps for stage in step.kernel.stages}
+    assert found["layer1"].body is found["layer2"].body

@@ -1,0 +1,32 @@
+"""The collector of garbage rests while something compiles, and is found afterwards as it was."""
+
+import gc
+
+import pytest
+
+from isthmus.collector import resting
+
+
+def test_it_rests_until_the_last_context_ends() -> None:
+    assert gc.isenabled()
+    with resting():
+        with resting():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_it_is_back_after_an_error() -> None:
+    with pytest.raises(ValueError), resting():
+        raise ValueError
+    assert gc.isenabled()
+
+
+def test_a_user_without_it_stays_without() -> None:
+    gc.disable()
+    try:
+        with resting():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
