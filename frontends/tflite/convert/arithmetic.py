@@ -120,12 +120,12 @@ def dequantize(x, *, call):
     return math.cast(x, dtype=call.node.origin.outputs[0].dtype)
 
 
-@converter("SELECT_V2", newest=2)
+@converter("SELECT_V2", newest=2, moves=True)
 def select(condition, x, y):
     return math.where(condition, x, y)
 
 
-@converter("SELECT", newest=4)
+@converter("SELECT", newest=4, moves=True)
 def select_1(condition, x, y):
     """A vector of conditions chooses whole slices along the first axis."""
     if condition.type.rank == 1 and x.type.rank > 1:

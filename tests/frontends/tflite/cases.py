@@ -222,6 +222,13 @@ def floats() -> None:
     one("halves", "DEQUANTIZE", [const(np.arange(6), np.float16)], T((6,)), version=2, DequantizeOptions={})
 
 
+def choices() -> None:
+    """Choices between quantised operands, which share a scale."""
+    q = T((3, 4), I8, 0.1, -3)
+    case("i8_select", "SELECT", [T((3,), BOOL), q, q], q, SelectOptions={})
+    case("i8_select_2", "SELECT_V2", [T((4,), BOOL), q, T((1, 4), I8, 0.1, -3)], q, SelectV2Options={})
+
+
 def refused() -> None:
     """Models that isthmus refuses, and why."""
     x, q = T((2, 3)), T((2, 3), U8, 0.1)
@@ -250,3 +257,4 @@ eight_bits("u8", U8)
 signed_bits()
 floats()
 refused()
+choices()
