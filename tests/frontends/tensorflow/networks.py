@@ -19,6 +19,9 @@ def randomise(model: keras.Model) -> None:
         elif value.ndim < 2:
             value = value + generator.normal(0, 0.2, value.shape)
         weight.assign(value.astype(np.float32))
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.Normalization) and layer.input_mean is None:
+            layer.finalize_state()  # else it computes with what its arrays held before
 
 
 def cnn() -> keras.Model:

@@ -1,11 +1,16 @@
 """Keras's own networks with random weights, through TFLite's converter, against its reference kernels."""
 
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import isthmus
 
 pytestmark = pytest.mark.frameworks
+
+HERE = Path(__file__).parent
 
 # The extents of their images, small ones where the network allows it.
 NETWORKS = {
@@ -23,14 +28,13 @@ NETWORKS = {
 
 @pytest.fixture
 def record(monkeypatch):
-    """The module that made the recordings."""
+    """The module that made the recordings, by its file: those of other folders have the same name."""
     pytest.importorskip("tensorflow")
-    from pathlib import Path
-
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    import record
-
-    return record
+    monkeypatch.syspath_prepend(str(HERE))
+    spec = spec_from_file_location("tflite_record", HERE / "record.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("integers", [False, True], ids=["float", "int8"])
