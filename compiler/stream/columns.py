@@ -60,6 +60,15 @@ class Columns:
         others = prod(size for name, size in self.extents.items() if name not in (*self.found.k, n))
         return -(-self.extents[n] // self.array.cols) * self.pitch * others
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a packed tile lies as the tile does that an engine writes: row by row, one tile of columns wide."""
+        n = self.found.lane
+        order = [name for name in self.extents if self.extents[name] > 1 or name == n]
+        packed = [name for name in (*self.outer, *self.run, n) if name in order]
+        whole = self.sums == 1 or self.length == self.depth
+        return order == packed and whole and self.extents[n] == self.array.cols
+
     def packed(self, array: np.ndarray, low: Ints) -> np.ndarray:
         """The part of a constant that begins at `low`, packed."""
         lows = by_dim(self.found.columns, low)

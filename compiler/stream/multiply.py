@@ -7,7 +7,7 @@ from itertools import product as cartesian
 from ..diagnostics import UnsupportedError
 from ..target.description import Engine
 from ..tile.products import Product
-from ..tile.stage import Kernel, Stage
+from ..tile.stage import LOCAL, Kernel, Stage
 from ..tile.work import best_mapping
 from .columns import Columns
 from .emit import Box, Ints, Tile
@@ -87,6 +87,8 @@ def multiplications(
     a0 = left.address + start(found.rows, left, box) * size
     c0 = target.address + start(stage.write, target, box) * lane_bytes
     lows = by_dim(found.columns, right.low)
+    if right.buffer.role == LOCAL and not Columns.of(kernel, found, array, right.size).is_plain:
+        raise UnsupportedError("the columns of a product are not written as its array reads them")
     skipped, rest = divmod(box[n][0] - lows[n], array.cols)
     if rest or any(box[name][0] != lows[name] for name in found.k):
         raise UnsupportedError("a product begins inside a packed tile of columns")

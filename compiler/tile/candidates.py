@@ -109,6 +109,18 @@ class Candidates(Placing):
             elements = elements * size
         return elements * buffer.dtype.bytes
 
+    def are_columns_whole(self, buffer: Buffer, loops: tuple[str, ...]) -> np.ndarray:
+        """Whether the tile of a buffer that a kernel itself writes lies as its reader's array wants columns: a row of
+        a tile fills a row of the array."""
+        sizes = self.sizes(frozenset(loops)).buffers[buffer.name]
+        fits = np.ones(self.count, bool)
+        for found in self.products.values():
+            if found.columns.buffer == buffer.name:
+                assert self.array is not None
+                lane = [getattr(part, "single", None) for part in found.columns.index].index(found.lane)
+                fits &= np.asarray(sizes[lane]) == self.array.cols
+        return fits
+
     def _moved(self, buffer: Buffer, sizes: Sequence[Any], bytes_: np.ndarray) -> np.ndarray:
         """Cycles to move a tile from or to home once: whole bursts of each contiguous run, pages that are opened."""
         home = self.target.home

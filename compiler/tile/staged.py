@@ -82,6 +82,9 @@ class Staging(Candidates):
             fits = np.ones(self.count, bool)
             for name, need in room.items():
                 fits &= need <= self.target.memories[name].bytes
+            for buffer in self.kernel.role(LOCAL):
+                if buffer.name in holds and self.is_packed(buffer.name):
+                    fits &= self.are_columns_whole(buffer, order[: holds[buffer.name]])
             if not fits.any():
                 continue
             stacked = np.array(list(parts.values()))

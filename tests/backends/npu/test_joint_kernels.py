@@ -96,3 +96,19 @@ def test_the_interpreter_agrees_on_tiles_that_lag(tmp_path, stride):
     (output,) = kernel.role("output")
     whole, tiled = run_untiled(kernel, given), run_tiled(kernel, schedule, given)
     assert np.array_equal(tiled[output.name], whole[output.name])
+
+
+@pytest.mark.parametrize(("batch", "width"), [((), 8), ((), 4), ((), 24), ((3,), 8)], ids=str)
+def test_columns_that_the_chip_computes_lie_as_its_array_reads_them(batch, width):
+    """A product whose columns another one computes: they stay on the chip only where no packing is needed."""
+    rows, inner = (graph_input(n, TensorType(dtype_of("int8"), (*batch, 16, 16))) for n in "ab")
+    low, shift, zero = (constant(np.array(n, t)) for n, t in ((1 << 30, "i4"), (38, "i4"), (3, "i1")))
+
+    def product(a: Value, b: Value) -> Value:
+        how = {"axis": 0, "dtype": dtype_of("int8")}
+        return get("quant.requantize_fixed")(get("quant.matmul")(a, b), low, shift, zero, **how)
+
+    graph = Graph([rows, inner], [product(rows, product(inner, constant(drawn(16, width))))], ["y"])
+    arrays = [drawn(*batch, 16, 16), drawn(*batch, 16, 16)[..., ::-1].copy()]
+    package = compile(graph, "n1-8", cache=False)
+    assert np.array_equal(package.run(arrays)["y"], read(graph).evaluate(arrays)["y"])
