@@ -19,6 +19,7 @@ from ..compiler.diagnostics import (
     UnsupportedError,
     located,
 )
+from ..compiler.ir.dims import Dim, substitute, symbols
 from ..compiler.ir.graph import Graph, Node, Value, constant, graph_input
 from ..compiler.ir.location import Location, at
 from ..compiler.ir.types import DType, TensorType, Type
@@ -33,6 +34,13 @@ DEEPEST = 64
 
 SPARE = 30_000
 """Nodes that may be converted beyond ten for each of the model's: what the framework defines by others multiplies."""
+
+
+MOST_EXTENT = 2**63 - 1
+"""The largest extent that indices can count."""
+
+TRIED = (64, 8)
+"""Extents given to all open dimensions of a model that can't be converted, to learn whether they are the reason."""
 
 
 class Converters(Protocol):
@@ -64,7 +72,8 @@ class Stopped(Exception):
 
 
 class ValuesNeeded(UnsupportedError):
-    """The model's form depends on inputs: on the values of `decisive` ones, on the shapes of `ranks`.
+    """The model's form depends on inputs: on the values of `decisive` ones, on the shapes of `ranks`; on extents that
+    are open, where it names neither.
 
     `inputs` has the inputs' types, the element's type for one of `ranks`; `outputs` are names.
     """
@@ -232,8 +241,15 @@ class Driver:
                 raise UnsupportedError(
                     f"its output {index} is not computed here", hint="remove what reads that output"
                 )
-        tensors = [value for value in results if value is not None and isinstance(value.type, TensorType)]
-        if any(atoms(dim) > MOST_ATOMS for value in tensors for dim in value.shape):
+        extents = [
+            dim
+            for value in results
+            if value is not None and isinstance(value.type, TensorType)
+            for dim in value.shape
+        ]
+        if any(isinstance(dim, int) and dim > MOST_EXTENT for dim in extents):
+            raise ModelError(f"an extent of its result is above {MOST_EXTENT}")
+        if any(atoms(dim) > MOST_ATOMS for dim in extents):
             reason = "an extent of its result is too long an expression"
             raise UnsupportedError(reason, hint="fix dimensions with shapes=")
         return results
@@ -309,6 +325,26 @@ def _bound(
         raise ValuesNeeded(error, kept, model.graph.outputs, ranks=ranks) from None
 
 
+def _closed(
+    model: SourceModel, converters: Converters, inputs: Mapping[str, Type], constants: Mapping[str, Any]
+) -> bool:
+    """Whether a model that can't be converted as it is can be once the open dimensions of its inputs are fixed."""
+    tensors = {name: type for name, type in inputs.items() if isinstance(type, TensorType)}
+    opened = {name for type in tensors.values() for dim in type.shape for name in symbols(dim)}
+    for extent in TRIED if opened else ():
+        values: dict[str, Dim] = dict.fromkeys(opened, extent)
+        shapes = {name: _extents(type, values) for name, type in tensors.items()}
+        with suppress(IsthmusError):
+            convert(model, converters, shapes, constants)
+            return True
+    return False
+
+
+def _extents(type: TensorType, values: Mapping[str, Dim]) -> list[int | None]:
+    extents = [substitute(dim, values) for dim in type.shape]
+    return [extent if isinstance(extent, int) else None for extent in extents]
+
+
 def convert(
     model: SourceModel,
     converters: Converters,
@@ -319,7 +355,7 @@ def convert(
     """The IR graph of a framework's graph. Raises UnsupportedError or ModelError with every problem found.
 
     `decisive` is filled with the inputs whose values, if they were constants, would decide more of the graph's form;
-    ValuesNeeded is raised where nothing but such values stands against it.
+    ValuesNeeded is raised where nothing but such values, or open dimensions, stand against it.
     """
     driver = Driver(model.location, converters, 10 * model.size + SPARE)
     bound = _bound(model, shapes, constants)
@@ -337,8 +373,8 @@ def convert(
         outputs = driver.run(model.graph, Scope(values), 0)
     failure = driver.failure()
     if failure is not None:
-        if here.decisive and isinstance(failure, UnsupportedError | ModelError):
-            types = {name: value.type for value, name in names.items()}
+        types = {name: value.type for value, name in names.items()}
+        if here.decisive or _closed(model, converters, types, constants):
             raise ValuesNeeded(failure, types, model.graph.outputs, tuple(here.decisive))
         raise failure
     found = [value for value in outputs if value is not None]

@@ -43,6 +43,7 @@ def _message(data: bytes | mmap.mmap, start: int, end: int, kind: str, depth: in
         raise ModelError(f"messages are nested more than {_DEEPEST} deep", hint="the file is damaged")
     nested = _NESTED[kind]
     parts: list[bytes] = []
+    note = b""
     copied = position = start
     while position < end:
         tag_at = position
@@ -59,7 +60,7 @@ def _message(data: bytes | mmap.mmap, start: int, end: int, kind: str, depth: in
             if length >= SMALL and (inner is not None or (kind == "tensor" and number == _RAW_DATA)):
                 parts.append(bytes(data[copied:tag_at]))
                 if inner is None:
-                    parts.append(_note(position, length))
+                    note = _note(position, length)
                 else:
                     body = _message(data, position, position + length, inner, depth + 1)
                     parts += [_encode(tag), _encode(sum(map(len, body))), *body]
@@ -78,8 +79,8 @@ def _message(data: bytes | mmap.mmap, start: int, end: int, kind: str, depth: in
         raise ModelError(
             "truncated or damaged: its last field is cut off", hint="copy or export the file again"
         )
-    parts.append(bytes(data[copied:end]))
-    return parts
+    # of a field that comes twice the last one counts: the note goes behind a location that the file states
+    return [*parts, bytes(data[copied:end]), note]
 
 
 def _varint(data: bytes | mmap.mmap, position: int, end: int) -> tuple[int, int]:

@@ -168,6 +168,20 @@ def test_values_that_decide_shapes_are_compiled_for(tmp_path: Path) -> None:
         _ = resize.graph
 
 
+def test_a_model_that_needs_an_extent_waits_for_it() -> None:
+    package = isthmus.compile(model_of("DFT", {"x": (TensorProto.FLOAT, [1, "n", 1])}))
+    assert isinstance(package, DynamicPackage)
+    assert package.decisive == ()
+    for length in (8, 12):
+        x = np.random.default_rng(length).normal(size=(1, length, 1)).astype("f")
+        want = np.fft.fft(x, axis=1)
+        np.testing.assert_allclose(
+            package.run({"x": x})["y"], np.stack([want.real, want.imag], -1)[:, :, 0], atol=1e-5
+        )
+    with pytest.raises(UnsupportedError, match="'n' must be known"):
+        _ = package.graph
+
+
 def test_ranks_that_a_model_leaves_open_are_taken_from_the_inputs() -> None:
     element = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
     given = helper.make_value_info("xs", helper.make_sequence_type_proto(element))

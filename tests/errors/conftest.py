@@ -444,6 +444,15 @@ def op_that_was_withdrawn(folder: Path) -> ModelProto:
 
 @bad(UnsupportedError, ("model.onnx:Reshape_", "too long an expression", "shapes="))
 def extent_that_squares_itself(folder: Path) -> ModelProto:
+    return _squared("N")
+
+
+@bad(ModelError, ("model.onnx:Reshape_", "an extent of its result is above 9223372036854775807"))
+def extent_that_nothing_counts(folder: Path) -> ModelProto:
+    return _squared(2)
+
+
+def _squared(extent: int | str) -> ModelProto:
     """x and x as a table, flattened, and again: after k rounds an extent is a product of 2**k symbols."""
     flat, column = (
         numpy_helper.from_array(np.array(shape), name) for shape, name in (([-1], "f"), ([-1, 1], "c"))
@@ -455,7 +464,7 @@ def extent_that_squares_itself(folder: Path) -> ModelProto:
             node("Mul", f"x{level} c{level}", f"t{level}", f"outer_{level}"),
             node("Reshape", f"t{level} f", f"x{level + 1}"),
         ]
-    return model(nodes, [tensor("x0", ["N"])], [tensor("x30", ["M"])], [flat, column])
+    return model(nodes, [tensor("x0", [extent])], [tensor("x30", ["M"])], [flat, column])
 
 
 @bad(ValuesNeeded, ("model.onnx:resize:", "operand 'sizes' must be known", "shapes="))

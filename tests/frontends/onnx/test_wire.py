@@ -54,6 +54,17 @@ def test_only_big_tensors_are_cut(weighty):
     assert slim == weighty
 
 
+def test_a_stated_location_gives_way_to_the_note(onnx, tmp_path):
+    """Quantisers that have read external data write that the data are in the message, behind them."""
+    weight = onnx.tensor("w", np.arange(3000, dtype=np.float32))
+    weight.data_location = TensorProto.DEFAULT
+    model = onnx.model([onnx.node("Add", "x w", "y")], [onnx.value("x", [3000])], weights=[weight])
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    graph = onnx.read(tmp_path / "m.onnx")
+    (found,) = (n.attributes["value"].array for n in graph.nodes if str(n.location) == "m.onnx:w")
+    assert found[-1] == 2999
+
+
 def test_weights_are_views_of_the_file(onnx, weighty, tmp_path):
     (tmp_path / "m.onnx").write_bytes(weighty.SerializeToString())
     graph = onnx.read(tmp_path / "m.onnx")
