@@ -76,11 +76,11 @@ def compile(
     from isthmus.emission import write
     from isthmus.model import read
     from isthmus.precision import find_precision
-    from isthmus.targets import find_target
+    from isthmus.targets import find_backend, find_target
 
     asked = precision.reporting(report)
     asked.check()
-    device = find_target(target)
+    find_target(target)
     begin = time.perf_counter()
     with progress(
         f"compiling {Path(model).name}", len(GRAPH_PASSES) + 2, not (settings.quiet or settings.json)
@@ -116,7 +116,7 @@ def compile(
     if record["fallbacks"]:
         lines.append(f"{len(record['fallbacks'])} nodes run by their reference meaning, slowly:")
         lines += [f"  {fallback}" for fallback in record["fallbacks"]]
-    if isinstance(built, Built) and (advice := idle_array(built, device.target(options))):
+    if isinstance(built, Built) and (advice := idle_array(built, find_backend(target).target(options))):
         record["advice"] = advice
         lines.append(advice)
     if wanted.report is not None:
