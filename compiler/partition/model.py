@@ -175,32 +175,3 @@ def prefixes(model: Model, assignment: Sequence[int]) -> list[State]:
         found.append(found[-1].copy())
         found[-1].place(model, device)
     return found
-
-
-def loads(model: Model, assignment: Sequence[int]) -> list[float]:
-    """Seconds for which each device and each link is busy with one input: the greatest is the period of a stream. Of
-    the first units only, if no more are assigned."""
-    state = State(model)
-    busy = [0.0] * (len(model.memory) + model.links)
-    sent = {(value, model.host) for value in model.given}
-    home = dict.fromkeys(model.given, model.host)
-
-    def send(value: int, memory: int) -> None:
-        if (value, memory) not in sent:
-            sent.add((value, memory))
-            for link, second, _ in model.routes.get((home[value], memory), ()):
-                busy[len(model.memory) + link] += model.sizes[value] * second
-
-    for unit, device in enumerate(assignment):
-        busy[device] += model.seconds[unit][device] or 0.0
-        state.held[device] += model.weights[unit]
-        for value in model.reads[unit]:
-            send(value, model.memory[device])
-        for value in model.makes[unit]:
-            home[value] = model.memory[device]
-            sent.add((value, model.memory[device]))
-    for value in model.outputs:
-        if value in home:
-            send(value, model.host)
-    full = any(limit and held > limit for held, limit in zip(state.held, model.limits))
-    return [float("inf")] * len(busy) if full else busy

@@ -6,8 +6,9 @@ from typing import Protocol
 from ..ir.graph import Graph
 from ..passes.plan import HostStep
 from . import search
+from .balance import loads
 from .candidates import Knowledge, Unit, candidates
-from .model import Assignment, Model, describe, latency, loads
+from .model import Assignment, Model, describe, latency
 from .split import Part, Task, reordered, schedule, split, tasks
 from .system import System
 

@@ -8,7 +8,8 @@ and runs of them. Throughput: the period of a stream is the greatest load of any
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 
-from .model import Assignment, Model, State, latency, loads, prefixes
+from .balance import Balance, loads
+from .model import Assignment, Model, State, latency, prefixes
 
 EXACT = 14
 """The most units that are searched exhaustively."""
@@ -23,8 +24,11 @@ _REFINED = 4
 _NODES = 30_000
 """Partial assignments that the search for a least period looks at."""
 
-Judge = Callable[[Sequence[int], int, tuple[float, ...]], tuple[float, ...]]
-"""(assignment, the first unit that was moved, the least value so far) -> what is to be small."""
+_PLACES = 14
+"""Decimal places of seconds in which two periods differ: sums in another order end in other bits."""
+
+Judge = Callable[[Sequence[int], Sequence[int], tuple[float, ...]], tuple[float, ...]]
+"""(assignment, the units that were moved, first come first, the least value so far) -> what is to be small."""
 
 
 def greedy(model: Model, priority: Sequence[int]) -> Assignment:
@@ -44,7 +48,7 @@ def best_latency(model: Model, starts: Sequence[Assignment]) -> Assignment:
 
     def prepare(assignment: Sequence[int]) -> Judge:
         begun = prefixes(model, assignment)
-        return lambda trial, first, least: (latency(model, trial, least[0], begun[first]),)
+        return lambda trial, moved, least: (latency(model, trial, least[0], begun[moved[0]]),)
 
     return _refined(model, best, (latency(model, best),), prepare)
 
@@ -53,16 +57,21 @@ def best_throughput(model: Model, starts: Sequence[Assignment]) -> Assignment:
     """The assignment of least period that is found, up to `EXACT` units by branch and bound."""
 
     def objective(assignment: Sequence[int]) -> tuple[float, ...]:
-        busy = sorted(loads(model, assignment), reverse=True)
-        return (busy[0], sum(each * each for each in busy))
+        return _uneven(loads(model, assignment))
 
     def prepare(assignment: Sequence[int]) -> Judge:
-        return lambda trial, first, least: objective(trial)
+        balance = Balance(model, assignment)
+        return lambda trial, moved, least: _uneven(balance.moved(moved, trial))
 
     best = sorted([*starts, *_pipelines(model)], key=objective)[:_REFINED]
     refined = [_refined(model, each, objective(each), prepare) for each in best]
     known = min(refined, key=lambda each: (objective(each), latency(model, each)))
     return _least_period(model, known) if len(model.seconds) <= EXACT else known
+
+
+def _uneven(busy: Sequence[float]) -> tuple[float, ...]:
+    """The greatest load, then how far from even all are."""
+    return round(max(busy), _PLACES), round(sum(each * each for each in busy), _PLACES)
 
 
 def _exhaustive(model: Model, known: Assignment) -> Assignment:
@@ -174,7 +183,7 @@ def _refined(
             for unit in moved:
                 trial[unit] = device
             moves += 1
-            found = judge(trial, moved[0], value)
+            found = judge(trial, moved, value)
             if found < value:
                 best, value, improved, judge = trial, found, True, prepare(trial)
     return tuple(best)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from isthmus.compiler.partition import search
-from isthmus.compiler.partition.model import Model, latency, loads
+from isthmus.compiler.partition.balance import Balance, loads
+from isthmus.compiler.partition.model import Model, latency
 
 
 def draw(seed: int, units: int, devices: int = 3, host_only: float = 0.15) -> Model:
@@ -91,3 +92,17 @@ def test_a_value_is_sent_once_to_each_memory_and_links_take_turns():
     )  # fmt: skip
     assert latency(model, (1, 0, 0)) == pytest.approx(1.0 + 10 * 0.1 + 0.5 + 2.0)
     assert loads(model, (1, 0, 0)) == pytest.approx([2.0, 1.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_loads_after_a_move_are_those_counted_from_the_start(seed):
+    model = draw(seed, units=12)
+    model.limits[1] = 7
+    rng = np.random.default_rng(seed)
+    start = [int(rng.choice(model.choices(unit))) for unit in range(12)]
+    balance = Balance(model, start)
+    for _ in range(40):
+        moved = sorted({int(unit) for unit in rng.integers(0, 12, 3)})
+        trial = [int(rng.choice(model.choices(u))) if u in moved else start[u] for u in range(12)]
+        assert balance.moved(moved, trial) == pytest.approx(loads(model, trial))
+    assert balance.busy == loads(model, start)
