@@ -18,7 +18,7 @@ from rich.table import Table
 
 import isthmus
 from isthmus.compilation import build_model
-from isthmus.compiler.partition.candidates import Knowledge
+from isthmus.compiler.partition.knowledge import Knowledge
 from isthmus.compiler.partition.partition import Partition
 from isthmus.compiler.system_build import SystemBuilt, work_out
 from isthmus.package import Package

@@ -14,7 +14,7 @@ from ..runtime.profile import SystemRun
 from ..runtime.system import System as RuntimeSystem
 from . import assemble
 from .ir.graph import Graph, Value
-from .partition.candidates import size
+from .partition.knowledge import size
 from .partition.split import Part, Task
 from .partition.system import System
 from .passes.plan import HostStep, KernelStep

@@ -12,7 +12,7 @@ from . import stored_graph
 from .diagnostics import Problem, UnsupportedError
 from .distribution import Layout
 from .ir.graph import Graph
-from .partition.candidates import Knowledge, form_on, pinned
+from .partition.knowledge import Knowledge, form_on, pinned
 from .partition.partition import Choice, Partition
 from .partition.split import Part
 from .partition.system import System

@@ -4,22 +4,15 @@ Every device forms its own kernels from the whole graph: what it fuses decides w
 the kernels of all devices hold together, so that no border between devices cuts a kernel.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..diagnostics import Problem, UnsupportedError
 from ..ir.graph import Graph, Node, Value
-from ..ir.types import TensorType
-from ..passes.form import form
 from ..passes.plan import HostStep, KernelStep, Plan, accesses
-from ..tile.canonical import canonical
-from .system import Device, System
-
-_ATTEMPTS = 6
-REFERENCE_SECONDS, REFERENCE_BYTES = 20e-6, 1e9
-"""What a step by reference meaning takes: so long, and so many bytes of operands and results a second."""
+from .knowledge import Knowledge, form_on, size
+from .system import System
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,119 +38,6 @@ class Unit:
         """The source nodes."""
         names = dict.fromkeys(name for node in self.nodes for name in node.location.names)
         return "+".join(names) or "+".join(dict.fromkeys(node.op for node in self.nodes))
-
-
-@dataclass
-class Knowledge:
-    """What has been found out about nodes on devices: why a device can't run one, which nodes can't be fused, and what
-    kernels cost. It grows while kernels are tried, and is kept over all tries of one compilation."""
-
-    refused: dict[str, dict[Node, str]] = field(default_factory=lambda: defaultdict(dict))
-    accepted: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
-    apart: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
-    seconds: dict[tuple[str, str], float | str] = field(default_factory=dict)
-    pins: dict[Node, str] = field(default_factory=dict)
-    alternatives: dict[str, list[tuple[frozenset[str], float]]] = field(default_factory=dict)
-    """By device, what kernels of another form of the graph cost there, by the names of their source nodes: the form in
-    floats, for a device that is to compute in floats. A unit costs the less of both."""
-
-    def supports(self, device: Device, node: Node) -> bool:
-        """Whether a device may run a node; why not is noted."""
-        if node in self.accepted[device.name]:
-            return True
-        if node not in self.refused[device.name]:
-            reasons = device.backend.refusals(node, device.options)
-            if not reasons:
-                self.accepted[device.name].add(node)
-                return True
-            self.refused[device.name][node] = "; ".join(reasons)
-        return False
-
-    def refuse(self, device: str, nodes: Collection[Node], reason: str) -> None:
-        """A kernel turned out to be beyond a device: its nodes are tried apart, and a single one is refused."""
-        if len(nodes) == 1 or self.apart[device].issuperset(nodes):
-            self.refused[device].update(dict.fromkeys(nodes, reason))
-            self.accepted[device].difference_update(nodes)
-        self.apart[device].update(nodes)
-
-    def cost(self, device: Device, step: KernelStep) -> float:
-        """Seconds of a kernel; UnsupportedError where it can't run."""
-        key = device.name, canonical(step.kernel)[2]
-        if key not in self.seconds:
-            try:
-                cycles = device.backend.estimate(step.kernel, device.options)
-                self.seconds[key] = device.target.seconds(cycles)
-            except UnsupportedError as error:
-                self.seconds[key] = error.message
-        found = self.seconds[key]
-        if isinstance(found, str):
-            raise UnsupportedError(found)
-        return found
-
-
-def pinned(graph: Graph, pins: Mapping[str, str], system: System) -> dict[Node, str]:
-    """The device of each node whose source's name fits a pattern. UnsupportedError for patterns that fit nothing, and
-    for devices that there are not."""
-    problems, found = [], {}
-    names = [device.name for device in system.devices]
-    for pattern, device in pins.items():
-        if device not in names:
-            hint = f"devices are: {', '.join(names)}"
-            problems.append(Problem(f"pin '{pattern}={device}'", f"there is no device '{device}'", hint))
-        fitting = [
-            node
-            for node in graph.nodes
-            if node.op not in ("input", "constant")
-            and any(fnmatchcase(name, pattern) for name in node.location.names)
-        ]
-        if not fitting:
-            hint = "give a source node's name, or a pattern such as layer4*"
-            problems.append(Problem(f"pin '{pattern}={device}'", "fits no node", hint))
-        found.update(dict.fromkeys(fitting, device))
-    if problems:
-        raise UnsupportedError("", problems=problems)
-    return found
-
-
-def form_on(graph: Graph, device: Device, known: Knowledge, host: str) -> tuple[Plan, list[float]]:
-    """A device's plan of a graph, and the seconds of each step; what it can't run stands there as a host step."""
-    for _ in range(_ATTEMPTS):
-        plan = form(
-            graph,
-            lambda node: known.supports(device, node),
-            device.backend.preferences(),
-            known.apart[device.name],
-        )
-        seconds, again = [], False
-        for step in plan.steps:
-            if isinstance(step, HostStep):
-                known.refused[device.name].setdefault(step.node, step.reason)
-                seconds.append(reference_seconds(step.node) if device.name == host else float("inf"))
-                continue
-            try:
-                seconds.append(known.cost(device, step))
-            except UnsupportedError as error:
-                known.refuse(device.name, step.nodes, error.message)
-                again = True
-        if not again:
-            return plan, seconds
-    raise UnsupportedError(f"kernels for {device.name} can't be formed", hint="report this model")
-
-
-def reference_seconds(node: Node) -> float:
-    """What a node takes that runs by its meaning."""
-    values = [value for value in (*node.operands, *node.results) if value is not None]
-    return REFERENCE_SECONDS + sum(map(size, values)) / REFERENCE_BYTES
-
-
-def size(value: Value) -> int:
-    """Bytes of a value; 0 where that is not known."""
-    if not isinstance(value.type, TensorType) or not value.type.is_static:
-        return 0
-    count = 1
-    for extent in value.type.static_shape:
-        count *= extent
-    return count * (value.dtype.bytes if value.dtype.kind != "string" else 0)
 
 
 @dataclass(frozen=True)

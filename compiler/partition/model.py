@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..ir.graph import Value
-from .candidates import Unit, size
+from .candidates import Unit
+from .knowledge import size
 from .system import System
 
 Assignment = tuple[int, ...]

@@ -7,7 +7,8 @@ from ..ir.graph import Graph
 from ..passes.plan import HostStep
 from . import search
 from .balance import loads
-from .candidates import Knowledge, Unit, candidates
+from .candidates import Unit, candidates
+from .knowledge import Knowledge
 from .model import Assignment, Model, describe, latency
 from .split import Part, Task, reordered, schedule, split, tasks
 from .system import System

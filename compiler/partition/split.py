@@ -14,7 +14,8 @@ from ..ir.types import TensorType
 from ..ops.engine import get
 from ..passes.assemble import ordered
 from ..passes.plan import HostStep, Plan, Step, accesses
-from .candidates import Knowledge, Unit, form_on, size
+from .candidates import Unit
+from .knowledge import Knowledge, form_on, size
 from .system import Device, System
 
 
