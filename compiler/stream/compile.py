@@ -101,7 +101,7 @@ def _tile(normal: Kernel, key: str, target: Target) -> _Tiled:
         kernel = prepared(normal, target)
         if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
             raise UnsupportedError("what is looked up is no whole rows of an input")
-        choice = stage_tiles(kernel, target)[0]
+        choice = stage_tiles(kernel, target)
         problems = check(kernel, choice.schedule, target)
         if problems:
             raise UnsupportedError(problems[0].message)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product as cartesian
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,12 @@ class Overlap:
         return max(parts) + 0.02 * (sum(parts) - max(parts)) + self.prologue
 
 
+def _overlapped(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Cycles of parts that overlap, for each candidate; see `Overlap`."""
+    top = np.maximum.reduce(parts)
+    return top + 0.02 * (sum(parts) - top)
+
+
 @dataclass(frozen=True)
 class StagedChoice:
     """A schedule and what it is predicted to cost."""
@@ -44,56 +51,70 @@ class StagedChoice:
     estimate: Overlap
 
 
-def stage_tiles(kernel: Kernel, target: Target, keep: int = 1) -> list[StagedChoice]:
-    """The `keep` cheapest schedules, best first; UnsupportedError where nothing fits the target's memories."""
-    return Staging(kernel, target).choices(keep)
+@dataclass(frozen=True)
+class _Move:
+    """What the tiles of a buffer at one depth take, for each candidate: home's cycles, those of the engine `queue` that
+    does the copies, what comes before and after all, and what tiles in two places allow: one is filled only when it has
+    been used, so two turns take a copy and its use."""
+
+    queue: str
+    cycles: np.ndarray
+    queued: np.ndarray
+    ends: np.ndarray
+    turnaround: np.ndarray
+
+
+def stage_tiles(kernel: Kernel, target: Target) -> StagedChoice:
+    """The cheapest schedule; UnsupportedError where nothing fits the target's memories."""
+    return Staging(kernel, target).choice()
 
 
 class Staging(Candidates):
     """The choice of a schedule for one kernel on one target."""
 
-    def choices(self, keep: int) -> list[StagedChoice]:
-        """The best of all orders, depths and sizes."""
-        found: list[tuple[float, int, StagedChoice]] = []
+    def choice(self) -> StagedChoice:
+        """The best of all orders, depths and sizes; of equal ones the first."""
+        best: tuple[float, StagedChoice | None] = float("inf"), None
         for order, dims in spines(self):
-            found += self._ranked(order, dims, keep, len(found))
-        if not found:
+            best = self._better(order, dims, best)
+        if best[1] is None:
             raise UnsupportedError(
                 f"no tiles of kernel {self.kernel.name} fit the memories of {self.target.name}"
             )
-        found.sort(key=lambda entry: entry[:2])
-        return [choice for _, _, choice in found[:keep]]
+        return best[1]
 
-    def _ranked(
-        self, order: tuple[str, ...], dims: list[Cut], keep: int, before: int
-    ) -> list[tuple[float, int, StagedChoice]]:
-        """The cheapest schedules of one loop order, with their cost and a number that settles ties."""
+    def _better(
+        self, order: tuple[str, ...], dims: list[Cut], best: tuple[float, StagedChoice | None]
+    ) -> tuple[float, StagedChoice | None]:
+        """The cheapest schedule of one loop order with its cost, if it is cheaper than the best so far.
+
+        Candidates whose engines alone take as long as that are left out: copies only add to it.
+        """
         self.grid(dims)
         turns = [np.ones(self.count)]
         for name in order:
             turns.append(turns[-1] * np.ceil(self.extents[name] / self.steps[name]))
-        fixed, options = self._depths(order)
         engines = self.engine_cycles(order, turns)
-        out: list[tuple[float, int, StagedChoice]] = []
+        alive = np.flatnonzero(_overlapped(list(engines.values())) < best[0])
+        if not alive.size:
+            return best
+        turns = [each[alive] for each in turns]
+        engines = {name: cycles[alive] for name, cycles in engines.items()}
+        fixed, options = self._depths(order)
+        tiles: dict[tuple[str, int], tuple[np.ndarray, _Move | None]] = {}
         for depths in options:
             holds = {**fixed, **depths}
-            parts, room, prologue, turnaround = self._transfers(order, turns, holds, engines)
-            parts = {**engines, **parts, "turns": turnaround}
-            fits = np.ones(self.count, bool)
-            for name, need in room.items():
-                fits &= need <= self.target.memories[name].bytes
-            for buffer in self.kernel.role(LOCAL):
-                if buffer.name in holds and self.is_packed(buffer.name):
-                    fits &= self.are_columns_whole(buffer, order[: holds[buffer.name]])
+            for name, depth in holds.items() - tiles.keys():
+                tiles[name, depth] = self._tile(name, order[:depth], turns[depth], engines, alive)
+            fits = self._fits({name: tiles[name, depth][0] for name, depth in holds.items()})
             if not fits.any():
                 continue
-            stacked = np.array(list(parts.values()))
-            top = stacked.max(0)
-            total = np.where(fits, top + 0.02 * (stacked.sum(0) - top) + prologue, np.inf)
-            for place in np.argsort(total, kind="stable")[:keep]:
-                if not np.isfinite(total[place]):
-                    break
-                sizes = {each.name: int(self.steps[each.name][place]) for each in dims}
+            moves = [move for hold in holds.items() if (move := tiles[hold][1]) is not None]
+            parts, prologue = self._transfers(moves, engines)
+            total = np.where(fits, _overlapped(list(parts.values())) + prologue, np.inf)
+            place = int(np.argmin(total))
+            if total[place] < best[0]:
+                sizes = {each.name: int(self.steps[each.name][alive[place]]) for each in dims}
                 slots = {
                     name: self.slots[name] if turns[depth][place] > 1 else 1 for name, depth in holds.items()
                 }
@@ -101,9 +122,55 @@ class Staging(Candidates):
                     {name: float(cycles[place]) for name, cycles in parts.items()}, float(prologue[place])
                 )
                 choice = StagedChoice(self._schedule(order, dims, sizes, holds, slots), estimate)
-                out.append((float(total[place]), before + len(out), choice))
-        out.sort(key=lambda entry: entry[:2])
-        return out[:keep]
+                best = float(total[place]), choice
+        return best
+
+    def _tile(
+        self,
+        name: str,
+        loops: tuple[str, ...],
+        turns: np.ndarray,
+        engines: Mapping[str, np.ndarray],
+        alive: np.ndarray,
+    ) -> tuple[np.ndarray, _Move | None]:
+        """Bytes of its memory that a buffer takes whose tiles are those under some loops, which make so many turns; and
+        what moving them takes, but for locals."""
+        buffer, home = self.kernel.buffer(name), self.target.home
+        bytes_, once = (each[alive] for each in self.tile(buffer, loops))
+        again = turns > 1
+        room = bytes_ * np.where(again, self.slots[name], 1)
+        if buffer.role == LOCAL:
+            sound = (
+                self.are_columns_whole(buffer, loops) if self.is_packed(name) else np.ones(self.count, bool)
+            )
+            return np.where(sound[alive], room, np.inf), None
+        cycles = turns * once
+        both = (cycles + turns * (home.latency + HANDOVER) + engines[self.user(buffer)]) / 2
+        queue, queued = self.queue(buffer, self.memory[name]), cycles + turns * INSTRUCTION
+        return room, _Move(queue, cycles, queued, 0.5 * once, np.where(again, both, 0))
+
+    def _fits(self, bytes_: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Which candidates the memories have room for, by the bytes that each buffer takes."""
+        room: dict[str, Any] = {}
+        for name, need in bytes_.items():
+            room[self.memory[name]] = room.get(self.memory[name], 0) + need
+        return np.logical_and.reduce(
+            [need <= self.target.memories[name].bytes for name, need in room.items()]
+        )
+
+    def _transfers(
+        self, moves: Sequence[_Move], engines: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Cycles of all engines, of home's transfers and of turns; and the prologue."""
+        queues: dict[str, Any] = {}
+        total: Any = 0.0
+        prologue: Any = float(self.target.home.latency)
+        for move in moves:
+            total = total + move.cycles
+            queues[move.queue] = queues.get(move.queue, 0) + move.queued
+            prologue = prologue + move.ends
+        turnaround = np.maximum.reduce([move.turnaround for move in moves])
+        return {**engines, self.target.home.name: total, **queues, "turns": turnaround}, prologue
 
     def _depths(self, order: tuple[str, ...]) -> tuple[dict[str, int], list[dict[str, int]]]:
         """Holds of one depth only, and the alternatives for those of several: just inside a loop that moves them."""
@@ -130,36 +197,6 @@ class Staging(Candidates):
             several[buffer.name] = depths
         names = list(several)
         return fixed, [dict(zip(names, choice)) for choice in cartesian(*several.values())]
-
-    def _transfers(
-        self,
-        order: tuple[str, ...],
-        turns: Sequence[np.ndarray],
-        holds: Mapping[str, int],
-        engines: Mapping[str, np.ndarray],
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
-        """Cycles of home's transfers and of each engine that does them; bytes needed of each memory; the prologue; and
-        what tiles in two places allow: one is filled only when it has been used, so two turns take a copy and its use.
-        """
-        home = self.target.home
-        room = {self.memory[name]: np.zeros(self.count) for name in holds}
-        queues: dict[str, np.ndarray] = {}
-        total, turnaround = np.zeros(self.count), np.zeros(self.count)
-        prologue = np.full(self.count, float(home.latency))
-        for name, depth in holds.items():
-            buffer = self.kernel.buffer(name)
-            bytes_, once = self.tile(buffer, order[:depth])
-            room[self.memory[name]] += bytes_ * np.where(turns[depth] > 1, self.slots[name], 1)
-            if buffer.role == LOCAL:
-                continue
-            cycles = turns[depth] * once
-            total += cycles
-            queue = self.queue(buffer, self.memory[name])
-            queues[queue] = queues.get(queue, 0) + cycles + turns[depth] * INSTRUCTION
-            both = (cycles + turns[depth] * (home.latency + HANDOVER) + engines[self.user(buffer)]) / 2
-            turnaround = np.maximum(turnaround, np.where(turns[depth] > 1, both, 0))
-            prologue += 0.5 * once
-        return {home.name: total, **queues}, room, prologue, turnaround
 
     def _schedule(
         self,

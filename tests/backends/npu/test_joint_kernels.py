@@ -88,7 +88,7 @@ def test_the_interpreter_agrees_on_tiles_that_lag(tmp_path, stride):
     joint = joined(calls[-4:-1])  # what follows turns the result for the caller
     assert joint is not None
     kernel = prepared(joint.kernel, target)
-    schedule = stage_tiles(kernel, target)[0].schedule
+    schedule = stage_tiles(kernel, target).schedule
     assert "lag 1" in print_schedule(schedule)
     assert len(schedule.loops) > 0
     given = {n: o.array for n, o in joint.operands.items() if isinstance(o, Constant)}
