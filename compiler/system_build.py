@@ -75,9 +75,10 @@ def floats_worth(graph: Graph, floats: Graph, system: System, wishes: Wishes) ->
     known = Knowledge(pins=pinned(graph, wishes.pins, system))
     for device in system.devices:
         if device.precision == "f32":
-            plan, seconds = form_on(floats, device, Knowledge(), system.host)
+            formed = form_on(floats, device, Knowledge(), system.host)
             known.alternatives[device.name] = [
-                (frozenset(_names(step)), cost) for step, cost in zip(plan.steps, seconds, strict=True)
+                (frozenset(_names(step)), cost)
+                for step, cost in zip(formed.plan.steps, formed.seconds, strict=True)
             ]
     partition = Partition(graph, system, known, wishes.objective)
     chosen = partition.where(partition.choices[0])

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from ...compiler.ir.graph import Node
     from ...compiler.rewrite import Rule
-    from ...compiler.target.backend import Call, Compiled, Preferences
+    from ...compiler.target.backend import Call, Compiled, Joint, Preferences
     from ...compiler.target.description import Target
     from ...compiler.tile.stage import Kernel
     from ...runtime.program import DeviceProgram
@@ -87,6 +87,10 @@ class CpuBackend:
         from .compile import estimate
 
         return estimate(kernel, self.target(options))
+
+    def joints(self, calls: "Sequence[Call]", options: Mapping[str, Any]) -> "Sequence[Joint]":
+        """None: each call is a kernel."""
+        return ()
 
     def compile(
         self, segments: "Sequence[Sequence[Call]]", arena: int, options: Mapping[str, Any]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from ..diagnostics import Problem, UnsupportedError
 from ..ir.graph import Graph, Node, Value
-from ..passes.plan import HostStep, KernelStep, Plan, accesses
-from .knowledge import Knowledge, form_on, size
+from ..passes.plan import HostStep, KernelStep, accesses
+from .knowledge import Formed, Knowledge, form_on, size
 from .system import System
 
 
@@ -80,8 +80,9 @@ def _candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
     barred: dict[str, set[Node]] = {}
     layouts: dict[str, dict[Value, tuple[int, ...]]] = {}
     for device in system.devices:
-        plan, seconds = form_on(graph, device, known, system.host)
-        costs[device.name], groups = _charged(plan, seconds, place)
+        formed = form_on(graph, device, known, system.host)
+        plan = formed.plan
+        costs[device.name], groups = _charged(formed, place)
         barred[device.name] = {node for node, name in known.pins.items() if name != device.name} | {
             step.node for step in plan.steps if isinstance(step, HostStep) and device.name != system.host
         }
@@ -119,14 +120,13 @@ def _with_alternatives(
     return tuple(found)
 
 
-def _charged(
-    plan: Plan, seconds: list[float], place: Mapping[Node, int]
-) -> tuple[list[tuple[Node, float]], list[list[Node]]]:
+def _charged(formed: Formed, place: Mapping[Node, int]) -> tuple[list[tuple[Node, float]], list[list[Node]]]:
     """Costs of a device's plan by a node that pays for each step, and the nodes that its kernels hold together.
 
     A view that went into several kernels belongs to none of them. Copies that layouts ask for are paid by what made
     the value, or by its reader where it came from outside.
     """
+    plan = formed.plan
     often = Counter(
         node for step in plan.steps if isinstance(step, KernelStep) for node in step.nodes if node in place
     )
@@ -135,8 +135,9 @@ def _charged(
         nodes = step.nodes if isinstance(step, KernelStep) else (step.node,)
         for name in accesses(step)[0]:
             readers.update((name, node) for node in nodes if node in place)
-    costs, groups = [], []
-    for step, cost in zip(plan.steps, seconds, strict=True):
+    costs: list[tuple[Node, float]] = []
+    held: dict[int, list[Node]] = {}
+    for number, (step, cost) in enumerate(zip(plan.steps, formed.seconds, strict=True)):
         if isinstance(step, HostStep):
             costs.append((step.node, cost))
             continue
@@ -147,8 +148,12 @@ def _charged(
         single = [node for node in own if often[node] < 2] or own[-1:]
         if single:
             costs.append((single[-1], cost))
-            groups.append(single)
-    return costs, groups
+            held[number] = single
+    for joint in formed.joints:
+        first, *others = (number for number in joint if number in held)
+        for number in others:
+            held[first] += held.pop(number)
+    return costs, list(held.values())
 
 
 def _acyclic(parts: list[list[Node]], graph: Graph) -> list[list[Node]]:

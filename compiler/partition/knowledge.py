@@ -4,10 +4,12 @@ It grows while kernels are tried, and holds for all assignments that are looked 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import groupby
 
+from ..assemble import calls
 from ..diagnostics import Problem, UnsupportedError
 from ..ir.graph import Graph, Node, Value
 from ..ir.types import TensorType
@@ -93,8 +95,18 @@ def pinned(graph: Graph, pins: Mapping[str, str], system: System) -> dict[Node, 
     return found
 
 
-def form_on(graph: Graph, device: Device, known: Knowledge, host: str) -> tuple[Plan, list[float]]:
-    """A device's plan of a graph, and the seconds of each step; what it can't run stands there as a host step."""
+@dataclass(frozen=True)
+class Formed:
+    """A device's plan of a graph, the seconds of each step, and the steps, by number, that are one kernel there: these
+    share what they take together. What the device can't run stands there as a host step."""
+
+    plan: Plan
+    seconds: list[float]
+    joints: tuple[Sequence[int], ...]
+
+
+def form_on(graph: Graph, device: Device, known: Knowledge, host: str) -> Formed:
+    """A graph as a device runs it."""
     for _ in range(_ATTEMPTS):
         plan = form(
             graph,
@@ -114,8 +126,25 @@ def form_on(graph: Graph, device: Device, known: Knowledge, host: str) -> tuple[
                 known.refuse(device.name, step.nodes, error.message)
                 again = True
         if not again:
-            return plan, seconds
+            joints = tuple(_joined(plan, seconds, device, known))
+            return Formed(plan, seconds, joints)
     raise UnsupportedError(f"kernels for {device.name} can't be formed", hint="report this model")
+
+
+def _joined(plan: Plan, seconds: list[float], device: Device, known: Knowledge) -> Iterator[Sequence[int]]:
+    """Steps that the device runs as one kernel, but for nodes that are to be apart; `seconds` become their shares."""
+    apart = known.apart[device.name]
+    for is_run, numbers in groupby(range(len(plan.steps)), lambda n: isinstance(plan.steps[n], KernelStep)):
+        if not is_run:
+            continue
+        run = [(n, step) for n in numbers if isinstance(step := plan.steps[n], KernelStep)]
+        for joint in device.backend.joints(calls([step for _, step in run], plan), device.options):
+            members = run[joint.first : joint.first + joint.count]
+            if all(apart.isdisjoint(step.nodes) for _, step in members):
+                share = device.target.seconds(joint.cycles) / sum(seconds[n] for n, _ in members)
+                for n, _ in members:
+                    seconds[n] *= share
+                yield [n for n, _ in members]
 
 
 def reference_seconds(node: Node) -> float:

@@ -123,11 +123,12 @@ class _Cut:
         shown = [self._turned(value) for value in results]
         own = Graph(self.inputs.values(), shown, [f"y{n}" for n in range(len(shown))])
         _carry_over(self.known, self.device.name, self.origin)
-        plan, seconds = form_on(own, self.device, self.known, self.system.host)
+        formed = form_on(own, self.device, self.known, self.system.host)
+        plan = formed.plan
         seen = dict(zip(plan.inputs, self.inputs)) | {
             name: value for name, value in zip(plan.outputs, results) if value.node.op != "constant"
         }
-        return Part(self.device, own, plan, seconds, seen, self.origin)
+        return Part(self.device, own, plan, formed.seconds, seen, self.origin)
 
     def _take(self, node: Node) -> None:
         operands = tuple(None if value is None else self._here(value) for value in node.operands)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...runtime.program import DeviceProgram
     from ..ir.graph import Node
     from ..rewrite import Rule
-    from ..target.backend import Call, Compiled, Preferences
+    from ..target.backend import Call, Compiled, Joint, Preferences
     from ..target.description import Target
     from ..tile.stage import Kernel
     from .instructions import Instructions
@@ -104,6 +104,12 @@ class StreamBackend(ABC):
         from .compile import estimate
 
         return estimate(kernel, self.target(options))
+
+    def joints(self, calls: "Sequence[Call]", options: Mapping[str, Any]) -> "Sequence[Joint]":
+        """Those that code is written for; see `chains.py`."""
+        from .compile import joints
+
+        return joints(calls, self.target(options))
 
     def compile(
         self, segments: "Sequence[Sequence[Call]]", arena: int, options: Mapping[str, Any]

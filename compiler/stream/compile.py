@@ -10,7 +10,7 @@ from ...runtime.sim.fields import Halt, Instruction
 from ...runtime.sim.isa import Isa
 from ...runtime.sim.rolling import roll
 from ..diagnostics import UnsupportedError
-from ..target.backend import Call, Compiled, External, KernelReport, KernelsRefused
+from ..target.backend import Call, Compiled, External, Joint, KernelReport, KernelsRefused
 from ..target.description import Target
 from ..tile.access_maps import separate_reads
 from ..tile.canonical import canonical
@@ -91,24 +91,34 @@ class _Group:
 
 _KEPT = 4096
 """Tiled kernels that are kept from one compilation to the next: what was estimated is often compiled then."""
-_kept: OrderedDict[tuple[str, str], _Tiled] = OrderedDict()
+_kept: OrderedDict[tuple[str, str], _Tiled | UnsupportedError] = OrderedDict()
 
 
 def _tile(normal: Kernel, key: str, target: Target) -> _Tiled:
     """A kernel in its normal form, of that key, as the target runs it; UnsupportedError where it can't."""
     place = (repr(target), key)
     if place not in _kept:
-        kernel = prepared(normal, target)
-        if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
-            raise UnsupportedError("what is looked up is no whole rows of an input")
-        choice = stage_tiles(kernel, target)
-        problems = check(kernel, choice.schedule, target)
-        if problems:
-            raise UnsupportedError(problems[0].message)
-        _kept[place] = _Tiled(kernel, choice)
+        try:
+            _kept[place] = _tile_anew(normal, target)
+        except UnsupportedError as error:
+            _kept[place] = error
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)
-    return _kept[place]
+    found = _kept[place]
+    if isinstance(found, UnsupportedError):
+        raise UnsupportedError(found.message)
+    return found
+
+
+def _tile_anew(normal: Kernel, target: Target) -> _Tiled:
+    kernel = prepared(normal, target)
+    if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
+        raise UnsupportedError("what is looked up is no whole rows of an input")
+    choice = stage_tiles(kernel, target)
+    problems = check(kernel, choice.schedule, target)
+    if problems:
+        raise UnsupportedError(problems[0].message)
+    return _Tiled(kernel, choice)
 
 
 def estimate(kernel: Kernel, target: Target) -> float:
@@ -126,6 +136,19 @@ def estimate(kernel: Kernel, target: Target) -> float:
 def _estimated(kernel: Kernel, target: Target) -> float:
     normal, _, key = canonical(kernel)
     return _tile(normal, key, target).choice.estimate.cycles
+
+
+def joints(calls: Sequence[Call], target: Target) -> list[Joint]:
+    """The calls of a segment that become one kernel; none where a call can't be tiled."""
+    kernels, found, first = _Kernels(target), [], 0
+    try:
+        for call, count in divide(calls, kernels.costs):
+            if count > 1:
+                found.append(Joint(first, count, kernels.costs(call).cycles))
+            first += count
+    except UnsupportedError:
+        return []
+    return found
 
 
 def compile_segments(

@@ -107,6 +107,15 @@ class Compiled:
     listings: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """Calls that follow one another and run as one kernel: the position of the first, how many, cycles of the whole."""
+
+    first: int
+    count: int
+    cycles: float
+
+
 class KernelsRefused(Exception):
     """Raised by `Backend.compile`: kernels that turned out to be beyond it, by position over all segments, and why."""
 
@@ -152,6 +161,10 @@ class Backend(Protocol):
 
     def estimate(self, kernel: Kernel, options: Mapping[str, Any]) -> float:
         """The cycles that a kernel is predicted to take; UnsupportedError, with the reason, for one that can't run."""
+        ...
+
+    def joints(self, calls: Sequence[Call], options: Mapping[str, Any]) -> Sequence[Joint]:
+        """Which of the calls of a segment are one kernel on the chip; none where each is a kernel of its own."""
         ...
 
     def compile(self, segments: Sequence[Sequence[Call]], arena: int, options: Mapping[str, Any]) -> Compiled:
