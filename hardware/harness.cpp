@@ -18,13 +18,13 @@
 #include <string>
 #include <vector>
 
-#include "Vn1.h"
-#include "Vn1___024root.h"
+#include "Vchip.h"
+#include "Vchip___024root.h"
 #include "svdpi.h"
 
 namespace {
 
-constexpr int kBurst = 64;
+constexpr int kBurst = BURST;
 constexpr size_t kSpace = size_t{1} << 32;
 uint8_t* dram = nullptr;
 
@@ -107,7 +107,7 @@ int main(int, char** arguments) {
       mmap(nullptr, kSpace, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   if (dram == MAP_FAILED) throw std::runtime_error("no address space for DRAM");
   VerilatedContext context;
-  Vn1 chip(&context);
+  Vchip chip(&context);
   struct Out {
     size_t address, bytes;
     std::string file;
@@ -140,7 +140,7 @@ int main(int, char** arguments) {
     } else if (kind == "code") {
       words >> file;
       const auto code = read(file);
-      auto& memory = chip.rootp->n1__DOT__fetch_unit__DOT__code;
+      auto& memory = chip.rootp->chip__DOT__fetch_unit__DOT__code;
       if (code.size() > sizeof(memory)) throw std::runtime_error("the code is too long for CODE_WORDS");
       std::memcpy(&memory, code.data(), code.size());
     } else if (kind == "dram") {

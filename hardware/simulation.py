@@ -1,7 +1,8 @@
 """Chips in RTL under Verilator: built from a chip record, run on the instruction bytes and the DRAM of a package.
 
-The design is `hardware/n1/`, the harness `hardware/harness.cpp`. Sizes of a record become generics, so that each gets a
-build of its own, kept under `build/hardware/`; timing figures are inputs, which a run sets.
+The design is `hardware/shell/` with the instructions and the array of a family, `hardware/n1/` or `hardware/f1/`; the
+harness is `hardware/harness.cpp`. Sizes of a record become generics, so that each gets a build of its own, kept under
+`build/hardware/`; timing figures are inputs, which a run sets.
 """
 
 import hashlib
@@ -16,18 +17,39 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-DESIGN = ROOT / "hardware" / "n1"
-HARNESS = ROOT / "hardware" / "harness.cpp"
+DESIGN = ROOT / "hardware"
+HARNESS = DESIGN / "harness.cpp"
 BUILDS = ROOT / "build" / "hardware"
-SOURCES = (
-    *("n1_pkg", "alu_pkg", "fetch", "queue", "dram", "dma_load", "dma_store"),
-    *("array", "mxu", "scratchpads", "vec", "n1"),
-)
-BURST = 64
-"""Bytes of a burst that the design is written for."""
+SHELL = ("fetch", "queue", "dram", "dma_load", "dma_store", "scratchpads", "vectors", "chip")
 
-QUEUES = ("lda", "ldw", "mxu", "vec", "sto")
-"""The queues in the order of their numbers in the design."""
+
+@dataclass(frozen=True)
+class Family:
+    """Chips of one design: its folder, the names of its array, its vector engine and its memories for features, weights
+    and sums, and its queues in the order of their numbers."""
+
+    name: str
+    array: str
+    vectors: str
+    memories: tuple[str, str, str]
+    queues: tuple[str, ...]
+    modules: tuple[str, ...]
+
+    @property
+    def sources(self) -> list[Path]:
+        """The files of the design, packages first."""
+        own = DESIGN / self.name
+        packages = [DESIGN / "shell" / "shell_pkg.sv", own / "isa_pkg.sv", DESIGN / "shell" / "alu_pkg.sv"]
+        shell = [DESIGN / "shell" / f"{name}.sv" for name in SHELL]
+        return [*packages, *(own / f"{name}.sv" for name in self.modules), *shell]
+
+
+FAMILIES = (
+    Family("n1", "mxu", "vec", ("spa", "spw", "acc"), ("lda", "ldw", "mxu", "vec", "sto"), ("array", "mxu")),
+    Family(
+        "f1", "conv", "misc", ("fm", "wgt", "psum"), ("load", "weights", "conv", "misc", "save"), ("array", "conv")
+    ),
+)
 
 Record = Mapping[str, Any]
 
@@ -52,48 +74,73 @@ def available() -> bool:
     return all(shutil.which(tool) for tool in ("verilator", "g++", "make"))
 
 
+def family(chip: Record) -> Family:
+    """The design of a chip record; HardwareError where there is none."""
+    for each in FAMILIES:
+        if each.array in chip["engines"]:
+            return each
+    known = " or ".join(f"{each.array} as {each.name} has it" for each in FAMILIES)
+    raise HardwareError(f"{chip['name']}: its engines are {', '.join(chip['engines'])}, expected {known}")
+
+
 def generics(chip: Record) -> dict[str, int]:
-    """Sizes of a chip record as generics of `n1.sv`; HardwareError for what the design does not have."""
-    mxu, vec, memories = chip["engines"]["mxu"], chip["engines"]["vec"], chip["memories"]
-    dram = memories["dram"]
+    """Sizes of a chip record as generics of `chip.sv`; HardwareError for what the design does not have."""
+    design = family(chip)
+    array, vectors = chip["engines"][design.array], chip["engines"][design.vectors]
+    memories, dram = chip["memories"], chip["memories"]["dram"]
     wrong = []
-    if dram.get("burst", BURST) != BURST:
-        wrong.append(f"memory.dram.burst is {dram['burst']}, expected {BURST}")
-    if mxu.get("weight_banks", 1) != 2:
-        wrong.append(f"engine.mxu.weight_banks is {mxu.get('weight_banks', 1)}, expected 2")
-    if vec["mac_per_cycle"] % vec["lanes"] or vec["lanes"] % vec["special_per_cycle"]:
-        wrong.append("engine.vec: mac_per_cycle, lanes and special_per_cycle don't divide one another")
-    mappings = [each["name"] for each in mxu["mappings"]]
-    wrong += [
+    burst = dram.get("burst", 1)
+    if burst < 32 or burst & burst - 1:
+        wrong.append(f"memory.dram.burst is {burst}, expected a power of two from 32 on")
+    if array.get("weight_banks", 1) != 2:
+        wrong.append(
+            f"engine.{design.array}.weight_banks is {array.get('weight_banks', 1)}, expected 2"
+        )
+    if vectors["mac_per_cycle"] % vectors["lanes"] or vectors["lanes"] % vectors["special_per_cycle"]:
+        wrong.append(
+            f"engine.{design.vectors}: mac_per_cycle, lanes and special_per_cycle don't divide one another"
+        )
+    mappings = [each["name"] for each in array["mappings"]]
+    if design.name == "n1":
+        wrong += _mappings_that_n1_lacks(mappings)
+    if wrong:
+        raise HardwareError(f"{chip['name']}: {'; '.join(wrong)}")
+    features, packed, sums = (memories[name]["bytes"] for name in design.memories)
+    return {
+        "ROWS": array["rows"],
+        "COLS": array["cols"],
+        "PIXELS": array.get("pixels", 1),
+        "STILL": mappings.index("os") if "os" in mappings else 3,
+        "LANES": vectors["lanes"],
+        "SIDES": vectors.get("pixels", 1),
+        "TAPS": vectors["mac_per_cycle"] // vectors["lanes"],
+        "SPECIALS": int(vectors["special_per_cycle"]),
+        "ACROSS": int(vectors.get("transpose_factor", 1)),
+        "FEATURE_BYTES": features,
+        "PACKED_BYTES": packed,
+        "SUM_WORDS": sums // 4,
+        "CHANNELS": max(2, dram.get("channels", 1)),
+        "BURST": burst,
+        "PORT": max(32, int(dram["bytes_per_cycle"])),
+    }
+
+
+def _mappings_that_n1_lacks(mappings: Sequence[str]) -> list[str]:
+    wrong = [
         f"engine.mxu has the mapping {name}, expected ws and os"
         for name in mappings
         if name not in ("ws", "os")
     ]
     if mappings[:1] != ["ws"]:
         wrong.append(f"engine.mxu begins with the mapping {mappings[0]}, expected ws")
-    if wrong:
-        raise HardwareError(f"{chip['name']}: {'; '.join(wrong)}")
-    return {
-        "ROWS": mxu["rows"],
-        "COLS": mxu["cols"],
-        "STILL": mappings.index("os") if "os" in mappings else 3,
-        "LANES": vec["lanes"],
-        "TAPS": vec["mac_per_cycle"] // vec["lanes"],
-        "SPECIALS": int(vec["special_per_cycle"]),
-        "ACROSS": int(vec.get("transpose_factor", 1)),
-        "SPA_BYTES": memories["spa"]["bytes"],
-        "SPW_BYTES": memories["spw"]["bytes"],
-        "ACC_LANES": memories["acc"]["bytes"] // 4,
-        "CHANNELS": max(2, dram.get("channels", 1)),
-        "PORT": max(32, int(dram["bytes_per_cycle"])),
-    }
+    return wrong
 
 
 def inputs(chip: Record) -> dict[str, int]:
-    """Timing figures of a chip record as inputs of `n1.sv`."""
+    """Timing figures of a chip record as inputs of `chip.sv`."""
     dram, control = chip["memories"]["dram"], chip["control"]
     channels = dram.get("channels", 1)
-    burst_cycles = BURST * channels / dram["bytes_per_cycle"]
+    burst_cycles = dram.get("burst", 1) * channels / dram["bytes_per_cycle"]
     if burst_cycles != int(burst_cycles):
         raise HardwareError(f"{chip['name']}: a burst takes {burst_cycles} cycles, expected a whole number")
     return {
@@ -114,15 +161,14 @@ def inputs(chip: Record) -> dict[str, int]:
 
 def executable(chip: Record) -> Path:
     """The simulation of a chip of these sizes, built when there is none of the sources as they are."""
-    sizes = generics(chip)
-    sources = [DESIGN / f"{name}.sv" for name in SOURCES]
+    design, sizes = family(chip), generics(chip)
     digest = hashlib.sha256(repr(sorted(sizes.items())).encode())
-    for source in (*sources, HARNESS):
+    for source in (*design.sources, HARNESS):
         digest.update(source.read_bytes())
-    folder = BUILDS / f"n1-{sizes['ROWS']}x{sizes['COLS']}-{digest.hexdigest()[:12]}"
-    if not (folder / "Vn1").exists():
-        _build(folder, sizes, sources)
-    return folder / "Vn1"
+    folder = BUILDS / f"{design.name}-{sizes['ROWS']}x{sizes['COLS']}-{digest.hexdigest()[:12]}"
+    if not (folder / "Vchip").exists():
+        _build(folder, sizes, design.sources)
+    return folder / "Vchip"
 
 
 def _build(folder: Path, sizes: Mapping[str, int], sources: Sequence[Path]) -> None:
@@ -130,28 +176,19 @@ def _build(folder: Path, sizes: Mapping[str, int], sources: Sequence[Path]) -> N
     BUILDS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILDS) as made:
         command = [
-            *(
-                "verilator",
-                "--cc",
-                "--exe",
-                "--build",
-                "-O3",
-                "--unroll-count",
-                "1",
-                "-Wno-fatal",
-                "-Wno-WIDTH",
-            ),
-            *("--x-assign", "fast", "--x-initial", "fast", "--top-module", "n1", "-Mdir", made),
-            *("-CFLAGS", "-std=c++17", "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1"),
+            *("verilator", "--cc", "--exe", "--build", "-O3", "--unroll-count", "1", "-Wno-fatal", "-Wno-WIDTH"),
+            *("--x-assign", "fast", "--x-initial", "fast", "--top-module", "chip", "-Mdir", made),
+            *("-CFLAGS", f"-std=c++17 -DBURST={sizes['BURST']}"),
+            *("-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1"),
             *(f"-G{name}={value}" for name, value in sizes.items()),
             *map(str, (*sources, HARNESS)),
-        ]
+        ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise HardwareError(f"the build failed: {(done.stderr or done.stdout)[-2000:]}")
         folder.mkdir(exist_ok=True)
-        shutil.move(f"{made}/Vn1", folder / "Vn1.part")
-        (folder / "Vn1.part").rename(folder / "Vn1")
+        shutil.move(f"{made}/Vchip", folder / "Vchip.part")
+        (folder / "Vchip.part").rename(folder / "Vchip")
 
 
 def run(
@@ -179,5 +216,5 @@ def run(
         status, cycles = done.stdout.split()
         times = np.fromfile(folder / "times", np.int64).reshape(-1, 2)
         left = [np.fromfile(folder / f"out{number}", np.uint8) for number in range(len(regions))]
-        queues = {name: times[times[:, 0] == number, 1] for number, name in enumerate(QUEUES)}
+        queues = {name: times[times[:, 0] == number, 1] for number, name in enumerate(family(chip).queues)}
         return Ran(status, int(cycles), queues, tuple(left))

@@ -2,9 +2,10 @@
 // rows of activations over them; the first is a fold ahead, into the next product if need be. With sums that stand still a
 // step of the sum enters a cycle, and while the next fold runs the sums leave row by row. What the array gives is added to
 // the accumulators.
-module mxu import n1_pkg::*; #(
+module products import shell_pkg::*; import isa_pkg::*; #(
     parameter int ROWS = 8,
     parameter int COLS = 8,
+    parameter int PIXELS = 1,
     parameter int STILL = 1  // the number of the mapping in which sums stand still
 ) (
     input logic clk, reset,
@@ -13,17 +14,16 @@ module mxu import n1_pkg::*; #(
     input masks_t masks,
     output logic ready, done, idle,
     output logic [SEMAPHORES-1:0] signals,
+    output logic fault,
     output logic weight_read,
     output logic [23:0] weight_address,
     input logic [COLS-1:0][7:0] weight_data,
-    output logic a_read,
-    output logic [23:0] a_address,
+    output logic [ROWS-1:0] a_read,
+    output logic [ROWS-1:0][23:0] a_address,
     input logic [ROWS-1:0][7:0] a_data,
-    output logic rows_read,  // a byte for each row of the array instead of a row of bytes
-    output logic [ROWS-1:0][23:0] rows_address,
     output logic sum_read, sum_write,
-    output logic [19:0] sum_read_address, sum_write_address,
-    output logic [7:0] sum_read_count, sum_write_count,
+    output logic [21:0] sum_read_address, sum_write_address,
+    output logic [7:0] sum_write_count,
     input logic [COLS-1:0][31:0] sum_read_data,
     output logic [COLS-1:0][31:0] sum_write_data
 );
@@ -107,10 +107,9 @@ module mxu import n1_pkg::*; #(
   wire [15:0] wide_left = p.n - j;
   wire [7:0] tile_width = wide_left < 16'(COLS) ? 8'(wide_left) : 8'(COLS);
 
-  assign a_read = have && !still && loaded > streamed && settling == 0;
-  assign a_address = tap1 + 24'(t0) + outer + inner;
+  wire streaming = have && !still && loaded > streamed && settling == 0;
   wire row_end = i0 + 1 == p.m0;
-  wire fold_end = a_read && row_end && i1 + 1 == p.m1;
+  wire fold_end = streaming && row_end && i1 + 1 == p.m1;
   wire t0_end = t0 + (still ? 16'd1 : 16'(ROWS)) >= p.k0;
   wire tile_end = fold_end && t0_end && t1_end && t2_end;
   wire first_fold = t0 == 0 && t1 == 0 && t2 == 0;
@@ -133,7 +132,8 @@ module mxu import n1_pkg::*; #(
   wire leaving = draining.valid && drain_row != 0;  // sums of the fold before, which those of this one must not overtake
   wire at_last_step = t0_end && t1_end && t2_end;
   assign stepping = have && still && !summed && !(at_last_step && leaving);
-  assign rows_read = stepping;
+  assign a_read = {ROWS{streaming || stepping}};
+  assign fault = 0;
   wire last_step = stepping && at_last_step;
   wire still_end = have && still && (summed || last_step) && waited + 1 >= 16'(ROWS);
   wire rows_end = still_end && last_tile;
@@ -146,7 +146,8 @@ module mxu import n1_pkg::*; #(
       found[r] = q.a + ((from + 24'(r)) / 24'(q.m0)) * q.am1 + ((from + 24'(r)) % 24'(q.m0)) * q.am0;
     return found;
   endfunction
-  always_comb for (int r = 0; r < ROWS; r++) rows_address[r] = row_address[r] + tap1 + 24'(t0);
+  wire [23:0] tap = tap1 + 24'(t0);
+  always_comb for (int r = 0; r < ROWS; r++) a_address[r] = tap + (still ? row_address[r] : outer + inner + 24'(r));
 
   logic entering_bank, entering_streams, entering_still, entering_first, entering_whole;
   logic [7:0] entering_rows, drain_rows;
@@ -155,7 +156,7 @@ module mxu import n1_pkg::*; #(
 
   wire [23:0] depth = (24'(p.k0) + 24'(ROWS) - 1) / 24'(ROWS) * 24'(ROWS);
   always_ff @(posedge clk) begin
-    entering <= '{valid: a_read && !reset, add: p.accumulate || !first_fold, last: product_end,
+    entering <= '{valid: streaming && !reset, add: p.accumulate || !first_fold, last: product_end,
                   signals: product_signals[oldest], address: sum_at, count: tile_width};
     if (draining.valid) begin
       entering <= draining;
@@ -167,7 +168,7 @@ module mxu import n1_pkg::*; #(
     end
     entering_bank <= still ? still_bank : streamed[0];
     entering_still <= stepping;
-    entering_streams <= a_read;
+    entering_streams <= streaming;
     entering_first <= first_fold;
     entering_whole <= last_step;
     entering_rows <= still ? (rows_left < 24'(ROWS) ? 8'(rows_left) : 8'(ROWS))
@@ -181,7 +182,7 @@ module mxu import n1_pkg::*; #(
     end else begin
       if (stepping) settling <= 8'(2 * ROWS);
       else if (settling != 0) settling <= settling - 1;
-      if (a_read) begin
+      if (streaming) begin
         sum_at <= sum_at + 20'(p.pitch);
         i0 <= row_end ? 0 : i0 + 1;
         inner <= row_end ? 0 : inner + p.am0;
@@ -283,15 +284,30 @@ module mxu import n1_pkg::*; #(
   assign reading = travelling[DEPTH-2];
   assign writing = travelling[DEPTH-1];
   assign sum_read = reading.valid && reading.add;
-  assign sum_read_address = reading.address;
-  assign sum_read_count = reading.count;
+  assign sum_read_address = 22'(reading.address);
   assign sum_write = writing.valid;
-  assign sum_write_address = writing.address;
+  assign sum_write_address = 22'(writing.address);
   assign sum_write_count = writing.count;
-  always_ff @(posedge clk) sums_held <= sums;
-  always_comb
-    for (int k = 0; k < COLS; k++)
-      sum_write_data[k] = sums_held[k] + (writing.add ? sum_read_data[k] : 32'd0);
+  // Rows that follow one another may share sums: what one writes while the next one reads is handed on.
+  logic handed_on;
+  logic signed [20:0] behind;  // the first lane that is read, from the first one that is written
+  logic [7:0] written_count;
+  logic [COLS-1:0][31:0] written;
+  always_ff @(posedge clk) begin
+    sums_held <= sums;
+    handed_on <= sum_read && sum_write;
+    behind <= 21'(reading.address) - 21'(writing.address);
+    written <= sum_write_data;
+    written_count <= writing.count;
+  end
+  always_comb begin
+    logic signed [20:0] lane;
+    for (int k = 0; k < COLS; k++) begin
+      lane = behind + 21'(k);
+      sum_write_data[k] = sums_held[k] + (!writing.add ? 32'd0
+          : handed_on && lane >= 0 && lane < 21'(written_count) ? written[lane] : sum_read_data[k]);
+    end
+  end
 
   always_ff @(posedge clk) begin
     done <= writing.valid && writing.last && !reset;

@@ -54,9 +54,8 @@ def collect(
     engine = stream.queues(queues)
     if Barrier in stream.blocks:
         engine[stream.blocks[Barrier].positions] = -2
-    work = Work(
-        engine, stream.column("wait"), stream.column("signal"), **{name: found[name] for name in WORK}
-    )
+    masks = stream.column("wait"), stream.column("signal")
+    work = Work(engine, *masks, stream.words, **{name: found[name] for name in WORK})
     dram = {name: found.pop(name) for name in ("burst_bytes", "pages")}
     return Costs(work, {name: values for name, values in found.items() if name not in WORK}, dram)
 

@@ -38,6 +38,15 @@ class Dram:
         return Dram(**known)
 
     @property
+    def cycles_of_a_burst(self) -> float:
+        """On its channel, which has at most `outstanding` bursts under way, whoever asked for them: each from its grant
+        until its data begin to leave, latency later, at the rate of all channels."""
+        alone = self.burst * self.channels / self.bytes_per_cycle
+        if not self.outstanding:
+            return alone
+        return max(alone, (self.latency + alone - alone / self.channels) / self.outstanding)
+
+    @property
     def _working(self) -> int:
         """Cycles between refreshes, less those in which the page is opened again that a refresh has closed."""
         return max(1, self.refresh_every - self.refresh_for - self.page_miss)
@@ -85,13 +94,8 @@ def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
     used = _channels(dram, address, n0, n1, n2, s1, s2)
     pages = np.maximum(_pages(dram, address, n0, n1, n2, s1, s2) - kept, 0) * used
     burst_bytes = bursts * dram.burst
-    per_channel = dram.bytes_per_cycle / dram.channels
-    cycles = burst_bytes / (used * per_channel) + pages / used * dram.page_miss
+    cycles = bursts / used * dram.cycles_of_a_burst + pages / used * dram.page_miss
     share = used / dram.channels
-    if dram.outstanding and dram.latency:
-        limit = dram.outstanding * dram.burst / dram.latency
-        if limit < per_channel:
-            cycles, share = cycles * per_channel / limit, share * limit / per_channel
     found = (cycles, share, burst_bytes, pages, kept * dram.page_miss)
     return Demand(*(np.where(rows == 0, 0, each) for each in found))
 

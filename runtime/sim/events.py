@@ -1,7 +1,7 @@
 """Time: engines with in-order queues, a fetch unit, counting semaphores, and DRAM shared by those that move data.
 
-An instruction is fetched in program order, `issue_cycles` each, into its engine's queue, which holds `queue_depth`; a
-full queue stalls the fetch unit. Its engine takes it up when it is at the head, all its semaphores have a token, and
+Instructions are fetched in program order, `issue_cycles` for each word, into their engines' queues, which hold
+`queue_depth` each; a full queue stalls the fetch unit. Its engine takes it up when it is at the head, all its semaphores have a token, and
 the engine accepts it; it then prepares (`lead`), occupies the engine (`busy`, or as long as its transfer takes), and
 is complete `tail` cycles later, when it signals. The simulation costs a few heap operations an instruction.
 """
@@ -30,7 +30,8 @@ AHEAD = 3
 class Work:
     """What a stream asks of a chip, arrays over its instructions in program order.
 
-    `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `lead`, `busy` and
+    `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `words` are those that
+    the fetch unit reads. `lead`, `busy` and
     `tail` are cycles; `overlap`: how long before the end of `busy` the engine accepts the next one's preparation.
     `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead, with a `share` of its channels;
     `reopening`: see `dram.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD`
@@ -40,6 +41,7 @@ class Work:
     engine: np.ndarray
     wait: np.ndarray
     signal: np.ndarray
+    words: np.ndarray
     lead: np.ndarray
     busy: np.ndarray
     tail: np.ndarray
@@ -128,6 +130,7 @@ class _Simulation:
     def __init__(self, work: Work, engines: Sequence[str], sharing: Sharing, first: int, control: Control):
         self.size = len(work.engine)
         self.owner = work.engine.tolist()
+        self.words = work.words.tolist()
         self.waits = [_numbers(mask) for mask in work.wait.tolist()]
         self.signals = [_numbers(mask) for mask in work.signal.tolist()]
         self.lead, self.busy, self.tail, self.overlap = (
@@ -186,7 +189,8 @@ class _Simulation:
                 if engine.fetched - engine.taken >= depth:
                     return
                 engine.fetched += 1
-            self.fetch_time = max(self.fetch_time, time) + self.control.issue_cycles
+            cycles = self.words[self.next_fetch] * self.control.issue_cycles
+            self.fetch_time = max(self.fetch_time, time) + cycles
             self.arrival[self.next_fetch] = self.fetch_time
             if number >= 0 and engine.fetched - engine.taken == 1:
                 self.push(max(self.fetch_time, engine.accepts), number, -1)

@@ -79,7 +79,7 @@ def _repeated(
             for name, column in block.items[group.name].items()
         }
     plain = np.zeros(len(rows), bool)
-    return Block(block.kind, positions, columns, counts, items, plain, {}, {})
+    return Block(block.kind, positions, block.words[rows], columns, counts, items, plain, {}, {})
 
 
 def _advanced(

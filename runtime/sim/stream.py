@@ -21,11 +21,12 @@ class Block:
 
     `positions` are theirs in the stream, ascending, i64[n]. `columns` hold i64[n] a field, wait and signal included;
     `counts` i64[n] a group, and `items` the columns of all its items, one after another. `steps` and `item_steps` say
-    what a loop adds to them, 0 but where `stepped`, bool[n], is set.
+    what a loop adds to them, 0 but where `stepped`, bool[n], is set. `words`, i64[n], have 128 bits each.
     """
 
     kind: type[Instruction]
     positions: np.ndarray
+    words: np.ndarray
     columns: Columns
     counts: Columns
     items: dict[str, Columns]
@@ -105,6 +106,14 @@ class Stream:
         for block in self.blocks.values():
             if name in block.columns:
                 out[block.positions] = block.columns[name]
+        return out
+
+    @property
+    def words(self) -> np.ndarray:
+        """Words of 128 bits of each instruction, i64[size]."""
+        out = np.ones(self.size, np.int64)
+        for block in self.blocks.values():
+            out[block.positions] = block.words
         return out
 
     def queues(self, names: Sequence[str]) -> np.ndarray:

@@ -66,7 +66,7 @@ def test_both_find_the_same_deadlocks(seed: int) -> None:
     stuck = programs.without_a_token(programs.random_program(seed), seed)
     with pytest.raises(HazardError, match="has no token"):
         executed(stuck, chip, data, programs.ARENA_BYTES)
-    ran = simulation.run(chip, encoded(stuck), [(0, data)], patience=5000)
+    ran = simulation.run(chip, encoded(stuck, chip), [(0, data)], patience=5000)
     assert ran.status == "deadlock"
 
 

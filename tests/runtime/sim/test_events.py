@@ -24,8 +24,9 @@ def work(*instructions: dict[str, Any]) -> Work:
     engine = np.array([numbers[each["engine"]] for each in instructions])
     masks = {name: column(name, np.int64) for name in ("wait", "signal")}
     names = ("lead", "busy", "tail", "overlap", "transfer", "port", "reopening")
+    words = np.array([each.get("words", 1) for each in instructions])
     share = np.array([each.get("share", 1.0) for each in instructions])
-    return Work(engine, **masks, **{name: column(name) for name in names}, share=share)
+    return Work(engine, **masks, words=words, **{name: column(name) for name in names}, share=share)
 
 
 def timed(*instructions: dict[str, Any], control: Control = IMMEDIATE, dram: Dram = FAST) -> Timeline:

@@ -1,7 +1,7 @@
 // DRAM: channels that each transfer a burst at a time for one of three masters in turn, a page a master open in each,
 // all of them closed by refresh. Each channel has a queue for each master, so that one that is busy holds up no other.
 // The bytes themselves are kept by the harness.
-module dram import n1_pkg::*; #(
+module dram import shell_pkg::*; #(
     parameter int MASTERS = 3,
     parameter int CHANNELS = 4,
     parameter int BURST = 64,

@@ -1,6 +1,6 @@
 // Copies from the activation scratchpad to DRAM: sto. Reads a port's width a cycle, gathers bursts, hands them to DRAM;
 // bytes of one burst that follow one another are written together. A copy is complete when DRAM has taken its last burst.
-module dma_store import n1_pkg::*; #(
+module dma_store import shell_pkg::*; #(
     parameter int BURST = 64,
     parameter int CHANNELS = 4,
     parameter int PORT = 64,

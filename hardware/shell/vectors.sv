@@ -1,8 +1,9 @@
 // The vector unit. Operands of a vector are fetched, one of each memory a cycle, while the program runs on the one
 // before; operands that stay where they are are not fetched again. Sums and extremes over taps of integers go through a
 // window that takes TAPS vectors a cycle. Dimensions that are combined run innermost.
-module vec import n1_pkg::*; import alu_pkg::*; #(
+module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
     parameter int LANES = 8,
+    parameter int SIDES = 1,     // lines that a vector may hold side by side instead of one long one
     parameter int TAPS = 8,
     parameter int SPECIALS = 2,  // lanes a cycle of special operations
     parameter int TARGETS = 2,   // vectors that the window may complete a cycle
@@ -10,8 +11,7 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
 ) (
     input logic clk, reset,
     input logic start,
-    input logic is_program,
-    input logic [LONGEST-1:0][127:0] instruction,
+    input work_t given,
     input masks_t masks,
     output logic ready, done,
     output logic [SEMAPHORES-1:0] signals,
@@ -28,47 +28,50 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
   localparam int SETS = 4;  // vectors whose operands are there and wait for the program
   localparam logic [15:0] SPECIAL_CYCLES = LANES / SPECIALS;
 
+  localparam int SHORT = LANES / SIDES;  // lanes of each of the lines that lie side by side
+
   // ---- programs ---------------------------------------------------------------------------------------------------
-  logic [15:0][31:0] immediates[16];
-  logic [31:0][63:0] micros[16];
-  logic [5:0] lengths[16];
-  wire [2*LONGEST-1:0][63:0] lanes = instruction;
-  wire [5:0] first_micro = 6'd2 + (6'(lanes[0][48:44]) + 6'd1) / 6'd2;
+  program_t stored[16];
+  program_t in_program, program_;
+  assign in_program = given.brings ? given.program_ : stored[given.number];
   always_ff @(posedge clk)
-    if (start && is_program) begin
-      immediates[lanes[0][58:55]] <= {lanes[9], lanes[8], lanes[7], lanes[6], lanes[5], lanes[4], lanes[3], lanes[2]};
-      micros[lanes[0][58:55]] <= 2048'(lanes >> (64 * first_micro));
-      lengths[lanes[0][58:55]] <= lanes[0][54:49];
+    if (start) begin
+      if (given.defines) stored[given.number] <= given.program_;
+      else program_ <= in_program;
     end
 
   // ---- the instruction --------------------------------------------------------------------------------------------
-  typedef enum logic [1:0] {REST, DEFINED, VECTORS, TAPPED} state_e;
+  typedef enum logic [1:0] {REST, DEFINED, RUNNING, TAPPED} state_e;
   state_e state;
-  view_t views[8];
-  logic [3:0] streams, number;
+  view_t [7:0] views;
+  logic [3:0] streams;
   logic [1:0] combine;
   logic initialise;
-  logic [4:0][15:0] extent;  // of dimension 0 in vectors
-  logic [15:0] n0;
+  logic [4:0][15:0] extent;  // of dimensions 0 and 1 in vectors
+  logic [15:0] n0, n1;
+  logic side_by_side;
   logic [4:0] reduced;
   logic [4:0][2:0] order;    // dimensions, the outermost first
   logic [SEMAPHORES-1:0] held_signals;
   assign ready = state == REST;
 
-  view_t in_views[8];
-  logic [4:0][15:0] in_extent;
+  logic [4:0][15:0] in_extent;  // in vectors
+  logic in_side_by_side;
   logic [4:0] in_reduced;
   logic [4:0][2:0] in_order;
   always_comb begin
-    for (int s = 0; s < 8; s++) in_views[s] = view_of(instruction[1+s]);
-    in_extent[0] = 16'((32'(instruction[0][79:64]) + LANES - 1) / LANES);
-    in_extent[1] = instruction[0][95:80];
-    in_extent[2] = instruction[0][111:96];
-    in_extent[3] = instruction[0][127:112];
-    in_extent[4] = 16'(instruction[0][63:55]);
+    logic [31:0] in_row, in_lines;
     for (int d = 0; d < 5; d++)
-      in_reduced[d] = instruction[0][53:52] != 0 && in_views[0].stride[d] == 0
-          && (d == 0 ? instruction[0][79:64] > 1 : in_extent[d] > 1);
+      in_reduced[d] = given.combine != 0 && given.views[0].stride[d] == 0 && given.extent[d] > 1;
+    in_row = (32'(given.extent[0]) + LANES - 1) / LANES * 32'(given.extent[1]);
+    in_lines = (32'(given.extent[0]) + SHORT - 1) / SHORT * ((32'(given.extent[1]) + SIDES - 1) / SIDES);
+    in_side_by_side = SIDES > 1 && in_lines < in_row && in_reduced[1:0] == 0;
+    in_extent = given.extent;
+    in_extent[0] = 16'((32'(given.extent[0]) + LANES - 1) / LANES);
+    if (in_side_by_side) begin
+      in_extent[0] = 16'((32'(given.extent[0]) + SHORT - 1) / SHORT);
+      in_extent[1] = 16'((32'(given.extent[1]) + SIDES - 1) / SIDES);
+    end
   end
 
   // Lanes run inside of the other dimensions when more operands stand still along them than along the next dimension.
@@ -81,9 +84,9 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
     still_along_lanes = 0;
     still_along_next = 0;
     for (int s = 1; s < 8; s++)
-      if (4'(s) < instruction[0][47:44]) begin
-        still_along_lanes += 4'(in_views[s].stride[0] == 0);
-        still_along_next += 4'(in_views[s].stride[next] == 0);
+      if (4'(s) < given.streams) begin
+        still_along_lanes += 4'(given.views[s].stride[0] == 0);
+        still_along_next += 4'(given.views[s].stride[next] == 0);
       end
     lanes_inside = still_along_lanes > still_along_next;
   end
@@ -107,32 +110,32 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
 
   // Integers that are only multiplied and summed, or only compared: those that the window takes.
   micro_t only;
-  assign only = micros[instruction[0][51:48]][0];
-  wire windowed = lengths[instruction[0][51:48]] == 1 && only.kind == TYPE_I32 && instruction[0][54]
-      && (only.op == MUL && instruction[0][53:52] == 1 || only.op == COPY && instruction[0][53:52] != 0)
-      && in_views[1].memory != INDEX && (in_views[2].memory != INDEX || instruction[0][47:44] < 3);
+  assign only = in_program.micros[0];
+  wire windowed = in_program.length == 1 && only.kind == TYPE_I32 && given.initialise
+      && (only.op == MUL && given.combine == 1 || only.op == COPY && given.combine != 0)
+      && given.views[1].memory != INDEX && (given.views[2].memory != INDEX || given.streams < 3);
 
   // ---- where vectors lie ------------------------------------------------------------------------------------------
   typedef logic [4:0][15:0] index_t;
   typedef struct packed {
     logic first, last, final_;  // of its taps; of the instruction
     logic [31:0] target;
-    logic [7:0] count;
+    logic [7:0] count, lines;
   } place_t;
 
   function automatic logic signed [31:0] displacement(input view_t v, input index_t i);
-    logic signed [31:0] sum = signed'(32'(i[0]) * LANES) * 32'(v.stride[0]);
-    for (int d = 1; d < 5; d++) sum += signed'({16'd0, i[d]}) * 32'(v.stride[d]);
+    logic signed [31:0] sum = signed'(32'(i[0]) * (side_by_side ? SHORT : LANES)) * 32'(v.stride[0]);
+    sum += signed'(32'(i[1]) * (side_by_side ? SIDES : 1)) * 32'(v.stride[1]);
+    for (int d = 2; d < 5; d++) sum += signed'({16'd0, i[d]}) * 32'(v.stride[d]);
     return sum;
   endfunction
 
   function automatic logic [31:0] address_of(input view_t v, input index_t i);
-    return (v.memory == ACC ? 32'(v.base) << 2 : 32'(v.base)) + 32'(displacement(v, i)) * bytes_of(v.dtype);
+    return v.base + 32'(displacement(v, i)) * bytes_of(v.dtype);
   endfunction
 
-  function automatic logic [7:0] lanes_of(input index_t i);
-    logic [15:0] rest = n0 - i[0] * LANES;
-    return rest < LANES ? 8'(rest) : 8'(LANES);
+  function automatic logic [7:0] at_most(input logic [15:0] rest, input int most);
+    return 32'(rest) < most ? 8'(rest) : 8'(most);
   endfunction
 
   function automatic place_t place_of(input index_t i);
@@ -147,7 +150,8 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
     end
     p.target = address_of(views[0], i);
     if (reduced[0]) p.target = address_of(views[0], {i[4:1], 16'd0});
-    p.count = lanes_of(i);
+    p.count = side_by_side ? at_most(n0 - i[0] * SHORT, SHORT) : at_most(n0 - i[0] * LANES, LANES);
+    p.lines = side_by_side ? at_most(n1 - i[1] * SIDES, SIDES) : 8'd1;
     return p;
   endfunction
 
@@ -166,8 +170,14 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
     return !v.table_ && v.stride[0] != 0 && v.stride[0] != 1 && n0 > 1;
   endfunction
 
-  function automatic elements_t elements(input view_t v, input logic [31:0] address, input logic [7:0] count);
-    return '{valid: 1, memory: v.memory, dtype: v.dtype, address: address, stride: v.stride[0], count: count};
+  function automatic elements_t elements(input view_t v, input logic [31:0] address, input logic [7:0] count, lines);
+    return '{valid: 1, side_by_side: side_by_side, memory: v.memory, dtype: v.dtype, address: address, stride: v.stride[0],
+             line_stride: v.stride[1], count: count, lines: lines};
+  endfunction
+
+  // A lane's element from the first one of its vector.
+  function automatic logic signed [31:0] offset(input view_t v, input int lane);
+    return side_by_side ? (lane % SHORT) * 32'(v.stride[0]) + (lane / SHORT) * 32'(v.stride[1]) : lane * 32'(v.stride[0]);
   endfunction
 
   index_t index;
@@ -208,7 +218,7 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
           picked[m] = 3'(s);
         end
       if (picks[m]) remaining[picked[m]] = 0;
-      operand[m] = elements(views[picked[m]], wanted_address[picked[m]], here.count);
+      operand[m] = elements(views[picked[m]], wanted_address[picked[m]], here.count, here.lines);
       operand[m].valid = picks[m];
       occupied_next[m] = picks[m] ? across(views[picked[m]]) : occupied[m] > 1;
     end
@@ -226,8 +236,7 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
     for (int s = 1; s < 8; s++)
       if (views[s].memory == INDEX)
         for (int l = 0; l < LANES; l++)
-          gathered_now[s][l] = 64'(32'(signed'(views[s].base)) + displacement(views[s], arriving_index)
-              + l * 32'(views[s].stride[0]));
+          gathered_now[s][l] = 64'(signed'(views[s].base + displacement(views[s], arriving_index) + offset(views[s], l)));
   end
 
   logic pop;
@@ -265,7 +274,7 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
         issued <= 0;
         fetching <= !here.final_;
       end
-      if (start && !is_program) begin
+      if (start && !given.defines) begin
         fetching <= !windowed;
         issued <= 0;
         held <= 0;
@@ -281,13 +290,13 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
   logic [15:0] asked;       // the group of lanes whose elements arrive
   logic asking;
   micro_t micro;
-  assign micro = micros[number][at[4:0]];
-  wire running = count != 0 && state == VECTORS;
-  wire combining = at == lengths[number];
+  assign micro = program_.micros[at[4:0]];
+  wire running = count != 0 && state == RUNNING;
+  wire combining = at == program_.length;
   wire [15:0] duration = combining ? 1 : micro.op == LOOKUP ? SPECIAL_CYCLES + 1 : special(micro.op) ? SPECIAL_CYCLES
       : micro.kind == TYPE_I64 ? 2 : 1;
   wire ends = running && cycle + 1 == duration;
-  wire last_step = combining || (combine == 0 && at + 1 == lengths[number]);
+  wire last_step = combining || (combine == 0 && at + 1 == program_.length);
   wire blocked = last_step && places[oldest].last && !write_ready;
   assign pop = ends && last_step && !blocked;
 
@@ -295,13 +304,13 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
     case (from)
       1: return registers[which][lane];
       2: return sets[oldest][which[2:0]][lane];
-      3: return 64'(signed'(immediates[number][which]));
+      3: return 64'(signed'(program_.immediates[which]));
       default: return 0;
     endcase
   endfunction
 
   micro_t last_micro;
-  assign last_micro = micros[number][5'(lengths[number]-1)];
+  assign last_micro = program_.micros[5'(program_.length-1)];
   wire [1:0] cast_kind = last_micro.to inside {F32, BF16} ? TYPE_F32 : last_micro.to == I64 ? TYPE_I64 : TYPE_I32;
   wire [1:0] result_kind = last_micro.op == CAST ? cast_kind : last_micro.op inside {LT, LE, EQ} ? TYPE_I32 : last_micro.kind;
   vector_t result, totalled, last_value;
@@ -326,7 +335,7 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
     if (asking) for (int k = 0; k < SPECIALS; k++) found[32'(asked)*SPECIALS+k] <= window_data[k][0];
     asking <= running && !combining && micro.op == LOOKUP && cycle < SPECIAL_CYCLES;
     asked <= cycle;
-    if (reset || state != VECTORS) begin
+    if (reset || state != RUNNING) begin
       at <= 0;
       cycle <= 0;
     end else if (running && !(ends && blocked)) begin
@@ -347,7 +356,7 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
   index_t tap_next;
   logic tap_final;
   micro_t tap_micro;
-  assign tap_micro = micros[number][0];
+  assign tap_micro = program_.micros[0];
   view_t tap_a, tap_b, table_view;
   assign table_view = views[micro.b[2:0]];
   logic tap_across;
@@ -368,18 +377,18 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
         if (completed < TARGETS && !tap_final) begin
           taps[v] = place_of(i);
           tap_valid[v] = 1;
-          if (tap_micro.a_from == 2) window[2*v] = elements(tap_a, address_of(tap_a, i), taps[v].count);
+          if (tap_micro.a_from == 2) window[2*v] = elements(tap_a, address_of(tap_a, i), taps[v].count, taps[v].lines);
           if (tap_micro.op == MUL && tap_micro.b_from == 2)
-            window[2*v+1] = elements(tap_b, address_of(tap_b, i), taps[v].count);
+            window[2*v+1] = elements(tap_b, address_of(tap_b, i), taps[v].count, taps[v].lines);
           completed = completed + 3'(taps[v].last);
           tap_final = taps[v].final_;
           i = next_of(i);
         end
     tap_next = i;
-    if (state == VECTORS && !combining && micro.op == LOOKUP && running && cycle < SPECIAL_CYCLES)
+    if (state == RUNNING && !combining && micro.op == LOOKUP && running && cycle < SPECIAL_CYCLES)
       for (int k = 0; k < SPECIALS; k++)
         window[k] = elements(table_view, address_of(table_view, '0)
-            + 32'(source(micro.a_from, micro.a, 32'(cycle) * SPECIALS + k)) * bytes_of(table_view.dtype), 1);
+            + 32'(source(micro.a_from, micro.a, 32'(cycle) * SPECIALS + k)) * bytes_of(table_view.dtype), 1, 1);
   end
 
   vector_t tap_total;
@@ -402,7 +411,7 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
         spread <= tap_across ? ACROSS : 0;
         if (tap_final) tapping <= 0;
       end
-      if (start && !is_program) tapping <= windowed;
+      if (start && !given.defines) tapping <= windowed;
     end
     tap_done <= '0;
     if (tapped) begin
@@ -413,8 +422,8 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
           for (int l = 0; l < LANES; l++)
             if (8'(l) < taps_arrived[v].count) begin
               value = compute(tap_micro,
-                  tap_micro.a_from == 2 ? window_data[2*v][l] : 64'(signed'(immediates[number][tap_micro.a])),
-                  tap_micro.b_from == 2 ? window_data[2*v+1][l] : 64'(signed'(immediates[number][tap_micro.b])), 0, 0, 0);
+                  tap_micro.a_from == 2 ? window_data[2*v][l] : 64'(signed'(program_.immediates[tap_micro.a])),
+                  tap_micro.b_from == 2 ? window_data[2*v+1][l] : 64'(signed'(program_.immediates[tap_micro.b])), 0, 0, 0);
               if (reduced[0]) sum[0] = taps_arrived[v].first && l == 0 ? value : combined(combine, TYPE_I32, sum[0], value);
               else sum[l] = taps_arrived[v].first ? value : combined(combine, TYPE_I32, sum[l], value);
             end
@@ -439,17 +448,17 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
   wire write_over = write_now && writing_left <= 1;
   wire write_ready = !writing || write_over;
   always_comb begin
-    target_read = elements(views[0], value_place.target, value_place.count);
+    target_read = elements(views[0], value_place.target, value_place.count, value_place.lines);
     target_read.valid = writing && merges && !merged;
     for (int l = 0; l < LANES; l++)
       merge_values[l] = merges ? combined(combine, result_kind, target_data[l], values[l]) : values[l];
     for (int t = 0; t < TARGETS; t++) begin
-      target[t] = elements(views[0], tap_place[t].target, reduced[0] ? 8'd1 : tap_place[t].count);
+      target[t] = elements(views[0], tap_place[t].target, reduced[0] ? 8'd1 : tap_place[t].count, tap_place[t].lines);
       target[t].valid = tap_done[t];
       target_values[t] = tap_result[t];
     end
     if (write_now) begin
-      target[0] = elements(views[0], value_place.target, value_place.count);
+      target[0] = elements(views[0], value_place.target, value_place.count, value_place.lines);
       target_values[0] = merge_values;
       if (views[0].dtype == BF16)
         for (int l = 0; l < LANES; l++) target_values[0][l] = 64'(rounded_bf16(merge_values[l][31:0]) >> 16);
@@ -475,7 +484,7 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
   end
 
   // ---- control ----------------------------------------------------------------------------------------------------
-  wire over = state == VECTORS ? write_over && value_place.final_ && !pop
+  wire over = state == RUNNING ? write_over && value_place.final_ && !pop
       : state == TAPPED ? !tapping && !tapped && tap_done != 0 : state == DEFINED;
   always_ff @(posedge clk) begin
     done <= over && !reset;
@@ -485,16 +494,17 @@ module vec import n1_pkg::*; import alu_pkg::*; #(
     if (reset) state <= REST;
     else if (over) state <= REST;
     if (start) begin
-      state <= is_program ? DEFINED : windowed ? TAPPED : VECTORS;
+      state <= given.defines ? DEFINED : windowed ? TAPPED : RUNNING;
       held_signals <= masks.signals;
     end
-    if (start && !is_program) begin
-      views <= in_views;
-      streams <= instruction[0][47:44];
-      number <= instruction[0][51:48];
-      combine <= instruction[0][53:52];
-      initialise <= instruction[0][54];
-      n0 <= instruction[0][79:64];
+    if (start && !given.defines) begin
+      views <= given.views;
+      streams <= given.streams;
+      combine <= given.combine;
+      initialise <= given.initialise;
+      n0 <= given.extent[0];
+      n1 <= given.extent[1];
+      side_by_side <= in_side_by_side;
       extent <= in_extent;
       reduced <= in_reduced;
       order <= in_order;

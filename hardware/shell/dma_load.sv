@@ -1,7 +1,7 @@
 // Copies from DRAM to a scratchpad: lda, gather, ldw. One half asks DRAM for bursts, the other writes what has come, a
 // port's width a cycle, and padding. The first takes up the next copy while the second still works on the one before.
 // A burst that two rows following one another share is read once.
-module dma_load import n1_pkg::*; #(
+module dma_load import shell_pkg::*; #(
     parameter int BURST = 64,
     parameter int CHANNELS = 4,
     parameter int PORT = 64,

@@ -1,5 +1,5 @@
 // Fetch: a word of 128 bits every issue_cycles, loops run out, steps added, whole instructions handed to their queues.
-module fetch import n1_pkg::*; #(
+module fetch import shell_pkg::*; import isa_pkg::*; #(
     parameter int CODE_WORDS = 65536
 ) (
     input logic clk, reset,
@@ -29,7 +29,7 @@ module fetch import n1_pkg::*; #(
   wire free = !complete || handed;
   wire first = collected == 0;
   wire [127:0] header = first ? word : line[0];
-  wire has_lists = header[5:0] == OP_PROGRAM || header[5:0] == OP_VEC;
+  wire lists = has_lists(header[5:0]);
   wire last = collected == header[10:6];
   wire [2:0][127:0] left_out = defaults(word[5:0]);
   wire due = pace + 1 >= timing.issue_cycles;
@@ -41,38 +41,7 @@ module fetch import n1_pkg::*; #(
     if (handed) push[queue_of(opcode)] = 1;
   end
 
-  // The step of field n, as often as the loop has turned.
-  function automatic logic [31:0] advance(input logic [127:0] from, input logic [1:0] n);
-    return from[32*n+:32] * 32'(line_turn);
-  endfunction
-
-  logic [5:0] streams;
-  always_comb begin
-    instruction = line[LONGEST-1:0];
-    streams = 6'(line[0][47:44]);
-    if (line[0][11]) begin
-      case (opcode)
-        OP_LDA, OP_LDW, OP_STO: begin
-          instruction[0][95:64] += advance(steps, 0);
-          instruction[0][119:96] += 24'(advance(steps, 1));
-        end
-        OP_GATHER: begin
-          instruction[0][119:96] += 24'(advance(steps, 0));
-          instruction[1][39:16] += 24'(advance(steps, 1));
-        end
-        OP_MXU: begin
-          instruction[0][87:64] += 24'(advance(steps, 0));
-          instruction[0][111:88] += 24'(advance(steps, 1));
-          instruction[1][19:0] += 20'(advance(steps, 2));
-        end
-        OP_VEC:
-        for (int s = 0; s < 8; s++)
-          if (6'(s) < streams)
-            instruction[1+s][28:5] += 24'(advance(line[5'(1+32'(streams)+s/4)], 2'(s % 4)));
-        default: ;
-      endcase
-    end
-  end
+  assign instruction = line[0][11] ? advanced(line, steps, line_turn) : line[LONGEST-1:0];
 
   always_ff @(posedge clk) begin
     if (reset) begin
@@ -106,7 +75,7 @@ module fetch import n1_pkg::*; #(
             line[2:1] <= left_out[2:1];
             line_turn <= turn;
           end
-          if (header[11] && !has_lists && last) steps <= word;
+          if (header[11] && !lists && last) steps <= word;
           else line[collected] <= word;
           collected <= last ? 0 : collected + 1;
           complete <= last;

@@ -1,15 +1,12 @@
 // What vector programs compute, a lane at a time. Values are 64 bits: i32 extended by its sign, f32 as its bits.
 // Integers are synthesisable; f32 is for simulation only and computed by the harness.
 package alu_pkg;
-  import n1_pkg::*;
+  import shell_pkg::*;
+  import isa_pkg::*;
   import "DPI-C" function int real_operation(input int operation, input int a, input int b, input int c);
   import "DPI-C" function longint real_to_integer(input int a);
   import "DPI-C" function int integer_to_real(input longint a);
 
-  typedef enum logic [5:0] {
-    COPY, CAST, ADD, SUB, MUL, MAC, MAX, MIN, NEG, ABS, BIT_AND, BIT_OR, BIT_XOR, SHIFT_LEFT, SHIFT_RIGHT, LT, LE, EQ,
-    WHERE, REQUANTIZE, RESCALE, SCALED, LOOKUP, DIV, ISQRT, SQRT, RSQRT, EXP, TANH, ERF, FLOOR, ROUND
-  } operation_e;
   localparam logic [1:0] TYPE_I32 = 0, TYPE_F32 = 1, TYPE_I64 = 2;
 
   typedef struct packed {
