@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...runtime.sim.costs import Costs, collect, multiplication, transfer
+from ...runtime.sim.dram import Dram
 from ...runtime.sim.stream import Block, Columns, Stream
 from ...runtime.sim.vector_costs import vector_costs
 from ...runtime.sim.vectors import Step
@@ -14,6 +15,8 @@ from .programs import steps
 
 COUNTS = ("mac_i8", "mac_bf16", "vector_op", "spa_byte", "spw_byte", "acc_byte", "dram_byte")
 """What the energy figures of a chip file count."""
+_INDEX_CYCLES = 2
+"""To read the index of a row that is gathered."""
 
 
 def costs(chip: Mapping[str, Any], stream: Stream) -> Costs:
@@ -24,13 +27,24 @@ def costs(chip: Mapping[str, Any], stream: Stream) -> Costs:
 
 
 def _gathers(chip: Mapping[str, Any], block: Block) -> Columns:
-    """Rows lie anywhere: each opens a page of its own. Indices are read first."""
-    columns = block.columns
-    one = np.ones(len(block), np.int64)
-    spread = {"dram": columns["table"], "n0": columns["n0"], "n1": columns["count"], "n2": one, "s2": one * 0}
-    dram = chip["memories"]["dram"]
-    apart = np.maximum(columns["pitch"], dram.get("page", 0) * dram.get("channels", 1) + 1)
-    return transfer(chip, {**spread, "s1": apart}, "lda", "spa")
+    """Rows lie anywhere in their table, each as likely in one page as much of the table lies there. An index is read,
+    and then its row asked for."""
+    columns, dram = block.columns, Dram.of(chip["memories"]["dram"])
+    whole = dram.page * dram.channels
+    table, n0, count = columns["table"], columns["n0"], columns["count"]
+    found = transfer(
+        chip, {"dram": table, "n0": n0, "n1": count, "s1": columns["pitch"] + whole}, "lda", "spa"
+    )
+    bytes_ = np.maximum(columns["rows"] * columns["pitch"], 1)
+    first = np.minimum(bytes_, whole - table % whole)
+    last = (bytes_ - first) % whole
+    same = (first**2 + (bytes_ - first - last) * whole + last**2) / bytes_.astype(float) ** 2
+    pages = 1 + (count - 1) * (1 - same) + count * n0 / whole
+    used = found["share"] * dram.channels
+    found["transfer"] += (pages - found["pages"] / used) * dram.page_miss
+    found["pages"] = pages * used
+    found["port"] = np.maximum(found["port"], found["burst_bytes"] / dram.burst + _INDEX_CYCLES * count)
+    return found
 
 
 def _products(chip: Mapping[str, Any], block: Block) -> Columns:

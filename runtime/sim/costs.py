@@ -18,8 +18,11 @@ from .formula import formula
 from .memories import home
 from .stream import Block, Columns, Stream
 
-WORK = ("lead", "busy", "tail", "overlap", "transfer", "share", "port", "reopening")
+WORK = ("lead", "busy", "tail", "overlap", "transfer", "share", "port", "opening", "reopening")
 """Cycles of an instruction; see `events.Work`."""
+
+_ALIGNMENTS = 16
+"""Rows of a copy of which it is looked at how they lie to the port."""
 
 CostOf = Callable[[Mapping[str, Any], Block], Columns]
 """Columns by name of all instructions of a class on the chip of a record."""
@@ -71,12 +74,14 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
     )
     port = chip["engines"][queue].get("bytes_per_cycle") or dram.bytes_per_cycle
     moved, at_port = _written(columns, n1, n2, port)
-    # a store hands DRAM a burst once it has read all of it
-    gathered = dram.burst / port if chip["engines"][queue].get("does") == "store" else 0
+    gathered = 0
+    if chip["engines"][queue].get("does") == "store":  # it hands DRAM a burst once it has read all of it
+        gathered = np.minimum(np.ceil(moved / port), dram.burst / port)
     return {
         "transfer": asked.cycles,
         "share": asked.share,
         "port": at_port,
+        "opening": asked.opening,
         "reopening": asked.reopening,
         "tail": np.where(asked.cycles == 0, 0, dram.latency + gathered),
         "dram_byte": asked.burst_bytes,
@@ -94,14 +99,20 @@ def _written(columns: Columns, n1: Any, n2: Any, port: float) -> tuple[np.ndarra
     planes = columns.get("before2", none) + columns.get("after2", none)
     moved = (before1 + n1 + after1) * (planes + n2) * n0
     d1 = np.where(columns.get("d1", none) == 0, n0, columns.get("d1", none))
-    joined = (d1 == n0) & ((n1 <= 1) | (columns.get("s1", none) == n0)) & ("pitch" not in columns)
+    joined = (d1 == n0) & ((n1 <= 1) | (columns.get("s1", none) == n0))
 
-    def cycles(rows: Any, at: Any = 0) -> np.ndarray:
-        run = np.ceil((at % port + rows * n0) / port) * (rows > 0)
-        return np.where(joined, run, rows * np.ceil((at % port + n0) / port))
+    def cycles(rows: Any, at: Any) -> np.ndarray:
+        """Of a plane, the mean over where rows begin: `at`, i64[copies, rows or planes]."""
+        bytes_ = np.where(joined, rows * n0, n0)[:, None]
+        a_row = np.ceil((at % port + bytes_) / port).mean(1)
+        return np.where(joined, a_row * (rows > 0), a_row * rows)
 
-    padding = cycles(before1) + cycles(after1)
-    return moved, (padding + cycles(n1, columns["dram"])) * n2 + (padding + cycles(n1)) * planes
+    aligned, number = none[:, None], np.arange(_ALIGNMENTS)
+    inner = np.where(joined, 1, np.maximum(n1, 1))[:, None]
+    s1, s2 = (columns.get(name, none)[:, None] for name in ("s1", "s2"))
+    at = columns["dram"][:, None] + number % inner * s1 + number // inner * s2
+    padding = cycles(before1, aligned) + cycles(after1, aligned)
+    return moved, (padding + cycles(n1, at)) * n2 + (padding + cycles(n1, aligned)) * planes
 
 
 def multiplication(

@@ -72,7 +72,9 @@ class Decoder:
         flat, cursor = self._halves(kind, positions, step_count, cursor, ends)
         self._used_up(kind, positions, cursor, ends)
         steps, steps_of_items = _split(kind, flat, stepped, step_count, counts)
-        return Block(kind, positions, (ends - first) // 2, columns, counts, items, stepped, steps, steps_of_items)
+        return Block(
+            kind, positions, (ends - first) // 2, columns, counts, items, stepped, steps, steps_of_items
+        )
 
     def _items(
         self,

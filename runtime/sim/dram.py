@@ -1,7 +1,7 @@
 """DRAM time: what a strided transfer asks of the channels, and how concurrent transfers share them.
 
-A channel reads whole bursts, opens a page wherever a stream leaves the one before, and stands still for refresh, which
-closes all pages.
+A channel reads whole bursts, opens a page wherever a stream leaves the one before, and stands still for refresh at the
+end of each period, which closes all pages.
 Transfers in flight take turns, a burst each: a fluid model, exact between two changes of who is in flight, so that its
 cost does not depend on the length of a transfer. Each stream is taken to have banks of its own, so streams don't close
 one another's pages.
@@ -9,11 +9,13 @@ one another's pages.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 _SAMPLED_ROWS = 64
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +49,19 @@ class Dram:
         return max(alone, (self.latency + alone - alone / self.channels) / self.outstanding)
 
     @property
-    def _working(self) -> int:
-        """Cycles between refreshes, less those in which the page is opened again that a refresh has closed."""
-        return max(1, self.refresh_every - self.refresh_for - self.page_miss)
+    def working(self) -> int:
+        """Cycles between refreshes."""
+        return max(1, self.refresh_every - self.refresh_for)
+
+    def refreshes(self, time: float) -> int:
+        """How many have begun by then; a period ends with one."""
+        return int((time + self.refresh_for) // self.refresh_every) if self.refresh_every else 0
 
     def active(self, time: float) -> float:
         """Cycles until `time` in which it was not refreshing; each period ends with the refresh."""
         if not self.refresh_every:
             return time
-        working = self._working
+        working = self.working
         periods = time // self.refresh_every
         return periods * working + min(time - periods * self.refresh_every, working)
 
@@ -63,21 +69,22 @@ class Dram:
         """The time at which that many cycles were active."""
         if not self.refresh_every:
             return active
-        working = self._working
-        periods = active // working
+        working = self.working
+        periods = max(0, ceil(active / working - _ROUNDING) - 1)
         return periods * self.refresh_every + (active - periods * working)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What transfers ask: active cycles when alone, the share of all channels they then take, and how the cycles come
-    about: bytes in whole bursts, and pages opened; `reopening`: cycles more when a refresh has closed the page that
-    the transfer before left open. Arrays over transfers."""
+    about: bytes in whole bursts, and pages opened; `opening`: cycles to open the page of the first burst; `reopening`:
+    cycles more when a refresh has closed the page that the transfer before left open. Arrays over transfers."""
 
     cycles: np.ndarray
     share: np.ndarray
     burst_bytes: np.ndarray
     pages: np.ndarray
+    opening: np.ndarray
     reopening: np.ndarray
 
 
@@ -96,7 +103,7 @@ def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
     burst_bytes = bursts * dram.burst
     cycles = bursts / used * dram.cycles_of_a_burst + pages / used * dram.page_miss
     share = used / dram.channels
-    found = (cycles, share, burst_bytes, pages, kept * dram.page_miss)
+    found = (cycles, share, burst_bytes, pages, ~kept * dram.page_miss, kept * dram.page_miss)
     return Demand(*(np.where(rows == 0, 0, each) for each in found))
 
 
@@ -169,43 +176,67 @@ def _kept_open(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2:
 
 
 class Sharing:
-    """Transfers in flight: who finishes when. Times are in cycles; owners are small numbers."""
+    """Transfers in flight: who finishes when. Times are in cycles; owners are small numbers. A refresh closes the page
+    of each that is in flight, which takes `page_miss` to open again."""
 
     def __init__(self, dram: Dram):
         self.dram = dram
         self.left: dict[int, float] = {}
         self.share: dict[int, float] = {}
         self.clock = 0.0  # in active cycles, up to which `left` is right
+        self.refreshes = 0  # up to then
         self.pace: dict[int, float] = {}
-        self.ended: dict[int, float] = {}  # when the last transfer of each owner was complete
+        self.ended: dict[int, int] = {}  # refreshes before the last transfer of each owner was complete
 
     def add(self, owner: int, time: float, cycles: float, share: float, reopening: float = 0.0) -> None:
         """A transfer starts; it takes `reopening` cycles more if there was a refresh since the owner's last one."""
         self._advance(time)
-        every = self.dram.refresh_every
-        closed = every and time // every > self.ended.get(owner, 0.0) // every
+        closed = self.refreshes > self.ended.get(owner, 0)
         self.left[owner], self.share[owner] = cycles + (reopening if closed else 0.0), share
         self._repace()
 
     def remove(self, owner: int, time: float) -> None:
         """A transfer is complete."""
         self._advance(time)
-        del self.left[owner], self.share[owner]
-        self.ended[owner] = time
+        rest = self.left.pop(owner)
+        del self.share[owner]
+        for other in self.left:
+            self.left[other] += rest / len(self.left)
+        self.ended[owner] = self.refreshes
         self._repace()
 
     def next(self) -> tuple[float, int]:
         """When the first of the transfers in flight will be complete, and whose it is; infinite without any."""
         if not self.left:
             return float("inf"), -1
-        after, owner = min((max(0.0, left) / self.pace[owner], owner) for owner, left in self.left.items())
-        return self.dram.wall(self.clock + after), owner
+        until, owner = min((self._until(owner), owner) for owner in self.left)
+        return self.dram.wall(until), owner
+
+    def _until(self, owner: int) -> float:
+        """The active cycle in which a transfer will be complete, the pages opened again that refreshes close."""
+        pace, working = self.pace[owner], self.dram.working
+        left = max(0.0, self.left[owner] - self._ahead(owner))
+        if not self.dram.refresh_every:
+            return self.clock + left / pace
+        refresh = (self.refreshes + 1) * working
+        if self.clock + left / pace <= refresh + _ROUNDING:
+            return self.clock + left / pace
+        left += self.dram.page_miss - (refresh - self.clock) * pace
+        a_period = max(working * pace - self.dram.page_miss, 1.0)
+        periods = max(0, ceil((left - working * pace) / a_period - _ROUNDING))
+        return refresh + periods * working + (left - periods * a_period) / pace
+
+    def _ahead(self, owner: int) -> float:
+        """By how much its last burst comes before what it has at an even pace: turns are whole bursts, and its own is
+        in the middle of a round on the average. Who is left then makes up for it."""
+        return self.dram.cycles_of_a_burst * (1 - self.pace[owner]) / 2
 
     def _advance(self, time: float) -> None:
-        clock = self.dram.active(time)
+        clock, refreshes = self.dram.active(time), self.dram.refreshes(time)
+        reopened = (refreshes - self.refreshes) * self.dram.page_miss
         for owner in self.left:
-            self.left[owner] -= (clock - self.clock) * self.pace[owner]
-        self.clock = max(self.clock, clock)
+            self.left[owner] += reopened - (clock - self.clock) * self.pace[owner]
+        self.clock, self.refreshes = max(self.clock, clock), max(self.refreshes, refreshes)
 
     def _repace(self) -> None:
         """Who asks for less than an equal part gets it whole; the others share what is left."""

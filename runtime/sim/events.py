@@ -1,9 +1,10 @@
 """Time: engines with in-order queues, a fetch unit, counting semaphores, and DRAM shared by those that move data.
 
 Instructions are fetched in program order, `issue_cycles` for each word, into their engines' queues, which hold
-`queue_depth` each; a full queue stalls the fetch unit. Its engine takes it up when it is at the head, all its semaphores have a token, and
-the engine accepts it; it then prepares (`lead`), occupies the engine (`busy`, or as long as its transfer takes), and
-is complete `tail` cycles later, when it signals. The simulation costs a few heap operations an instruction.
+`queue_depth` each; a full queue stalls the fetch unit. An engine takes up an instruction when it is at the head, all
+its semaphores have a token, and the engine accepts it; it then prepares (`lead`), occupies the engine (`busy`, or as
+long as its transfer takes), and is complete `tail` cycles later, when it signals. The simulation costs a few heap
+operations an instruction.
 """
 
 import heapq
@@ -31,11 +32,10 @@ class Work:
     """What a stream asks of a chip, arrays over its instructions in program order.
 
     `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `words` are those that
-    the fetch unit reads. `lead`, `busy` and
-    `tail` are cycles; `overlap`: how long before the end of `busy` the engine accepts the next one's preparation.
-    `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead, with a `share` of its channels;
-    `reopening`: see `dram.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD`
-    copies may be behind them.
+    the fetch unit reads. `lead`, `busy` and `tail` are cycles; `overlap`: how long before the end of `busy` the engine
+    accepts the next one's preparation. `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead,
+    with a `share` of its channels; `opening` and `reopening`: see `dram.Demand`; `port`: cycles at the scratchpad's
+    port, which follow DRAM's and which `AHEAD` copies may be behind them.
     """
 
     engine: np.ndarray
@@ -49,6 +49,7 @@ class Work:
     transfer: np.ndarray
     share: np.ndarray
     port: np.ndarray
+    opening: np.ndarray
     reopening: np.ndarray
 
 
@@ -136,8 +137,8 @@ class _Simulation:
         self.lead, self.busy, self.tail, self.overlap = (
             each.tolist() for each in (work.lead, work.busy, work.tail, work.overlap)
         )
-        self.transfer, self.share, self.port, self.reopening = (
-            each.tolist() for each in (work.transfer, work.share, work.port, work.reopening)
+        self.transfer, self.share, self.port, self.opening, self.reopening = (
+            each.tolist() for each in (work.transfer, work.share, work.port, work.opening, work.reopening)
         )
         self.engines = [
             _Engine(name, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
@@ -248,7 +249,8 @@ class _Simulation:
         engine.accepts = max(engine.accepts, end - self.overlap[instruction])
         done = end + self.tail[instruction]
         if self.port[instruction]:
-            first = max(self.begin[instruction] + self.tail[instruction], engine.at_port[-1])
+            arrival = self.begin[instruction] + self.opening[instruction] + self.tail[instruction]
+            first = max(arrival, engine.at_port[-1])
             done = max(done, first + self.port[instruction])
             engine.at_port.append(done)
             engine.accepts = max(engine.accepts, engine.at_port[0])

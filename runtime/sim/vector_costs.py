@@ -30,18 +30,22 @@ def vector_costs(
     pixels = engine.get("pixels", 1)
     lines = -(-n0 * pixels // engine["lanes"]) * -(-n1 // pixels)
     rows = -(-n0 // engine["lanes"]) * n1
-    vectors = outer * np.minimum(rows, lines)
+    views = block.items[group]
+    owner = np.repeat(np.arange(len(block)), block.counts[group])
+    onto_one = (np.array(combines) != 0) & (views["s1"][_targets(owner, len(block))] == 0) & (n1 > 1)
+    taken = np.where(
+        onto_one, rows, np.minimum(rows, lines)
+    )  # what is combined along n1 never lies side by side
+    vectors = outer * taken
     names = [COMBINES[combine] for combine in combines]
     cycles = np.array([_cycles_a_vector(engine, code, *each) for each in zip(programs, names)], float)
     fast = np.array([_is_fast(*each) for each in zip(programs, names)], bool)
-    views = block.items[group]
-    owner = np.repeat(np.arange(len(block)), block.counts[group])
     if INDEX in code.memories:  # the window reads memories alone
         numbered = views["memory"] == code.memories.index(INDEX)
         fast &= np.bincount(owner, numbered, len(block)) == 0
     fetched, stored = _fetches(engine, code, columns, views, owner, np.array(combines))
     factor = np.where(_transposes(columns, views, owner), engine.get("transpose_factor", 1), 1)
-    moved = np.maximum(fetched, stored) * np.minimum(rows, lines) / rows
+    moved = np.maximum(fetched, stored) * taken / rows
     window = vectors * engine["lanes"] / engine.get("mac_per_cycle", engine["lanes"]) * factor
     busy = np.where(fast, window, np.maximum(vectors * cycles, moved))
     operations = np.array([len(program) for program in programs])
@@ -57,6 +61,13 @@ def vector_costs(
         "vector_op": outer * n1 * n0 * operations,
         **bytes_,
     }
+
+
+def _targets(owner: np.ndarray, count: int) -> np.ndarray:
+    """Which views are the first ones of their instructions, which are the destinations, bool[views]."""
+    found = np.zeros(len(owner), bool)
+    found[np.searchsorted(owner, np.arange(count))] = True
+    return found
 
 
 def _is_fast(program: Sequence[Step], combine: str) -> bool:
@@ -84,8 +95,7 @@ def _fetches(
     innermost."""
     count = len(columns["n0"])
     extents = [-(-columns["n0"] // engine["lanes"]), *(columns[f"n{axis}"] for axis in range(1, 5))]
-    is_target = np.zeros(len(owner), bool)
-    is_target[np.searchsorted(owner, np.arange(count))] = True
+    is_target = _targets(owner, count)
     target = [views[f"s{axis}"][is_target] for axis in range(5)]
     reduced = [(combines != 0) & (target[axis] == 0) & (columns[f"n{axis}"] > 1) for axis in range(5)]
     moving = ~is_target & (views["table"] == 0)

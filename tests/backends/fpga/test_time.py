@@ -16,9 +16,10 @@ def record(chip: str) -> dict:
 
 
 def busy(chip: str, instruction: Instruction) -> float:
-    """Cycles that an instruction keeps its engine, issue left out."""
+    """Cycles that an instruction keeps its engine, those left out that every instruction takes."""
     stream = F1.decode(F1.encode([instruction, Halt()]))
-    return float(costs(record(chip), stream).work.busy[0]) - 1
+    engine = record(chip)["engines"][type(instruction).queue]
+    return float(costs(record(chip), stream).work.busy[0]) - engine["issue"] - engine.get("between", 0)
 
 
 @pytest.mark.parametrize(

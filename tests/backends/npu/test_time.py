@@ -123,7 +123,7 @@ def test_weights_of_the_next_product_load_behind_the_one_before():
         product = Mxu(a=0, w=0, c=0, m0=50, n=8, k0=8, am0=8)
         return run([product, product], record=record).call.cycles
 
-    assert pair(2) == 1 + 8 + 50 + 50 + 16
+    assert pair(2) == 2 + 8 + 50 + 50 + 16  # two words are fetched
     assert pair(1) == pair(2) + 8
 
 
