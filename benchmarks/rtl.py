@@ -1,7 +1,8 @@
-"""The simulator's cycles and bytes held against n1 in RTL: `python -m benchmarks.rtl`.
+"""The simulator's cycles and bytes held against chips in RTL: `python -m benchmarks.rtl`.
 
-`layers`: every distinct layer of the models by itself; `networks`: the models whole; `random`: random programs. What
-the model of time was fitted to is listed apart from what it was only tested on. Needs Verilator and a C++ compiler.
+`layers`: every distinct layer of the models by itself; `networks`: the models whole; `samples`: a dozen small layers;
+`random`: random programs. What the model of time was fitted to is listed apart from what it was only tested on. Needs
+Verilator and a C++ compiler. `area`: what the arrays take of an FPGA, which needs Yosys.
 """
 
 import argparse
@@ -18,9 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 import isthmus
-from hardware import assembled, programs, simulation
+from hardware import assembled, programs, samples, simulation
+from hardware.area import area
 from hardware.comparison import Compared, compare, record
 from hardware.layers import arrays, layers
+from isthmus.targets import find_backend
 
 from . import models
 
@@ -41,6 +44,7 @@ FITTED = {
         "quant.add i8[1, 64, 14, 14] i8[1, 64, 14, 14] -> i8[1, 64, 14, 14]",
         "quant.add i8[1, 160, 7, 7] i8[1, 160, 7, 7] -> i8[1, 160, 7, 7]",
         "quant.matmul i8[1, 1280] i8[1280, 1000] -> i8[1, 1000]",
+        "reduce.sum i32[1, 1280, 7, 7] -> i8[1, 1280, 1, 1]",
     }
 }
 """By model, chip and memory the layers that were looked at while the model of time was mended."""
@@ -109,12 +113,20 @@ def of_network(name: str, chip: str, memory: str, folder: Path) -> Iterator[Row]
         yield _row(name, chip, memory, "whole", False, compare(call))
 
 
-def of_random(chip: str, count: int) -> Iterator[Row]:
-    """A row a program."""
-    cols = int(assembled.record(chip)["engines"]["mxu"]["cols"])
-    for seed in range(count):
-        made = programs.random_program(seed, cols)
-        call = assembled.executed(made, assembled.record(chip), programs.data(seed), programs.ARENA_BYTES)
+def of_samples(chip: str) -> Iterator[Row]:
+    """A row a small layer; the model of time of f1 was fitted to them."""
+    for name in samples.SAMPLES:
+        graph = samples.graph(name)
+        for call in record(isthmus.compile(graph, target=chip), arrays(graph)):
+            yield _row("samples", chip, "own", name, chip.startswith("f1"), compare(call))
+
+
+def of_random(chip: str, first: int, count: int) -> Iterator[Row]:
+    """A row a program, numbered from `first` on."""
+    found = assembled.record(chip)
+    for seed in range(first, first + count):
+        made = programs.random_program(seed, found)
+        call = assembled.executed(made, found, programs.data(seed), programs.ARENA_BYTES)
         yield _row("random", chip, "own", f"seed {seed}", False, compare(call))
 
 
@@ -140,25 +152,51 @@ def show(rows: Sequence[Row], console: Console) -> bool:
     return all(row.status == "halted" and not row.wrong for row in rows)
 
 
+def show_areas(chips: Sequence[str], console: Console) -> None:
+    """Print what the arrays take as Yosys synthesises them, beside what f1's estimate says of its own."""
+    table = Table(
+        "chip", "multipliers", "", "DSP", "LUT", "FF", "levels", title="the arrays on an UltraScale+"
+    )
+    for chip in chips:
+        target = find_backend(chip).target({})
+        array, found = target.engine("contract"), area(target.record())
+        size = str(array.pixels * array.rows * array.cols)
+        counts = str(found.dsp), str(found.lut), str(found.ff), str(found.levels)
+        table.add_row(chip, size, "synthesised", *counts)
+        if target.kind == "fpga":
+            use = find_backend(chip).resources({})["conv"]
+            table.add_row(chip, size, "estimated", *(f"{use[kind]:.0f}" for kind in ("DSP", "LUT", "FF")), "")
+    console.print(table)
+
+
 def main() -> int:
     """Compare what the command line names; 1 where a byte differed or a chip did not halt."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.rtl", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument(
-        "what", nargs="*", default=["layers"], metavar="WHAT", help="layers, networks, random"
+        "what",
+        nargs="*",
+        default=["layers"],
+        metavar="WHAT",
+        help="layers, networks, samples, random, area",
     )
     names = ["mobilenetv2", "resnet50", "bert_base"]
     parser.add_argument("--models", nargs="+", default=names, choices=list(models.MODELS), metavar="NAME")
     parser.add_argument("--chips", nargs="+", default=["n1-8", "n1-16"], metavar="NAME")
     parser.add_argument("--memories", nargs="+", default=list(MEMORIES), choices=list(MEMORIES))
+    parser.add_argument("--first", type=int, default=0, help="number of the first random program")
     parser.add_argument("--count", type=int, default=2000, help="random programs")
     parser.add_argument("--most", type=int, default=1000, help="layers of a model")
     parser.add_argument("--json", type=Path, help="where to write every row")
     options = parser.parse_args()
+    console = Console()
+    if "area" in options.what:
+        show_areas(options.chips, console)
+    if {*options.what} <= {"area"}:
+        return 0
     if not simulation.available():
         parser.error("Verilator or a C++ compiler is missing: install verilator, g++ and make")
-    console = Console()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as made:
         for row in _rows(options, Path(made)):
@@ -172,8 +210,10 @@ def main() -> int:
 
 def _rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     for chip in options.chips:
+        if "samples" in options.what:
+            yield from of_samples(chip)
         if "random" in options.what:
-            yield from of_random(chip, options.count)
+            yield from of_random(chip, options.first, options.count)
         for memory in options.memories:
             for name in options.models:
                 if "layers" in options.what:

@@ -47,7 +47,12 @@ class Family:
 FAMILIES = (
     Family("n1", "mxu", "vec", ("spa", "spw", "acc"), ("lda", "ldw", "mxu", "vec", "sto"), ("array", "mxu")),
     Family(
-        "f1", "conv", "misc", ("fm", "wgt", "psum"), ("load", "weights", "conv", "misc", "save"), ("array", "conv")
+        "f1",
+        "conv",
+        "misc",
+        ("fm", "wgt", "psum"),
+        ("load", "weights", "conv", "misc", "save"),
+        ("array", "conv"),
     ),
 )
 
@@ -93,9 +98,7 @@ def generics(chip: Record) -> dict[str, int]:
     if burst < 32 or burst & burst - 1:
         wrong.append(f"memory.dram.burst is {burst}, expected a power of two from 32 on")
     if array.get("weight_banks", 1) != 2:
-        wrong.append(
-            f"engine.{design.array}.weight_banks is {array.get('weight_banks', 1)}, expected 2"
-        )
+        wrong.append(f"engine.{design.array}.weight_banks is {array.get('weight_banks', 1)}, expected 2")
     if vectors["mac_per_cycle"] % vectors["lanes"] or vectors["lanes"] % vectors["special_per_cycle"]:
         wrong.append(
             f"engine.{design.vectors}: mac_per_cycle, lanes and special_per_cycle don't divide one another"

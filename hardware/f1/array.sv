@@ -25,25 +25,22 @@ module dot #(
     output logic [31:0] dot
 );
   localparam int LEVELS = $clog2(ROWS);
-  localparam int WIDEST = 1 << LEVELS;
-  logic [LEVELS:0][WIDEST-1:0][15+LEVELS:0] level;  // level 0 are the products
-  for (genvar t = 0; t < WIDEST; t++) begin : factor
-    if (t < ROWS) begin : some
+  localparam int LEAVES = 1 << LEVELS;
+  // A tree numbered from its root 1 on: below node n are 2n and 2n + 1, from LEAVES on they are the products.
+  for (genvar n = 2 * LEAVES - 1; n > 0; n--) begin : node
+    logic signed [15+LEVELS:0] sum;
+    if (n < LEAVES) begin : inner
+      always_ff @(posedge clk) sum <= node[2*n].sum + node[2*n+1].sum;
+    end else if (n - LEAVES < ROWS) begin : product
       logic signed [7:0] left, right;
-      wire signed [15:0] product = left * right;
       always_ff @(posedge clk) begin
-        left <= a[t];
-        right <= b[t];
-        level[0][t] <= (16 + LEVELS)'(product);
+        left <= a[n-LEAVES];
+        right <= b[n-LEAVES];
+        sum <= left * right;
       end
     end else begin : none
-      assign level[0][t] = '0;
+      assign sum = 0;
     end
   end
-  for (genvar l = 1; l <= LEVELS; l++) begin : adder
-    for (genvar t = 0; t < WIDEST >> l; t++) begin : pair
-      always_ff @(posedge clk) level[l][t] <= level[l-1][2*t] + level[l-1][2*t+1];
-    end
-  end
-  assign dot = 32'(signed'(level[LEVELS][0]));
+  assign dot = 32'(node[1].sum);
 endmodule

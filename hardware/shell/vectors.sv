@@ -65,7 +65,7 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
       in_reduced[d] = given.combine != 0 && given.views[0].stride[d] == 0 && given.extent[d] > 1;
     in_row = (32'(given.extent[0]) + LANES - 1) / LANES * 32'(given.extent[1]);
     in_lines = (32'(given.extent[0]) + SHORT - 1) / SHORT * ((32'(given.extent[1]) + SIDES - 1) / SIDES);
-    in_side_by_side = SIDES > 1 && in_lines < in_row && in_reduced[1:0] == 0;
+    in_side_by_side = SIDES > 1 && in_lines < in_row && !in_reduced[1];
     in_extent = given.extent;
     in_extent[0] = 16'((32'(given.extent[0]) + LANES - 1) / LANES);
     if (in_side_by_side) begin
@@ -175,6 +175,15 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
              line_stride: v.stride[1], count: count, lines: lines};
   endfunction
 
+  function automatic logic has_lane(input place_t p, input int lane);
+    return side_by_side ? 8'(lane % SHORT) < p.count && 8'(lane / SHORT) < p.lines : 8'(lane) < p.count;
+  endfunction
+
+  // The lane in which those of a line are combined, where they are.
+  function automatic int head_of(input int lane);
+    return side_by_side ? lane - lane % SHORT : 0;
+  endfunction
+
   // A lane's element from the first one of its vector.
   function automatic logic signed [31:0] offset(input view_t v, input int lane);
     return side_by_side ? (lane % SHORT) * 32'(v.stride[0]) + (lane / SHORT) * 32'(v.stride[1]) : lane * 32'(v.stride[0]);
@@ -220,7 +229,7 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
       if (picks[m]) remaining[picked[m]] = 0;
       operand[m] = elements(views[picked[m]], wanted_address[picked[m]], here.count, here.lines);
       operand[m].valid = picks[m];
-      occupied_next[m] = picks[m] ? across(views[picked[m]]) : occupied[m] > 1;
+      occupied_next[m] = picks[m] ? ACROSS > 1 && across(views[picked[m]]) : occupied[m] > 2;
     end
     complete = fetching && remaining == 0 && occupied_next == 0 && count + 3'(arriving) < SETS - 1;
   end
@@ -326,9 +335,9 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
     if (ends && combining)
       for (int l = 0; l < LANES; l++)
         if (!reduced[0]) totalled[l] = places[oldest].first ? last_value[l] : combined(combine, result_kind, total[l], last_value[l]);
-        else if (8'(l) < places[oldest].count)
-          totalled[0] = places[oldest].first && l == 0 ? last_value[0]
-              : combined(combine, result_kind, l == 0 ? total[0] : totalled[0], last_value[l]);
+        else if (has_lane(places[oldest], l))
+          totalled[head_of(l)] = places[oldest].first && l == head_of(l) ? last_value[l]
+              : combined(combine, result_kind, l == head_of(l) ? total[l] : totalled[head_of(l)], last_value[l]);
   end
 
   always_ff @(posedge clk) begin
@@ -420,11 +429,13 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
       for (int v = 0; v < TAPS; v++)
         if (tap_arrived[v]) begin
           for (int l = 0; l < LANES; l++)
-            if (8'(l) < taps_arrived[v].count) begin
+            if (has_lane(taps_arrived[v], l)) begin
               value = compute(tap_micro,
                   tap_micro.a_from == 2 ? window_data[2*v][l] : 64'(signed'(program_.immediates[tap_micro.a])),
                   tap_micro.b_from == 2 ? window_data[2*v+1][l] : 64'(signed'(program_.immediates[tap_micro.b])), 0, 0, 0);
-              if (reduced[0]) sum[0] = taps_arrived[v].first && l == 0 ? value : combined(combine, TYPE_I32, sum[0], value);
+              if (reduced[0])
+                sum[head_of(l)] = taps_arrived[v].first && l == head_of(l) ? value
+                    : combined(combine, TYPE_I32, sum[head_of(l)], value);
               else sum[l] = taps_arrived[v].first ? value : combined(combine, TYPE_I32, sum[l], value);
             end
           if (taps_arrived[v].last) begin

@@ -10,9 +10,12 @@ pytest.importorskip("hardware", reason="the tests run outside the repository")
 from hardware import programs, simulation
 from hardware.assembled import ARENA, encoded, executed, record
 from hardware.comparison import compare
+from hardware.samples import SAMPLES
 from isthmus.backends.npu.isa import Lda, Ldw, Mxu, Program, Sto, Vec, View
 from isthmus.backends.npu.programs import immediate, operation, stream
 from isthmus.runtime.sim.errors import HazardError
+
+from .record import CHIPS, LAYERS, PROGRAMS, layer, program
 
 needs_verilator = pytest.mark.skipif(
     not simulation.available(), reason="Verilator or a C++ compiler is missing"
@@ -52,18 +55,28 @@ def test_a_product_is_loaded_computed_requantised_and_stored() -> None:
 
 @needs_verilator
 @pytest.mark.parametrize("seed", range(16))
-def test_random_programs_leave_the_same_bytes(seed: int) -> None:
-    call = executed(programs.random_program(seed), record("n1-8"), programs.data(seed), programs.ARENA_BYTES)
-    found = compare(call)
+@pytest.mark.parametrize("chip", CHIPS)
+def test_random_programs_leave_the_same_bytes(chip: str, seed: int) -> None:
+    found = compare(program(chip, seed))
     assert (found.status, found.wrong) == ("halted", 0)
-    assert abs(found.error) < 0.06
+    assert abs(found.error) < PROGRAMS[chip][1]
+
+
+@needs_verilator
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("chip", CHIPS)
+def test_layers_leave_the_same_bytes(chip: str, name: str) -> None:
+    found = compare(layer(chip, name))
+    assert (found.status, found.wrong) == ("halted", 0)
+    assert abs(found.error) < LAYERS
 
 
 @needs_verilator
 @pytest.mark.parametrize("seed", range(4))
-def test_both_find_the_same_deadlocks(seed: int) -> None:
-    chip, data = record("n1-8"), programs.data(seed)
-    stuck = programs.without_a_token(programs.random_program(seed), seed)
+@pytest.mark.parametrize("name", CHIPS)
+def test_both_find_the_same_deadlocks(name: str, seed: int) -> None:
+    chip, data = record(name), programs.data(seed)
+    stuck = programs.without_a_token(programs.random_program(seed, chip), seed)
     with pytest.raises(HazardError, match="has no token"):
         executed(stuck, chip, data, programs.ARENA_BYTES)
     ran = simulation.run(chip, encoded(stuck, chip), [(0, data)], patience=5000)
@@ -73,7 +86,7 @@ def test_both_find_the_same_deadlocks(seed: int) -> None:
 @pytest.mark.parametrize(
     ("table", "name", "fields", "message"),
     [
-        ("memories", "dram", {"burst": 32}, "memory.dram.burst is 32, expected 64"),
+        ("memories", "dram", {"burst": 48}, "memory.dram.burst is 48, expected a power of two from 32 on"),
         ("engines", "mxu", {"weight_banks": 1}, "engine.mxu.weight_banks is 1, expected 2"),
         ("engines", "vec", {"mac_per_cycle": 60}, "mac_per_cycle, lanes and special_per_cycle don't divide"),
         ("engines", "mxu", {"mappings": [{"name": "rs"}]}, "the mapping rs, expected ws and os"),
