@@ -103,8 +103,8 @@ class Engine:
 
 @dataclass(frozen=True)
 class Control:
-    """How instructions reach the engines: entries of each queue, semaphores, cycles to issue a word of an instruction, and from
-    the end of one to the start of one that waited for its token."""
+    """How instructions reach the engines: entries of each queue, semaphores, cycles to issue a word of an instruction,
+    and from the end of one to the start of one that waited for its token."""
 
     queue_depth: int = 8
     semaphores: int = 16
