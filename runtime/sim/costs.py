@@ -74,7 +74,7 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
     )
     port = chip["engines"][queue].get("bytes_per_cycle") or dram.bytes_per_cycle
     moved, at_port = _written(columns, n1, n2, port)
-    gathered = 0
+    gathered: Any = 0
     if chip["engines"][queue].get("does") == "store":  # it hands DRAM a burst once it has read all of it
         gathered = np.minimum(np.ceil(moved / port), dram.burst / port)
     return {
