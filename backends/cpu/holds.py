@@ -7,7 +7,7 @@ from math import prod
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.tile.infer import Range, infer
 from ...compiler.tile.schedule import Hold, Loop, Schedule, segments
-from ...compiler.tile.stage import Affine, Buffer, Kernel, dim
+from ...compiler.tile.stage import PARALLEL, Affine, Buffer, Kernel, dim
 from .builder import Builder, Register
 from .storage import Storage
 
@@ -60,10 +60,31 @@ def scratch(
     )
 
 
+def panel_ribs(kernel: Kernel, schedule: Schedule, hold: Hold) -> tuple[Loop, ...]:
+    """The loops of a packed constant's only reader that cut its last axis further: each turn has a panel of its own."""
+    assert hold.layout is not None
+    readers = kernel.readers(hold.buffer)
+    accesses = [access for stage in readers for access in stage.reads if access.buffer == hold.buffer]
+    if len(accesses) != 1:
+        return ()
+    part = accesses[0].index[hold.layout[-1]]
+    columns = {d.name for d in readers[0].kind(PARALLEL)} & {part.single if isinstance(part, Affine) else None}
+    return tuple(rib for rib in schedule.place(readers[0].name).loops if rib.dim in columns)
+
+
 def packed(
-    kernel: Kernel, schedule: Schedule, hold: Hold, box: Sequence[Range], base: Register, lanes: int
+    kernel: Kernel,
+    schedule: Schedule,
+    hold: Hold,
+    box: Sequence[Range],
+    base: Register,
+    lanes: int,
+    ribs: Sequence[Loop] = (),
 ) -> tuple[Storage, Packing]:
-    """A constant packed at compile time: the address of the panel that the current loops select, and the packing."""
+    """A constant packed at compile time: the address of the panel that the current loops select, and the packing.
+
+    `box` is the part under these loops, `ribs` those of the reader that cut panels; see `panel_ribs`.
+    """
     assert hold.layout is not None
     buffer = kernel.buffer(hold.buffer)
     *rest, panel = hold.layout
@@ -95,6 +116,8 @@ def packed(
         held_at=hold.at,
     )
     panels = _panels(kernel, schedule.loops[: hold.at], buffer, panel)
+    for rib in ribs:
+        panels = _cut(panels, rib)
     if any(start % lanes for start, _ in panels):
         raise UnsupportedError(f"the packed constant '{buffer.name}' is not cut at whole vectors")
     return storage, Packing(buffer.name, outer, (*inner, panel), panels, lanes)
@@ -106,17 +129,21 @@ def _padded(size: int, unit: int) -> int:
 
 def _panels(kernel: Kernel, loops: Sequence[Loop], buffer: Buffer, axis: int) -> tuple[tuple[int, int], ...]:
     """How the loops cut an axis of a constant, as (start, size)."""
-    panels = [(0, buffer.static_shape[axis])]
+    panels: tuple[tuple[int, int], ...] = ((0, buffer.static_shape[axis]),)
     for loop in loops:
         moved = infer(kernel, {loop.dim: Range(dim("probe"), 1)}).buffer(kernel, buffer.name)[axis].low
         if not moved.terms:
             continue
         if moved.terms != (("probe", 1),):
             raise UnsupportedError(f"the packed constant '{buffer.name}' is not cut by whole panels")
-        panels = [
-            (start + cut.start + n * cut.size, cut.size)
-            for start, size in panels
-            for cut in segments(size, loop.step, loop.unit)
-            for n in range(cut.count)
-        ]
-    return tuple(panels)
+        panels = _cut(panels, loop)
+    return panels
+
+
+def _cut(panels: Sequence[tuple[int, int]], loop: Loop) -> tuple[tuple[int, int], ...]:
+    return tuple(
+        (start + cut.start + n * cut.size, cut.size)
+        for start, size in panels
+        for cut in segments(size, loop.step, loop.unit)
+        for n in range(cut.count)
+    )

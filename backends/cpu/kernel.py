@@ -12,7 +12,7 @@ from math import prod
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.types import DType
-from ...compiler.tile.infer import Range, affine_range, infer
+from ...compiler.tile.infer import Range, access_box, affine_range, infer
 from ...compiler.tile.lower import Compute, Fix, For, Scope, Tree, lower
 from ...compiler.tile.schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule, Segment, segments
 from ...compiler.tile.stage import (
@@ -36,7 +36,7 @@ from ...compiler.tile.stage import (
 )
 from .block import Block, identity
 from .builder import Builder, Register
-from .holds import Packing, dense, packed, scratch
+from .holds import Packing, dense, packed, panel_ribs, scratch
 from .machine import Machine
 from .scalars import Scalars
 from .storage import Storage
@@ -81,6 +81,7 @@ class KernelEmitter:
             tuple[str, int]
         ] = []  # open loop variables with their depth in the spine (ribs: last)
         self.packings: dict[str, Packing] = {}
+        self.panelled: dict[str, tuple[Hold, Sequence[Range]]] = {}
         self.buffers = {buffer.name: buffer for buffer in kernel.buffers}
         self.dims = kernel.dims
         self.parameters = {
@@ -295,12 +296,32 @@ class KernelEmitter:
     def _use_packed(self, hold: Hold, box: Sequence[Range]) -> None:
         if any(self.schedule.place(s.name).at < hold.at for s in self.kernel.readers(hold.buffer)):
             raise UnsupportedError(f"the constant '{hold.buffer}' is packed for some of its readers only")
+        ribs = panel_ribs(self.kernel, self.schedule, hold)
         storage, packing = packed(
-            self.kernel, self.schedule, hold, box, self.parameters[hold.buffer], self.lanes
+            self.kernel, self.schedule, hold, box, self.parameters[hold.buffer], self.lanes, ribs
         )
+        if ribs:
+            self.panelled[hold.buffer] = (hold, box)
         if self.packings.setdefault(hold.buffer, packing) != packing:
             raise UnsupportedError(f"the constant '{hold.buffer}' would need two packings")
         self.storage[hold.buffer] = storage
+
+    def _select_panels(self, stage: Stage, ranges: Ranges) -> bool:
+        """The panels that a stage's own loops have reached; False where they select none."""
+        found = False
+        for access in stage.reads:
+            if access.buffer in self.panelled:
+                hold, whole = self.panelled[access.buffer]
+                assert hold.layout is not None
+                axis = hold.layout[-1]
+                reached = access_box(access, ranges, self.buffers[access.buffer].static_shape)[axis]
+                box = (*whole[:axis], reached, *whole[axis + 1 :])
+                base = self.parameters[access.buffer]
+                self.storage[access.buffer], _ = packed(
+                    self.kernel, self.schedule, hold, box, base, self.lanes
+                )
+                found = True
+        return found
 
     def _fill(
         self,
@@ -389,6 +410,8 @@ class KernelEmitter:
         def outer(number: int, ranges: Ranges, totals: Totals) -> Totals:
             if number < len(parallel):
                 return self._tiles(parallel[number], below, ranges, partial(outer, number + 1), totals)
+            if self._select_panels(stage, ranges):
+                block.values.relocate()
             block.finish(ranges, inner(0, ranges, block.start(ranges, reduce)), complete)
             return totals
 

@@ -48,6 +48,10 @@ class Values:
         for cache in (self._cache, self._origins, self._pointers, self._splats):
             cache.clear()
 
+    def relocate(self) -> None:
+        """Forget where buffers lie: a loop of the stage has reached other panels."""
+        self._linear.clear()
+
     def mask(self, point: Point, lanes: int) -> Register | None:
         """Lanes inside the range of the vector dim, or None when all are."""
         if not lanes or self.vector is None:

@@ -151,10 +151,27 @@ class Steps(Rows):
         What is no step but has the steps' dim, as the product that feeds all of them, is done for all of them at once.
         """
         (scan,) = self.spine
-        holds = [Hold(b.name, self.near.name, 0) for b in self.kernel.role(LOCAL)]
         places = [self._step(stage) for stage in self.kernel.stages]
+        holds = [Hold(b.name, self.near.name, 0) for b in self.kernel.role(LOCAL)] + self._panels(places)
         schedule = Schedule((Loop(scan, 1),), tuple(holds), tuple(places))
         return [Choice(schedule, estimate_rows(self.kernel, schedule, self.target))][:keep]
+
+    def _panels(self, places: Sequence[Place]) -> list[Hold]:
+        """Weights that a stage reads column by column in blocks, laid out as its blocks read them."""
+        holds = []
+        for stage, place in zip(self.kernel.stages, places, strict=True):
+            found = contraction(stage, (place.bound("n") or (None,))[0])
+            access = found.columns_operand if found is not None else None
+            if access is None or self.kernel.buffer(access.buffer).role != CONSTANT:
+                continue
+            reads = [a for s in self.kernel.stages for a in s.reads if a.buffer == access.buffer]
+            where = axes_below(access, ())
+            if where is None or len(reads) > 1:
+                continue
+            last = where[place.bound("n")[0]]
+            rest = [axis for axis in range(len(access.index)) if axis != last]
+            holds.append(Hold(access.buffer, self.target.home.name, 0, layout=(*rest, last)))
+        return holds
 
     def _step(self, stage: Stage) -> Place:
         """A stage of one step, or one beside them, in blocks of rows where it is a contraction."""
