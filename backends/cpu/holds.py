@@ -68,7 +68,9 @@ def panel_ribs(kernel: Kernel, schedule: Schedule, hold: Hold) -> tuple[Loop, ..
     if len(accesses) != 1:
         return ()
     part = accesses[0].index[hold.layout[-1]]
-    columns = {d.name for d in readers[0].kind(PARALLEL)} & {part.single if isinstance(part, Affine) else None}
+    columns = {d.name for d in readers[0].kind(PARALLEL)} & {
+        part.single if isinstance(part, Affine) else None
+    }
     return tuple(rib for rib in schedule.place(readers[0].name).loops if rib.dim in columns)
 
 

@@ -10,7 +10,7 @@ from .draft import Draft
 GROWTH = 2.0
 """A halo may make a value at most so many times larger."""
 
-REUSE = 4
+REUSE = 2
 """A halo pays for a value whose elements are read so many times."""
 
 Halo = tuple[tuple[int, int], ...]

@@ -16,6 +16,9 @@ from .cost import Estimate, memory_cycles, nest_cycles
 from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule
 from .stage import CONSTANT, LOCAL, PARALLEL, REDUCE, Access, Affine, Kernel, Stage
 
+LINE = 64
+"""Bytes of a cache line: a window takes whole ones at each of its places."""
+
 
 class Nest:
     def __init__(self, kernel: Kernel, target: Target):
@@ -108,15 +111,21 @@ class Nest:
         if self.vector not in self.parallel:
             return [min(4, vectors)]
         if self.contraction is None:
-            wide = (1, 2, 4) if self.root.combine is not None else (1, 4)
-            return sorted({min(w, vectors) for w in wide})
+            line = -(-LINE // (self.engine.lanes * self.kernel.buffer(self.root.write.buffer).dtype.bytes))
+            wide = {line, 2, 4} if self.root.combine is not None else {1, 4}
+            return sorted({min(w, vectors) for w in wide if self.root.combine is None or w >= line})
         return sorted({min(w, vectors) for w in (1, 2, 3, 4, 8)})
 
     def _row_tiles(self, rows: list[str], width: int) -> list[dict[str, int]]:
         """Candidate row tiles that fit the registers beside `width` vectors a row."""
         if not rows:
             return [{}]
-        most = max(1, (self.engine.registers - 1 - width) // width)
+        free = self.engine.registers - 1 - width
+        if (
+            self.contraction is None
+        ):  # what the window's places share stays in the other half of the registers
+            free = self.engine.registers // 2
+        most = max(1, free // width)
         inner, *outer = rows
         extent = self.extents[inner]
         if self.root.combine is None:
@@ -152,6 +161,9 @@ class Nest:
         outer = [Loop(d, 1) for d in others if d in batch]
         if self.contraction is not None:
             yield [*outer, *columns, *rest]
+        elif self.root.combine is not None:
+            yield [*outer, *rest, *columns]  # all that lies beside each other while it is near
+            return
         if rest:
             first = rest[0]
             strips = self._strip_sizes(first.dim, first.step)
