@@ -50,3 +50,12 @@ POOL = """kernel "pool" {{
   input x: f32[{h}, {w}, {c}]  output y: f32[{h}, {w}, {c}]
   stage s (i: {h}, j: {w}, c: {c}, reduce p: 3, reduce q: 3): y[i, j, c] = max x[i + p - 1, j + q - 1, c] else -inf
 }}"""
+
+RECURRENCE = """kernel "recurrence" {{
+  input x: f32[3, 4]  constant w: f32[4, {n}]  constant r: f32[{n}, {n}]
+  local fed: f32[3, {n}]  local back: f32[3, {n}]  output h: f32[3, {n}]  local state: f32[3, {n}]
+  stage feed (t: 3, k: {n}, reduce c: 4): fed[t, k] = sum mul(x[t, c], w[c, k])
+  stage again (scan t: 3, k: {n}, reduce j: {n}): back[t, k] = sum mul(state[t - 1, j] else 0.0, r[j, k])
+  stage next (scan t: 3, k: {n}): state[t, k] = tanh(mul(add(fed[t, k], back[t, k]), 0.05:f32))
+  stage out (scan t: 3, k: {n}): h[t, k] = state[t, k]
+}}"""

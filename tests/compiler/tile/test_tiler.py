@@ -137,6 +137,17 @@ def test_what_feeds_all_steps_of_a_recurrence_is_one_product() -> None:
     assert (feed.at, again.at) == (0, 1)
     assert [(loop.dim, loop.step) for loop in feed.loops][:2] == [("k", 16), ("t", 6)]
     assert [(loop.dim, loop.step) for loop in again.loops][:1] == [("k", 96)]
+    assert {hold.buffer for hold in choice.schedule.holds if hold.layout is not None} == {"w", "r"}
+
+
+def test_a_window_takes_whole_cache_lines_and_goes_on_to_what_lies_beside() -> None:
+    """Half of AVX2's 16 registers accumulate, and the channels of a place come before the next place."""
+    window = parse_kernel("""kernel "window" {
+      input x: f32[58, 58, 96]  constant w: f32[3, 3, 96]  output y: f32[56, 56, 96]
+      stage s (i: 56, j: 56, c: 96, reduce p: 3, reduce q: 3): y[i, j, c] = sum mul(x[i + p, j + q, c], w[p, q, c])
+    }""")
+    (choice,) = tile(window, target("avx2"))
+    assert [(loop.dim, loop.step) for loop in choice.schedule.loops] == [("i", 1), ("j", 4), ("c", 16)]
 
 
 @pytest.mark.parametrize("level", LEVELS)
