@@ -13,6 +13,9 @@ from .columns import Columns
 from .emit import Box, Ints, Tile
 from .places import by_dim, coefficient, merged, start, step
 
+MOST_TAPS = 63
+"""Steps of a dim of a sum beside its run that an instruction takes: 6 bits on every chip."""
+
 
 @dataclass(frozen=True, slots=True)
 class Multiply:
@@ -81,7 +84,8 @@ def multiplications(
         inner = dims.pop()
     if rows > 1 and dims and dims[-1][1][1] == pitch * inner[0]:
         middle = dims.pop()
-    terms = [(extents[name], step(found.rows, left, name)) for name in columns.outer]
+    outer = ((extents[name], step(found.rows, left, name)) for name in columns.outer)
+    terms = [part for extent, each in outer for part in _cut(extent, each)]
     apart, together = terms[: max(0, len(terms) - sums)], terms[max(0, len(terms) - sums) :]
     (k2, ak2), (k1, ak1) = [(1, 0)] * (2 - len(together)) + together
     a0 = left.address + start(found.rows, left, box) * size
@@ -122,6 +126,16 @@ def multiplications(
                 pitch=pitch * lane_bytes,
                 tile=columns.pitch * size,
             )
+
+
+def _cut(extent: int, step: int) -> list[tuple[int, int]]:
+    """A dim of a sum as dims that an instruction takes, outermost first: extents and steps."""
+    if extent <= MOST_TAPS:
+        return [(extent, step)]
+    inner = next(each for each in range(MOST_TAPS, 0, -1) if extent % each == 0)
+    if inner == 1:
+        return [(extent, step), (1, 0), (1, 0)]  # instructions of their own
+    return [*_cut(extent // inner, inner * step), (inner, step)]
 
 
 def _pitch(stage: Stage, target: Tile, n: str) -> int:

@@ -148,3 +148,17 @@ def test_results_that_are_dropped_past_the_edges_are_left_to_the_host(chip) -> N
     (reason,) = package.manifest.fallbacks
     assert "every element that is computed has a place in its result" in reason
     np.testing.assert_allclose(package.run([x])["y"], read(graph).evaluate([x])["y"], rtol=1e-4, atol=1)
+
+
+@pytest.mark.parametrize("channels", [134, 192])
+def test_sums_of_more_steps_than_an_instruction_takes_are_cut(channels: int) -> None:
+    """Channels first, so that each is a step of the sum: 192 are 4 times 48, 134 are twice 67, which is prime."""
+    weights = constant(drawn(64, channels, 1, 1))
+    scale = [np.full(64, 1 << 24, np.int32), np.full(64, 34, np.int32), np.array(-7, np.int8)]
+
+    def build(x: Value) -> Value:
+        how = {"strides": (1, 1), "pads": (0,) * 4, "dilations": (1, 1), "fill": 0}
+        total = get("quant.conv")(x, weights, **how)
+        return get("quant.requantize_fixed")(total, *map(constant, scale), axis=1, dtype=dtype_of("int8"))
+
+    ran("n1-8", build, (1, channels, 14, 14))
