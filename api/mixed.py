@@ -5,9 +5,11 @@ floats there is then left in floats, and casts stand at the borders; if that is 
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import Options, optimise
 from isthmus.compiler.system_build import SystemBuilt, Wishes, build_system, floats_worth, passes_for
@@ -39,19 +41,22 @@ def wants_floats(system: System, precision: Precision) -> bool:
 def build_mixed(
     model: Model, system: System, how: Options, precision: Precision, wishes: Wishes, details: dict[str, Any]
 ) -> SystemBuilt:
-    """The fastest of: quantised whole, in floats whole where the host computes in floats, and what lies between."""
+    """The fastest of: quantised whole, in floats whole where the host computes in floats, and what lies between; pins
+    may rule out all but the first."""
     quantised = build_system(model.graph, system, how, wishes, **details)
     graph, _ = optimise(model.graph, passes=passes_for(system, ()))
     names, alone = floats_worth(quantised.graph, graph, system, wishes)
     found = [quantised]
+    others = []
     if names:
         floats = tuple(dict.fromkeys([*precision.choices.floats, *sorted(names & _products(graph))]))
         between = replace(precision, choices=replace(precision.choices, floats=floats))
-        passes = replace(how, precision=between.passes(model), precision_record=between.record)
-        found.append(build_system(model.graph, system, passes, wishes, **details))
-    if alone < min(map(value, found)):
-        plain = replace(how, precision=(), precision_record=Precision().record)
-        found.append(build_system(model.graph, system, plain, wishes, **details))
+        others.append(replace(how, precision=between.passes(model), precision_record=between.record))
+    if alone < value(quantised):
+        others.append(replace(how, precision=(), precision_record=Precision().record))
+    for other in others:
+        with suppress(UnsupportedError):
+            found.append(build_system(model.graph, system, other, wishes, **details))
     return min(found, key=value)
 
 

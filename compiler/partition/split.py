@@ -117,8 +117,12 @@ class _Cut:
                 self._take(node)
         outputs = dict.fromkeys(self.graph.outputs)
         passed = [v for v in outputs if v.node.op in ("input", "constant")] if is_host else []
-        if not self.origin and not passed:
+        users = self.graph.users
+        unread = [v for v in self.graph.inputs if is_host and v not in outputs and not users.get(v)]
+        if not self.origin and not passed and not unread:
             return None
+        for value in unread:
+            self._here(value)
         results = [*self.leaving, *passed]
         shown = [self._turned(value) for value in results]
         own = Graph(self.inputs.values(), shown, [f"y{n}" for n in range(len(shown))])

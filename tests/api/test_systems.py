@@ -210,6 +210,17 @@ def test_what_runs_on_a_device_of_floats_stays_in_floats(images):
         assert np.abs(got.astype("f8") - wanted).max() <= step, part
 
 
+def test_pins_that_floats_can_not_meet_leave_the_model_quantised(images):
+    precision = find_precision("int8", [{"image": image[None]} for image in images[:4]])
+    built = build_model(
+        isthmus.read(DIGITS, {"image": (1, 1, 8, 8)}),
+        str(SYSTEMS / "cpu+n1-32+f1-b4096.toml"),
+        precision=precision,
+        options={"pins": {"conv1": "cpu", "conv2": "n1-32", "dense1": "f1-b4096"}},
+    )
+    assert {"n1-32", "f1-b4096"} <= set(devices(Package(built.artefact)))
+
+
 def device_by_device(built, package, image) -> list[tuple[str, tuple[np.ndarray, np.ndarray]]]:
     """What each device gave in a run, and what its part of the graph means for what it was given."""
     layout, sent = built.chosen.layout, {}
@@ -243,3 +254,12 @@ def test_chip_files_are_members_of_systems(quantised, tmp_path):
 def test_a_system_is_no_single_target():
     with pytest.raises(IsthmusError, match="there is no such target"):
         isthmus.compile(DIGITS, target="cpu+nothing")
+
+
+def test_an_input_that_nothing_reads_stays_with_the_host():
+    x, y = (graph_input(name, TensorType(f32, (4,))) for name in "xy")
+    with at(Location("model", ("negative",))):
+        z = get("math.neg")(x)
+    package = compiled(Graph([x, y], [z], ["z"]))
+    ones = np.ones(4, "f")
+    assert np.array_equal(package.run({"x": -ones, "y": 0 * ones})["z"], ones)
