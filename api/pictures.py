@@ -176,7 +176,7 @@ def ticks(cycles: float) -> Sequence[tuple[float, str]]:
         return []
     step = 10.0 ** math.floor(math.log10(cycles / 4))
     step *= next(factor for factor in (1, 2, 5, 10) if cycles / (step * factor) <= 10)
-    return [(step * n, f"{step * n:,.0f}") for n in range(int(cycles / step) + 1)]
+    return [(step * n, f"{round(step * n, 9):,.10g}") for n in range(int(cycles / step) + 1)]
 
 
 def opened(width: int, height: int, title: str) -> str:

@@ -14,7 +14,8 @@ _EXTRA = """
 .edge { fill: none; stroke: var(--ink); stroke-opacity: 0.4; } .box { stroke: var(--line); }
 .on { fill: #fff; font: 12px system-ui, sans-serif; } .critical { stroke: var(--ink); stroke-width: 3; }
 .key { display: inline-block; width: 0.9em; height: 0.9em; margin: 0 0.3em 0 1em; }
-.costs td, .costs th { white-space: nowrap; } .costs td:last-child, .costs th:last-child { text-align: left; }
+.costs td, .costs th { white-space: nowrap; }
+.costs td:last-child, .costs th:last-child { text-align: left; white-space: normal; min-width: 24em; }
 """ + "".join(
     f".d{n} {{ fill: hsl({hue} 55% 45%); background: hsl({hue} 55% 45%); }}\n"
     for n, hue in enumerate((210, 25, 140, 280, 340, 180))
@@ -134,7 +135,7 @@ def timeline(told: SystemExplanation) -> str:
         )
     for place, text in ticks(total):
         x = _LEFT + place * scale
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 8}" text-anchor="middle">{text}</text>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 8}" text-anchor="middle">{text} us</text>')
     return "\n".join([*parts, "</svg>"])
 
 

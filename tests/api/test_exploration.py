@@ -145,3 +145,14 @@ def test_a_cluster_needs_its_library(monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(UnsupportedError, match="a cluster needs dask"), executor_of(1, "tcp://127.0.0.1:1"):
         pass
+
+
+def test_a_cluster_evaluates_what_processes_do(package, few, monkeypatch, tmp_path) -> None:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        executor_of(1, cluster.scheduler_address) as executor,
+    ):
+        found = explore(package, "f1", "XC7Z020", 2, executor)
+    monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path / "other"))
+    assert explore(package, "f1", "XC7Z020", 2, Here()).points == found.points

@@ -15,6 +15,7 @@ NETWORK = """
 import numpy as np
 from isthmus import compile, read
 from isthmus.compiler.ir.graph import Graph, constant, graph_input
+from isthmus.compiler.ir.location import Location, at
 from isthmus.compiler.ir.types import TensorType, i8
 from isthmus.compiler.ops import get
 
@@ -34,7 +35,8 @@ def conv(x, outputs, inputs, strides):
 
 x = graph_input("x", TensorType(i8, (1, 3, 20, 18)))
 first = conv(x, 12, 3, (2, 2))
-second = conv(first, 12, 12, (1, 1))
+with at(Location("network", ("second",))):
+    second = conv(first, 12, 12, (1, 1))
 added = get("math.max")(first, second)
 pooled = get("nn.max_pool")(added, kernel=(2, 2), strides=(2, 2), pads=(0,) * 4, dilations=(1, 1))
 flat = get("shape.reshape")(pooled, shape=(1, 240))
@@ -49,6 +51,9 @@ code.entry(0).check()
 macs, cycles = 12 * 90 * 27 + 12 * 90 * 108 + 2400, profile.chips[0].cycles
 assert cycles > macs / 60, cycles
 print("cycles", cycles)
+system = compile(graph, "cpu+tarn-6x10", options={"pins": {"second": "tarn-6x10"}}).profile([array])
+assert np.array_equal(system.outputs["y"], profile.outputs["y"])
+assert {event.resource for event in system.system.events} >= {"cpu", "tarn-6x10", "cpu>tarn-6x10"}
 """
 
 
@@ -80,7 +85,7 @@ def test_it_is_small_and_one_file() -> None:
     assert len(chip.read_text().splitlines()) <= 45
 
 
-def test_a_network_runs_bit_for_bit(environment: dict[str, str]) -> None:
+def test_a_network_runs_bit_for_bit_alone_and_beside_a_cpu(environment: dict[str, str]) -> None:
     done = ran(environment, "-c", NETWORK)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("cycles ")
