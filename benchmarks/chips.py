@@ -25,7 +25,18 @@ from isthmus.testing.properties import broken, cycles, widened
 from . import models
 
 COLUMNS = (
-    *("chip", "cycles", "fused bound", "reached", "of peak", "overlap", "code KiB", "compile s", "run s"),
+    *(
+        "chip",
+        "cycles",
+        "runs/s",
+        "fused bound",
+        "reached",
+        "of peak",
+        "overlap",
+        "code KiB",
+        "compile s",
+        "run s",
+    ),
     *("host steps", "values"),
 )
 LIMIT = 2e-2
@@ -71,11 +82,13 @@ def measure(name: str, chips: Sequence[str], precision: str, samples: int) -> It
 
 
 def figures(segments: Sequence[dict[str, Any]]) -> Row:
-    """Of the segments of a run: cycles, the bound of the fused network, MACs by peak, overlap of the longest one."""
+    """Of the segments of a run: cycles, runs a second of all cores together, each at an input of its own, the bound of
+    the fused network, MACs by peak, overlap of the longest one."""
     total = sum(each["cycles"] for each in segments)
     peak = segments[0]["peak_macs_per_cycle"]
     return {
         "cycles": total,
+        "runs": 1 / sum(1 / each["runs_per_second"] for each in segments),
         "bound": sum(each["bound"] for each in segments),
         "peak": sum(each["macs"] for each in segments) / peak / total,
         "overlap": max(segments, key=lambda each: each["cycles"])["overlap"],
@@ -100,6 +113,7 @@ def cells(row: Row) -> list[str]:
     return [
         row["chip"],
         f"{row['cycles']:,}",
+        f"{row['runs']:,.1f}",
         f"{row['bound']:,.0f}",
         f"{row['bound'] / row['cycles']:.1%}",
         f"{row['peak']:.1%}",
