@@ -38,15 +38,25 @@ def divide(calls: Sequence[Call], cost: Callable[[Call], Costs]) -> list[tuple[C
     """
     single = [cost(call) for call in calls]
     best: list[tuple[float, int, Call | None]] = [(0.0, 0, None)]
+    joints: dict[tuple[int, int], Call | None] = {}
+
+    def joint_of(begin: int, end: int) -> Call | None:
+        if end - begin == 1:
+            return calls[begin]
+        if (begin, end) not in joints:
+            first = joint_of(begin, end - 1)
+            joints[begin, end] = None if first is None else joined([first, calls[end - 1]])
+        return joints[begin, end]
+
     for end in range(1, len(calls) + 1):
         options = [(best[end - 1][0] + single[end - 1].cycles, 1, calls[end - 1])]
         for begin in range(end - 2, max(-1, end - 1 - MOST), -1):
-            joint = joined(calls[begin:end])
-            if joint is None:
-                break
             apart = sum(each.cycles for each in single[begin:end])
             if _least(single[begin:end]) > HOPE * apart:
                 continue
+            joint = joint_of(begin, end)
+            if joint is None:
+                break
             try:
                 together = cost(joint).cycles
             except (UnsupportedError, VerifyError):
