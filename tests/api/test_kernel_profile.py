@@ -44,7 +44,7 @@ def test_a_profile_has_every_kernel_and_a_picture(monkeypatch: pytest.MonkeyPatc
     found = profile_kernels(finish(built), built.reports, [np.ones((64, 64), np.float32)], runs=2)
     (kernel,) = found.kernels
     assert 0 < kernel.seconds < 1
-    assert kernel.predicted == built.reports[0].cycles / PEAKS.hertz
+    assert kernel.predicted == built.reports[0].cycles / found.peaks.hertz
     root = ET.fromstring(found.picture("a model"))
     assert len([each for each in root if each.tag.endswith("circle")]) == 1
 
@@ -72,3 +72,8 @@ def test_peaks_are_kept_and_the_best_count(tmp_path, monkeypatch: pytest.MonkeyP
 
 def test_multiply_adds_on_registers_are_faster_than_numpy_can_be_slow() -> None:
     assert Peak()(repeats=3) > 1.0, "GFLOP/s of any machine"
+
+
+def test_a_faster_core_has_a_faster_clock() -> None:
+    assert Peaks(2.0, 5.0, 1.0).faster(3.0) == Peaks(3.0, 5.0, 1.5)
+    assert Peaks(2.0, 5.0, 1.0).faster(1.0) == Peaks(2.0, 5.0, 1.0)
