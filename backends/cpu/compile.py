@@ -48,6 +48,9 @@ class _Kernels:
         self.target = target
         self.compiler = compiler
         self.emitted: dict[str, _Emitted] = {}
+        self.normal: dict[
+            object, tuple[Kernel, str, Kernel]
+        ] = {}  # the last one keeps the parts of its key alive
 
     def of(self, calls: Sequence[Call]) -> list[tuple[_Emitted, tuple[str, ...]]]:
         """For each call its kernel's code and its own buffer names in the order of the code's parameters.
@@ -65,7 +68,7 @@ class _Kernels:
         return found
 
     def _kernel(self, call: Call) -> tuple[_Emitted, tuple[str, ...]]:
-        normal, _, key = canonical(call.kernel)
+        normal, key = self._normal(call.kernel)
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.emitted:
             choice = tile(normal, self.target)[0]
@@ -77,6 +80,14 @@ class _Kernels:
             self.compiler.add([code.text], declarations)
         emitted = self.emitted[key]
         return emitted, tuple(names[p] for p in emitted.code.parameters)
+
+    def _normal(self, kernel: Kernel) -> tuple[Kernel, str]:
+        """A kernel's normal form and its key; layers that repeat share their parts, so that it is found once."""
+        parts = tuple((s.dims, id(s.body), id(s.write), s.combine, id(s.repair)) for s in kernel.stages)
+        if (kernel.buffers, parts) not in self.normal:
+            normal, _, key = canonical(kernel)
+            self.normal[kernel.buffers, parts] = (normal, key, kernel)
+        return self.normal[kernel.buffers, parts][:2]
 
 
 def estimate(kernel: Kernel, target: Target) -> float:

@@ -63,7 +63,7 @@ class Physical:
             self._formed[whole] = _formed(normal, placed)
         kernel, behind = self._formed[whole]
         stages = zip(kernel.stages, plain.stages, strict=True)
-        located = tuple(replace(new, location=old.location) for new, old in stages)
+        located = tuple(new.located(old.location) for new, old in stages)
         return replace(kernel, stages=located), {new: own[name] for new, name in behind.items()}
 
 

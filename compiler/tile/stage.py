@@ -376,6 +376,12 @@ class Stage:
         """Distinct accesses that the stage reads, those inside lookups first."""
         return tuple(dict.fromkeys(inner for load in self.loads for inner in load.access.accesses()))
 
+    def located(self, location: Location) -> "Stage":
+        """The same stage from another place; what was found out about its accesses stays known."""
+        moved = replace(self, location=location)
+        moved.__dict__.update(loads=self.loads, reads=self.reads)
+        return moved
+
     def dim(self, name: str) -> Dim:
         return next(dim for dim in self.dims if dim.name == name)
 
