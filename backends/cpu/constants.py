@@ -1,6 +1,7 @@
 """The constants blob: arrays packed as kernels want them, in the order in which they are read, each once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -13,6 +14,9 @@ from .holds import Packing
 
 def pack(array: np.ndarray, packing: Packing, out: np.ndarray) -> None:
     """`array` copied into `out`, flat and zero, in panels; see `holds.Packing`. It is read just once."""
+    if packing.dtype is not None:
+        _pack_grouped(array, packing, out)
+        return
     outer = len(packing.outer)
     moved = np.transpose(array, (*packing.outer, *packing.order))
     lead, inner = moved.shape[:outer], moved.shape[outer:-1]
@@ -29,10 +33,37 @@ def pack(array: np.ndarray, packing: Packing, out: np.ndarray) -> None:
         start += padded * count
 
 
+def _pack_grouped(array: np.ndarray, packing: Packing, out: np.ndarray) -> None:
+    """Panels in which `group` neighbours along the axis before the columns lie beside each other."""
+    outer, group = len(packing.outer), packing.group
+    moved = np.transpose(array, (*packing.outer, *packing.order))
+    lead, inner = moved.shape[:outer], moved.shape[outer:-2]
+    groups = _padded(moved.shape[-2], packing.depth) // group
+    out = out.reshape(*lead, -1)
+    start = 0
+    for begin, size in packing.panels:
+        padded = _padded(size, packing.unit)
+        end = start + prod(inner) * groups * padded * group
+        panel = out[..., start:end].reshape(*lead, *inner, groups, padded, group)
+        columns = moved[..., begin : begin + size]
+        for n in range(group):
+            source = columns[..., n::group, :]
+            panel[..., : source.shape[-2], :size, n] = source
+        start = end
+        if packing.shift:
+            start += padded * group
+            sums = columns.reshape(*lead, -1, size).sum(outer, dtype=np.int32)
+            out[..., end:start].view(np.int32)[..., :size] = -packing.shift * sums
+
+
 def packed_size(shape: Sequence[int], packing: Packing) -> int:
     """Elements of an array of `shape` once it is packed."""
     padded = sum(_padded(size, packing.unit) for _, size in packing.panels)
-    return prod(shape) // max(1, shape[packing.order[-1]]) * padded
+    rows = prod(shape[axis] for axis in packing.order[:-1])
+    if packing.dtype is not None:
+        along = shape[packing.order[-2]]
+        rows = rows // max(1, along) * _padded(along, packing.depth) + (packing.group if packing.shift else 0)
+    return prod(shape[axis] for axis in packing.outer) * rows * padded
 
 
 def _padded(size: int, unit: int) -> int:
@@ -60,12 +91,14 @@ class Blob:
 
     def place(self, constant: Constant, packing: Packing | None) -> int:
         """The byte offset at which a constant will stand, packed or as it is."""
-        form = None if packing is None else (packing.outer, packing.order, packing.panels, packing.unit)
+        form = None if packing is None else replace(packing, buffer="")
         key = (constant.key, constant.array.shape, form)
         if key not in self._offsets:
             self._offsets[key] = self._size
             self._parts.append((self._size, constant, packing))
-            self._size += _padded(_elements(constant, packing) * constant.array.dtype.itemsize, ALIGNMENT)
+            self._size += _padded(
+                _elements(constant, packing) * _dtype(constant, packing).itemsize, ALIGNMENT
+            )
         return self._offsets[key]
 
     def finish(self) -> np.ndarray:
@@ -73,13 +106,18 @@ class Blob:
         blob = zeros(self._size + 4 * ALIGNMENT)
         for offset, constant, packing in self._parts:
             array = constant.array
-            bytes = _elements(constant, packing) * array.dtype.itemsize
-            out = blob[offset : offset + bytes].view(array.dtype)
+            dtype = _dtype(constant, packing)
+            bytes = _elements(constant, packing) * dtype.itemsize
+            out = blob[offset : offset + bytes].view(dtype)
             if packing is None:
                 out.reshape(array.shape)[...] = array
             else:
                 pack(array, packing, out)
         return blob
+
+
+def _dtype(constant: Constant, packing: Packing | None) -> np.dtype:
+    return constant.array.dtype if packing is None or packing.dtype is None else packing.dtype.numpy
 
 
 def _elements(constant: Constant, packing: Packing | None) -> int:

@@ -1,14 +1,16 @@
 """Where held tiles lie: scratch tiles on the stack, and panels of constants that were packed at compile time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from ...compiler.diagnostics import UnsupportedError
+from ...compiler.ir.types import DType
 from ...compiler.tile.infer import Range, infer
 from ...compiler.tile.schedule import Hold, Loop, Schedule, segments
 from ...compiler.tile.stage import PARALLEL, Affine, Buffer, Kernel, dim
 from .builder import Builder, Register
+from .dot import Factor
 from .storage import Storage
 
 _STACK_LIMIT = 1 << 20
@@ -19,7 +21,9 @@ class Packing:
     """How a constant is laid out for a kernel: `outer` axes whole, then panels of the last axis of `order`.
 
     Each panel holds the axes of `order`, its last axis padded to a multiple of `unit`; panels follow each other.
-    `panels` lists (start, size) along that axis.
+    `panels` lists (start, size) along that axis. Elements become `dtype`, if one is given. `group` neighbours along the
+    axis before the last one lie beside each other, as many as `depth` divides, filled up with zeros. Where rows are
+    shifted by `shift`, a panel ends in what that adds to each column's sum, negative and in 32 bits.
     """
 
     buffer: str
@@ -27,6 +31,10 @@ class Packing:
     order: tuple[int, ...]
     panels: tuple[tuple[int, int], ...]
     unit: int
+    dtype: DType | None = None
+    group: int = 1
+    depth: int = 1
+    shift: int = 0
 
 
 def dense(buffer: Buffer, base: Register) -> Storage:
@@ -82,28 +90,42 @@ def packed(
     base: Register,
     lanes: int,
     ribs: Sequence[Loop] = (),
+    wanted: Factor | None = None,
 ) -> tuple[Storage, Packing]:
     """A constant packed at compile time: the address of the panel that the current loops select, and the packing.
 
-    `box` is the part under these loops, `ribs` those of the reader that cut panels; see `panel_ribs`.
+    `box` is the part under these loops, `ribs` those of the reader that cut panels; see `panel_ribs`. Where a leaf
+    wants neighbours together, addresses are right for the first of each group.
     """
     assert hold.layout is not None
     buffer = kernel.buffer(hold.buffer)
+    packing = Packing(buffer.name, (), (), (), lanes)
+    if wanted is not None:
+        packing = replace(
+            packing, dtype=wanted.dtype, group=wanted.group, depth=wanted.depth, shift=wanted.shift
+        )
+    dtype, group = packing.dtype or buffer.dtype, packing.group
     *rest, panel = hold.layout
     outer = tuple(a for a in rest if box[a].low.terms or box[a].size != buffer.static_shape[a])
     inner = [a for a in rest if a not in outer]
     if any(box[a].size != 1 for a in outer):
         raise UnsupportedError(f"the packed constant '{buffer.name}' moves along two axes at once")
     shape = buffer.static_shape
-    rows = prod(box[a].size for a in inner)
+    sizes = {a: box[a].size for a in inner}
+    if wanted is not None:
+        if not inner or inner[-1] != wanted.axis:
+            raise UnsupportedError(f"the packed constant '{buffer.name}' moves along what is summed")
+        sizes[wanted.axis] = _padded(sizes[wanted.axis], wanted.depth)
+    ends = prod(sizes.values())
+    rows = ends + (group if packing.shift else 0)
     width = _padded(box[panel].size, lanes)
     strides, lows = [0] * len(shape), [Affine()] * len(shape)
-    strides[panel] = 1
+    strides[panel] = group
     for axis in (panel, *inner):
         lows[axis] = box[axis].low
     step = width
     for axis in reversed(inner):
-        strides[axis], step = step, step * box[axis].size
+        strides[axis], step = step, step * sizes[axis]
     step = rows * _padded(shape[panel], lanes)
     for axis in reversed(outer):
         strides[axis], step = step, step * shape[axis]
@@ -112,17 +134,18 @@ def packed(
         tuple(strides),
         tuple(lows),
         box[panel].low * rows,
-        buffer.dtype,
+        dtype,
         padded=True,
-        ahead=rows * width * buffer.dtype.bytes if hold.slots > 1 else 0,
+        ahead=rows * width * dtype.bytes if hold.slots > 1 else 0,
         held_at=hold.at,
+        ends=ends * width if packing.shift else 0,
     )
     panels = _panels(kernel, schedule.loops[: hold.at], buffer, panel)
     for rib in ribs:
         panels = _cut(panels, rib)
     if any(start % lanes for start, _ in panels):
         raise UnsupportedError(f"the packed constant '{buffer.name}' is not cut at whole vectors")
-    return storage, Packing(buffer.name, outer, (*inner, panel), panels, lanes)
+    return storage, replace(packing, outer=outer, order=(*inner, panel), panels=panels)
 
 
 def _padded(size: int, unit: int) -> int:

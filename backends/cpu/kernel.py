@@ -6,7 +6,7 @@ on a machine with caches, so they are not looked at.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 
@@ -31,16 +31,20 @@ from ...compiler.tile.stage import (
     Kernel,
     Load,
     Stage,
+    apply,
     dim,
     rewrite,
 )
-from .block import Block, identity
+from .arrays import block_kind
+from .block import identity
 from .builder import Builder, Register
+from .dot import Factor, factor
 from .holds import Packing, dense, packed, panel_ribs, scratch
 from .machine import Machine
 from .scalars import Scalars
 from .storage import Storage
 
+_ANYWHERE = 1 << 40  # an extent for indices that pass the edges of a buffer
 REGISTERS = "reg"  # the memory of the chip file that is the register file
 
 Ranges = dict[str, Range]
@@ -261,8 +265,11 @@ class KernelEmitter:
                 self._fill(buffer, self.storage[hold.buffer], box, lambda _: start)
         elif hold.layout is not None and buffer.role != OUTPUT:
             box = infer(self.kernel, env).buffer(self.kernel, buffer.name)
+            wanted = factor(self.kernel, self.schedule, buffer.name)
             if buffer.role == CONSTANT:
-                self._use_packed(hold, box)
+                self._use_packed(hold, box, wanted)
+            elif wanted is not None:
+                self._copy(hold, box, wanted)
             else:
                 self._refuse_padding(buffer, box)
                 target = scratch(self.b, buffer, box, hold.layout, self.lanes)
@@ -293,12 +300,33 @@ class KernelEmitter:
             d.name in cut for s in self.kernel.writers(hold.buffer) for d in s.kind(REDUCE)
         )
 
-    def _use_packed(self, hold: Hold, box: Sequence[Range]) -> None:
+    def _copy(self, hold: Hold, box: Sequence[Range], wanted: Factor) -> None:
+        """A factor in the type that its leaf takes, with what it has past its edges."""
+        buffer = self.buffers[hold.buffer]
+        assert hold.layout is not None
+        target = scratch(self.b, replace(buffer, dtype=wanted.dtype), box, hold.layout, self.lanes)
+        whole = infer(self.kernel, {}).buffer(self.kernel, buffer.name)
+        extents = [
+            r.size if r.low.const >= 0 and r.low.const + r.size <= extent else _ANYWHERE
+            for r, extent in zip(whole, buffer.static_shape, strict=True)
+        ]
+        fill = wanted.access.fill
+
+        def value(at: tuple[Affine, ...]) -> Expr:
+            load = Load(Access(buffer.name, at, fill), buffer.dtype)
+            if not wanted.shift:
+                return load
+            return apply("bit_xor", load, Const(-wanted.shift, buffer.dtype), dtype=buffer.dtype)
+
+        self._fill(buffer, target, box, value, extents, vectors=4)
+        self.storage[hold.buffer] = target
+
+    def _use_packed(self, hold: Hold, box: Sequence[Range], wanted: Factor | None) -> None:
         if any(self.schedule.place(s.name).at < hold.at for s in self.kernel.readers(hold.buffer)):
             raise UnsupportedError(f"the constant '{hold.buffer}' is packed for some of its readers only")
         ribs = panel_ribs(self.kernel, self.schedule, hold)
         storage, packing = packed(
-            self.kernel, self.schedule, hold, box, self.parameters[hold.buffer], self.lanes, ribs
+            self.kernel, self.schedule, hold, box, self.parameters[hold.buffer], self.lanes, ribs, wanted
         )
         if ribs:
             self.panelled[hold.buffer] = (hold, box)
@@ -329,16 +357,22 @@ class KernelEmitter:
         target: Storage,
         box: Sequence[Range],
         value: Callable[[tuple[Affine, ...]], Expr],
+        extents: Sequence[int] | None = None,
+        vectors: int = 1,
     ) -> None:
-        """Write value(index) to every element of a box; squares are transposed where the source runs the other way."""
+        """Write value(index) to every element of a box; squares are transposed where the source runs the other way.
+
+        `extents`: what the index may reach along each axis, if it is not only the box. `vectors`: how many a turn.
+        """
         names = [f"axis{axis}" for axis in range(len(box))]
         index = tuple(dim(name) for name in names)
-        dims = tuple(Dim(name, r.size) for name, r in zip(names, box, strict=True))
+        dims = tuple(map(Dim, names, extents or [r.size for r in box]))
         stage = Stage("fill", dims, value(index), Access("filled", index))
         contiguous = [name for name, stride in zip(names, target.strides, strict=True) if stride == 1]
         vector = contiguous[-1] if contiguous else None
         square = (vector, *names[-1:])
-        loops = tuple(Loop(n, self.lanes, unit=self.lanes) if n in square else Loop(n, 1) for n in names)
+        steps = dict.fromkeys(square, self.lanes * (1 if vector != names[-1] else vectors))
+        loops = tuple(Loop(n, steps[n], unit=self.lanes) if n in square else Loop(n, 1) for n in names)
         place = Place("fill", 0, "vec", loops, bind=(("n", (vector,)),) if vector else ())
         self.storage["filled"] = target
         self._stage(stage, place, buffer.dtype, dict(zip(names, box, strict=True)))
@@ -401,7 +435,7 @@ class KernelEmitter:
 
     def _stage(self, stage: Stage, place: Place, dtype: DType, ranges: Ranges, complete: bool = True) -> None:
         """The stage's own loops, parallel ones outside, and the block in the middle."""
-        block = Block(self, stage, place, dtype)
+        block = block_kind(place)(self, stage, place, dtype)
         ribs = block.collapse(place.loops, ranges)
         reduce = [rib for rib in ribs if stage.dim(rib.dim).kind == REDUCE]
         parallel = [rib for rib in ribs if rib not in reduce]

@@ -45,10 +45,14 @@ _AVX2 = _BASELINE | {
     "movbe", "xsave",
 }  # fmt: skip
 _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "evex512"}
+_AMX = _AVX512 | {
+    "avx512vnni", "avx512bf16", "avx512fp16", "avx512vbmi", "avxvnni", "amx-tile", "amx-int8", "amx-bf16",
+}  # fmt: skip
 LEVELS: dict[str, tuple[str, frozenset[str]]] = {
     "x86-64": ("x86-64", _BASELINE),
     "avx2": ("haswell", _AVX2),
     "avx512": ("x86-64-v4", _AVX512),
+    "amx": ("sapphirerapids", _AMX),
 }
 """Named feature levels that a build may be pinned to instead of the host's."""
 

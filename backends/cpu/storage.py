@@ -13,7 +13,8 @@ class Storage:
     """Where a buffer's elements are: base + (start + sum of stride * (index - low)) elements, or in registers.
 
     `padded`: reading or writing up to a whole vector past the last of `sizes` elements is harmless. `ahead`: bytes to
-    the next panel, which is prefetched while this one is used by the loops below depth `held_at`.
+    the next panel, which is prefetched while this one is used by the loops below depth `held_at`. `ends`: elements of a
+    panel before its last row, where that holds 32-bit sums (0: it does not).
     """
 
     base: Register | None
@@ -25,6 +26,7 @@ class Storage:
     sizes: tuple[int, ...] = ()
     ahead: int = 0
     held_at: int = 0
+    ends: int = 0
     registers: dict[tuple[int, ...], Register] | None = None
 
     @staticmethod

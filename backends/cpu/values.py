@@ -196,6 +196,16 @@ class Values:
             value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill]
         )
 
+    def neighbours(self, access: Access, point: Point, type: str, behind: int = 0) -> Register:
+        """What lies so many elements behind an access's point, as a value of an LLVM type of whole elements."""
+        align = self.e.storage[access.buffer].dtype.bytes
+        pointer = self.pointer(access, point, behind)
+        return self.b.here(type, f"load {type}, ptr {pointer.text}, align {align}")
+
+    def pointer(self, access: Access, point: Point, behind: int = 0) -> Register:
+        """The address of what lies so many elements behind an access's point; no lookups, no guards."""
+        return self._address(self.e.storage[access.buffer], self.offset(self.linear(access), point) + behind)
+
     def _load_one(self, expr: Load, point: Point, coordinates: list[tuple[Register, int]]) -> Register:
         """One element; outside the buffer its fill."""
         access = expr.access
@@ -388,13 +398,14 @@ class Values:
         left = min(lanes, self.ranges[self.vector].size - point[self.vector])
         for lane in range(left):
             at = {**point, self.vector: point[self.vector] + lane}
-            value = self._load_one(expr, at, [(self._lane(c, lane), stride) for c, stride in coordinates])
+            value = self._load_one(expr, at, [(self.lane(c, lane), stride) for c, stride in coordinates])
             total = self.b.here(
                 type, f"insertelement {type} {total.text}, {element} {value.text}, i64 {lane}"
             )
         return total
 
-    def _lane(self, value: Register, lane: int) -> Register:
+    def lane(self, value: Register, lane: int) -> Register:
+        """One lane of a vector, a scalar as it is."""
         if not value.type.startswith("<"):
             return value
         element = value.type.split(" x ")[1][:-1]
@@ -435,7 +446,7 @@ class Values:
             and self.ranges[str(self.vector)].size - point[str(self.vector)] == 1
         ):
             # LLVM 22 writes too many bytes where it joins a narrowing with a masked store of one lane.
-            value, lanes, mask = self._lane(value, 0), 0, None
+            value, lanes, mask = self.lane(value, 0), 0, None
         self._store_at(value, storage, self.offset(linear, point), lanes, mask, guard)
 
     def _ends(self, storage: Storage, access: Access, point: Point) -> bool:

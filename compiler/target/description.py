@@ -66,7 +66,8 @@ class Engine:
     `does`: "contract" (products), "elementwise" (all other work), "load" and "store" (copies from and to home, by a
     port of `bytes_per_cycle` where that is narrower than home's link). `reads` and `writes` name the memories that it
     reaches. An engine with `registers` is an outer-product engine: `lanes`, `issue`, `loads`, `latency` and the
-    overheads are explained in `tile/cost.py`. An array has `rows` (along the sum) and `cols` (results), operands `a`
+    overheads are explained in `tile/cost.py`; one with `types` does only products of these, `group` neighbours along
+    the sum at once. An array has `rows` (along the sum) and `cols` (results), operands `a`
     and `b` and `accumulators` in memories of their own, and mappings; it handles `pixels` rows of a line of operands
     at once. A vector engine does `lanes` elements a cycle, of one line or of `pixels` lines side by side,
     `mac_per_cycle` elements of sums of products and windows, `special_per_cycle` table look-ups, exponentials or
@@ -87,6 +88,7 @@ class Engine:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    group: int = 1
     a: str = ""
     b: str = ""
     pixels: int = 1

@@ -49,7 +49,7 @@ class Nest:
         for width in self._widths():
             for tile in self._row_tiles(rows, width):
                 for order in self._orders(others, rows, vectors, tile, width):
-                    loops = parallel_loops(order, self.extents)
+                    loops = self._parallel(order)
                     groups.setdefault(tuple(loop.dim for loop in loops), []).append((loops, tile, width))
         ranked = []
         for names, group in groups.items():
@@ -63,6 +63,10 @@ class Nest:
                 ranked.append((Estimate(self._compute(*candidate), parts), candidate))
         ranked.sort(key=lambda item: item[0].cycles)
         return [Choice(self._schedule(*candidate), estimate) for estimate, candidate in ranked[:keep]]
+
+    def _parallel(self, order: Sequence[Loop]) -> list[Loop]:
+        """The loops of an order that cut something, those marked that run on several cores."""
+        return parallel_loops(order, self.extents)
 
     def _compute(self, loops: Sequence[Loop], tile: dict[str, int], width: int) -> float:
         """Compute cycles; strips hardly change them, so one figure serves all orders of a tile."""

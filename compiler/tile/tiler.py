@@ -6,6 +6,7 @@ Two shapes of kernel are told apart by access maps alone, see `nest.py` and `row
 from ..diagnostics import UnsupportedError
 from ..target.description import Target
 from .choice import Choice
+from .grouped import grouped
 from .nest import Nest
 from .rows import Rows, Steps
 from .stage import PARALLEL, SCAN, Kernel
@@ -17,8 +18,12 @@ def tile(kernel: Kernel, target: Target, keep: int = 1) -> list[Choice]:
     """The `keep` cheapest schedules, best first. UnsupportedError when the kernel has no schedule on the target."""
     if any(d.kind == SCAN for s in kernel.stages for d in s.dims):
         return Steps(kernel, target).choices(keep)
-    plan = Nest(kernel, target) if _is_nest(kernel) else Rows(kernel, target)
-    choices = plan.choices(keep)
+    if not _is_nest(kernel):
+        choices = Rows(kernel, target).choices(keep)
+    else:
+        found = [choice for plan in grouped(kernel, target) for choice in plan.choices(keep)]
+        found.sort(key=lambda choice: choice.estimate.cycles)
+        choices = found[:keep] or Nest(kernel, target).choices(keep)
     if not choices:
         raise UnsupportedError(f"no schedule of kernel {kernel.name} fits target {target.name}")
     return choices

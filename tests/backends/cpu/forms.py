@@ -59,3 +59,14 @@ RECURRENCE = """kernel "recurrence" {{
   stage next (scan t: 3, k: {n}): state[t, k] = tanh(mul(add(fed[t, k], back[t, k]), 0.05:f32))
   stage out (scan t: 3, k: {n}): h[t, k] = state[t, k]
 }}"""
+BYTES = """kernel "bytes" {{
+  input a: {a}[{m}, {k}]  constant b: {b}[{k}, {n}]  constant c: {t}[{n}]  local s: {t}[{m}, {n}]
+  output y: {t}[{m}, {n}]
+  stage mm (m: {m}, n: {n}, reduce k: {k}): s[m, n] = sum mul(cast(a[m, k]):{t}, cast(b[k, n]):{t})
+  stage epilogue (m: {m}, n: {n}): y[m, n] = add(s[m, n], c[n])
+}}"""
+BYTES_CONV = """kernel "bytes_conv" {{
+  input x: {a}[{h}, {w}, {c}]  constant k: {b}[3, 3, {c}, {f}]  output y: i32[{h}, {w}, {f}]
+  stage mm (i: {h}, j: {w}, f: {f}, reduce p: 3, reduce q: 3, reduce c: {c}):
+    y[i, j, f] = sum mul(cast(x[{s}*i + p - 1, {s}*j + q - 1, c] else 7):i32, cast(k[p, q, c, f]):i32)
+}}"""

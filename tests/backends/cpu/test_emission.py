@@ -24,7 +24,7 @@ from isthmus.compiler.tile.stage import Kernel
 from isthmus.compiler.tile.text import parse_kernel
 from isthmus.compiler.tile.tiler import tile
 
-from .forms import ATTENTION, CONV, ELEMENTWISE, LAYER_NORM, MATMUL, POOL, SOFTMAX
+from .forms import ATTENTION, BYTES, CONV, ELEMENTWISE, LAYER_NORM, MATMUL, POOL, SOFTMAX
 from .running import Image, Work, emit
 
 TEXTS = {
@@ -35,6 +35,7 @@ TEXTS = {
     "attention": ATTENTION.format(m=33, n=21, d=19),
     "elementwise": ELEMENTWISE.format(m=137, n=41),
     "pool": POOL.format(h=19, w=7, c=21),
+    "bytes": BYTES.format(a="i8", b="i8", t="i32", m=13, n=21, k=19),
     "functions": """kernel "functions" {
       input x: f32[3, 40]  output y: f32[3, 40]
       stage s (i: 3, j: 40): y[i, j] = add(sin(x[i, j]), pow(abs(x[i, j]), fmod(x[i, j], tan(x[i, j]))))

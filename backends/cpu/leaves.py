@@ -1,0 +1,105 @@
+"""Operations that multiply a few neighbours along a sum and add the products to wide lanes, one for each engine.
+
+What a leaf wants to find is said here: in which type the two factors lie, and how many neighbours beside each other.
+`dot.py` and `arrays.py` make blocks of them; which products they serve is data of the engines of the same names in
+`cpu.toml`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...compiler.ir.types import DType, f32, i16, u8
+from .builder import Register
+from .machine import Machine
+from .scalars import Scalars, vector_type
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """`group`: neighbours that lie beside each other in panels of columns; `depth`: what their number is filled up to.
+
+    `row`, `column`: the types of the factors in copied tiles and packed panels, None for their own. Where rows are
+    signed and `row` is not, half its range is added to them, and the panels hold what that adds to the sums.
+    `features`: what a machine must have, by its number of 32-bit lanes. `calls`: the intrinsic likewise, for operations
+    on registers; it `accumulates` if the sums so far are its first operand. `form`: LLVM's type of an element.
+    """
+
+    group: int
+    depth: int
+    features: Mapping[int, frozenset[str]]
+    row: DType | None = None
+    column: DType | None = None
+    calls: Mapping[int, str] = field(default_factory=dict)
+    accumulates: bool = False
+    form: str | None = None
+
+    def serves(self, machine: Machine) -> bool:
+        """Whether a machine has the operation at its own width."""
+        needs = self.features.get(machine.lanes)
+        return needs is not None and needs <= machine.features
+
+    def shift(self, rows: DType) -> int:
+        """What is added to rows of a type."""
+        return 1 << (rows.bits - 1) if self.row is not None and self.row.kind == "uint" != rows.kind else 0
+
+    def add(self, scalars: Scalars, total: Register, row: Register, column: Register, lanes: int) -> Register:
+        """total + the sum of the products of each lane's neighbours; row and column hold lanes * group elements."""
+        builder, type = scalars.b, total.type
+        if self.form is not None:
+            form = vector_type(self.form, lanes * self.group)
+            row, column = (
+                builder.pure(form, f"bitcast {x.type} {{0}} to {form}", [x]) for x in (row, column)
+            )
+        factors = [row.type, column.type]
+        taken = [total, row, column] if self.accumulates else [row, column]
+        callee = builder.intrinsic(self.calls[lanes], type, [type, *factors] if self.accumulates else factors)
+        arguments = ", ".join(f"{x.type} {{{n}}}" for n, x in enumerate(taken))
+        result = builder.pure(type, f"call {type} {callee}({arguments})", taken)
+        if self.accumulates:
+            return result
+        return builder.pure(type, f"add {type} {{0}}, {{1}}", [total, result])
+
+
+@dataclass(frozen=True)
+class Widened(Leaf):
+    """One product a lane, of factors that were widened where they were copied and packed."""
+
+    def add(self, scalars: Scalars, total: Register, row: Register, column: Register, lanes: int) -> Register:
+        return scalars.fma(row, column, total)
+
+
+def _all(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+_EVERY = {4: _all(), 8: _all(), 16: _all()}
+LEAVES: dict[str, Leaf] = {
+    "tiles_i8": Leaf(4, 64, {16: _all("amx-tile", "amx-int8")}),
+    "tiles_bf16": Leaf(2, 32, {16: _all("amx-tile", "amx-bf16")}),
+    "dots": Leaf(
+        4,
+        4,
+        {8: _all("avxvnni"), 16: _all("avx512vnni")},
+        row=u8,
+        calls={8: "llvm.x86.avx512.vpdpbusd.256", 16: "llvm.x86.avx512.vpdpbusd.512"},
+        accumulates=True,
+    ),
+    "pairs": Leaf(
+        2,
+        2,
+        {4: _all("sse2"), 8: _all("avx2"), 16: _all("avx512bw")},
+        row=i16,
+        column=i16,
+        calls={4: "llvm.x86.sse2.pmadd.wd", 8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"},
+    ),
+    "pairs_bf16": Leaf(
+        2,
+        2,
+        {16: _all("avx512bf16")},
+        calls={16: "llvm.x86.avx512bf16.dpbf16ps.512"},
+        accumulates=True,
+        form="bfloat",
+    ),
+    "widened": Widened(1, 1, _EVERY, row=f32, column=f32, calls=dict.fromkeys(_EVERY, "")),
+}
+"""By the name of the engine. Pairs of 8-bit values are multiplied as 16-bit ones: exact, whatever their signs."""

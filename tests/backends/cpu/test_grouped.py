@@ -1,0 +1,174 @@
+"""Products of narrow values: blocks that take several neighbours along a sum at once, and what they are fed with."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from isthmus.backends.cpu import codegen
+from isthmus.backends.cpu.constants import pack, packed_size
+from isthmus.backends.cpu.holds import Packing
+from isthmus.backends.cpu.kernel import KernelEmitter
+from isthmus.backends.cpu.leaves import LEAVES
+from isthmus.backends.cpu.machine import Machine, select
+from isthmus.backends.cpu.target import describe
+from isthmus.compiler.diagnostics import UnsupportedError
+from isthmus.compiler.ir.types import DType, bf16, i8, i16
+from isthmus.compiler.tile.check import check
+from isthmus.compiler.tile.draw import draw_arrays
+from isthmus.compiler.tile.stage import Kernel
+from isthmus.compiler.tile.text import parse_kernel, parse_schedule
+from isthmus.compiler.tile.tiler import tile
+from isthmus.compiler.tile.untiled import run_untiled
+
+from .forms import BYTES, BYTES_CONV
+from .running import Image, Work, differences, distinct
+
+LEVELS = distinct(None, "avx2", "x86-64")
+TEXT = BYTES.format(a="i8", b="i8", t="i32", m=37, n=70, k=128)
+
+
+def kernels() -> Iterator[tuple[str, Kernel]]:
+    """Tails along every dim, strides, edges filled with another number than zero, both signs of both factors."""
+
+    def make(form: str, **sizes: object) -> tuple[str, Kernel]:
+        label = " ".join(f"{name}={value}" for name, value in sizes.items())
+        return label, parse_kernel(form.format(**sizes))
+
+    for a, b in (("i8", "i8"), ("u8", "i8"), ("i8", "u8"), ("u8", "u8")):
+        yield make(BYTES, a=a, b=b, t="i32", m=7, n=19, k=9)
+        yield make(BYTES_CONV, a=a, b=b, h=4, w=9, c=5, f=17, s=1)
+    for n in (1, 7, 16, 33):
+        yield make(BYTES, a="i8", b="i8", t="i32", m=5, n=n, k=32)
+        yield make(BYTES, a="bf16", b="bf16", t="f32", m=5, n=n, k=32)
+    for m, k in ((1, 64), (2, 1), (6, 2), (13, 3), (49, 65)):
+        yield make(BYTES, a="i8", b="i8", t="i32", m=m, n=24, k=k)
+        yield make(BYTES, a="bf16", b="bf16", t="f32", m=m, n=24, k=k)
+    for h, w, c, s in ((1, 1, 1, 1), (7, 7, 16, 1), (6, 5, 3, 2), (3, 29, 8, 1), (9, 8, 4, 2)):
+        yield make(BYTES_CONV, a="i8", b="i8", h=h, w=w, c=c, f=16, s=s)
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_products_of_narrow_values_equal_the_untiled_meaning(level: str | None) -> None:
+    rng = np.random.default_rng(3)
+    made = list(kernels())
+    works = [Work(kernel, draw_arrays(kernel, rng)) for _, kernel in made]
+    image = Image(works, level)
+    assert image.refused == {}
+    grouped = 0
+    for number, (label, kernel) in enumerate(made):
+        choice = tile(kernel, describe(select(level, None)))[0]
+        grouped += bool(choice.schedule.place("mm").bound("k"))
+        assert not check(kernel, choice.schedule)
+        want = run_untiled(kernel, works[number].arrays)
+        assert not differences(image.run(number), want, turns=128), label
+    assert grouped == len(made)
+
+
+def test_extremes_do_not_overflow() -> None:
+    """Pairs of the least values: 2 * 128 * 128 is one more than an operation with 16-bit sums could hold."""
+    kernel = parse_kernel(BYTES.format(a="i8", b="i8", t="i32", m=3, n=16, k=32))
+    lowest = {b.name: np.full(b.static_shape, -128, b.dtype.numpy) for b in kernel.buffers if b.name in "ab"}
+    arrays = {**draw_arrays(kernel, np.random.default_rng(0)), **lowest}
+    image = Image([Work(kernel, arrays)])
+    assert np.array_equal(image.run(0)["y"], run_untiled(kernel, arrays)["y"])
+
+
+def with_features(*features: str, level: str = "avx512") -> Machine:
+    base = select(level, None)
+    return replace(base, features=base.features | set(features), cpu="sapphirerapids")
+
+
+def listing(text: str, machine: Machine) -> str:
+    kernel = parse_kernel(text)
+    schedule = tile(kernel, describe(machine))[0].schedule
+    assert not check(kernel, schedule)
+    declarations: set[str] = set()
+    code = KernelEmitter(kernel, schedule, machine, "kernel", declarations).emit()
+    text = codegen.module_text(machine, [code.text.replace("hidden ", "")], declarations)
+    return codegen.assembly(machine, text)
+
+
+@pytest.mark.parametrize(
+    ("machine", "dtype", "wanted"),
+    [
+        (select("x86-64", None), "i8", ["pmaddwd"]),
+        (select("avx2", None), "i8", ["vpmaddwd", "vpbroadcastd"]),
+        (select("avx512", None), "i8", ["vpmaddwd", "zmm"]),
+        (with_features("avx512vnni"), "i8", ["vpdpbusd", "zmm"]),
+        (with_features("avxvnni", level="avx2"), "i8", ["vpdpbusd", "ymm"]),
+        (with_features("avx512bf16"), "bf16", ["vdpbf16ps", "zmm"]),
+        (select("amx", None), "i8", ["ldtilecfg", "tilezero", "tileloadd", "tdpbssd", "tilestored"]),
+        (select("amx", None), "u8", ["tdpbusd"]),
+        (select("amx", None), "bf16", ["tdpbf16ps"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_features_choose_the_operation(machine: Machine, dtype: str, wanted: list[str]) -> None:
+    sums, other = ("f32", "bf16") if dtype == "bf16" else ("i32", "i8")
+    code = listing(BYTES.format(a=dtype, b=other, t=sums, m=40, n=64, k=128), machine)
+    assert all(name in code for name in wanted)
+
+
+def test_hot_loops_keep_their_sums_in_registers() -> None:
+    code = listing(TEXT, select("avx2", None))
+    loop = max(code.split("\n.LBB"), key=lambda block: block.count("vpmaddwd"))
+    assert loop.count("vpmaddwd") >= 20
+    assert "rsp" not in loop
+
+
+def panels(array: np.ndarray, dtype: DType, group: int, depth: int, offset: int = 0) -> np.ndarray:
+    """A matrix packed in panels of 32 and 16 columns."""
+    cuts = tuple((n, min(32, array.shape[1] - n)) for n in range(0, array.shape[1], 32))
+    packing = Packing("w", (), (0, 1), cuts, 16, dtype, group, depth, offset)
+    flat = np.zeros(packed_size(array.shape, packing), dtype.numpy)
+    pack(array, packing, flat)
+    return flat
+
+
+@pytest.mark.parametrize(
+    ("dtype", "group", "depth"), [(i16, 2, 2), (i8, 4, 4), (i8, 4, 64), (bf16, 2, 32)], ids=str
+)
+def test_a_tile_of_columns_holds_groups_of_the_sum(dtype: DType, group: int, depth: int) -> None:
+    """What a matrix tile or a broadcast group meets in a panel, row by row, gives the product."""
+    rng = np.random.default_rng(4)
+    rows = rng.integers(-128, 128, (5, 96 if dtype == bf16 else 70))
+    columns = rng.integers(-128, 128, (rows.shape[1], 40))
+    whole = -(-rows.shape[1] // depth) * depth
+    flat = panels(columns.astype(dtype.numpy), dtype, group, depth).astype(np.int64)
+    filled = np.zeros((5, whole), np.int64)
+    filled[:, : rows.shape[1]] = rows
+    got, at = [], 0
+    for width in (32, 16):
+        panel = flat[at : at + whole * width].reshape(whole // group, width, group)
+        got.append(sum(filled[:, g * group : (g + 1) * group] @ panel[g].T for g in range(whole // group)))
+        at += whole * width
+    assert at == flat.size
+    assert np.array_equal(np.hstack(got)[:, :40], rows @ columns)
+
+
+def test_panels_for_shifted_rows_end_in_what_the_shift_adds() -> None:
+    columns = np.random.default_rng(5).integers(-127, 128, (10, 40)).astype(np.int8)
+    flat = panels(columns, i8, 4, 4, offset=128)
+    first = flat[: 16 * 32]
+    assert np.array_equal(first[12 * 32 :].view(np.int32), -128 * columns[:, :32].sum(0, dtype=np.int32))
+    assert np.array_equal(flat[-64:].view(np.int32)[:8], -128 * columns[:, 32:].sum(0, dtype=np.int32))
+
+
+def test_machines_have_only_engines_that_they_can_run() -> None:
+    names = {level: set(describe(select(level, None)).engines) & set(LEAVES) for level in ("avx2", "amx")}
+    assert {"tiles_i8", "tiles_bf16", "dots", "pairs_bf16"} <= names["amx"]
+    assert names["avx2"] == {"pairs", "widened"}
+
+
+def test_blocks_of_more_than_two_tiles_are_refused() -> None:
+    schedule = parse_schedule(
+        """for m step 40
+  hold s in l1
+  place mm on tiles_i8 k/64:64 n=(n) k=(k)
+  place epilogue on tiles_i8 m/4 n=(n)"""
+    )
+    kernel = parse_kernel(BYTES.format(a="i8", b="i8", t="i32", m=40, n=32, k=64))
+    with pytest.raises(UnsupportedError, match="block of more than two tiles"):
+        KernelEmitter(kernel, schedule, select("amx", None), "kernel", set()).emit()
