@@ -91,6 +91,7 @@ class DotBlock(Block):
         self.values.begin(ranges)
         self.values.prefetch()
         totals = list(totals)
+        assert self.vector is not None
         rows = self._rows(ranges, reduce=False)
         for turn in self._groups(ranges):
             columns = [self._column({**turn, self.vector: start}) for start in self._starts()]
