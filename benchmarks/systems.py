@@ -18,13 +18,17 @@ from rich.table import Table
 
 import isthmus
 from isthmus.compilation import build_model
+from isthmus.compiler.partition.knowledge import Knowledge
 from isthmus.compiler.partition.partition import Partition
-from isthmus.compiler.system_build import SystemBuilt, work_out
+from isthmus.compiler.partition.system import System
+from isthmus.compiler.pipeline import optimise
+from isthmus.compiler.system_build import SystemBuilt, passes_for, work_out
 from isthmus.package import Package
 from isthmus.system_explanation import explain_system
+from isthmus.targets import find_target
 
 from . import models
-from .clock import ALONE, GREEDY, clocked, plain_ways
+from .clock import ALONE, CHOSEN, GREEDY, clocked, ways
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "systems"
@@ -70,45 +74,46 @@ def measure(name: str, systems: Sequence[str], run: bool, console: Console) -> b
     return right
 
 
-def _row(judge: Any, system: str, given: Any, wanted: dict[str, np.ndarray]) -> tuple[list[str], bool]:
-    built = build_model(judge.graph, system)
-    assert isinstance(built, SystemBuilt)
-    partition, planning = planned(built, "latency")
-    plain = plain_ways(partition)
-    ways = {"chosen": (built.chosen.layout, built.compiled)} | {
-        name: (plain[name], None) for name in (ALONE, GREEDY)
-    }
-    predicted = {name: layout.predicted().seconds for name, (layout, _) in ways.items()}
-    clock = {name: clocked(*each)[0].seconds for name, each in ways.items()}
-    ok = all(times["chosen"] <= min(times.values()) for times in (predicted, clock))
-    row = [Path(system).stem, str(len(partition.units))]
-    row += [f"{predicted[name] * 1e3:.3f} {clock[name] * 1e3:.3f}" for name in ways]
+def _row(judge: Any, path: str, given: Any, wanted: dict[str, np.ndarray]) -> tuple[list[str], bool]:
+    system = find_target(path)
+    assert isinstance(system, System)
+    graph, _ = optimise(judge.graph.graph, passes=passes_for(system, ()))
+    partition, planning = planned(Partition(graph, system, Knowledge()))
+    row, predicted, clock = [Path(path).stem, str(len(partition.units))], [], []
+    for way in (CHOSEN, ALONE, GREEDY):
+        layout, run, _ = clocked(partition, ways(partition)[way])
+        predicted.append(layout.predicted().seconds)
+        clock.append(run.seconds)
+        row.append(f"{predicted[-1] * 1e3:.3f} {clock[-1] * 1e3:.3f}")
+    ok = all(times[0] <= min(times) for times in (predicted, clock))
 
-    partition, streaming = planned(built, "throughput")
-    candidates = work_out(partition)
-    assert candidates is not None
-    singles = [layout for name, layout in plain_ways(partition).items() if name != GREEDY]
-    period = min(clocked(layout)[1] for layout in singles)
-    row.append(f"x {period / clocked(candidates[0].layout)[1]:.2f}")
-    row.append(f"{planning:.1f} {streaming:.1f}")
+    partition, streaming = planned(Partition(graph, system, partition.known, "throughput"))
+    periods = {name: clocked(partition, way)[2] for name, way in ways(partition).items() if name != GREEDY}
+    chosen = periods.pop(CHOSEN)
+    row += [f"x {min(periods.values()) / chosen:.2f}", f"{planning:.1f} {streaming:.1f}"]
     ok = ok and max(planning, streaming) <= PLANNING
+    return (row, ok) if not wanted else _checked(judge, path, given, wanted, row, ok)
 
-    values = "-"
-    if wanted:
-        outputs = Package(built.artefact).run(given)
-        wrong = sum(int((wanted[name] != outputs[name]).sum()) for name in wanted)
-        values, ok = f"{wrong} differ" if wrong else "equal", ok and not wrong
-    told = explain_system(built, "", system).placements
+
+def _checked(
+    judge: Any, path: str, given: Any, wanted: dict[str, np.ndarray], row: list[str], ok: bool
+) -> tuple[list[str], bool]:
+    """The row with whether a run gives the right values, and for how many nodes `explain` tells why they run there."""
+    built = build_model(judge.graph, path)
+    assert isinstance(built, SystemBuilt)
+    outputs = Package(built.artefact).run(given)
+    wrong = sum(int((wanted[name] != outputs[name]).sum()) for name in wanted)
+    told = explain_system(built, "", path).placements
     reasons = sum(bool(each.device != built.system.host or each.reason) for each in told)
-    return [*row, values, f"{reasons}/{len(told)}"], ok and reasons == len(told)
+    row += [f"{wrong} differ" if wrong else "equal", f"{reasons}/{len(told)}"]
+    return row, ok and not wrong and reasons == len(told)
 
 
-def planned(built: SystemBuilt, objective: str) -> tuple[Partition, float]:
-    """The partition for an objective, and processor seconds of planning: tiling is left out, the code needs it too."""
-    known = built.partition.known
-    work_out(Partition(built.graph, built.system, known, objective))  # kernels are tiled once
+def planned(partition: Partition) -> tuple[Partition, float]:
+    """The partition again, and processor seconds of planning: tiling is left out, the code needs it too."""
+    work_out(partition)  # kernels are tiled once
     begin = time.process_time()
-    partition = Partition(built.graph, built.system, known, objective)
+    partition = Partition(partition.graph, partition.system, partition.known, partition.objective)
     work_out(partition)
     return partition, time.process_time() - begin
 

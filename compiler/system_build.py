@@ -1,6 +1,6 @@
 """compile() for several devices, top to bottom: graph passes, partition, every device's plan and code, one program."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..runtime.artefact import Artefact
@@ -15,7 +15,7 @@ from .ir.graph import Graph
 from .partition.knowledge import Knowledge, form_on, pinned
 from .partition.partition import Choice, Partition
 from .partition.split import Part
-from .partition.system import System
+from .partition.system import Device, System
 from .passes import GRAPH_PASSES, Pass, Rewrite
 from .passes.plan import HostStep, Step
 from .pipeline import Observer, Options, optimise
@@ -149,7 +149,7 @@ def _partition_and_compile(
         if candidates is None:
             continue
         try:
-            return partition, candidates, _compile(candidates[0].layout, known)
+            return partition, candidates, compile_parts(candidates[0].layout, known, system.devices)
         except KernelsRefused:
             continue
     raise UnsupportedError(
@@ -201,13 +201,13 @@ def _fits(part: Part) -> bool:
     return not limit or constants + part.plan.arena_bytes <= limit
 
 
-def _compile(layout: Layout, known: Knowledge) -> dict[str, Compiled]:
-    """The code of every device; KernelsRefused when some of it can't be made, which is known from then on."""
+def compile_parts(layout: Layout, known: Knowledge, devices: Sequence[Device]) -> dict[str, Compiled]:
+    """The code of devices; KernelsRefused when some of it can't be made, which is known from then on."""
     found, refused = {}, {}
     for part in layout.parts:
         device = part.device
         calls = layout.calls(device.name)
-        if not calls:
+        if device not in devices or not calls:
             continue
         try:
             found[device.name] = device.backend.compile(calls, part.plan.arena_bytes, device.options)
