@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 
 from ..runtime.artefact import Artefact
 from ..runtime.background import Background
@@ -14,7 +15,8 @@ from .distribution import Layout
 from .ir.graph import Graph
 from .partition.knowledge import Knowledge, form_on, pinned
 from .partition.partition import Choice, Partition
-from .partition.split import Part
+from .partition.search import EXACT
+from .partition.split import Part, Task
 from .partition.system import Device, System
 from .passes import GRAPH_PASSES, Pass, Rewrite
 from .passes.plan import HostStep, Step
@@ -22,6 +24,8 @@ from .pipeline import Observer, Options, optimise
 from .target.backend import Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 8  # each one keeps away from a device what it turned out not to run
+_MARGIN = 1.25  # what the schedule model finds that much worse than what was worked out is not looked at
+_MOVES = 60  # single moves that are looked at in a small graph
 _STREAM = 8  # inputs by which a period is judged, beside those that fill and empty the pipeline
 
 
@@ -167,15 +171,13 @@ def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
     its part. UnsupportedError where no assignment fits the memories."""
     found: list[Candidate] = []
     for choice in partition.choices:
-        if found and partition.value(choice)[0] >= min(map(partition.value, found))[0]:
-            break  # the model leaves out what borders cost: it is not worse than predicted
+        if found and partition.value(choice)[0] >= _MARGIN * min(map(partition.value, found))[0]:
+            break
         placed = partition.parts(choice)
         if placed is None:
             return None
         if all(map(_fits, placed[0])):
-            layout = Layout(partition.graph, *placed, partition.system)
-            run, period = _predicted(layout)
-            found.append(Candidate(choice, layout, run, period))
+            found.append(_candidate(partition, choice, *placed))
     if not found:
         raise UnsupportedError(
             "what runs on each device does not fit its memory",
@@ -183,7 +185,35 @@ def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
             hint="pin nodes to devices with room, or give the devices more",
         )
     found.sort(key=partition.value)
+    if len(partition.units) <= EXACT:
+        best = _improved(partition, found[0])
+        found = [best, *(each for each in found if each.choice.how != best.choice.how)]
     return tuple(found)
+
+
+def _improved(partition: Partition, best: Candidate) -> Candidate:
+    """The best after moves of single units of a small graph, each worked out kernel by kernel: what is formed apart may
+    cost more or less than the schedule model says."""
+    moves = cycle(
+        [(unit, device) for unit in range(len(partition.units)) for device in partition.model.choices(unit)]
+    )
+    seen = {best.choice.assignment}
+    for unit, device in islice(moves, _MOVES):
+        assignment = (*best.choice.assignment[:unit], device, *best.choice.assignment[unit + 1 :])
+        if assignment not in seen:
+            seen.add(assignment)
+            choice = partition.choice("search", assignment)
+            placed = partition.parts(choice)
+            if placed is not None and all(map(_fits, placed[0])):
+                trial = _candidate(partition, choice, *placed)
+                if partition.value(trial) < partition.value(best):
+                    best = trial
+    return best
+
+
+def _candidate(partition: Partition, choice: Choice, parts: list[Part], order: list[Task]) -> Candidate:
+    layout = Layout(partition.graph, parts, order, partition.system)
+    return Candidate(choice, layout, *_predicted(layout))
 
 
 def _predicted(layout: Layout) -> tuple[SystemRun, float]:

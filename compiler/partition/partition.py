@@ -67,10 +67,13 @@ class Partition:
             found["search"] = search.best_latency(self.model, starts)
         choices: dict[Assignment, Choice] = {}
         for how, assignment in found.items():
-            period = max(loads(self.model, assignment))
-            choice = Choice(how, assignment, latency(self.model, assignment), period)
-            choices.setdefault(assignment, choice)
+            choices.setdefault(assignment, self.choice(how, assignment))
         return sorted(choices.values(), key=self.value)
+
+    def choice(self, how: str, assignment: Assignment) -> Choice:
+        """An assignment, with what the schedule model says of it."""
+        period = max(loads(self.model, assignment))
+        return Choice(how, assignment, latency(self.model, assignment), period)
 
     def value(self, choice: Timed) -> tuple[float, float]:
         """What is to be small, first what was asked for."""
