@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import isthmus
+from isthmus.backends.cpu import CpuBackend
 from isthmus.compilation import build_model
 from isthmus.compiler.diagnostics import CompileError, IsthmusError, UnsupportedError
 from isthmus.compiler.ir.graph import Graph, graph_input
@@ -191,7 +192,13 @@ def test_the_page_shows_the_graph_the_timeline_and_the_costs(quantised):
     assert "cpu&gt;n1-8" in page
 
 
-def test_what_runs_on_a_device_of_floats_stays_in_floats(images):
+def test_what_runs_on_a_device_of_floats_stays_in_floats(images, monkeypatch):
+    estimate = CpuBackend.estimate
+
+    def slow_integers(self, kernel, options):
+        return estimate(self, kernel, options) * (1 + any(b.dtype.bytes == 1 for b in kernel.buffers))
+
+    monkeypatch.setattr(CpuBackend, "estimate", slow_integers)
     precision = find_precision("int8", [{"image": image[None]} for image in images[:4]])
     pins = {"conv1": "cpu", "conv2": "n1-8", "dense1": "cpu"}
     built = build_model(
