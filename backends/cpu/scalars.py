@@ -14,6 +14,7 @@ from .builder import Builder, Register
 from .lanes import Lanes
 from .literals import element_type, has_registers, literal, suffix, vector_type
 from .narrow import is_narrow
+from .requantise import requantized
 
 __all__ = ["Scalars", "element_type", "has_code", "has_registers", "literal", "vector_type"]
 
@@ -73,6 +74,8 @@ def has_code(op: str, dtype: DType) -> bool:
 
 def _requantize(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dtype: DType) -> Lanes:
     """((acc * multiplier + 2^(shift - 1)) >> shift) + zero in i64, saturated to `dtype`."""
+    if acc.count > 1:
+        return requantized(acc, multiplier, shift, zero, dtype=dtype)
     product = acc.to(i64) * multiplier.to(i64)
     places = shift.to(i64)
     half = product.constant(1) << (places + -1)
