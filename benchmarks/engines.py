@@ -40,12 +40,12 @@ def _onnxruntime(file: Path, threads: int) -> Run:
     return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def _openvino(file: Path, threads: int) -> Run:
+def open_openvino(file: Path, threads: int, precision: str | None = "f32") -> Run:
+    """OpenVINO in a precision, so that like is compared with like; None for its default, bf16 where the chip has it."""
     import openvino
 
-    # bf16 is its default where the chip has it; like is compared with like.
     properties = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        **({} if precision is None else {"INFERENCE_PRECISION_HINT": precision}),
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
@@ -62,7 +62,7 @@ def _openvino(file: Path, threads: int) -> Run:
 ENGINES: dict[str, Engine] = {
     "isthmus": Engine("isthmus", ".isth", _isthmus),
     "onnxruntime": Engine("ONNX Runtime", ".onnx", _onnxruntime),
-    "openvino": Engine("OpenVINO", ".onnx", _openvino),
+    "openvino": Engine("OpenVINO", ".onnx", open_openvino),
 }
 SUBJECT, JUDGE = "isthmus", "onnxruntime"
 """The engine whose numbers the report is about, and the one whose outputs count as right."""

@@ -50,7 +50,7 @@ def measure(
         if JUDGE in opened and engine != JUDGE:
             engines[engine] |= _judge(name, run, opened[JUDGE])
     raced = {engine: opened[engine] for engine in timed if engine in opened}
-    probes, seconds = _alternate(raced, inputs(name), cores, runs, reference)
+    probes, seconds = alternate(raced, inputs(name), cores, runs, reference)
     kept = quietest(probes, runs)
     for engine, durations in seconds.items():
         engines[engine]["seconds"] = [durations[index] for index in kept]
@@ -64,7 +64,7 @@ def measure(
     }
 
 
-def _alternate(
+def alternate(
     opened: dict[str, Run], arrays: Arrays, cores: Sequence[int], runs: int, reference: float
 ) -> tuple[list[float], dict[str, list[float]]]:
     """The lower of the two probes around each round, in GFLOP/s, and the seconds of each engine's timed runs."""
