@@ -9,48 +9,26 @@ from isthmus.frontends import registry
 from isthmus.frontends.keras import frontend as keras
 from isthmus.frontends.tensorflow import frontend as tensorflow
 
+from . import compare
+
 pytestmark = pytest.mark.frameworks
 
-APPLICATIONS = {
-    "ResNet50": 224,
-    "MobileNetV2": 224,
-    "MobileNetV3Small": 224,
-    "EfficientNetB0": 224,
-    "DenseNet121": 224,
-    "InceptionV3": 299,
-    "NASNetMobile": 224,
-    "Xception": 299,
-    "ConvNeXtTiny": 224,
-}
 
+@pytest.mark.parametrize("name", compare.APPLICATIONS)
+def test_application(name, tmp_path):
+    """Logits of compiled code, within 1e-4 of TensorFlow's, in integers within a step of TFLite's reference kernels.
 
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_application(record, tmp_path, name):
-    """Logits of random weights, through each form and compiled for the CPU, within 1e-4 of TensorFlow's."""
-    size = APPLICATIONS[name]
-    build = getattr(record.keras.applications, name)
-    record.keras.utils.set_random_seed(1)
-    model = build(weights=None, classifier_activation=None, input_shape=(size, size, 3))
-    record.randomise(model)
-    scales = name.startswith(("MobileNetV3", "EfficientNet", "ConvNeXt"))  # these take pixels of 0 to 255
-    x = np.random.default_rng(0).normal(size=(1, size, size, 3)).astype(np.float32)
-    record.save_all(model, [x * 40 + 127 if scales else x], tmp_path)
+    `frozen.pb` and `model.h5` hold the same graphs; compare.py has figures of them too.
+    """
+    compare.written(name, tmp_path)
     stored = np.load(tmp_path / "arrays.npz")
-    expected = stored["out0"]
-    assert expected.std() > 1e-3
-    scale = max(1.0, float(np.abs(expected).max()))
-    for form in ("saved", "frozen.pb", "model.keras", "model.h5"):
-        frontend, found = registry.load(str(tmp_path / form), [keras, tensorflow])
-        (entry,) = found.graph.inputs
-        model = isthmus.read(str(tmp_path / form), shapes={entry.name: x.shape})
-        compiled = form in ("saved", "model.keras")  # the others hold the same graphs
-        results = isthmus.compile(model).run([stored["in0"]]) if compiled else model.evaluate([stored["in0"]])
-        (y,) = results.values()
-        error = float(np.abs(y - expected).max()) / scale
-        print(
-            f"{name} {form}: error {error:.1e} of logits with deviation {expected.std():.2g}, {frontend.name}"
-        )
-        assert error < 1e-4, form
+    for form in ("saved", "model.keras", "float.tflite"):
+        got, _ = compare.compiled(tmp_path / form, stored["in0"])
+        assert float(compare.relative(got, stored["out0"])) < 1e-4, form
+    stored = np.load(tmp_path / "integers.npz")
+    assert stored["moved"] > 0.2, "the results depend on the input"
+    got, _ = compare.compiled(tmp_path / "int8.tflite", stored["given"])
+    assert (np.abs(got.astype(int) - stored["want"]) <= 1).mean() >= 0.999
 
 
 @pytest.mark.parametrize("name", ["lstm", "several"])

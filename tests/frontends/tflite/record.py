@@ -229,8 +229,8 @@ def converted(model: Any, inputs: Sequence[np.ndarray], integers: bool) -> bytes
     return converter.convert()
 
 
-def network(make: Callable[[], Any], integers: bool, settled: bool = False) -> tuple[bytes, list[np.ndarray]]:
-    """A model with random weights and statistics, `settled` or not, and an input for it."""
+def network(make: Callable[[], Any], integers: bool) -> tuple[bytes, list[np.ndarray]]:
+    """A model with random weights and statistics, and an input for it."""
     import keras
 
     keras.utils.set_random_seed(1)
@@ -239,8 +239,6 @@ def network(make: Callable[[], Any], integers: bool, settled: bool = False) -> t
     shape = (8, *model.inputs[0].shape[1:])
     words = "int" in str(model.inputs[0].dtype)
     rows = rng.integers(0, 30, shape).astype(I32) if words else rng.standard_normal(shape).astype(F32)
-    if settled:
-        settle(model, rows)
     data = converted(model, rows, integers)
     return data, [as_input(data, rows[:1])]
 
