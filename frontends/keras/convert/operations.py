@@ -10,7 +10,8 @@ from ....compiler.ir.graph import Value
 from ....compiler.ir.types import dtype_of
 from ...angles import arc_tangent
 from ...build import math, nn, shape
-from ...normalise import axes_of, axis_of, reshape_target, slice_extent
+from ...normalise import axes_of, axis_of, reshape_target
+from ...slices import ranged, taken
 from ...tensorflow.convert.layout import inserted
 from ..table import operation
 from .activations import number
@@ -256,26 +257,9 @@ def get_item(x, *, argument1):
         raise UnsupportedError("an index that is no number and no slice", hint="use numbers and slices")
     axis = 0
     for key in keys:
-        if key is None:
-            x = expand_dims(x, axis=axis)
-            axis += 1
-            continue
-        extent = x.shape[axis]
-        step = 1 if isinstance(key, int) or key.step is None else key.step
-        first, last = (key, key + 1 or None) if isinstance(key, int) else (key.start, key.stop)
-        far = 2**31
-        start = first if first is not None else 0 if step > 0 else far
-        stop = last if last is not None else far if step > 0 else -far
-        found = slice_extent(extent, start, stop, step)
-        if found is None:
-            raise UnsupportedError(f"a slice of the extent '{extent}'", hint="fix it with shapes=")
-        starts = tuple(found[0] if n == axis else 0 for n in range(x.type.rank))
-        sizes = tuple(found[1] if n == axis else dim for n, dim in enumerate(x.shape))
-        x = shape.slice(
-            x, starts=starts, sizes=sizes, steps=tuple(step if n == axis else 1 for n in range(x.type.rank))
-        )
         if isinstance(key, int):
-            x = shape.reshape(x, shape=(*x.shape[:axis], *x.shape[axis + 1 :]))
-        else:
-            axis += 1
+            x = taken(x, axis, key)
+            continue
+        x = expand_dims(x, axis=axis) if key is None else ranged(x, axis, key.start, key.stop, key.step or 1)
+        axis += 1
     return x

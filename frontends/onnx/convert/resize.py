@@ -1,6 +1,8 @@
 """Resize, its ancestor Upsample, and GridSample."""
 
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import Dim
@@ -38,35 +40,20 @@ def resize(
     for name, given in (("scales", factors), ("sizes", extents)):
         if given and len(given) != len(chosen):
             raise ModelError(f"'{name}' has {len(given)} entries, expected {len(chosen)}")
-    shape: list[Dim] = list(x.shape)
-    used = [1.0] * rank
     if factors:
-        for axis, factor in zip(chosen, factors, strict=True):
-            shape[axis], used[axis] = scaled_extent(x.shape[axis], factor), factor
+        shape, used = _scaled(x, chosen, factors)
     elif keep_aspect_ratio_policy == "stretch":
-        for axis, extent in zip(chosen, extents, strict=True):
-            shape[axis] = extent
-        used = []
+        given_at = dict(zip(chosen, extents, strict=True))
+        shape, used = tuple(given_at.get(n, dim) for n, dim in enumerate(x.shape)), ()
     else:
-        now, wanted = tuple(x.shape[axis] for axis in chosen), extents
-        pairs = [
-            (a, b) for a, b in zip(now, wanted, strict=True) if isinstance(a, int) and isinstance(b, int)
-        ]
-        if len(pairs) < len(chosen):
-            raise UnsupportedError(
-                "keeping the aspect ratio needs known extents", hint="fix them with shapes="
-            )
-        pick = min if keep_aspect_ratio_policy == "not_larger" else max
-        factor = pick(new / old for old, new in pairs)
-        for axis, (old, _) in zip(chosen, pairs, strict=True):
-            shape[axis], used[axis] = int(old * factor + 0.5), factor
+        shape, used = _in_proportion(x, chosen, extents, keep_aspect_ratio_policy)
     region: tuple[float, ...] = ()
     if coordinate_transformation_mode == "tf_crop_and_resize":
         region = _region(_numbers(roi, "roi"), chosen, rank)
     return nn.resize(
         x,
-        shape=tuple(shape),
-        scales=tuple(used),
+        shape=shape,
+        scales=used,
         mode=mode,
         coordinates=_COORDINATES.get(coordinate_transformation_mode, coordinate_transformation_mode),
         nearest=nearest_mode,
@@ -76,6 +63,29 @@ def resize(
         extrapolation=extrapolation_value,
         roi=region,
     )
+
+
+_Resized = tuple[tuple[Dim, ...], tuple[float, ...]]
+"""The shape of a result, and how much longer each axis becomes."""
+
+
+def _scaled(x: Value, axes: Sequence[int], factors: Sequence[float]) -> _Resized:
+    by_axis = dict(zip(axes, factors, strict=True))
+    used = tuple(by_axis.get(n, 1.0) for n in range(x.type.rank))
+    return tuple(scaled_extent(dim, factor) for dim, factor in zip(x.shape, used, strict=True)), used
+
+
+def _in_proportion(x: Value, axes: Sequence[int], extents: Sequence[Dim], policy: str) -> _Resized:
+    """As large as fits into the extents ("not_larger"), or as covers them, all axes by one factor."""
+    pairs = [(x.shape[axis], wish) for axis, wish in zip(axes, extents, strict=True)]
+    ratios = [new / old for old, new in pairs if isinstance(old, int) and isinstance(new, int)]
+    if len(ratios) < len(pairs):
+        raise UnsupportedError("keeping the aspect ratio needs known extents", hint="fix them with shapes=")
+    factor = (min if policy == "not_larger" else max)(ratios)
+    shape: list[Any] = list(x.shape)
+    for axis in axes:
+        shape[axis] = int(shape[axis] * factor + 0.5)
+    return tuple(shape), tuple(factor if n in axes else 1.0 for n in range(x.type.rank))
 
 
 def _given(value: Value | None) -> bool:

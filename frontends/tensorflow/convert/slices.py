@@ -1,5 +1,6 @@
 """Taking parts of tensors: slices with numpy's rules, splits, reversals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
@@ -7,16 +8,10 @@ from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value
 from ...build import shape
 from ...known import dims, ints
-from ...normalise import axes_of, axis_of, slice_extent
+from ...normalise import axes_of, axis_of
+from ...slices import part, ranged, taken
 from ..table import converter
 from .layout import inserted
-
-
-def part(x: Value, axis: int, start: Dim, size: Dim) -> Value:
-    """`size` elements along an axis."""
-    starts = tuple(start if n == axis else 0 for n in range(x.type.rank))
-    sizes = tuple(size if n == axis else dim for n, dim in enumerate(x.shape))
-    return x if sizes == x.shape else shape.slice(x, starts=starts, sizes=sizes, steps=(1,) * x.type.rank)
 
 
 @converter("Slice")
@@ -68,21 +63,18 @@ def strided_slice(
         elif axis >= x.type.rank:
             raise ModelError(f"it slices {consumed} axes, its input has fewer: {x.type}")
         elif kind == "shrink":
-            x = _picked(x, axis, begin, n) if starts is None else _taken(x, axis, starts[n])
+            x = _picked(x, axis, begin, n) if starts is None else taken(x, axis, starts[n])
         else:
-            first = _bound(starts, masks.begin, n, 0 if steps[n] > 0 else _FAR)
-            stop = _bound(stops, masks.end, n, _FAR if steps[n] > 0 else -_FAR)
-            x = _ranged(x, axis, first, stop, steps[n])
+            first, stop = _bound(starts, masks.begin, n), _bound(stops, masks.end, n)
+            x = ranged(x, axis, first, stop, steps[n])
             axis += 1
     return x
 
 
-_FAR = 2**31
-
-
-def _bound(values, mask: int, n: int, default: int) -> Dim:
+def _bound(values: Sequence[Dim] | None, mask: int, n: int) -> Dim | None:
+    """A bound, or None for an open end."""
     if mask >> n & 1:
-        return default
+        return None
     if values is None:
         raise UnsupportedError(
             "where it slices is known only at run time", hint="make the bounds constants, or fix shapes="
@@ -94,32 +86,6 @@ def _picked(x: Value, axis: int, begin: Value, n: int) -> Value:
     """x without an axis, of which the data decide the element."""
     index = shape.slice(begin, starts=(n,), sizes=(1,), steps=(1,))
     return shape.gather(x, shape.reshape(index, shape=()), axis=axis)
-
-
-def _taken(x: Value, axis: int, position: Dim) -> Value:
-    """x without an axis, of which one element is taken."""
-    extent = x.shape[axis]
-    if isinstance(position, int) and position < 0:
-        position = position + extent
-    one = part(x, axis, position, 1)
-    return shape.reshape(one, shape=(*x.shape[:axis], *x.shape[axis + 1 :]))
-
-
-def _ranged(x: Value, axis: int, start: Dim, stop: Dim, step: int) -> Value:
-    found = slice_extent(x.shape[axis], start, stop, step)
-    if found is None:
-        raise UnsupportedError(
-            f"its bounds {start} and {stop} on the extent '{x.shape[axis]}' are not decided",
-            hint="fix shapes=",
-        )
-    first, size = found
-    if step == 1:
-        return part(x, axis, first, size)
-    starts = tuple(first if n == axis else 0 for n in range(x.type.rank))
-    sizes = tuple(size if n == axis else dim for n, dim in enumerate(x.shape))
-    return shape.slice(
-        x, starts=starts, sizes=sizes, steps=tuple(step if n == axis else 1 for n in range(x.type.rank))
-    )
 
 
 @converter("Split")
@@ -149,13 +115,13 @@ def split_v(x, sizes, axis, *, num_split):
 @converter("Unpack")
 def unpack(x, *, num, axis=0):
     place = axis_of(axis, x.type.rank)
-    return tuple(_taken(x, place, n) for n in range(num))
+    return tuple(taken(x, place, n) for n in range(num))
 
 
 @converter("ReverseV2")
 def reverse(x, axes):
     for axis in axes_of(ints(axes, "axis"), x.type.rank):
-        x = _ranged(x, axis, _FAR, -_FAR, -1)
+        x = ranged(x, axis, None, None, -1)
     return x
 
 

@@ -127,32 +127,24 @@ def transpose_conv(
     _check_types(x, w)
     origin = call.node.origin
     weight, source, y = origin.inputs[1], origin.inputs[2], origin.outputs[0]
-    strides = (stride_h, stride_w)
+    strides, zero = (stride_h, stride_w), scalar(zero_of(source), x)
     pads = transposed_pads(output, w, x, strides, padding)
-    kernel = w.shape[1:3]
-    spread = _spread(channels_first(x), strides, scalar(zero_of(source), x))
-    turned_weight = shape.slice(
-        channels_first(w),
-        starts=(0, 0, kernel[0] - 1, kernel[1] - 1),
-        sizes=(w.shape[0], w.shape[3], *kernel),
-        steps=(1, 1, -1, -1),
+    margins = [w.shape[1 + n % 2] - 1 - pad for n, pad in enumerate(pads)]
+    wide = shape.pad(
+        _spread(channels_first(x), strides, zero), zero, pads=(0, 0, *margins[:2], 0, 0, *margins[2:])
     )
-    margins = tuple(kernel[n % 2] - 1 - pad for n, pad in enumerate(pads))
-    total = quant.conv(
-        shape.pad(
-            spread,
-            scalar(zero_of(source), x),
-            pads=(0, 0, *margins[:2], 0, 0, *margins[2:]),
-        ),
-        turned_weight,
-        scalar(zero_of(source), x),
-        weight_zero(w, weight),
-        strides=(1, 1),
-        pads=(0, 0, 0, 0),
-        dilations=(1, 1),
-    )
+    total = quant.conv(wide, _half_turn(channels_first(w)), zero, weight_zero(w, weight), **_PLAIN)
     scales = output_scales(source, weight, y, product_in_single=x.dtype.kind == "uint")
     return channels_last(finished(total, bias, scales, 1, y, fused_activation_function))
+
+
+_PLAIN = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
+
+
+def _half_turn(w: Value) -> Value:
+    """A weight [O, I, H, W] with its windows turned."""
+    height, width = w.shape[2:]
+    return shape.slice(w, starts=(0, 0, height - 1, width - 1), sizes=w.shape, steps=(1, 1, -1, -1))
 
 
 def _spread(x: Value, strides: Sequence[int], fill: Value) -> Value:

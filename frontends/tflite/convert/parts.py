@@ -9,7 +9,8 @@ from ....compiler.ir.dims import Dim, product
 from ....compiler.ir.graph import Value, constant
 from ...build import math, shape
 from ...known import dims, ints, whole
-from ...normalise import axes_of, axis_of, slice_extent
+from ...normalise import axes_of, axis_of
+from ...slices import ranged, taken
 from ..table import converter
 from .extents import places, static_extent
 
@@ -101,26 +102,15 @@ def strided_slice(
     begins, ends, steps_ = dims(begin), dims(end), ints(strides, "strides")
     if begins is None or ends is None:
         return _row(x, begin, begin_mask | end_mask, shrink_axis_mask, steps_)
-    starts: list[Dim] = [0] * x.type.rank
-    sizes, taken = list(x.shape), [1] * x.type.rank
-    for axis, (start, stop, step) in enumerate(zip(begins, ends, steps_, strict=True)):
-        bit = 1 << axis
-        if shrink_axis_mask & bit:
-            if isinstance(start, int) and isinstance(x.shape[axis], int) and start < 0:
-                start = start + x.shape[axis]
-            starts[axis], sizes[axis] = start, 1
+    axis = 0
+    for n, (start, stop, step) in enumerate(zip(begins, ends, steps_, strict=True)):
+        if shrink_axis_mask >> n & 1:
+            x = taken(x, axis, start)
             continue
-        start = (0 if step > 0 else -1) if begin_mask & bit else start
-        stop = ((1 << 31) - 1 if step > 0 else -(1 << 31)) if end_mask & bit else stop
-        found = slice_extent(x.shape[axis], start, stop, step)
-        if found is None:
-            raise UnsupportedError(
-                f"its bounds on axis {axis} depend on '{start}'", hint="fix dimensions with shapes="
-            )
-        (starts[axis], sizes[axis]), taken[axis] = found, step
-    out = shape.slice(x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(taken))
-    kept = tuple(dim for axis, dim in enumerate(sizes) if not shrink_axis_mask >> axis & 1)
-    return shape.reshape(out, shape=kept) if shrink_axis_mask else out
+        first, last = (None if mask >> n & 1 else at for mask, at in ((begin_mask, start), (end_mask, stop)))
+        x = ranged(x, axis, first, last, step)
+        axis += 1
+    return x
 
 
 def _row(x: Value, begin: Value, whole_mask: int, shrink_mask: int, steps_: Sequence[int]) -> Value:
