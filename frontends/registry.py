@@ -42,8 +42,10 @@ def choose(source: Any, frontends: Sequence[Frontend]) -> Frontend:
     """The frontend for a path or object. Raises ModelError when there is none, listing the known formats."""
     known = "; ".join(f"{frontend.name}: {frontend.description}" for frontend in frontends) or "none"
     if not isinstance(source, str | os.PathLike):
-        # a class of the user's own is known by the classes that it extends
-        for package in (cls.__module__.partition(".")[0] for cls in type(source).__mro__):
+        # a class of the user's own is known by the classes that it extends, a dict of weights by what it holds
+        held = next(iter(source.values()), None) if isinstance(source, Mapping) else None
+        classes = (*type(source).__mro__, *type(held).__mro__)
+        for package in (cls.__module__.partition(".")[0] for cls in classes):
             for frontend in frontends:
                 if package in frontend.packages:
                     return frontend

@@ -21,10 +21,13 @@ class KerasFrontend:
         """By suffix and magic; a zip archive of another name by its members."""
         if path.suffix == ".keras" or head.startswith(_HDF5):
             return True
-        if not head.startswith(b"PK") or not zipfile.is_zipfile(path):
+        if not head.startswith(b"PK"):
             return False
-        with zipfile.ZipFile(path) as archive:
-            return {"config.json", "model.weights.h5"} <= set(archive.namelist())
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return {"config.json", "model.weights.h5"} <= set(archive.namelist())
+        except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
+            return False  # a damaged archive is told by the format that its name or beginning shows
 
     def read(self, source: Any) -> SourceModel:
         """The layers of a file or of a model in memory. Raises ModelError with every problem found."""

@@ -1,9 +1,11 @@
 """The zip archives that torch writes: members by name, mapped where they are stored, checked before they are used."""
 
+import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +15,8 @@ from ..source import Buffer
 
 LARGEST_TEXT = 1 << 30
 """Bytes of JSON or code that are read; weights are bounded by their shapes instead."""
+
+WAY_OUT = "export it again: torch.export.save(torch.export.export(model.eval(), inputs), 'model.pt2')"
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # PKWARE APPNOTE.TXT, 4.3.7
 
@@ -97,6 +101,21 @@ class Archive:
             location=self.location,
             hint="copy or export it again",
         )
+
+
+@contextmanager
+def following_schema(location: str, member: str) -> Iterator[None]:
+    """A place where JSON is taken as torch's schema has it: what does not fit is a ModelError that names the member."""
+    try:
+        yield
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ModelError(f"'{member}' is no JSON: {error}", location=location, hint=WAY_OUT) from None
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise ModelError(
+            f"'{member}' does not fit torch's schema: {type(error).__name__}: {error}",
+            location=location,
+            hint=WAY_OUT,
+        ) from None
 
 
 def _rewound(source: IO[bytes]) -> IO[bytes]:

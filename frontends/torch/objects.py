@@ -61,7 +61,7 @@ def export(module: torch.nn.Module, example_inputs: Any, name: str) -> torch.exp
     except Exception as error:  # torch raises whatever the module's own code meets
         reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
         raise ModelError(
-            f"torch.export can't trace it: {type(error).__name__}: {reason[:300]}",
+            f"torch.export can't trace it: {type(error).__name__}: {reason[:300].rstrip('.')}",
             location=name,
             hint="let no Python branch depend on tensors' values (torch.cond keeps both), and check example_inputs",
         ) from error

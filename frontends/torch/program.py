@@ -14,7 +14,7 @@ import numpy as np
 from ...compiler.diagnostics import ModelError, Problem, UnsupportedError
 from ...compiler.ir.dims import Dim
 from ..source import SourceGraph, SourceInput, SourceModel, SourceNode
-from .archive import Archive
+from .archive import WAY_OUT, Archive, following_schema
 from .expressions import parse_size
 from .functional import functionalised
 from .nodes import Origin, Ref, aten, innermost_line, target
@@ -25,8 +25,6 @@ from .trees import named_outputs
 MAJOR = 8
 """The major version of the schema that is read."""
 
-WAY_OUT = "export it again: torch.export.save(torch.export.export(model.eval(), inputs), 'model.pt2')"
-
 
 def read_program(archive: Archive) -> SourceModel:
     """The model of an archive. Raises ModelError with all defects, UnsupportedError for other schema versions."""
@@ -36,17 +34,9 @@ def read_program(archive: Archive) -> SourceModel:
         text = f"models/{name}.json"
     else:
         tensors, text = legacy_tensors(archive), "serialized_exported_program.json"
-    try:
+    with following_schema(archive.location, text):
         program = json.loads(archive.text(text))
         return _Reader(archive.location, program, tensors).model(archive)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ModelError(f"'{text}' is no JSON: {error}", location=archive.location, hint=WAY_OUT) from None
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise ModelError(
-            f"'{text}' does not fit torch's schema: {type(error).__name__}: {error}",
-            location=archive.location,
-            hint=WAY_OUT,
-        ) from None
 
 
 def _only_model(archive: Archive) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...compiler.diagnostics import ModelError, UnsupportedError
-from .archive import Archive
+from .archive import Archive, following_schema
 from .pickles import Tensor, load_saved
 from .tensors import EXPORTED, dtype_numbered, storage_bytes, strided
 
@@ -35,25 +35,28 @@ class StoredTensors:
         for folder in ("weights", "constants"):
             table = f"data/{folder}/{model}_{folder}_config.json"
             if table in archive:
-                entries = json.loads(archive.text(table))["config"]
-                for name, entry in entries.items():
-                    found[name] = partial(_load_raw, archive, f"data/{folder}/", name, entry)
+                with following_schema(archive.location, table):
+                    entries = json.loads(archive.text(table))["config"].items()
+                for name, entry in entries:
+                    found[name] = partial(_load_raw, archive, table, name, entry)
         return StoredTensors(found)
 
 
-def _load_raw(archive: Archive, folder: str, name: str, entry: Mapping[str, Any]) -> np.ndarray:
+def _load_raw(archive: Archive, table: str, name: str, entry: Mapping[str, Any]) -> np.ndarray:
     """A tensor over a member of raw bytes; `path_name` is the member, which tied weights share."""
-    if entry.get("use_pickle"):
-        raise UnsupportedError(
-            f"'{name}' is stored as a pickle, which is not read",
-            hint="make it a plain tensor and export again",
-        )
-    meta = entry["tensor_meta"]
-    dtype = dtype_numbered(meta["dtype"], EXPORTED, f"'{name}'")
-    sizes, strides = (_numbers(meta[key], name) for key in ("sizes", "strides"))
-    (offset,) = _numbers([meta["storage_offset"]], name)
-    data = archive.read(folder + entry["path_name"], storage_bytes(dtype, sizes, strides, offset))
-    return strided(data, dtype, sizes, strides, offset)
+    with following_schema(archive.location, table):
+        if entry.get("use_pickle"):
+            raise UnsupportedError(
+                f"'{name}' is stored as a pickle, which is not read",
+                hint="make it a plain tensor and export again",
+            )
+        meta = entry["tensor_meta"]
+        dtype = dtype_numbered(meta["dtype"], EXPORTED, f"'{name}'")
+        sizes, strides = (_numbers(meta[key], name) for key in ("sizes", "strides"))
+        (offset,) = _numbers([meta["storage_offset"]], name)
+        member = table.rpartition("/")[0] + "/" + entry["path_name"]
+        data = archive.read(member, storage_bytes(dtype, sizes, strides, offset))
+        return strided(data, dtype, sizes, strides, offset)
 
 
 def _numbers(entries: list[Mapping[str, Any]], name: str) -> tuple[int, ...]:

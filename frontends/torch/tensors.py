@@ -33,6 +33,9 @@ EXPORTED = {
     35: "u64",
 }
 
+LARGEST_REPEATED = 1 << 28
+"""Bytes to which strides of 0 may repeat a smaller storage."""
+
 # c10/core/ScalarType.h, which TorchScript's code writes.
 SCRIPTED = {
     0: "u8",
@@ -116,6 +119,11 @@ def strided(
         )
     if math.prod(sizes) == 0:
         return np.zeros(tuple(sizes), dtype.numpy)
+    if math.prod(sizes) * dtype.bytes > max(len(data), LARGEST_REPEATED):
+        raise ModelError(
+            f"a tensor of sizes {list(sizes)} repeats {len(data)} bytes to more than {LARGEST_REPEATED}",
+            hint="export it again, and expand it in the model",
+        )
     whole = np.frombuffer(data[: len(data) // dtype.bytes * dtype.bytes], dtype.numpy)
     view = as_strided(whole[offset:], tuple(sizes), [s * dtype.bytes for s in strides], writeable=False)
     return view if view.flags.c_contiguous else np.ascontiguousarray(view)

@@ -60,6 +60,13 @@ def test_truncated_archive(tmp_path, share) -> None:
     assert refused(path).startswith("cut.pt2: the archive is damaged or cut short")
 
 
+def test_damaged_directory(tmp_path) -> None:
+    """No format that looks into the archive falls over it."""
+    path = tmp_path / "cut.pt2"
+    path.write_bytes((FIXTURES / "gru.pt2").read_bytes().replace(b"PK\x01\x02", b"PK\x01\x03", 1))
+    assert refused(path).startswith("cut.pt2: the archive is damaged or cut short")
+
+
 def test_flipped_bits(tmp_path) -> None:
     data = bytearray((FIXTURES / "gru.pt2").read_bytes())
     place = data.index(b"weight_0") + 40
@@ -117,6 +124,40 @@ def test_pickled_weight_is_not_read(changed) -> None:
 
 def test_no_json(changed) -> None:
     assert "'models/model.json' is no JSON" in refused(changed("gru.pt2", {MODEL: b"{"}))
+
+
+WEIGHTS = "data/weights/model_weights_config.json"
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (b"{", "'data/weights/model_weights_config.json' is no JSON"),
+        (b"{}", "does not fit torch's schema: KeyError: 'config'"),
+        (b"[]", "does not fit torch's schema: TypeError"),
+    ],
+)
+def test_table_of_weights_of_another_form(changed, table, reason) -> None:
+    assert reason in refused(changed("gru.pt2", {WEIGHTS: table}))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda meta: meta.pop("sizes"), "does not fit torch's schema: KeyError: 'sizes'"),
+        (lambda meta: meta["sizes"][0].update(as_int=-3), "a tensor of sizes [-3"),
+        (
+            lambda meta: meta.update(sizes=[{"as_int": 2**40}], strides=[{"as_int": 0}]),
+            f"a tensor of sizes [{2**40}] repeats",
+        ),
+    ],
+    ids=["no sizes", "negative", "repeated"],
+)
+def test_stored_tensor_of_another_form(changed, change, reason) -> None:
+    def edit(table) -> None:
+        change(table["config"]["head.bias"]["tensor_meta"])
+
+    assert reason in refused(changed("gru.pt2", {WEIGHTS: edited(edit)}))
 
 
 def test_json_of_another_form(changed) -> None:

@@ -171,6 +171,7 @@ class Counting(torch.nn.Module):
         (Branching(), torch.ones(2), "Branching: torch.export can't trace it"),
         (Branching(), None, "a module has no graph until it is called; give example_inputs="),
         (torch.ones(2), None, "hold no graph"),
+        (torch.nn.Linear(2, 2).state_dict(), None, "hold no graph"),
         (Counting(), torch.ones(1), "packages keep no state"),
         (torch.nn.Dropout(), torch.ones(2), "it draws random numbers; call model.eval()"),
         (torch.nn.BatchNorm1d(2), torch.ones(3, 2), "packages keep no state"),
