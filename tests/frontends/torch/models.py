@@ -52,18 +52,28 @@ class Recurrent(nn.Module):
 
 @torch.no_grad()
 def _draw(module: nn.Module) -> None:
-    """Weights and statistics with which every output depends on every input: initial ones hardly let it."""
+    """Weights with which every output depends on every input: initial ones hardly let it."""
     for parameter in module.parameters():
         if parameter.dim() > 1:
             parameter.normal_(0, parameter[0].numel() ** -0.5)
         else:
             parameter.add_(torch.randn_like(parameter) * 0.2)
         parameter.copy_((parameter * 64).round() / 64)  # few bits, so that fixtures are small
-    for name, buffer in module.named_buffers():
-        if name.endswith("running_mean"):
-            buffer.normal_(0, 0.1)
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 1.5)
+
+
+@torch.no_grad()
+def _settle(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> None:
+    """Statistics of inputs: with others the results of many layers would depend on no input."""
+    norms = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d)]
+    if not norms:
+        return
+    for norm in norms:
+        norm.train().momentum = 1.0
+    module(**{name: torch.randn(16, *value.shape[1:]) for name, value in inputs.items()})
+    for norm in norms:
+        for statistics in (norm.running_mean, norm.running_var):
+            statistics.copy_(statistics.half())  # few bits here too
+        norm.eval()
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,9 @@ class Model:
         _draw(module)
         module = (Tensors(module, self.fields) if self.fields else module).eval()
         torch.manual_seed(1)
-        return module, self.inputs()
+        inputs = self.inputs()
+        _settle(module, inputs)
+        return module, inputs
 
 
 def image(size: int = 32, channels: int = 3) -> Callable[[], dict[str, torch.Tensor]]:
