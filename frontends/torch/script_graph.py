@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.diagnostics import UnsupportedError
+from ...compiler.diagnostics import ModelError, UnsupportedError
 from ..source import SourceNode
 from .nodes import Origin, Ref, aten, references
 from .pickles import Tensor
@@ -33,7 +33,7 @@ class ScriptGraph:
         if op in _IGNORED:
             return None
         if op in _KNOWN and (known or op in _ON_LISTS):
-            return _KNOWN[op](*given)
+            return _computed(op, given)
         if op in ("__is__", "__isnot__"):
             return (given[0] is given[1]) == (op == "__is__")
         if op == "len" and isinstance(given[0], Ref):
@@ -118,10 +118,39 @@ _OF_NUMBERS = ("floordiv",)
 
 _RENAMED = {"Int": "int"}
 
+MOST_ITEMS = 1 << 20
+"""Items of a list that code makes of a number."""
+
+
+def _computed(op: str, given: list[Any]) -> Any:
+    """An operation on what is known. Damaged code may do it with anything."""
+    try:
+        return _KNOWN[op](*given)
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise ModelError(f"'{op}' does not fit what it is given: {error}", hint=WAY_OUT) from None
+
+
+def _counted(*bounds: int) -> list[int]:
+    _check_length(len(range(*bounds)))
+    return list(range(*bounds))
+
+
+def _product(a: Any, b: Any) -> Any:
+    for items, times in ((a, b), (b, a)):
+        if isinstance(items, list | tuple | str) and isinstance(times, int):
+            _check_length(len(items) * times)
+    return a * b
+
+
+def _check_length(items: int) -> None:
+    if items > MOST_ITEMS:
+        raise UnsupportedError(f"its code makes a list of {items} items", hint=WAY_OUT)
+
+
 _KNOWN: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "sub": operator.sub,
-    "mul": operator.mul,
+    "mul": _product,
     "div": operator.truediv,
     "floordiv": operator.floordiv,
     "remainder": operator.mod,
@@ -133,7 +162,7 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "gt": operator.gt,
     "ge": operator.ge,
     "len": len,
-    "range": lambda *bounds: list(range(*bounds)),
+    "range": _counted,
     "__range_length": lambda low, high, step: len(range(low, high, step)),
     "__derive_index": lambda index, start, step: start + index * step,
     "__not__": operator.not_,

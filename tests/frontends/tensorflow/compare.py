@@ -74,7 +74,9 @@ def make(name: str, folder: Path) -> None:
     model = build()
     lite.draw(model, generator)
     for variable in model.variables:
-        if variable.path.endswith("beta"):  # random layers that cut half of their values make much of roundings
+        if variable.path.endswith(
+            "beta"
+        ):  # random layers that cut half of their values make much of roundings
             variable.assign(variable + 0.5)
     lite.settle(model, rows)
     record.save_all(model, [rows[:1]], folder)

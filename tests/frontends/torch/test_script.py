@@ -107,6 +107,9 @@ REFUSED = {
         "_0 = torch.len(torch.split(x, 1))\nreturn x",
         "the length of a list that is computed",
     ),
+    "operands": ("_0 = torch.sub([1], 2)\nreturn x", "'sub' does not fit what it is given"),
+    "long_range": ("_0 = torch.range(0, 9000000000)\nreturn x", "makes a list of 9000000000 items"),
+    "long_list": ("_0 = torch.mul([1], 9000000000)\nreturn x", "makes a list of 9000000000 items"),
     "negative_item": ("_0 = torch.split(x, 1)\nreturn _0[-1]", "element -1 of a list of unknown length"),
 }
 
