@@ -21,10 +21,11 @@ from ..tile.staged import StagedChoice, stage_tiles
 from .ahead import loads_ahead
 from .chains import Costs, divide
 from .compose import gathers, independent, is_fetch, prepared, product_types
-from .emit import Emission
+from .emit import Emission, Tile
 from .home import Home, aligned
 from .instructions import Instructions
 from .programs import Pending
+from .residents import Part, Step, Use, residents
 from .sync import synchronise
 
 
@@ -201,18 +202,47 @@ class _Program:
         self.names: list[dict[str, Any]] = []
         self.reports: list[KernelReport] = []
         self.reasons: dict[int, str] = {}
+        self.done = 0
 
     def add(self, calls: Sequence[Call], externals: Mapping[str, tuple[int, int]]) -> None:
         """An entry point that runs the calls of a segment."""
         self.home.externals = {slot: offset for slot, (offset, _) in externals.items()}
+        groups: list[_Group] = []
+        rest = calls
+        for call, count in divide(calls, self.kernels.costs):
+            groups.append(_Group(call, rest[:count], self.done + len(calls) - len(rest)))
+            rest = rest[count:]
+        self.done += len(calls)
+        outside = [[self.home.external_base + offset, size] for offset, size in externals.values()]
+        for keep in (True, False):  # strides of what stays may reach further than an instruction's fields
+            reasons = self._entry(groups, keep, outside)
+            if not reasons:
+                return
+        self.reasons |= reasons
+
+    def _entry(self, groups: Sequence[_Group], keep: bool, externals: list[list[int]]) -> dict[int, str]:
+        """An entry point; where there is none, why, by the positions of calls. With `keep` arrays may stay in the
+        scratchpad. Calls that can't be emitted together are so apart."""
         isa, context = self.instructions.isa, self.instructions.context(self.target.record())
         known, first = dict[object, int](), len(self.names)
         written_of: list[list[Instruction]] = []
-        groups: list[_Group] = []
-        for group, written in self._written(calls, len(self.reports)):
+        steps = [self._step(group) for group in groups]
+        near = self.target.memories[self.target.engine("elementwise").writes[0]]
+        tiles = residents(steps, near, first % 2 == 0) if keep else {}
+        reasons = {}
+        for number, (group, step) in enumerate(zip(groups, steps)):
+            try:
+                written = _emit(step, number, tiles, (first + number) % 2 == 0)
+            except UnsupportedError as error:
+                if len(group.members) > 1:
+                    return self._entry(
+                        [*groups[:number], *group.apart(), *groups[number + 1 :]], keep, externals
+                    )
+                reasons[group.first] = error.message
+                continue
             written_of.append(self.instructions.numbered(written, known))
-            groups.append(group)
-            self.names.append({"name": group.call.name, "sources": list(group.call.location.names)})
+        if reasons:
+            return reasons
         loads = [engine.name for engine in self.target.engines.values() if engine.does == "load"]
         ordered = loads_ahead(written_of, loads, context)
         spans = _spans([first + kernel for kernel, _ in ordered])
@@ -226,39 +256,37 @@ class _Program:
             self.code += isa.encode(*roll(records))
         except EncodingError:
             for kernel, why in _not_encoded(records, spans, isa).items():
-                self.reasons |= dict.fromkeys(groups[kernel - first].numbers, why)
-            return
-        outside = [[self.home.external_base + offset, size] for offset, size in externals.values()]
-        self.entries.append({"start": start, "end": len(self.code), "externals": outside, "spans": spans})
+                reasons |= dict.fromkeys(groups[kernel - first].numbers, why)
+            return reasons
+        self.entries.append({"start": start, "end": len(self.code), "externals": externals, "spans": spans})
+        for group in groups:
+            self.names.append({"name": group.call.name, "sources": list(group.call.location.names)})
+            self.reports += _reports(group, [tiled for tiled, _ in self.kernels.find(group.call)])
+        return {}
 
-    def _written(
-        self, calls: Sequence[Call], first: int
-    ) -> Iterator[tuple[_Group, list[Instruction | Pending]]]:
-        """The instructions of each kernel of a segment; calls that can't be emitted together are so apart."""
-        left: list[_Group] = []
-        for call, count in divide(calls, self.kernels.costs):
-            left.append(_Group(call, calls[:count], first))
-            calls, first = calls[count:], first + count
-        while left:
-            group = left.pop(0)
-            parts = self.kernels.find(group.call)
-            upwards = len(self.names) % 2 == 0
-            try:
-                written = [
-                    each
-                    for tiled, names in parts
-                    for each in _emit(
-                        tiled, group.call, names, self.target, self.home, self.instructions, upwards
-                    )
-                ]
-            except UnsupportedError as error:
-                if len(group.members) > 1:
-                    left = [*group.apart(), *left]
-                    continue
-                self.reasons[group.first] = error.message
-                written = []
-            self.reports += _reports(group, [tiled for tiled, _ in parts])
-            yield group, written
+    def _step(self, group: _Group) -> Step:
+        """The kernels of a group, not written yet."""
+        parts = []
+        types = product_types(self.target)
+        for tiled, names in self.kernels.find(group.call):
+            kernel = tiled.kernel
+            products = {stage.name: product(kernel, stage, types) for stage in kernel.stages}
+            operands = {
+                name: group.call.operands[own] for name, own in names.items() if own in group.call.operands
+            }
+            writer = self.instructions.writer(kernel, self.target, products, operands, self.home)
+            parts.append(Part(Emission(kernel, tiled.choice.schedule, self.target, writer), operands))
+        return Step(parts, group.members)
+
+
+def _emit(step: Step, number: int, tiles: Mapping[Use, Tile], upwards: bool) -> list[Instruction | Pending]:
+    """The instructions of a step, whose number is given; `tiles` are those of buffers that stay."""
+    written: list[Instruction | Pending] = []
+    for place, part in enumerate(step.parts):
+        kept = {use.buffer: tile for use, tile in tiles.items() if (use.step, use.part) == (number, place)}
+        part.emission.run(upwards, kept)
+        written += part.emission.writer.instructions()
+    return written
 
 
 def _not_encoded(records: Sequence[Instruction], spans: Sequence[Sequence[int]], isa: Isa) -> dict[int, str]:
@@ -270,23 +298,6 @@ def _not_encoded(records: Sequence[Instruction], spans: Sequence[Sequence[int]],
         except EncodingError as error:
             found[kernel] = str(error.problems[0]) if error.problems else error.message
     return found
-
-
-def _emit(
-    each: _Tiled,
-    call: Call,
-    names: Mapping[str, str],
-    target: Target,
-    home: Home,
-    instructions: Instructions,
-    upwards: bool,
-) -> list[Instruction | Pending]:
-    types = product_types(target)
-    products = {stage.name: product(each.kernel, stage, types) for stage in each.kernel.stages}
-    operands = {name: call.operands[own] for name, own in names.items() if own in call.operands}
-    writer = instructions.writer(each.kernel, target, products, operands, home)
-    Emission(each.kernel, each.choice.schedule, target, writer, upwards).run()
-    return writer.instructions()
 
 
 def _externals(calls: Sequence[Call]) -> tuple[dict[str, tuple[int, int]], int]:

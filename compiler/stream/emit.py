@@ -4,11 +4,12 @@ The walk is that of the tile interpreter: boxes are `infer`'s, tiles `segments`'
 them. What is added is where each tile lies: a hold has as many places in its memory as slots, taken in turns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Protocol
 
+from ...runtime.sim.fields import Instruction
 from ..diagnostics import VerifyError
 from ..target.description import Target
 from ..tile.infer import Boxes, Range, infer
@@ -19,6 +20,7 @@ from ..tile.schedule import Hold, Schedule
 from ..tile.spine import clip, largest_tiles, loop_ranges
 from ..tile.stage import Buffer, Kernel, Number, Stage
 from .compose import is_fetch
+from .programs import Pending
 
 Ints = tuple[int, ...]
 Box = Mapping[str, tuple[int, int]]
@@ -87,11 +89,15 @@ class Writer(Protocol):
         """Run any other stage on a box; `initialise`: its sums begin here."""
         ...
 
+    def instructions(self) -> list[Instruction | Pending]:
+        """What was written, in the order of the queues."""
+        ...
+
 
 class Emission:
-    """One kernel. `bases` gives for each memory the address from which tiles are placed, and the direction."""
+    """One kernel, to be written once."""
 
-    def __init__(self, kernel: Kernel, schedule: Schedule, target: Target, writer: Writer, upwards: bool):
+    def __init__(self, kernel: Kernel, schedule: Schedule, target: Target, writer: Writer):
         self.kernel, self.schedule, self.target, self.writer = kernel, schedule, target, writer
         self.extents: dict[str, int] = {name: d.size for name, d in kernel.dims.items()}
         self.buffers = {buffer.name: buffer for buffer in kernel.buffers}
@@ -106,12 +112,25 @@ class Emission:
         self.begun = dict.fromkeys(schedule.holds, 0)
         self.fresh: set[str] = set()
         self.room = self._room()
-        self.places = self._places(upwards)
+        self.places: dict[Hold, int] = {}
+        self.kept: Mapping[str, Tile] = {}
         self.counter = self.iteration = self.sequence = 0
 
-    def run(self) -> None:
-        """Write the whole kernel."""
+    def run(self, upwards: bool, kept: Mapping[str, Tile]) -> None:
+        """Write the whole kernel. Tiles are placed from one end of each memory, the lower one for `upwards`; those of
+        buffers in `kept` lie there as wholes and are neither loaded nor stored."""
+        self.kept = kept
+        self.places = self._places(upwards)
+        for name, tile in kept.items():
+            if self.kernel.writers(name) and tile.inside != (tile.low, tile.size):
+                self.at(0)
+                self.writer.fill(tile)
         self.block(lower(self.kernel, self.schedule))
+
+    def need(self, memory: str, kept: Collection[str]) -> int:
+        """Bytes of a memory that tiles take, those of `kept` buffers left out."""
+        holds = (each for each in self.schedule.holds if each.memory == memory and each.buffer not in kept)
+        return sum(self.room[each] * each.slots for each in holds)
 
     # --- places ------------------------------------------------------------------------------------------------
 
@@ -136,6 +155,8 @@ class Emission:
         used: dict[str, int] = {}
         found = {}
         for hold in self.schedule.holds:
+            if hold.buffer in self.kept:
+                continue
             begin = used.get(hold.memory, 0)
             used[hold.memory] = begin + self.room[hold] * hold.slots
             memory = self.target.memories[hold.memory]
@@ -205,26 +226,37 @@ class Emission:
 
     def scope(self, node: Scope) -> None:
         hold, name = node.hold, node.hold.buffer
-        low, size = self.buffer_box(name)
-        slot = self.begun[hold] % hold.slots
-        self.begun[hold] += 1
-        address = self.places[hold] + slot * self.room[hold]
-        tile = Tile(self.buffers[name], hold.memory, address, low, size, self.fills.get(name))
+        tile = self.kept[name] if name in self.kept else self.tile(hold)
         if self.live[name]:
             raise VerifyError(f"kernel {self.kernel.name}: '{name}' is held twice on an explicit memory")
         lags = [self.lags[stage.name] for stage in self.kernel.writers(name)] or [0]
         self.fresh.add(name)
         self.at(min(lags))
-        if node.load:
+        if name in self.kept:
+            pass
+        elif node.load:
             self.writer.load(tile)
         elif tile.fill is not None and tile.inside != (tile.low, tile.size):
             self.writer.fill(tile)
         self.live[name].append(tile)
         self.block(node.body)
         self.live[name].pop()
-        if node.store:
+        if node.store and name not in self.kept:
             self.at(max(lags))
             self.writer.store(tile)
+
+    def tile(self, hold: Hold) -> Tile:
+        """The next tile of a hold: its places are taken in turns."""
+        low, size = self.buffer_box(hold.buffer)
+        slot = self.begun[hold] % hold.slots
+        self.begun[hold] += 1
+        address = self.places[hold] + slot * self.room[hold]
+        return Tile(self.buffers[hold.buffer], hold.memory, address, low, size, self.fills.get(hold.buffer))
+
+    def whole(self, name: str) -> tuple[Ints, Ints]:
+        """All of a buffer that the kernel reads or writes, as (low, size), and what is read past its edges."""
+        ranges = infer(self.kernel, loop_ranges(self.extents, (), ())).buffer(self.kernel, name)
+        return tuple(int(r.low.const) for r in ranges), tuple(int(r.size) for r in ranges)
 
     def at(self, lag: int) -> None:
         """The place in the order of what is written next: at one time later iterations go first, as their producers."""
