@@ -24,7 +24,7 @@ def _convolutions(chip: Mapping[str, Any], block: Block) -> Columns:
     windows = columns["k1"] * columns["k2"]
     k, k_tiles = windows * columns["k0"], windows * -(-columns["k0"] // engine["rows"])
     n_tiles = -(-n // engine["cols"])
-    found = multiplication(engine, 0 * m, m, n, k, k_tiles, 1, columns["m0"])
+    found = multiplication(engine, 0 * m, m, n, k, k_tiles, 1, columns["m0"], windows)
     found["mac_i8"] = m * n * k
     found["fm_byte"] = m * k * n_tiles
     found["wgt_byte"] = found["busy"] * engine["rows"] * engine["cols"]

@@ -100,7 +100,7 @@ def multiplications(
     deep = columns.depth * array.cols * k1 * k2 * size
     count = columns.length * k1 * k2
     k_tiles = columns.depth // array.rows * k1 * k2
-    mapping = best_mapping(array, found, inner[0], middle[0], extents[n], count, k_tiles)
+    mapping = best_mapping(array, found, inner[0], middle[0], extents[n], count, k_tiles, k1 * k2)
     width = array.cols if apart and not far else extents[n]
     for *places, first in cartesian(*(range(each) for each, _ in dims), range(0, extents[n], width)):
         for number, term in enumerate(cartesian(*(range(each) for each, _ in apart))):

@@ -19,7 +19,7 @@ from .description import Control, Dataflow, Engine, Memory, Target, figures
 _TABLES: dict[str, tuple[str, type]] = {"memory": ("memories", Memory), "engine": ("engines", Engine)}
 _FREE = ("limits", "resources", "energy", "calibration")
 _KNOWN = ("target", *_TABLES, "control", *_FREE)
-_NAMES_OF_FORMULAS = ("m", "m0", "m1", "n", "k", "k_tiles", "n_tiles", "size")
+_NAMES_OF_FORMULAS = ("m", "m0", "m1", "n", "k", "k_tiles", "n_tiles", "runs", "size")
 _POSITIVE = frozenset(
     [
         "cores",

@@ -213,4 +213,4 @@ class Candidates(Placing):
                 extra = extra * sizes[name]
         tiles = np.ceil(inner / self.array.rows) * outer
         rows = line(found, sizes)
-        return extra * array_cycles(self.array, found, rows, m / rows, n, inner * outer, tiles)
+        return extra * array_cycles(self.array, found, rows, m / rows, n, inner * outer, tiles, outer)

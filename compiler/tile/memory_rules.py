@@ -1,6 +1,7 @@
 """Legality that depends on the machine: register files, static sizes, room in memories.
 
-No values go wrong without these rules in the interpreter, whose memories have no end; emitters rely on them.
+No values go wrong without these rules in the interpreter, whose memories have no end and begin with the identity of a
+sum; emitters rely on them.
 """
 
 from ..ir.dims import Dim as Extent
@@ -93,3 +94,23 @@ def tiles_fit(view: View) -> Found:
 def _smaller(size: Extent, extent: Extent) -> Extent:
     """The number of elements that a tile really has along an axis."""
     return min(size, extent) if isinstance(size, int) and isinstance(extent, int) else size
+
+
+@rule("a sum in a memory that software fills begins with its first piece, whole")
+def sums_begin_at_once(view: View) -> Found:
+    if view.target is None:
+        return
+    for stage in view.partial:
+        name = stage.write.buffer
+        memories = [view.target.memories.get(hold.memory) for hold in view.holds(name)[:1]]
+        if not any(each is not None and each.managed == "explicit" and not each.private for each in memories):
+            continue
+        for loop in range(view.begins(name), view.at(stage)):
+            if loop not in view.reducing(stage) and not view.is_single(loop):
+                yield (
+                    f"the loop over '{view.schedule.loops[loop].dim}' begins '{name}' in pieces,"
+                    f" to which stage '{stage.name}' adds",
+                    "hold the sums inside that loop",
+                )
+        if view.writers(name)[0] is not stage:
+            yield f"stage '{stage.name}' adds to '{name}', which another stage begins", "sum it apart"

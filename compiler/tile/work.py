@@ -77,22 +77,28 @@ def body_cost(stage: Stage, engine: Engine) -> float:
     return max(1.0, plain) + special * engine.lanes / engine.special_per_cycle
 
 
-def array_cycles(array: Engine, found: Product, m0: Any, m1: Any, n: Any, k: Any, k_tiles: Any) -> Any:
-    """Cycles of one macro product by the best of an array's mappings: m1 lines of m0 rows."""
-    costs = mapping_costs(array, found, m0, m1, n, k, k_tiles)
+def array_cycles(
+    array: Engine, found: Product, m0: Any, m1: Any, n: Any, k: Any, k_tiles: Any, runs: Any = 1
+) -> Any:
+    """Cycles of one macro product by the best of an array's mappings; see `mapping_costs`."""
+    costs = mapping_costs(array, found, m0, m1, n, k, k_tiles, runs)
     return reduce(np.minimum, costs)
 
 
-def best_mapping(array: Engine, found: Product, m0: int, m1: int, n: int, k: int, k_tiles: int) -> int:
-    """The position of the cheapest mapping of one macro product: m1 lines of m0 rows."""
-    costs = mapping_costs(array, found, m0, m1, n, k, k_tiles)
+def best_mapping(
+    array: Engine, found: Product, m0: int, m1: int, n: int, k: int, k_tiles: int, runs: int = 1
+) -> int:
+    """The position of the cheapest mapping of one macro product; see `mapping_costs`."""
+    costs = mapping_costs(array, found, m0, m1, n, k, k_tiles, runs)
     return costs.index(min(costs))
 
 
-def mapping_costs(array: Engine, found: Product, m0: Any, m1: Any, n: Any, k: Any, k_tiles: Any) -> list[Any]:
-    """For each mapping the cycles that a macro product keeps the array busy."""
+def mapping_costs(
+    array: Engine, found: Product, m0: Any, m1: Any, n: Any, k: Any, k_tiles: Any, runs: Any = 1
+) -> list[Any]:
+    """For each mapping the cycles that a macro product keeps the array busy: m1 lines of m0 rows, sums of `runs` runs."""
     size = DTYPES[found.type.partition("*")[0]].bytes
-    names = figures(array) | {"m": m0 * m1, "n": n, "k": k, "k_tiles": k_tiles, "size": size}
+    names = figures(array) | {"m": m0 * m1, "n": n, "k": k, "k_tiles": k_tiles, "runs": runs, "size": size}
     names |= {"m0": m0, "m1": m1}
     names["n_tiles"] = np.ceil(n / array.cols)
     return [formula(each.cycles)(**names) for each in array.mapping.values()]

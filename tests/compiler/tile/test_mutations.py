@@ -283,6 +283,7 @@ RESOURCES = {
     "registers_are_not_indexed": "the interpreter has no register file; the emitters rely on it",
     "sizes_are_static": "the interpreter binds symbols first; the emitters rely on it",
     "tiles_fit": "the interpreter's memories have no end",
+    "sums_begin_at_once": "the interpreter sets what it holds to the sum's identity; instructions set what they write",
 }
 """Rules about machines, with the reason why no values go wrong without them."""
 
@@ -359,6 +360,24 @@ CHIP = Target(
         (None, "conv_residual", "for oh step 1 hold acc in pad hold bias in pad place conv, epi on e"),
         ("tiles_fit", "conv_residual", "for oh step 1 hold acc in pad slots 2 place conv, epi on e"),
         ("tiles_fit", "conv_residual", "for oh step 1 hold acc in scratch place conv, epi on e"),
+        (None, "matmul", "for m step 3 hold y in pad for k step 2 place mm on e"),
+        (None, "matmul", "hold y in cache for m step 3 for k step 2 place mm on e"),
+        (None, "matmul", "for n step 3 hold y in pad for m step 7 for k step 2 place mm on e"),
+        (
+            "sums_begin_at_once",
+            "matmul",
+            "for n step 3 hold y in pad for m step 3 for k step 2 place mm on e",
+        ),
+        (
+            "sums_begin_at_once",
+            "matmul",
+            "for n step 3 hold y in pad for k step 2 for m step 3 place mm on e",
+        ),
+        (
+            "sums_begin_at_once",
+            MIXED.replace("min mul", "sum mul"),
+            "hold y in pad for k step 2 place sums, tops on e",
+        ),
         # rows of 4 and 2 elements of 4 bytes: a ring of 5 or 7 rows beside one of 3
         (None, "cascade", "for t step 1 hold a in pad roll t hold c in pad place conv1, conv2, pool on e"),
         (
