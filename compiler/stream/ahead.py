@@ -1,50 +1,45 @@
-"""Loads at the head of a kernel, begun while the kernel before it runs.
+"""Loads that begin before their turn, while the work before them runs.
 
-A fetch unit hands on instructions in their order, so what a kernel loads first would wait behind all of the last one's
-work. Such loads move up to where their own queue is free, as long as nothing that they pass touches the same bytes.
+A fetch unit hands on instructions in their order, so a load would wait behind all work that stands before it, of its
+own kernel and of the one before. Loads move up as far as nothing that they pass touches the same bytes, and as their
+queue has room: a full one would stop the fetch unit, and with it all others.
 """
 
 from collections.abc import Collection, Sequence
-from itertools import takewhile
 from typing import Any
 
-from ...runtime.sim.access import Access
 from ...runtime.sim.fields import Instruction
+from .sync import dependences
+
+SPARE = 2
+"""Entries of a queue that loads before their turn leave free."""
 
 
 def loads_ahead(
-    kernels: Sequence[Sequence[Instruction]], loads: Collection[str], context: Any
+    kernels: Sequence[Sequence[Instruction]],
+    loads: Collection[str],
+    queues: Sequence[str],
+    depth: int,
+    context: Any,
 ) -> list[tuple[int, Instruction]]:
-    """The instructions of kernels that follow one another, each with the number of its kernel; `loads` are the queues
-    of loads, `context` is what `Instruction.accesses` needs."""
+    """The instructions of kernels that follow one another, each with the number of its kernel. `loads` are those of the
+    `queues` that load, each `depth` deep; `context` is what `Instruction.accesses` needs."""
+    turns = [(number, record) for number, records in enumerate(kernels) for record in records]
+    records = [record for _, record in turns]
+    after = [max(needed.values(), default=-1) for needed in dependences(records, queues, context)]
+    waiting = {name: [n for n, record in enumerate(records) if record.queue == name] for name in loads}
+    begun, passed = dict.fromkeys(loads, 0), dict.fromkeys(loads, 0)
     out: list[tuple[int, Instruction]] = []
-    known: dict[int, tuple[Access, ...]] = {}
-
-    def touched(record: Instruction) -> tuple[Access, ...]:
-        if id(record) not in known:
-            known[id(record)] = record.accesses(context)
-        return known[id(record)]
-
-    for number, records in enumerate(kernels):
-        head = list(takewhile(lambda record: record.queue in loads, records))
-        for record in head:
-            place = len(out)
-            while place and _passes(out[place - 1][1], record, touched):
-                place -= 1
-            out.insert(place, (number, record))
-        out += ((number, record) for record in records[len(head) :])
+    for turn, (number, record) in enumerate(turns):
+        if record.queue in waiting:
+            passed[record.queue] += 1
+        else:
+            out.append((number, record))
+        for name, members in waiting.items():
+            most = min(len(members), passed[name] + max(0, depth - SPARE))
+            while begun[name] < most and (
+                members[begun[name]] <= turn or after[members[begun[name]]] <= turn
+            ):
+                out.append(turns[members[begun[name]]])
+                begun[name] += 1
     return out
-
-
-def _passes(before: Instruction, record: Instruction, touched: Any) -> bool:
-    """Whether a load may go before an instruction: another queue's, that shares no bytes with it where one writes."""
-    if not before.queue or before.queue == record.queue:
-        return False
-    return not any(
-        (mine.write or other.write)
-        and mine.memory == other.memory
-        and mine.first < other.end
-        and other.first < mine.end
-        for mine in touched(record)
-        for other in touched(before)
-    )

@@ -244,7 +244,8 @@ class _Program:
         if reasons:
             return reasons
         loads = [engine.name for engine in self.target.engines.values() if engine.does == "load"]
-        ordered = loads_ahead(written_of, loads, context)
+        depth = self.target.control.queue_depth
+        ordered = loads_ahead(written_of, loads, isa.queues, depth, context)
         spans = _spans([first + kernel for kernel, _ in ordered])
         records = [record for _, record in ordered]
         synchronise(records, isa.queues, self.target.control.semaphores, context)

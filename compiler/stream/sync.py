@@ -5,7 +5,7 @@ its k-th wait. A wait that other waits imply is left out.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...runtime.sim.access import Access
@@ -50,6 +50,21 @@ class _Bytes:
             self.read[first] = {}
 
 
+def dependences(
+    records: Sequence[Instruction], queues: Sequence[str], context: Any
+) -> Iterator[dict[int, int]]:
+    """For each instruction the last position of each other queue that it has to follow, in fetch order."""
+    number = {name: n for n, name in enumerate(queues)}
+    memories: dict[str, _Bytes] = {}
+    for position, record in enumerate(records):
+        needed: dict[int, int] = {}
+        if record.queue:
+            for access in record.accesses(context):
+                known = memories.setdefault(access.memory, _Bytes())
+                known.touch(access, number[record.queue], position, needed)
+        yield needed
+
+
 def synchronise(
     records: Sequence[Instruction], queues: Sequence[str], semaphores: int, context: Any
 ) -> dict[tuple[str, str], int]:
@@ -58,14 +73,13 @@ def synchronise(
     Raises UnsupportedError when more pairs of queues depend on each other than there are semaphores.
     """
     number = {name: n for n, name in enumerate(queues)}
-    memories: dict[str, _Bytes] = {}
     known: list[
         list[int]
     ] = []  # for each instruction, the last position of each queue that is complete when it starts
     latest = [-1] * len(queues)
     last_of_queue: dict[int, int] = {}
     semaphore: dict[tuple[int, int], int] = {}
-    for position, record in enumerate(records):
+    for position, (record, needed) in enumerate(zip(records, dependences(records, queues, context))):
         if not record.queue:
             known.append([-1] * len(queues))
             continue
@@ -74,9 +88,6 @@ def synchronise(
         seen = list(known[before]) if before is not None else [-1] * len(queues)
         if before is not None:
             seen[queue] = before
-        needed: dict[int, int] = {}
-        for access in record.accesses(context):
-            memories.setdefault(access.memory, _Bytes()).touch(access, queue, position, needed)
         for other, at in sorted(needed.items(), key=lambda entry: -entry[1]):
             if at <= seen[other]:
                 continue
