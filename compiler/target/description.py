@@ -50,7 +50,8 @@ class Dataflow:
     `cycles` is how long the array is busy, `load` what passes before that until its first weights stand (hidden behind
     the product before where there are two weight banks), `fill` what passes behind it until the last sum is there.
     Formulas over m (m1 lines of m0 rows), n, k, k_tiles and n_tiles (how many arrays high and wide the weights are),
-    `runs` (pieces of the sum that lie apart in the rows operand), `size` (bytes of a factor) and the engine's own figures; see `runtime/sim/formula.py`.
+    `runs` (pieces of the sum that lie apart in the rows operand), `size` (bytes of a factor) and the engine's own
+    figures; see `runtime/sim/formula.py`.
     """
 
     name: str

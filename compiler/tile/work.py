@@ -96,7 +96,7 @@ def best_mapping(
 def mapping_costs(
     array: Engine, found: Product, m0: Any, m1: Any, n: Any, k: Any, k_tiles: Any, runs: Any = 1
 ) -> list[Any]:
-    """For each mapping the cycles that a macro product keeps the array busy: m1 lines of m0 rows, sums of `runs` runs."""
+    """For each mapping the cycles that a macro product keeps the array busy: m1 lines of m0 rows, `runs` runs a sum."""
     size = DTYPES[found.type.partition("*")[0]].bytes
     names = figures(array) | {"m": m0 * m1, "n": n, "k": k, "k_tiles": k_tiles, "runs": runs, "size": size}
     names |= {"m0": m0, "m1": m1}
