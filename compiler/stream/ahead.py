@@ -33,13 +33,11 @@ def loads_ahead(
     for turn, (number, record) in enumerate(turns):
         if record.queue in waiting:
             passed[record.queue] += 1
-        else:
-            out.append((number, record))
         for name, members in waiting.items():
             most = min(len(members), passed[name] + max(0, depth - SPARE))
-            while begun[name] < most and (
-                members[begun[name]] <= turn or after[members[begun[name]]] <= turn
-            ):
+            while begun[name] < most and (members[begun[name]] <= turn or after[members[begun[name]]] < turn):
                 out.append(turns[members[begun[name]]])
                 begun[name] += 1
+        if record.queue not in waiting:
+            out.append((number, record))
     return out

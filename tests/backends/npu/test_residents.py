@@ -1,0 +1,72 @@
+"""Arrays that stay in the scratchpad between kernels: the same values, and no way home where there is room."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isthmus import compile, read
+from isthmus.backends.npu.isa import Sto
+from isthmus.compiler.ir.graph import Graph, graph_input
+from isthmus.compiler.ir.types import TensorType, dtype_of
+from isthmus.compiler.ops import get
+from isthmus.compiler.stream import compile as stream
+from isthmus.package import Package
+from isthmus.testing.properties import codes
+
+from .test_joint_kernels import CHANNELS, HEIGHT, WIDTH, convolution, drawn
+
+
+def windows(levels: int) -> Graph:
+    """3 x 3 windows one after another, and a sum of all that they give: each result has two readers."""
+    x = graph_input("x", TensorType(dtype_of("int8"), (1, CHANNELS, HEIGHT, WIDTH)))
+    h = total = convolution(x, CHANNELS, 3)
+    for _ in range(levels):
+        h = convolution(h, CHANNELS, 3)
+        how = {"multipliers": (1 << 20, 3 << 19), "offset": 5, "shift": 21, "zero_point": 1}
+        total = get("quant.add")(total, h, **how)
+    return Graph([x], [total], ["y"])
+
+
+def package_of(graph: Graph, chip: str) -> Package:
+    """Compiled, compared with the graph's meaning while its runs are watched, and proved."""
+    package, array = compile(graph, chip), drawn(1, CHANNELS, HEIGHT, WIDTH)
+    assert isinstance(package, Package)
+    assert not package.manifest.fallbacks
+    (code,) = codes(package)
+    code.checked = True
+    assert np.array_equal(package.run([array])["y"], read(graph).evaluate([array])["y"])
+    code.entry(0).check()
+    return package
+
+
+def stores_in_the_arena(package: Package) -> int:
+    (code,) = codes(package)
+    entry = code.entry(0)
+    stored = [record for record in entry.stream.records if isinstance(record, Sto)]
+    return sum(record.dram < code.meta["dram"]["bytes"] for record in stored)
+
+
+@pytest.mark.parametrize("chip", ["n1-8", "n1-32"])
+def test_what_fits_stays(chip: str) -> None:
+    """Padding is written once, around the array, by the kernel that makes it."""
+    assert stores_in_the_arena(package_of(windows(4), chip)) == 0
+
+
+def test_what_does_not_fit_goes_home(tmp_path: Path) -> None:
+    chip = tmp_path / "tight.toml"
+    sizes = "memory.spa.bytes = 3072\nmemory.spw.bytes = 4096\nmemory.acc.bytes = 6144\n"
+    chip.write_text(f'inherits = "n1-8"\ntarget.name = "tight"\n{sizes}')
+    assert stores_in_the_arena(package_of(windows(2), str(chip))) > 0
+
+
+def test_where_instructions_reach_no_further_all_go_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def entry(self, groups, keep, externals, original=stream._Program._entry):
+        asked.append(keep)
+        return {0: "too far"} if keep else original(self, groups, keep, externals)
+
+    monkeypatch.setattr(stream._Program, "_entry", entry)
+    assert stores_in_the_arena(package_of(windows(2), "n1-8")) > 0
+    assert asked == [True, False]
