@@ -31,14 +31,15 @@ def any_product() -> Product:
 @pytest.mark.parametrize(
     ("m", "n", "k", "mapping"),
     [
-        (49, 512, 4608, "os_rows4"),
+        (49, 512, 4608, "os"),
+        (3136, 24, 96, "ws_diagonal4"),
         (3136, 64, 576, "os_cols2"),
         (3136, 128, 128, "ws"),
         (128, 128, 1152, "ws"),
     ],
 )
-def test_a_chip_that_can_share_a_sum_does_so_where_it_is_quicker(m, n, k, mapping):
-    """Maps of 7 x 7 leave most rows of a 128 x 128 array idle, 64 channels half of its columns."""
+def test_a_chip_whose_array_can_be_cut_in_groups_does_so_where_it_is_quicker(m, n, k, mapping):
+    """Maps of 7 x 7 leave most rows of a 128 x 128 array idle, 64 channels half of its columns, 24 most of them."""
     array = find_backend("n1-128").target({}).engine("contract")
     at = best_mapping(array, any_product(), m, 1, n, k, ceil(k / array.rows))
     assert list(array.mapping)[at] == mapping
@@ -48,8 +49,14 @@ def test_a_fold_lasts_until_the_sums_before_it_have_left():
     array = find_backend("n1-128").target({}).engine("contract")
     costs = dict(zip(array.mapping, mapping_costs(array, any_product(), 128, 1, 128, 8, 1)))
     assert costs["os"] == array.rows
-    assert costs["os_rows4"] == 4 * array.rows // 4
     assert costs["os_cols2"] == 2 * array.rows
+
+
+def test_runs_of_a_sum_fill_blocks_of_the_array_one_by_one():
+    array = find_backend("n1-128").target({}).engine("contract")
+    costs = dict(zip(array.mapping, mapping_costs(array, any_product(), 400, 1, 32, 27, 3, 3)))
+    assert costs["ws_diagonal4"] == 3 * 100
+    assert costs["ws"] == 3 * 400
 
 
 def test_the_predicted_operations_of_a_body_are_those_of_its_program():
