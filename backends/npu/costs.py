@@ -56,7 +56,9 @@ def _products(chip: Mapping[str, Any], block: Block) -> Columns:
     k_tiles = columns["k1"] * columns["k2"] * -(-columns["k0"] // rows)
     n_tiles = -(-n // cols)
     size = np.array(PRODUCT_BYTES)[columns["type"]]
-    found = multiplication(engine, columns["mapping"], m, n, k, k_tiles, size, runs=columns["k1"] * columns["k2"])
+    found = multiplication(
+        engine, columns["mapping"], m, n, k, k_tiles, size, runs=columns["k1"] * columns["k2"]
+    )
     for number, name in enumerate(("mac_i8", "mac_bf16")):
         found[name] = np.where(columns["type"] == number, m * n * k, 0)
     found["spa_byte"] = m * k * n_tiles * size

@@ -11,7 +11,7 @@ from math import prod
 
 from ..target.backend import Arena, Call, Placed
 from ..target.description import Memory
-from ..tile.stage import INPUT, OUTPUT, Affine, Lookup, Stage
+from ..tile.stage import INPUT, OUTPUT, Affine, Lookup, Number, Stage
 from .emit import ALIGNMENT, Emission, Ints, Tile
 
 
@@ -55,7 +55,7 @@ class _Life:
 
     uses: Sequence[Use]
     box: tuple[Ints, Ints]
-    fill: int | float | None
+    fill: Number | None
     bytes: int
 
     @property

@@ -129,8 +129,9 @@ def multiplication(
     """Products by the formulas of the engine's mappings, of which `mapping` names one; `size`: bytes of a factor,
     `line`: rows of a line, all of them where it is left out; `runs`: of a sum, side by side in the rows operand."""
     names: dict[str, Any] = {name: value for name, value in engine.items() if isinstance(value, int | float)}
-    names |= {"m": m, "n": n, "k": k, "k_tiles": k_tiles, "n_tiles": -(-n // engine["cols"]), "size": size, "runs": runs}
+    names |= {"m": m, "n": n, "k": k, "k_tiles": k_tiles, "n_tiles": -(-n // engine["cols"])}
     names |= {"m0": m if line is None else line, "m1": 1 if line is None else m // line}
+    names |= {"size": size, "runs": runs}
     found = {name: np.zeros(len(m)) for name in ("lead", "busy", "tail", "overlap")}
     for number, each in enumerate(engine["mappings"]):
         where = f"mapping {each.get('name', number)}"
