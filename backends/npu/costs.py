@@ -28,7 +28,7 @@ def costs(chip: Mapping[str, Any], stream: Stream) -> Costs:
 
 def _gathers(chip: Mapping[str, Any], block: Block) -> Columns:
     """Rows lie anywhere in their table, each as likely in one page as much of the table lies there. An index is read,
-    and then its row asked for."""
+    and then its row asked for; copies before it may bring the indices."""
     columns, dram = block.columns, Dram.of(chip["memories"]["dram"])
     whole = dram.page * dram.channels
     table, n0, count = columns["table"], columns["n0"], columns["count"]
@@ -43,6 +43,7 @@ def _gathers(chip: Mapping[str, Any], block: Block) -> Columns:
     used = found["share"] * dram.channels
     found["transfer"] += (pages - found["pages"] / used) * dram.page_miss
     found["pages"] = pages * used
+    found["settled"] = np.ones(len(block))
     found["port"] = np.maximum(found["port"], found["burst_bytes"] / dram.burst + _INDEX_CYCLES * count)
     return found
 

@@ -18,7 +18,7 @@ from .formula import formula
 from .memories import home
 from .stream import Block, Columns, Stream
 
-WORK = ("lead", "busy", "tail", "overlap", "transfer", "share", "port", "opening", "reopening")
+WORK = ("lead", "busy", "tail", "overlap", "transfer", "share", "port", "opening", "reopening", "settled")
 """Cycles of an instruction; see `events.Work`."""
 
 _ALIGNMENTS = 16

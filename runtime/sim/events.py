@@ -35,7 +35,8 @@ class Work:
     the fetch unit reads. `lead`, `busy` and `tail` are cycles; `overlap`: how long before the end of `busy` the engine
     accepts the next one's preparation. `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead,
     with a `share` of its channels; `opening` and `reopening`: see `dram.Demand`; `port`: cycles at the scratchpad's
-    port, which follow DRAM's and which `AHEAD` copies may be behind them.
+    port, which follow DRAM's and which `AHEAD` copies may be behind them. `settled` is 1 where all that the engine did
+    before must be complete first.
     """
 
     engine: np.ndarray
@@ -51,6 +52,7 @@ class Work:
     port: np.ndarray
     opening: np.ndarray
     reopening: np.ndarray
+    settled: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class _Simulation:
         self.transfer, self.share, self.port, self.opening, self.reopening = (
             each.tolist() for each in (work.transfer, work.share, work.port, work.opening, work.reopening)
         )
+        self.settled = work.settled.tolist()
         self.engines = [
             _Engine(name, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
         ]
@@ -206,7 +209,7 @@ class _Simulation:
         if engine.taken == engine.fetched or engine.transferring:
             return
         instruction = engine.members[engine.taken]
-        ready = max(self.arrival[instruction], engine.accepts)
+        ready = max(self.arrival[instruction], engine.accepts, self.settled[instruction] * engine.last_done)
         if ready > time:
             self.push(ready, number, -1)
             return

@@ -23,7 +23,7 @@ def work(*instructions: dict[str, Any]) -> Work:
     numbers = {name: number for number, name in enumerate(ENGINES)} | {"barrier": -2, "halt": -1}
     engine = np.array([numbers[each["engine"]] for each in instructions])
     masks = {name: column(name, np.int64) for name in ("wait", "signal")}
-    names = ("lead", "busy", "tail", "overlap", "transfer", "port", "opening", "reopening")
+    names = ("lead", "busy", "tail", "overlap", "transfer", "port", "opening", "reopening", "settled")
     words = np.array([each.get("words", 1) for each in instructions])
     share = np.array([each.get("share", 1.0) for each in instructions])
     return Work(engine, **masks, words=words, **{name: column(name) for name in names}, share=share)
@@ -258,3 +258,19 @@ def test_dram_runs_ahead_of_the_port_by_three_copies():
     timeline = timed(*copies)
     assert timeline.done.tolist() == [100, 200, 300, 400, 500]
     assert timeline.begin.tolist() == [0, 10, 20, 100, 200]
+
+
+def test_what_reads_what_its_own_engine_brought_waits_until_that_is_there():
+    first = {"engine": "load", "busy": 10, "tail": 20}
+    assert timed(first, {"engine": "load", "busy": 5}).begin.tolist() == [0, 10]
+    assert timed(first, {"engine": "load", "busy": 5, "settled": 1}).begin.tolist() == [0, 30]
+
+
+def test_refresh_closes_the_pages_of_all_that_is_in_flight():
+    """Three transfers that cross two refreshes open a page each again, twice; one that ends before them none."""
+    dram = Dram(1, burst=1, page=64, page_miss=10, refresh_every=100, refresh_for=20)
+    crossing = [{"engine": name, "transfer": 60} for name in ENGINES]
+    alone = simulate(work(crossing[0]), ENGINES, dram, IMMEDIATE)
+    together = simulate(work(*crossing), ENGINES, dram, IMMEDIATE)
+    assert alone.cycles == 60
+    assert together.cycles == 60 * 3 + 2 * (20 + 3 * 10)

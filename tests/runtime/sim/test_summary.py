@@ -17,7 +17,20 @@ def summary(spans: list[tuple[int, int]], transfers: list[int], macs: list[int])
     busy = np.where(transfer > 0, 3, end - begin)
     engine = np.zeros(count, np.int64)
     work = Work(
-        engine, engine, engine, engine + 1, none, busy, none, none, transfer, np.ones(count), none, none, none
+        engine,
+        engine,
+        engine,
+        engine + 1,
+        none,
+        busy,
+        none,
+        none,
+        transfer,
+        np.ones(count),
+        none,
+        none,
+        none,
+        none,
     )
     timeline = Timeline(("all",), int(end.max()), begin, end, end, [*range(count)], {"all": {}})
     counts = {"mac_i8": np.array(macs, np.float64), "dram_byte": none}
