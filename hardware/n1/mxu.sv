@@ -258,7 +258,6 @@ module products import shell_pkg::*; import isa_pkg::*; #(
         step_weight <= next.w;
         summed <= 0;
         waited <= 0;
-        still_bank <= !still_bank;
       end
     end
   end

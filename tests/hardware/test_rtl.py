@@ -63,6 +63,13 @@ def test_random_programs_leave_the_same_bytes(chip: str, seed: int) -> None:
 
 
 @needs_verilator
+@pytest.mark.parametrize("seed", [889, 1224, 1314])
+def test_a_product_that_comes_late_keeps_off_sums_that_still_leave(seed: int) -> None:
+    found = compare(program("n1-8", seed))
+    assert (found.status, found.wrong) == ("halted", 0)
+
+
+@needs_verilator
 @pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("chip", CHIPS)
 def test_layers_leave_the_same_bytes(chip: str, name: str) -> None:
