@@ -131,8 +131,20 @@ def configure(builder: Builder, rows: Sequence[int], groups: int) -> None:
         name = f"{config.text}.{n}"
         builder.entry_lines.append(f"{name} = getelementptr i8, ptr {config.text}, i64 {n}")
         builder.entry_lines.append(f"store i64 {word}, ptr {name}, align 8")
-    callee = builder.intrinsic("llvm.x86.ldtilecfg", "void", ["ptr"])
-    builder.line(f"call void {callee}(ptr {config.text})")
+    restore(builder, config)
+
+
+def kept(builder: Builder) -> Register:
+    """How the tiles were shaped before, for `restore`: who shaped them once for good would stop at an illegal
+    instruction if he found others (as ONNX Runtime does, which shapes them once a thread)."""
+    config = builder.alloca(ROW_BYTES)
+    builder.line(f"call void {builder.intrinsic('llvm.x86.sttilecfg', 'void', ['ptr'])}(ptr {config.text})")
+    return config
+
+
+def restore(builder: Builder, config: Register) -> None:
+    """Shape the tiles as they were."""
+    builder.line(f"call void {builder.intrinsic('llvm.x86.ldtilecfg', 'void', ['ptr'])}(ptr {config.text})")
 
 
 def block_kind(place: Place) -> type[Block]:

@@ -35,7 +35,7 @@ from ...compiler.tile.stage import (
     dim,
     rewrite,
 )
-from .arrays import block_kind
+from .arrays import ArrayBlock, block_kind, kept, restore
 from .block import identity
 from .builder import Builder, Register
 from .dot import Factor, factor
@@ -102,7 +102,12 @@ class KernelEmitter:
     def emit(self) -> KernelCode:
         """The finished function; UnsupportedError for what this emitter can't do."""
         self._refuse_borders()
+        shaped = None
+        if any(block_kind(place) is ArrayBlock for place in self.schedule.places):
+            shaped = kept(self.b)
         self._nodes(lower(self.kernel, self.schedule), {})
+        if shaped is not None:
+            restore(self.b, shaped)
         text = self.b.function(self.name, [*self.parameters.values(), self.chunk], "#0", "hidden")
         return KernelCode(
             self.name, text, tuple(self.parameters), prod(self.counts), tuple(self.packings.values())

@@ -99,7 +99,11 @@ def listing(text: str, machine: Machine) -> str:
         (with_features("avx512vnni"), "i8", ["vpdpbusd", "zmm"]),
         (with_features("avxvnni", level="avx2"), "i8", ["vpdpbusd", "ymm"]),
         (with_features("avx512bf16"), "bf16", ["vdpbf16ps", "zmm"]),
-        (select("amx", None), "i8", ["ldtilecfg", "tilezero", "tileloadd", "tdpbssd", "tilestored"]),
+        (
+            select("amx", None),
+            "i8",
+            ["ldtilecfg", "tilezero", "tileloadd", "tdpbssd", "tilestored", "sttilecfg"],
+        ),
         (select("amx", None), "u8", ["tdpbusd"]),
         (select("amx", None), "bf16", ["tdpbf16ps"]),
     ],
