@@ -40,13 +40,15 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis of a copy: elements copied, padding around them, strides at home and in the tile in elements."""
+    """One axis of a copy: elements copied, padding around them, strides at home and in the tile in elements; places in
+    the tile that nobody reads may be left out."""
 
     inside: int
     before: int
     after: int
     home: int
     tile: int
+    unread: frozenset[int] = frozenset()
 
     @property
     def padded(self) -> bool:
@@ -69,12 +71,22 @@ def flat(home: int, near: int, count: int, most: int) -> Iterator[Copy]:
         yield Copy(home + begin, near + begin, min(count - begin, piece))
 
 
-def copies_in(tile: Tile, home: int, shape: Ints, dims: int = 2) -> Iterator[Copy]:
+def copies_in(
+    tile: Tile, home: int, shape: Ints, dims: int = 2, unread: Sequence[frozenset[int]] = ()
+) -> Iterator[Copy]:
     """A tile with its padding from a row-major array. `home` is the address of the first element that is copied,
-    `dims` how many strided dims (1 or 2) an instruction has beside its run."""
+    `dims` how many strided dims (1 or 2) an instruction has beside its run; `unread` are places along each axis of the
+    tile that nobody reads: of axes outside those dims they are left out."""
     low, size = tile.inside
     axes = [
-        Axis(n, a - first, whole - n - (a - first), prod(shape[axis + 1 :]), pitch)
+        Axis(
+            n,
+            a - first,
+            whole - n - (a - first),
+            prod(shape[axis + 1 :]),
+            pitch,
+            unread[axis] if unread else frozenset(),
+        )
         for axis, (a, n, first, whole, pitch) in enumerate(zip(low, size, tile.low, tile.size, tile.pitch))
     ]
     return _copies(axes, home, tile, dims)
@@ -96,7 +108,7 @@ def _copies(axes: Sequence[Axis], home: int, tile: Tile, dims: int) -> Iterator[
     axes = [*[_ONE] * max(0, dims - len(axes)), *axes]
     outer, inner = axes[: len(axes) - dims], axes[len(axes) - dims :]
     second, first = inner if dims == 2 else (_ONE, inner[0])
-    for places in cartesian(*(range(axis.total) for axis in outer)):
+    for places in cartesian(*([n for n in range(axis.total) if n not in axis.unread] for axis in outer)):
         rows = first
         read = all(axis.before <= n < axis.before + axis.inside for axis, n in zip(outer, places))
         far = sum((n - axis.before) * axis.home for axis, n in zip(outer, places)) if read else 0
@@ -143,7 +155,7 @@ def joined(axes: Sequence[Axis]) -> tuple[int, list[Axis]]:
         outer = out[-1] if out else None
         if (
             outer is not None
-            and not (outer.padded or axis.padded)
+            and not (outer.padded or axis.padded or outer.unread or axis.unread)
             and outer.home == axis.home * axis.inside
             and outer.tile == axis.tile * axis.inside
         ):

@@ -1,7 +1,7 @@
 """From what emission walks through to single pieces of work, each of which a chip's writer spells as an instruction."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product as cartesian
 from math import prod
@@ -88,6 +88,7 @@ class StreamWriter(ABC):
         self.columns = {p.columns.buffer: p for p in self.products.values() if p is not None}
         self.engine = self.target.engine("elementwise")
         self.bodies: dict[str, Body] = {}
+        self.reached: dict[str, list[frozenset[int] | None]] = {}
         self.item_bytes = {self.array.accumulators: LANE_BYTES} if self.array is not None else {}
 
     # --- what a chip spells ------------------------------------------------------------------------------------
@@ -152,10 +153,24 @@ class StreamWriter(ABC):
             self._load_box(tile, self.home.address(operand) + offset(low, shape) * bytes_, shape)
 
     def _load_box(self, tile: Tile, home: int, shape: Ints) -> None:
-        copies = list(copies_in(tile, home, shape, self.limits.copy_dims))
+        copies = list(copies_in(tile, home, shape, self.limits.copy_dims, self._unread(tile)))
         fill = self._pattern(tile) if any(copy.padded for copy in copies) else b"\0"
         for copy in copies:
             self.copy_in(copy, tile.memory, fill)
+
+    def _unread(self, tile: Tile) -> list[frozenset[int]]:
+        """Along each axis of a tile the places that no stage reads, wherever it is: windows may step over some."""
+        name = tile.buffer.name
+        if name not in self.reached:
+            reads = [a for stage in self.kernel.stages for a in stage.reads if a.buffer == name]
+            self.reached[name] = [
+                _coordinates(self.kernel, [access.index[axis] for access in reads])
+                for axis in range(len(tile.size))
+            ]
+        return [
+            frozenset(n for n in range(size) if reached is not None and low + n not in reached)
+            for low, size, reached in zip(tile.low, tile.size, self.reached[name])
+        ]
 
     def _pattern(self, tile: Tile) -> bytes:
         pattern = np.array(tile.fill or 0).astype(tile.buffer.dtype.numpy).tobytes()
@@ -258,3 +273,16 @@ class StreamWriter(ABC):
                 rows=rows,
             )
             self.gather_rows(work, target.memory)
+
+
+def _coordinates(kernel: Kernel, parts: Sequence[Affine | Lookup]) -> frozenset[int] | None:
+    """The values that coordinates have over all of a kernel; None where all of a range, or any."""
+    found: set[int] = set()
+    for part in parts:
+        if isinstance(part, Lookup) or any(abs(coefficient) == 1 for _, coefficient in part.terms):
+            return None
+        values = {part.const}
+        for name, coefficient in part.terms:
+            values = {value + coefficient * n for value in values for n in range(kernel.dims[name].size)}
+        found |= values
+    return frozenset(found)
