@@ -126,6 +126,21 @@ def test_sums_over_more_dims_than_an_instruction_has(chip) -> None:
     ran(chip, grouped, (2, 6, 4, 5, 3))
 
 
+def test_planes_that_a_window_steps_over_are_not_loaded() -> None:
+    """Dilated windows at one place see planes 0 and 2 of 3; another one, loaded and never read, would be a finding."""
+    x, weights = drawn(2, 2, 3, 4, 5).astype(np.float32), constant(drawn(10, 1, 3, 3, 3).astype(np.float32))
+    how = {"strides": (1, 2, 1), "pads": (2, 1, 1, 0, 1, 1), "dilations": (2, 1, 1)}
+    value = graph_input("x", TensorType(dtype_of(x.dtype), x.shape))
+    graph = Graph([value], [get("nn.conv")(value, weights, groups=2, **how)], ["y"])
+    package = compile(graph, "n1-8")
+    assert isinstance(package, Package)
+    assert np.array_equal(package.run([x])["y"], read(graph).evaluate([x])["y"])
+    (code,) = package.loaded.executable.code.values()
+    assert isinstance(code, SimulatedCode)
+    loads = [r for r in code.entry(0).stream.records if type(r).mnemonic == "lda" and vars(r)["before1"]]
+    assert len(loads) == 2 * 2 * 3, "of 5 planes of 2 groups of 2 pictures"
+
+
 def test_rows_that_are_looked_up_and_turned_are_left_to_the_host(chip) -> None:
     """Fused with what turns them, they are no whole rows: the kernel is refused, not miscompiled."""
     x, i = drawn(3, 12, 16), np.array([2, 0, 1])
