@@ -81,7 +81,7 @@ def _in_proportion(x: Value, axes: Sequence[int], extents: Sequence[Dim], policy
     ratios = [new / old for old, new in pairs if isinstance(old, int) and isinstance(new, int)]
     if len(ratios) < len(pairs):
         raise UnsupportedError("keeping the aspect ratio needs known extents", hint="fix them with shapes=")
-    factor = (min if policy == "not_larger" else max)(ratios)
+    factor = min(ratios) if policy == "not_larger" else max(ratios)
     shape: list[Any] = list(x.shape)
     for axis in axes:
         shape[axis] = int(shape[axis] * factor + 0.5)
