@@ -11,6 +11,7 @@ float32.
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,14 @@ def measure(name: str, precision: str, threads: int, runs: int, folder: Path, ke
         f"{SUBJECT} {each}": ENGINES[SUBJECT].open(package, threads) for each, package in ours.items()
     }
     theirs = quantised(name, file) if precision == "int8" else file
-    opened[JUDGE] = ENGINES[JUDGE].open(theirs, threads)
-    opened["openvino"] = open_openvino(theirs, threads, "f32" if precision == "int8" else None)
+    asked = "f32" if precision == "int8" else None
+    for peer, start in ((JUDGE, ENGINES[JUDGE].open), ("openvino", partial(open_openvino, precision=asked))):
+        try:
+            opened[peer] = start(theirs, threads)
+        except (
+            Exception
+        ) as error:  # a peer that refuses the model is left out; the other one is still measured
+            print(f"{name}: {peer} refuses it: {' '.join(str(error).split())[:200]}")
     probes, seconds = alternate(opened, models.inputs(name, SAMPLES), cores, runs, reference)
     kept = quietest(probes, runs)
     if min(probes[index] for index in kept) < QUIET * max(reference, *probes):
@@ -87,7 +94,7 @@ def measure(name: str, precision: str, threads: int, runs: int, folder: Path, ke
 def line(name: str, precision: str, seconds: dict[str, float]) -> str:
     """A row of the table: milliseconds, the better peer's time as a multiple of ours, and what floats take of it."""
     ours = seconds[f"{SUBJECT} {precision}"]
-    better = min(seconds[peer] for peer in PEERS)
+    better = min((seconds[peer] for peer in PEERS if peer in seconds), default=float("nan"))
     times = " ".join(f"{engine} {value * 1e3:.2f} ms" for engine, value in seconds.items())
     floats = seconds[f"{SUBJECT} f32"] / ours
     return f"{name} {precision}: {times}; {better / ours:.2f} times the better peer, {floats:.2f} times f32"
