@@ -1,6 +1,7 @@
 """Contractions, pooling and resizing on quantised operands, in the arithmetic of TFLite's reference kernels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def transpose_conv(
     return channels_last(finished(total, bias, scales, 1, y, fused_activation_function))
 
 
-_PLAIN = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
+_PLAIN: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
 
 
 def _half_turn(w: Value) -> Value:
