@@ -24,7 +24,9 @@ from .pipeline import Observer, Options, optimise
 from .target.backend import Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 8  # each one keeps away from a device what it turned out not to run
-_MARGIN = 1.25  # what the schedule model finds that much worse than what was worked out is not looked at
+_MARGIN = (
+    1.25  # of large graphs, what the schedule model finds that much worse than what was worked out is left
+)
 _MOVES = 60  # single moves that are looked at in a small graph
 _STREAM = 8  # inputs by which a period is judged, beside those that fill and empty the pipeline
 
@@ -170,9 +172,12 @@ def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
     """The assignments that may be the best, kernel by kernel, the best first; None where a device turned out not to run
     its part. UnsupportedError where no assignment fits the memories."""
     found: list[Candidate] = []
+    is_small = len(partition.units) <= EXACT
     for choice in partition.choices:
-        if found and partition.value(choice)[0] >= _MARGIN * min(map(partition.value, found))[0]:
-            break
+        if found and not is_small:
+            least = min(partition.value(each)[0] for each in found)
+            if partition.value(choice)[0] >= _MARGIN * least:
+                break
         placed = partition.parts(choice)
         if placed is None:
             return None
@@ -185,7 +190,7 @@ def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
             hint="pin nodes to devices with room, or give the devices more",
         )
     found.sort(key=partition.value)
-    if len(partition.units) <= EXACT:
+    if is_small:
         best = _improved(partition, found[0])
         found = [best, *(each for each in found if each.choice.how != best.choice.how)]
     return tuple(found)
