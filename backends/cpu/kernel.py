@@ -376,7 +376,7 @@ class KernelEmitter:
         contiguous = [name for name, stride in zip(names, target.strides, strict=True) if stride == 1]
         vector = contiguous[-1] if contiguous else None
         square = (vector, *names[-1:])
-        steps = dict.fromkeys(square, self.lanes * (1 if vector != names[-1] else vectors))
+        steps = dict.fromkeys(square, self.lanes * (vectors if names[-1:] == [vector] else 1))
         loops = tuple(Loop(n, steps[n], unit=self.lanes) if n in square else Loop(n, 1) for n in names)
         place = Place("fill", 0, "vec", loops, bind=(("n", (vector,)),) if vector else ())
         self.storage["filled"] = target
