@@ -155,6 +155,8 @@ def _padded(size: int, unit: int) -> int:
 def _panels(kernel: Kernel, loops: Sequence[Loop], buffer: Buffer, axis: int) -> tuple[tuple[int, int], ...]:
     """How the loops cut an axis of a constant, as (start, size)."""
     panels: tuple[tuple[int, int], ...] = ((0, buffer.static_shape[axis]),)
+    if infer(kernel, {}).buffer(kernel, buffer.name)[axis] != Range(Affine(), buffer.static_shape[axis]):
+        raise UnsupportedError(f"the packed constant '{buffer.name}' is read in part")
     for loop in loops:
         moved = infer(kernel, {loop.dim: Range(dim("probe"), 1)}).buffer(kernel, buffer.name)[axis].low
         if not moved.terms:

@@ -12,7 +12,7 @@ from .access_maps import axes_below, contraction, strides, vector_dim
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import estimate_rows
 from .schedule import Hold, Loop, Place, Schedule
-from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affine, Kernel, Stage
+from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affine, Kernel, Stage, dim
 
 
 class Rows:
@@ -162,13 +162,16 @@ class Steps(Rows):
         for stage, place in zip(self.kernel.stages, places, strict=True):
             found = contraction(stage, (place.bound("n") or (None,))[0])
             access = found.columns_operand if found is not None else None
-            if access is None or self.kernel.buffer(access.buffer).role != CONSTANT:
+            if access is None or (buffer := self.kernel.buffer(access.buffer)).role != CONSTANT:
                 continue
             reads = [a for s in self.kernel.stages for a in s.reads if a.buffer == access.buffer]
             where = axes_below(access, ())
             if where is None or len(reads) > 1:
                 continue
-            last = where[place.bound("n")[0]]
+            column = place.bound("n")[0]
+            last = where[column]
+            if access.index[last] != dim(column) or stage.dim(column).size != buffer.shape[last]:
+                continue  # panels are cut from whole arrays
             rest = [axis for axis in range(len(access.index)) if axis != last]
             holds.append(Hold(access.buffer, self.target.home.name, 0, layout=(*rest, last)))
         return holds

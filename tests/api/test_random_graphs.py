@@ -16,6 +16,12 @@ FOUND = {
   %0 = nn.conv(%x, %w) {strides = (1, 1), pads = (0, 1, 1, 2), dilations = (1, 2), groups = 1} : f64[4, 1, 4, 6]
   return %0 as y
 }""",
+    "weights of which each product reads a part": """graph "random1628"(%x: f32[3, 1, 2], %w: f32[1, 6, 2]) {
+  %r = constant f32[1, 6, 2](0.5, -1.25, 0.75, 0.25, -0.5, 1.5, 1.0, -0.75, 0.125, 2.0, -1.5, 0.375)
+  %0, %1 = nn.gru(%x, %w, %r) {direction = "forward", activations = (), alphas = (), betas = (),
+    clip = none, linear_before_reset = false} : f32[3, 1, 1, 2], f32[1, 1, 2]
+  return %0 as y
+}""",
 }
 """What random graphs have shown to be wrong, made small; all of it is right now."""
 
