@@ -16,6 +16,7 @@ from .block import Block
 from .builder import Register
 from .leaves import LEAVES
 from .scalars import element_type, vector_type
+from .vectors import lane
 
 if TYPE_CHECKING:
     from .kernel import KernelEmitter
@@ -83,7 +84,7 @@ class DotBlock(Block):
         """As of other blocks, which take a single column for a scalar."""
         self.values.begin(ranges)
         if not self.values.lanes:
-            self.lanes, totals = 0, [self.values.lane(total, 0) for total in totals]
+            self.lanes, totals = 0, [lane(self.b, total, 0) for total in totals]
         super().finish(ranges, totals, complete)
 
     def accumulate(self, ranges: Mapping[str, Range], totals: list[Register]) -> list[Register]:

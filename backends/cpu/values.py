@@ -11,6 +11,7 @@ from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.types import DType, boolean, i64
 from ...compiler.tile.infer import Range, affine_range
 from ...compiler.tile.stage import REDUCE, Access, Affine, Apply, Const, Expr, Index, Load, Lookup, Stage, dim
+from . import vectors
 from .builder import Register, integer
 from .scalars import element_type, vector_type
 from .storage import Storage
@@ -57,7 +58,7 @@ class Values:
         if not lanes or self.vector is None:
             return None
         left = self.ranges[self.vector].size - point[self.vector]
-        return None if left >= lanes else _lane_mask(left, lanes)
+        return None if left >= lanes else vectors.mask_of(left, lanes)
 
     def value(self, expr: Expr, point: Point) -> Register:
         """The expression at a point of the block: a vector if it depends on the vector dim, else a scalar."""
@@ -183,15 +184,15 @@ class Values:
         pointer = self._address(storage, self.offset(linear, point), coordinates)
         mask = None if storage.padded else self.mask(point, lanes)
         if guard is None:
-            return self._load_at(pointer, storage.dtype, lanes, mask, None)
+            return vectors.load(self.b, pointer, storage.dtype, lanes, mask, None)
         fill = self.s.constant(access.fill, storage.dtype, lanes)  # type: ignore[arg-type]
         if guard.type.startswith("<"):
             if mask is not None:
                 guard = self.b.pure(guard.type, f"and {guard.type} {{0}}, {{1}}", [guard, mask])
-            return self._load_at(pointer, storage.dtype, lanes, guard, fill)
+            return vectors.load(self.b, pointer, storage.dtype, lanes, guard, fill)
         assert storage.base is not None
         safe = self.b.pure("ptr", "select i1 {0}, ptr {1}, ptr {2}", [guard, pointer, storage.base])
-        value = self._load_at(safe, storage.dtype, lanes, mask, None)
+        value = vectors.load(self.b, safe, storage.dtype, lanes, mask, None)
         return self.b.pure(
             value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill]
         )
@@ -213,37 +214,14 @@ class Values:
         guard = self._guards(access, point, 0, coordinates) if access.fill is not None else None
         pointer = self._address(storage, self.offset(self.linear(access), point), coordinates)
         if guard is None:
-            return self._load_at(pointer, storage.dtype, 0, None, None)
+            return vectors.load(self.b, pointer, storage.dtype, 0, None, None)
         assert storage.base is not None
         safe = self.b.pure("ptr", "select i1 {0}, ptr {1}, ptr {2}", [guard, pointer, storage.base])
-        value = self._load_at(safe, storage.dtype, 0, None, None)
+        value = vectors.load(self.b, safe, storage.dtype, 0, None, None)
         fill = self.s.constant(access.fill, storage.dtype, 0)  # type: ignore[arg-type]
         return self.b.pure(
             value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill]
         )
-
-    def _load_at(
-        self, pointer: Register, dtype: DType, lanes: int, mask: Register | None, fill: Register | None
-    ) -> Register:
-        """A plain or masked load; bools are bytes in memory."""
-        element = "i8" if dtype == boolean else element_type(dtype)
-        type = vector_type(element, lanes)
-        align = max(1, dtype.bytes)
-        if mask is None:
-            value = self.b.here(type, f"load {type}, ptr {pointer.text}, align {align}")
-        else:
-            passthrough = Register("zeroinitializer", type) if fill is None else fill
-            if dtype == boolean and fill is not None:
-                passthrough = self.b.pure(type, f"zext {fill.type} {{0}} to {type}", [fill])
-            name = f"llvm.masked.load.v{lanes}{_mangled(element)}.p0"
-            callee = self.b.intrinsic(name, type, ["ptr", "i32 immarg", mask.type, type])
-            arguments = f"ptr {pointer.text}, i32 {align}, {mask}, {passthrough}"
-            value = self.b.here(type, f"call {type} {callee}({arguments})")
-        if dtype != boolean:
-            return value
-        flag = vector_type("i1", lanes)
-        zero = Register("zeroinitializer" if lanes else "0", type)
-        return self.b.here(flag, f"icmp ne {type} {value.text}, {zero.text}")
 
     def _guards(
         self,
@@ -273,7 +251,7 @@ class Values:
                     flags = [0 <= at.const + lane * step < extent for lane in range(wide or 1)]
                     if all(flags):
                         continue
-                    inside = _flags(flags) if wide else Register("false", "i1")
+                    inside = vectors.flags(flags) if wide else Register("false", "i1")
                 else:
                     inside = self._inside(self._index(part, point, wide), extent)
             if condition is None:
@@ -361,31 +339,13 @@ class Values:
         for lane in range(lanes):
             at = {**point, rows: first, self.vector: point[self.vector] + lane}
             pointer = self._address(storage, self.offset(linear, at))
-            square.append(self._load_at(pointer, storage.dtype, lanes, None, None))
-        distance = 1
-        while distance < lanes:
-            for n in range(lanes):
-                if not n & distance:
-                    square[n], square[n + distance] = self._exchange(
-                        square[n], square[n + distance], distance, lanes
-                    )
-            distance *= 2
+            square.append(vectors.load(self.b, pointer, storage.dtype, lanes, None, None))
         dims = self._dims(expr)
-        for row, value in enumerate(square):
+        turned = vectors.transposed(self.b, square)
+        for row, value in enumerate(turned):
             at = {**point, rows: first + row}
             self._cache[(expr, *[at.get(name, 0) for name in dims])] = value
-        return square[point[rows] - first]
-
-    def _exchange(self, x: Register, y: Register, distance: int, lanes: int) -> tuple[Register, Register]:
-        """One step of a transposition: the blocks of `distance` lanes off the diagonal change places."""
-        low = [n if not n & distance else lanes + n - distance for n in range(lanes)]
-        high = [n + distance if not n & distance else lanes + n for n in range(lanes)]
-        mask = [", ".join(f"i32 {n}" for n in order) for order in (low, high)]
-        text = "shufflevector {t} {{0}}, {t} {{1}}, <{n} x i32> <{m}>"
-        first, second = (
-            self.b.pure(x.type, text.format(t=x.type, n=lanes, m=order), [x, y]) for order in mask
-        )
-        return first, second
+        return turned[point[rows] - first]
 
     def _gather(self, expr: Load, point: Point, lanes: int) -> Register:
         """Lane by lane, for strides other than 1 and gathered coordinates."""
@@ -398,18 +358,13 @@ class Values:
         left = min(lanes, self.ranges[self.vector].size - point[self.vector])
         for lane in range(left):
             at = {**point, self.vector: point[self.vector] + lane}
-            value = self._load_one(expr, at, [(self.lane(c, lane), stride) for c, stride in coordinates])
+            value = self._load_one(
+                expr, at, [(vectors.lane(self.b, c, lane), stride) for c, stride in coordinates]
+            )
             total = self.b.here(
                 type, f"insertelement {type} {total.text}, {element} {value.text}, i64 {lane}"
             )
         return total
-
-    def lane(self, value: Register, lane: int) -> Register:
-        """One lane of a vector, a scalar as it is."""
-        if not value.type.startswith("<"):
-            return value
-        element = value.type.split(" x ")[1][:-1]
-        return self.b.here(element, f"extractelement {value.type} {value.text}, i64 {lane}")
 
     def store(self, value: Register, dtype: DType, point: Point) -> None:
         """Write one row's vector (or scalar), converted to the buffer's dtype."""
@@ -446,7 +401,7 @@ class Values:
             and self.ranges[str(self.vector)].size - point[str(self.vector)] == 1
         ):
             # LLVM 22 writes too many bytes where it joins a narrowing with a masked store of one lane.
-            value, lanes, mask = self.lane(value, 0), 0, None
+            value, lanes, mask = vectors.lane(self.b, value, 0), 0, None
         self._store_at(value, storage, self.offset(linear, point), lanes, mask, guard)
 
     def _ends(self, storage: Storage, access: Access, point: Point) -> bool:
@@ -486,13 +441,7 @@ class Values:
                 if mask is None
                 else self.b.pure(guard.type, f"and {guard.type} {{0}}, {{1}}", [guard, mask])
             )
-        if mask is None:
-            self.b.line(f"store {value}, ptr {pointer.text}, align {align}")
-            return
-        element = value.type.split(" x ")[1][:-1]
-        name = f"llvm.masked.store.v{lanes}{_mangled(element)}.p0"
-        callee = self.b.intrinsic(name, "void", [value.type, "ptr", "i32 immarg", mask.type])
-        self.b.line(f"call void {callee}({value}, ptr {pointer.text}, i32 {align}, {mask})")
+        vectors.store(self.b, value, pointer, align, lanes, mask)
 
     def prefetch(self) -> None:
         """Fetch the next panel of a double-buffered operand, spread evenly over all turns of this panel's tiles."""
@@ -531,20 +480,7 @@ def _register_key(access: Access, point: Point) -> tuple[int, ...]:
     )
 
 
-def _lane_mask(left: int, lanes: int) -> Register:
-    return _flags([n < left for n in range(lanes)])
-
-
 def _splits(dtype: DType) -> bool:
     """Whether a vector of it takes several registers. LLVM (22.1, AVX2) may forget a guard's mask where it halves one:
     of 8 lanes of f64 with the last 4 outside, it loaded these too."""
     return dtype.bytes > 4
-
-
-def _flags(lanes: Sequence[bool]) -> Register:
-    """A constant mask."""
-    return Register(f"<{', '.join(f'i1 {str(flag).lower()}' for flag in lanes)}>", f"<{len(lanes)} x i1>")
-
-
-def _mangled(element: str) -> str:
-    return {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
