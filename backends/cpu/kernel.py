@@ -102,9 +102,8 @@ class KernelEmitter:
     def emit(self) -> KernelCode:
         """The finished function; UnsupportedError for what this emitter can't do."""
         self._refuse_borders()
-        shaped = None
-        if any(block_kind(place) is ArrayBlock for place in self.schedule.places):
-            shaped = kept(self.b)
+        has_tiles = any(block_kind(place) is ArrayBlock for place in self.schedule.places)
+        shaped = kept(self.b) if has_tiles else None
         self._nodes(lower(self.kernel, self.schedule), {})
         if shaped is not None:
             restore(self.b, shaped)

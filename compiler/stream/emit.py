@@ -232,12 +232,11 @@ class Emission:
         lags = [self.lags[stage.name] for stage in self.kernel.writers(name)] or [0]
         self.fresh.add(name)
         self.at(min(lags))
-        if name in self.kept:
-            pass
-        elif node.load:
-            self.writer.load(tile)
-        elif tile.fill is not None and tile.inside != (tile.low, tile.size):
-            self.writer.fill(tile)
+        if name not in self.kept:
+            if node.load:
+                self.writer.load(tile)
+            elif tile.fill is not None and tile.inside != (tile.low, tile.size):
+                self.writer.fill(tile)
         self.live[name].append(tile)
         self.block(node.body)
         self.live[name].pop()
