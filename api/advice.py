@@ -12,9 +12,10 @@ def idle_array(built: Built, chip: Target) -> str | None:
 
     Such a chip is right and slow in a model's own types: what it was made for has to be asked for.
     """
-    types = next((engine.types for engine in chip.engines.values() if engine.does == "contract"), ())
-    if not types or _FLOATS in types:
-        return None
+    arrays = [engine for engine in chip.engines.values() if engine.does == "contract"]
+    types = [type for array in arrays for type in array.types]
+    if not all(array.types for array in arrays) or not types or _FLOATS in types:
+        return None  # an engine without types does them all
     kernels = {id(report.kernel): report.kernel for report in built.reports}.values()
     slow = sum(any(product(each, s, (_FLOATS,)) is not None for s in each.stages) for each in kernels)
     if not slow:

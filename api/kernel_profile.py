@@ -145,9 +145,8 @@ def profile_kernels(
         if len(seconds) != len(reports):
             raise ValueError(f"a run has {len(seconds)} kernels, expected {len(reports)}")
         best = seconds if not number or not best else list(map(min, best, seconds))
-        measured = measured.faster(
-            probe() * 1e9
-        )  # what is fastest of all runs has the clock that was fastest
+        # what is fastest of all runs has the clock that was fastest
+        measured = measured.faster(probe() * 1e9)
         advance(f"{number} of {runs}")
     measured = max(measured, peaks(issue), key=lambda each: each.flops)
     return KernelProfile(

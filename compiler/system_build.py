@@ -24,9 +24,8 @@ from .pipeline import Observer, Options, optimise
 from .target.backend import Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 8  # each one keeps away from a device what it turned out not to run
-_MARGIN = (
-    1.25  # of large graphs, what the schedule model finds that much worse than what was worked out is left
-)
+_MARGIN = 1.25
+"""In large graphs nothing is worked out that the schedule model finds so much worse than what was."""
 _MOVES = 60  # single moves that are looked at in a small graph
 _STREAM = 8  # inputs by which a period is judged, beside those that fill and empty the pipeline
 

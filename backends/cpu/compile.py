@@ -48,9 +48,8 @@ class _Kernels:
         self.target = target
         self.compiler = compiler
         self.emitted: dict[str, _Emitted] = {}
-        self.normal: dict[
-            object, tuple[Kernel, str, Kernel]
-        ] = {}  # the last one keeps the parts of its key alive
+        # the last of each keeps the parts of its key alive
+        self.normal: dict[object, tuple[Kernel, str, Kernel]] = {}
 
     def of(self, calls: Sequence[Call]) -> list[tuple[_Emitted, tuple[str, ...]]]:
         """For each call its kernel's code and its own buffer names in the order of the code's parameters.
