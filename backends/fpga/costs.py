@@ -34,7 +34,8 @@ def _convolutions(chip: Mapping[str, Any], block: Block) -> Columns:
 
 def _misc(chip: Mapping[str, Any], block: Block) -> Columns:
     records = [record for record in block.records() if isinstance(record, Misc)]
-    programs, _, combines = zip(*(record.program() for record in records))
+    programs = [record.program()[0] for record in records]
+    combines = [record.combined() for record in records]
     return vector_costs(chip["engines"]["misc"], MICROCODE, block, programs, combines, "streams")
 
 

@@ -166,27 +166,34 @@ class Misc(Instruction, mnemonic="misc", opcode=0):
     initialise: int = operand(1, "combine anew, not onto what stream 0 holds", default=1)
     streams: tuple[View, ...] = group(View, 8, "the destination, then the sources", default=())
 
-    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...], int]:
-        """Operations, immediates, and how results are combined, a number of `COMBINES`."""
+    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...]]:
+        """Operations and immediates."""
+        raise NotImplementedError
+
+    def combined(self) -> int:
+        """How results are combined, a number of `COMBINES`."""
         raise NotImplementedError
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         counts = (self.n0, self.n1, self.n2, self.n3, self.n4)
-        return MICROCODE.accesses(self.streams, counts, self.program()[2], self.initialise)
+        return MICROCODE.accesses(self.streams, counts, self.combined(), self.initialise)
 
     def effect(self, entry: Any) -> Prepared:
         counts = (self.n4, self.n3, self.n2, self.n1, self.n0)
         streams = [MICROCODE.stream(view, counts) for view in self.streams]
-        steps, immediates, combine = self.program()
-        return prepare_program(steps, immediates, streams, COMBINES[combine], bool(self.initialise))
+        steps, immediates = self.program()
+        return prepare_program(steps, immediates, streams, COMBINES[self.combined()], bool(self.initialise))
 
 
 class Depthwise(Misc, mnemonic="depthwise", opcode=8, queue="misc"):
     """Sums of products channel by channel: stream 0 = or += stream 1 * stream 2, summed over the dimensions in which
     stream 0 has stride 0, in i32, which wraps."""
 
-    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...], int]:
-        return MULTIPLY, (), COMBINES.index("sum")
+    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...]]:
+        return MULTIPLY, ()
+
+    def combined(self) -> int:
+        return COMBINES.index("sum")
 
 
 class Pool(Misc, mnemonic="pool", opcode=9, queue="misc"):
@@ -194,8 +201,11 @@ class Pool(Misc, mnemonic="pool", opcode=9, queue="misc"):
 
     combine: int = operand(2, "how", least=1, choices=COMBINES)
 
-    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...], int]:
-        return TAKE, (), self.combine
+    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...]]:
+        return TAKE, ()
+
+    def combined(self) -> int:
+        return self.combine
 
 
 class Elementwise(Misc, mnemonic="elementwise", opcode=10, queue="misc"):
@@ -206,8 +216,11 @@ class Elementwise(Misc, mnemonic="elementwise", opcode=10, queue="misc"):
     immediates: tuple[int, ...] = group(None, 16, "constants", default=())
     micros: tuple[Micro, ...] = group(Micro, 24, "operations", default=())
 
-    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...], int]:
-        return MICROCODE.steps(self.micros), self.immediates, self.combine
+    def program(self) -> tuple[tuple[Step, ...], tuple[int, ...]]:
+        return MICROCODE.steps(self.micros), self.immediates
+
+    def combined(self) -> int:
+        return self.combine
 
 
 def context(chip: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,8 +1,10 @@
 """Pieces of work as f1's instructions."""
 
+from functools import lru_cache
+
 from ...compiler.stream.copies import Copy
 from ...compiler.stream.multiply import Multiply
-from ...compiler.stream.programs import Machine
+from ...compiler.stream.programs import Machine, Operation
 from ...compiler.stream.vectors import VectorWork
 from ...compiler.stream.writer import Limits, StreamWriter
 from ...runtime.sim.microcode import COMBINES
@@ -69,11 +71,16 @@ def _window(work: VectorWork, extents: dict[str, int], views: tuple[View, ...]) 
     return None
 
 
+@lru_cache(1 << 10)
+def _encoded(operations: tuple[Operation, ...]) -> tuple[Micro, ...]:
+    return tuple(map(MICROCODE.encoded, operations))
+
+
 def _program(work: VectorWork, extents: dict[str, int], views: tuple[View, ...]) -> Misc:
     return Elementwise(
         **extents,
         streams=views,
         combine=COMBINES.index(work.combine or "none"),
         immediates=work.body.immediates,
-        micros=tuple(map(MICROCODE.encoded, work.body.operations)),
+        micros=_encoded(work.body.operations),
     )

@@ -6,6 +6,7 @@ them. What is added is where each tile lies: a hold has as many places in its me
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Protocol
 
@@ -43,13 +44,18 @@ class Tile:
     @property
     def pitch(self) -> Ints:
         """Elements from neighbour to neighbour along each axis."""
-        return tuple(prod(self.size[axis + 1 :]) for axis in range(len(self.size)))
+        return _pitch(self.size)
 
     @property
     def inside(self) -> tuple[Ints, Ints]:
         """The part that lies in the buffer, as (low, size)."""
         found = [clip(a, n, int(extent)) for a, n, extent in zip(self.low, self.size, self.buffer.shape)]  # type: ignore[arg-type]
         return tuple(low for low, _ in found), tuple(size for _, size in found)
+
+
+@lru_cache(1 << 12)
+def _pitch(size: Ints) -> Ints:
+    return tuple(prod(size[axis + 1 :]) for axis in range(len(size)))
 
 
 class Writer(Protocol):
@@ -107,6 +113,7 @@ class Emission:
         self.fills = {a.buffer: a.fill for s in kernel.stages for a in s.reads if a.fill is not None}
         self.lags = {place.stage: place.lag for place in schedule.places}
         self.inferred: dict[Ints, Boxes] = {}
+        self.ranges: dict[tuple[str, Ints], tuple[Range, ...]] = {}
         self.tiles: list[tuple[int, int]] = []
         self.live: dict[str, list[Tile]] = {name: [] for name in self.buffers}
         self.begun = dict.fromkeys(schedule.holds, 0)
@@ -190,7 +197,10 @@ class Emission:
         }
 
     def buffer_box(self, name: str) -> tuple[Ints, Ints]:
-        ranges = self.boxes().buffer(self.kernel, name)
+        key = name, tuple(size for _, size in self.tiles)
+        if key not in self.ranges:
+            self.ranges[key] = self.boxes().buffer(self.kernel, name)
+        ranges = self.ranges[key]
         if name in self.fills:
             return tuple(map(self._low, ranges)), tuple(int(r.size) for r in ranges)
         found = [

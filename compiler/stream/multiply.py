@@ -46,86 +46,124 @@ class Multiply:
     tile: int
 
 
-def multiplications(
-    kernel: Kernel,
-    stage: Stage,
-    found: Product,
-    array: Engine,
-    box: Box,
-    tiles: Mapping[str, Tile],
-    accumulate: bool,
-    rows: int,
-    sums: int,
-    far: bool,
-    lane_bytes: int,
-) -> Iterator[Multiply]:
-    """A product on a box, cut into instructions with `rows` dims of rows (1 or 2) and `sums` beside the run (0 to 2).
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What of a product on a box depends on sizes alone: how its columns lie, the dims of rows that an instruction
+    takes (`inner`, `middle`: count, and steps of A and C in elements) and those run out around it (`dims`), the same of
+    the sum (`k2`, `k1` and `apart`: count and step of A), and the quickest mapping."""
 
-    `far`: tiles of columns of one instruction may lie any distance apart, not only side by side. UnsupportedError where
-    tiles do not lie as an array needs them.
+    columns: Columns
+    inner: tuple[int, Ints]
+    middle: tuple[int, Ints]
+    dims: list[tuple[int, Ints]]
+    k2: tuple[int, int]
+    k1: tuple[int, int]
+    apart: list[tuple[int, int]]
+    pitch: int
+    mapping: int
+
+
+class Multiplier:
+    """A product as work of an array, box by box, in instructions with `rows` dims of rows (1 or 2) and `sums` beside
+    the run (0 to 2). What depends on the sizes of boxes and tiles alone is found out once.
+
+    `far`: tiles of columns of one instruction may lie any distance apart, not only side by side.
     """
-    left, right, target = tiles[found.rows.buffer], tiles[found.columns.buffer], tiles[stage.write.buffer]
-    n = found.lane
-    extents = {name: size for name, (_, size) in box.items()}
-    columns = Columns(kernel, found, array, {name: extents[name] for name in (*found.k, n)})
-    size = left.buffer.dtype.bytes
-    pitch = _pitch(stage, target, n)
-    names = (*found.batch, *found.m, *(each for each in found.n if each != n))
-    dims = merged(
-        [
-            (extents[name], (step(found.rows, left, name), step(stage.write, target, name)))
-            for name in names
-            if extents[name] > 1
-        ]
-    )
-    inner: tuple[int, Ints] = (1, (0, pitch))
-    middle: tuple[int, Ints] = (1, (0, 0))
-    if dims and dims[-1][1][1] == pitch:
-        inner = dims.pop()
-    if rows > 1 and dims and dims[-1][1][1] == pitch * inner[0]:
-        middle = dims.pop()
-    outer = ((extents[name], step(found.rows, left, name)) for name in columns.outer)
-    terms = [part for extent, each in outer for part in _cut(extent, each)]
-    apart, together = terms[: max(0, len(terms) - sums)], terms[max(0, len(terms) - sums) :]
-    (k2, ak2), (k1, ak1) = [(1, 0)] * (2 - len(together)) + together
-    a0 = left.address + start(found.rows, left, box) * size
-    c0 = target.address + start(stage.write, target, box) * lane_bytes
-    lows = by_dim(found.columns, right.low)
-    if right.buffer.role == LOCAL and not Columns.of(kernel, found, array, right.size).is_plain:
-        raise UnsupportedError("the columns of a product are not written as its array reads them")
-    skipped, rest = divmod(box[n][0] - lows[n], array.cols)
-    if rest or any(box[name][0] != lows[name] for name in found.k):
-        raise UnsupportedError("a product begins inside a packed tile of columns")
-    w0 = right.address + skipped * columns.pitch * size
-    deep = columns.depth * array.cols * k1 * k2 * size
-    count = columns.length * k1 * k2
-    k_tiles = columns.depth // array.rows * k1 * k2
-    mapping = best_mapping(array, found, inner[0], middle[0], extents[n], count, k_tiles, k1 * k2)
-    width = array.cols if apart and not far else extents[n]
-    for *places, first in cartesian(*(range(each) for each, _ in dims), range(0, extents[n], width)):
-        for number, term in enumerate(cartesian(*(range(each) for each, _ in apart))):
-            yield Multiply(
-                type=found.type,
-                accumulate=accumulate or number > 0,
-                mapping=mapping,
-                a=a0
-                + sum(p * steps[0] for p, (_, steps) in zip(places, dims)) * size
-                + sum(t * each for t, (_, each) in zip(term, apart)) * size,
-                w=w0 + number * deep + first // array.cols * columns.pitch * size,
-                c=c0 + (first + sum(p * steps[1] for p, (_, steps) in zip(places, dims))) * lane_bytes,
-                m0=inner[0],
-                m1=middle[0],
-                n=min(width, extents[n] - first),
-                k0=columns.length,
-                k1=k1,
-                k2=k2,
-                am0=inner[1][0] * size,
-                am1=middle[1][0] * size,
-                ak1=ak1 * size if k1 > 1 else 0,
-                ak2=ak2 * size if k2 > 1 else 0,
-                pitch=pitch * lane_bytes,
-                tile=columns.pitch * size,
-            )
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        stage: Stage,
+        found: Product,
+        array: Engine,
+        rows: int,
+        sums: int,
+        far: bool,
+        lane_bytes: int,
+    ):
+        self.kernel, self.stage, self.found, self.array = kernel, stage, found, array
+        self.rows, self.sums, self.far, self.lane_bytes = rows, sums, far, lane_bytes
+        self._shapes: dict[object, _Shape] = {}
+
+    def work(self, box: Box, tiles: Mapping[str, Tile], accumulate: bool) -> Iterator[Multiply]:
+        """A box of the product. UnsupportedError where tiles do not lie as an array needs them."""
+        found, stage, array = self.found, self.stage, self.array
+        left, right, target = (
+            tiles[name] for name in (found.rows.buffer, found.columns.buffer, stage.write.buffer)
+        )
+        extents = {name: size for name, (_, size) in box.items()}
+        key = tuple(extents.values()), left.size, right.size, target.size
+        if key not in self._shapes:
+            self._shapes[key] = self._shape(extents, left, right, target)
+        shape = self._shapes[key]
+        columns, size, n = shape.columns, left.buffer.dtype.bytes, found.lane
+        (k2, ak2), (k1, ak1) = shape.k2, shape.k1
+        a0 = left.address + start(found.rows, left, box) * size
+        c0 = target.address + start(stage.write, target, box) * self.lane_bytes
+        lows = by_dim(found.columns, right.low)
+        skipped, rest = divmod(box[n][0] - lows[n], array.cols)
+        if rest or any(box[name][0] != lows[name] for name in found.k):
+            raise UnsupportedError("a product begins inside a packed tile of columns")
+        w0 = right.address + skipped * columns.pitch * size
+        deep = columns.depth * array.cols * k1 * k2 * size
+        width = array.cols if shape.apart and not self.far else extents[n]
+        pieces = range(0, extents[n], width)
+        for *places, first in cartesian(*(range(each) for each, _ in shape.dims), pieces):
+            for number, term in enumerate(cartesian(*(range(each) for each, _ in shape.apart))):
+                yield Multiply(
+                    type=found.type,
+                    accumulate=accumulate or number > 0,
+                    mapping=shape.mapping,
+                    a=a0
+                    + sum(p * steps[0] for p, (_, steps) in zip(places, shape.dims)) * size
+                    + sum(t * each for t, (_, each) in zip(term, shape.apart)) * size,
+                    w=w0 + number * deep + first // array.cols * columns.pitch * size,
+                    c=c0
+                    + (first + sum(p * steps[1] for p, (_, steps) in zip(places, shape.dims)))
+                    * self.lane_bytes,
+                    m0=shape.inner[0],
+                    m1=shape.middle[0],
+                    n=min(width, extents[n] - first),
+                    k0=columns.length,
+                    k1=k1,
+                    k2=k2,
+                    am0=shape.inner[1][0] * size,
+                    am1=shape.middle[1][0] * size,
+                    ak1=ak1 * size if k1 > 1 else 0,
+                    ak2=ak2 * size if k2 > 1 else 0,
+                    pitch=shape.pitch * self.lane_bytes,
+                    tile=columns.pitch * size,
+                )
+
+    def _shape(self, extents: Mapping[str, int], left: Tile, right: Tile, target: Tile) -> _Shape:
+        kernel, found, array, write = self.kernel, self.found, self.array, self.stage.write
+        n = found.lane
+        columns = Columns(kernel, found, array, {name: extents[name] for name in (*found.k, n)})
+        pitch = _pitch(self.stage, target, n)
+        names = (*found.batch, *found.m, *(each for each in found.n if each != n))
+        dims = merged(
+            [
+                (extents[name], (step(found.rows, left, name), step(write, target, name)))
+                for name in names
+                if extents[name] > 1
+            ]
+        )
+        inner: tuple[int, Ints] = (1, (0, pitch))
+        middle: tuple[int, Ints] = (1, (0, 0))
+        if dims and dims[-1][1][1] == pitch:
+            inner = dims.pop()
+        if self.rows > 1 and dims and dims[-1][1][1] == pitch * inner[0]:
+            middle = dims.pop()
+        outer = ((extents[name], step(found.rows, left, name)) for name in columns.outer)
+        terms = [part for extent, each in outer for part in _cut(extent, each)]
+        apart, together = terms[: max(0, len(terms) - self.sums)], terms[max(0, len(terms) - self.sums) :]
+        k2, k1 = [(1, 0)] * (2 - len(together)) + together
+        if right.buffer.role == LOCAL and not Columns.of(kernel, found, array, right.size).is_plain:
+            raise UnsupportedError("the columns of a product are not written as its array reads them")
+        runs = k1[0] * k2[0]
+        count, k_tiles = columns.length * runs, columns.depth // array.rows * runs
+        mapping = best_mapping(array, found, inner[0], middle[0], extents[n], count, k_tiles, runs)
+        return _Shape(columns, inner, middle, dims, k2, k1, apart, pitch, mapping)
 
 
 def _cut(extent: int, step: int) -> list[tuple[int, int]]:

@@ -29,6 +29,10 @@ class Stream:
     table: int = 0
 
 
+_Operand = tuple[Access | Affine, Tile | None, bool]
+"""What an operand reads or writes, the tile that holds it, and whether it is a table."""
+
+
 @dataclass(frozen=True, slots=True)
 class VectorWork:
     """A program on every element of a box. `counts` are innermost first, as many as an instruction has; stream 0 is
@@ -42,52 +46,71 @@ class VectorWork:
     streams: tuple[Stream, ...]
 
 
-def vector_work(
-    kernel: Kernel,
-    stage: Stage,
-    engine: Engine,
-    body: Body,
-    box: Box,
-    tiles: Mapping[str, Tile],
-    initialise: bool,
-    most_dims: int,
-    item_bytes: Mapping[str, int],
-) -> Iterator[VectorWork]:
-    """A stage on a box, cut into instructions of `most_dims` dims. `item_bytes`: of memories whose elements are wider
-    than their type."""
-    target = tiles[stage.write.buffer]
-    operands: list[tuple[Access | Affine, Tile | None]] = [
-        (stage.write, target),
-        *((_access(source), _tile(source, tiles)) for source in body.sources),
-    ]
-    looked_up = {
-        node.arguments[1] for node in walk(stage.body) if isinstance(node, Apply) and node.op == "lookup"
-    }
-    tables = [source in looked_up for source in (None, *body.sources)]
-    dims = merged(
-        [
-            (box[name][1], tuple(0 if t else _step(*each, name) for t, each in zip(tables, operands)))
-            for name in _order(kernel, stage, engine, box, target)
+class Vectors:
+    """A stage as work of a vector engine, box by box, in instructions of `most_dims` dims. `item_bytes`: of memories
+    whose elements are wider than their type. What depends on the sizes of boxes and tiles alone is found out once."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        stage: Stage,
+        engine: Engine,
+        body: Body,
+        most_dims: int,
+        item_bytes: Mapping[str, int],
+    ):
+        self.stage, self.body, self.most_dims, self.item_bytes = stage, body, most_dims, item_bytes
+        self.lane = lane_dim(kernel, stage, engine)
+        looked_up = {
+            node.arguments[1] for node in walk(stage.body) if isinstance(node, Apply) and node.op == "lookup"
+        }
+        self.operands = (stage.write, *map(_access, body.sources))
+        self.tables = [source in looked_up for source in (None, *body.sources)]
+        self._dims: dict[object, list[tuple[int, Ints]]] = {}
+
+    def work(self, box: Box, tiles: Mapping[str, Tile], initialise: bool) -> Iterator[VectorWork]:
+        """A box of the stage; `initialise`: its sums begin here."""
+        held = [tiles[each.buffer] if isinstance(each, Access) else None for each in self.operands]
+        operands = list(zip(self.operands, held, self.tables, strict=True))
+        sizes = (*(size for _, size in box.values()), *(tile and tile.size for tile in held))
+        if sizes not in self._dims:
+            self._dims[sizes] = self._merged(box, operands)
+        dims = self._dims[sizes]
+        bases = [0 if table else _start(each, tile, box) for each, tile, table in operands]
+        split = max(0, len(dims) - self.most_dims)
+        outer, inner = dims[:split], dims[split:][::-1]
+        rest = self.most_dims - len(inner)
+        counts = tuple([count for count, _ in inner] + [1] * rest)
+        for places in cartesian(*(range(count) for count, _ in outer)):
+            streams = tuple(
+                _stream(
+                    tile,
+                    bases[s] + sum(p * steps[s] for p, (_, steps) in zip(places, outer)),
+                    [*(steps[s] for _, steps in inner), *[0] * rest],
+                    table,
+                    self.item_bytes,
+                )
+                for s, (_, tile, table) in enumerate(operands)
+            )
+            again = any(p and not steps[0] for p, (_, steps) in zip(places, outer))
+            yield VectorWork(self.body, self.stage.combine, initialise and not again, counts, streams)
+
+    def _merged(self, box: Box, operands: Sequence[_Operand]) -> list[tuple[int, Ints]]:
+        """The dims of a box, outermost first: counts, and steps of each operand; tables have none."""
+        target = operands[0][1]
+        assert target is not None
+        dims = [
+            (box[name][1], tuple(0 if table else _step(each, tile, name) for each, tile, table in operands))
+            for name in self._order(box, target)
             if box[name][1] > 1
         ]
-    ) or [(1, (0,) * len(operands))]
-    bases = [0 if t else _start(*each, box) for t, each in zip(tables, operands)]
-    split = max(0, len(dims) - most_dims)
-    outer, inner = dims[:split], dims[split:][::-1]
-    counts = tuple([count for count, _ in inner] + [1] * (most_dims - len(inner)))
-    for places in cartesian(*(range(count) for count, _ in outer)):
-        streams = tuple(
-            _stream(
-                tile,
-                bases[s] + sum(p * steps[s] for p, (_, steps) in zip(places, outer)),
-                [*(steps[s] for _, steps in inner), *[0] * (most_dims - len(inner))],
-                tables[s],
-                item_bytes,
-            )
-            for s, (_, tile) in enumerate(operands)
-        )
-        again = any(p and not steps[0] for p, (_, steps) in zip(places, outer))
-        yield VectorWork(body, stage.combine, initialise and not again, counts, streams)
+        return merged(dims) or [(1, (0,) * len(operands))]
+
+    def _order(self, box: Box, target: Tile) -> list[str]:
+        """Dims outermost first: as the destination lies, reduced ones before, the dim along the lanes last."""
+        names = [name for name in box if name != self.lane]
+        names.sort(key=lambda name: (-step(self.stage.write, target, name) or -(1 << 40), name))
+        return [*names, *([self.lane] if self.lane is not None else [])]
 
 
 def filling(tile: Tile, body: Body, most_dims: int, item_bytes: Mapping[str, int]) -> Iterator[VectorWork]:
@@ -123,14 +146,6 @@ def constant_stage(tile: Tile) -> Stage:
     return Stage("fill", (), Const(tile.fill or 0, tile.buffer.dtype), Access(tile.buffer.name, ()))
 
 
-def _order(kernel: Kernel, stage: Stage, engine: Engine, box: Box, target: Tile) -> list[str]:
-    """Dims outermost first: as the destination lies, reduced ones before, the dim along the lanes last."""
-    lane = lane_dim(kernel, stage, engine)
-    names = [name for name in box if name != lane]
-    names.sort(key=lambda name: (-step(stage.write, target, name) or -(1 << 40), name))
-    return [*names, *([lane] if lane is not None else [])]
-
-
 def _stream(
     tile: Tile | None, first: int, strides: Sequence[int], table: bool, item_bytes: Mapping[str, int]
 ) -> Stream:
@@ -145,10 +160,6 @@ def _stream(
 
 def _access(source: Load | Index) -> Access | Affine:
     return source.access if isinstance(source, Load) else source.affine
-
-
-def _tile(source: Load | Index, tiles: Mapping[str, Tile]) -> Tile | None:
-    return tiles[source.access.buffer] if isinstance(source, Load) else None
 
 
 def _step(access: Access | Affine, tile: Tile | None, name: str) -> int:

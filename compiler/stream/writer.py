@@ -20,10 +20,10 @@ from .columns import Columns
 from .copies import Axis, Copy, copies_in, copies_out, flat, joined
 from .emit import Box, Ints, Tile
 from .home import Home
-from .multiply import Multiply, multiplications
+from .multiply import Multiplier, Multiply
 from .places import offset, shape_of, start
-from .programs import Body, Machine, Pending
-from .vectors import VectorWork, constant_stage, filling, vector_work
+from .programs import Machine, Pending
+from .vectors import Vectors, VectorWork, constant_stage, filling
 
 LANE_BYTES = 4
 """Accumulators hold i32 or f32."""
@@ -87,7 +87,8 @@ class StreamWriter(ABC):
         self.array = next((e for e in self.target.engines.values() if e.does == "contract"), None)
         self.columns = {p.columns.buffer: p for p in self.products.values() if p is not None}
         self.engine = self.target.engine("elementwise")
-        self.bodies: dict[str, Body] = {}
+        self.vectors: dict[str, Vectors] = {}
+        self.multipliers: dict[str, Multiplier] = {}
         self.reached: dict[str, list[frozenset[int] | None]] = {}
         self.item_bytes = {self.array.accumulators: LANE_BYTES} if self.array is not None else {}
 
@@ -218,20 +219,21 @@ class StreamWriter(ABC):
     def contract(
         self, stage: Stage, found: Product, box: Box, tiles: Mapping[str, Tile], accumulate: bool
     ) -> None:
-        assert self.array is not None
-        cuts = self.limits.product_rows, self.limits.product_sums, self.limits.far_columns
-        for work in multiplications(
-            self.kernel, stage, found, self.array, box, tiles, accumulate, *cuts, LANE_BYTES
-        ):
+        if stage.name not in self.multipliers:
+            assert self.array is not None
+            cuts = self.limits.product_rows, self.limits.product_sums, self.limits.far_columns
+            self.multipliers[stage.name] = Multiplier(
+                self.kernel, stage, found, self.array, *cuts, LANE_BYTES
+            )
+        for work in self.multipliers[stage.name].work(box, tiles, accumulate):
             self.multiply(work)
 
     def elementwise(self, stage: Stage, box: Box, tiles: Mapping[str, Tile], initialise: bool) -> None:
-        if stage.name not in self.bodies:
-            self.bodies[stage.name] = self.machine.body(stage, tiles[stage.write.buffer].buffer.dtype)
-        body, dims = self.bodies[stage.name], self.limits.vector_dims
-        for work in vector_work(
-            self.kernel, stage, self.engine, body, box, tiles, initialise, dims, self.item_bytes
-        ):
+        if stage.name not in self.vectors:
+            body = self.machine.body(stage, tiles[stage.write.buffer].buffer.dtype)
+            dims = self.limits.vector_dims
+            self.vectors[stage.name] = Vectors(self.kernel, stage, self.engine, body, dims, self.item_bytes)
+        for work in self.vectors[stage.name].work(box, tiles, initialise):
             self.vector(work)
 
     def gather(self, stage: Stage, box: Box, tiles: Mapping[str, Tile]) -> None:
