@@ -6,10 +6,9 @@ queue has room: a full one would stop the fetch unit, and with it all others.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from ...runtime.sim.fields import Instruction
-from .sync import dependences
+from .sync import Touched, dependences
 
 SPARE = 2
 """Entries of a queue that loads before their turn leave free."""
@@ -20,13 +19,13 @@ def loads_ahead(
     loads: Collection[str],
     queues: Sequence[str],
     depth: int,
-    context: Any,
+    touched: Touched,
 ) -> list[tuple[int, Instruction]]:
     """The instructions of kernels that follow one another, each with the number of its kernel. `loads` are those of the
-    `queues` that load, each `depth` deep; `context` is what `Instruction.accesses` needs."""
+    `queues` that load, each `depth` deep."""
     turns = [(number, record) for number, records in enumerate(kernels) for record in records]
     records = [record for _, record in turns]
-    after = [max(needed.values(), default=-1) for needed in dependences(records, queues, context)]
+    after = [max(needed.values(), default=-1) for needed in dependences(records, queues, touched)]
     waiting = {name: [n for n, record in enumerate(records) if record.queue == name] for name in loads}
     begun, passed = dict.fromkeys(loads, 0), dict.fromkeys(loads, 0)
     out: list[tuple[int, Instruction]] = []

@@ -6,7 +6,7 @@ A kind of chip gives its name, the folder of its chip files and its instructions
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -56,6 +56,10 @@ class StreamBackend(ABC):
 
         for name in options:
             raise CompileError(f"{self.name} has no option '{name}'", hint="leave it out")
+        return self._described
+
+    @cached_property
+    def _described(self) -> "Target":
         chip = self.chip or self.default
         return _target(self.chip_text(chip), Path(chip).name, self.chip_text)
 

@@ -26,7 +26,7 @@ from .home import Home, aligned
 from .instructions import Instructions
 from .programs import Pending
 from .residents import Part, Step, Use, residents
-from .sync import synchronise
+from .sync import Touched, synchronise
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,8 @@ class _Program:
     def _entry(self, groups: Sequence[_Group], keep: bool, externals: list[list[int]]) -> dict[int, str]:
         """An entry point; where there is none, why, by the positions of calls. With `keep` arrays may stay in the
         scratchpad. Calls that can't be emitted together are so apart."""
-        isa, context = self.instructions.isa, self.instructions.context(self.target.record())
+        isa = self.instructions.isa
+        touched = Touched(self.instructions.context(self.target.record()))
         known, first = dict[object, int](), len(self.names)
         written_of: list[list[Instruction]] = []
         steps = [self._step(group) for group in groups]
@@ -245,10 +246,10 @@ class _Program:
             return reasons
         loads = [engine.name for engine in self.target.engines.values() if engine.does == "load"]
         depth = self.target.control.queue_depth
-        ordered = loads_ahead(written_of, loads, isa.queues, depth, context)
+        ordered = loads_ahead(written_of, loads, isa.queues, depth, touched)
         spans = _spans([first + kernel for kernel, _ in ordered])
         records = [record for _, record in ordered]
-        synchronise(records, isa.queues, self.target.control.semaphores, context)
+        synchronise(records, isa.queues, self.target.control.semaphores, touched)
         records.append(Halt())
         if spans:
             spans[-1][1] += 1  # the halt belongs to the last kernel

@@ -50,8 +50,24 @@ class _Bytes:
             self.read[first] = {}
 
 
+class Touched:
+    """What instructions touch, each asked once; `context` is what `Instruction.accesses` needs."""
+
+    def __init__(self, context: Any):
+        self.context = context
+        self._found: dict[
+            int, tuple[Instruction, tuple[Access, ...]]
+        ] = {}  # by identity; kept, so that it stays one
+
+    def by(self, record: Instruction) -> tuple[Access, ...]:
+        """The accesses of an instruction."""
+        if id(record) not in self._found:
+            self._found[id(record)] = record, record.accesses(self.context)
+        return self._found[id(record)][1]
+
+
 def dependences(
-    records: Sequence[Instruction], queues: Sequence[str], context: Any
+    records: Sequence[Instruction], queues: Sequence[str], touched: Touched
 ) -> Iterator[dict[int, int]]:
     """For each instruction the last position of each other queue that it has to follow, in fetch order."""
     number = {name: n for n, name in enumerate(queues)}
@@ -59,14 +75,14 @@ def dependences(
     for position, record in enumerate(records):
         needed: dict[int, int] = {}
         if record.queue:
-            for access in record.accesses(context):
+            for access in touched.by(record):
                 known = memories.setdefault(access.memory, _Bytes())
                 known.touch(access, number[record.queue], position, needed)
         yield needed
 
 
 def synchronise(
-    records: Sequence[Instruction], queues: Sequence[str], semaphores: int, context: Any
+    records: Sequence[Instruction], queues: Sequence[str], semaphores: int, touched: Touched
 ) -> dict[tuple[str, str], int]:
     """Set the wait and signal masks of instructions in fetch order; the semaphore of each pair of queues.
 
@@ -79,7 +95,7 @@ def synchronise(
     latest = [-1] * len(queues)
     last_of_queue: dict[int, int] = {}
     semaphore: dict[tuple[int, int], int] = {}
-    for position, (record, needed) in enumerate(zip(records, dependences(records, queues, context))):
+    for position, (record, needed) in enumerate(zip(records, dependences(records, queues, touched))):
         if not record.queue:
             known.append([-1] * len(queues))
             continue

@@ -2,8 +2,9 @@
 
 from isthmus.backends.npu.isa import Lda, Ldw, Mxu, Sto, context
 from isthmus.compiler.stream.ahead import loads_ahead
+from isthmus.compiler.stream.sync import Touched
 
-ARRAY = context({"engines": {"mxu": {"rows": 8, "cols": 8}}})
+ARRAY = Touched(context({"engines": {"mxu": {"rows": 8, "cols": 8}}}))
 LOADS, QUEUES = ("lda", "ldw"), ("lda", "ldw", "mxu", "vec", "sto")
 
 
