@@ -20,13 +20,20 @@ class Access(NamedTuple):
     @property
     def first(self) -> int:
         """The lowest address."""
-        return self.base + sum((count - 1) * stride for count, stride in self.dims if stride < 0)
+        first = self.base
+        for count, stride in self.dims:
+            if stride < 0:
+                first += (count - 1) * stride
+        return first
 
     @property
     def end(self) -> int:
         """One past the highest address."""
-        reach = sum((count - 1) * stride for count, stride in self.dims if stride > 0)
-        return self.base + reach + self.bytes
+        end = self.base + self.bytes
+        for count, stride in self.dims:
+            if stride > 0:
+                end += (count - 1) * stride
+        return end
 
     @property
     def size(self) -> int:

@@ -187,6 +187,7 @@ class Sharing:
         self.refreshes = 0  # up to then
         self.pace: dict[int, float] = {}
         self.ended: dict[int, int] = {}  # refreshes before the last transfer of each owner was complete
+        self.first: tuple[float, int] | None = None  # what `next` says, until who is in flight changes
 
     def add(self, owner: int, time: float, cycles: float, share: float, reopening: float = 0.0) -> None:
         """A transfer starts; it takes `reopening` cycles more if there was a refresh since the owner's last one."""
@@ -209,8 +210,10 @@ class Sharing:
         """When the first of the transfers in flight will be complete, and whose it is; infinite without any."""
         if not self.left:
             return float("inf"), -1
-        until, owner = min((self._until(owner), owner) for owner in self.left)
-        return self.dram.wall(until), owner
+        if self.first is None:
+            until, owner = min((self._until(owner), owner) for owner in self.left)
+            self.first = self.dram.wall(until), owner
+        return self.first
 
     def _until(self, owner: int) -> float:
         """The active cycle in which a transfer will be complete, the pages opened again that refreshes close."""
@@ -241,7 +244,7 @@ class Sharing:
     def _repace(self) -> None:
         """Who asks for less than an equal part gets it whole; the others share what is left."""
         room, waiting = 1.0, len(self.share)
-        self.pace = {}
+        self.pace, self.first = {}, None
         for owner, share in sorted(self.share.items(), key=lambda each: each[1]):
             given = min(share, room / waiting)
             self.pace[owner] = given / share if share > 0 else 1.0

@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -303,6 +304,7 @@ class _Simulation:
         return found
 
 
+@lru_cache(1 << 12)
 def _numbers(mask: int) -> tuple[int, ...]:
     """The semaphores of a mask."""
     if not mask:
