@@ -46,8 +46,7 @@ class ArrayBlock(DotBlock):
         inner = {name: Range(r.low, min(r.size, steps.get(name, r.size))) for name, r in ranges.items()}
         self.values.begin(inner)
         groups = self._row_groups(inner)
-        sizes = [size for _, size in groups]
-        configure(self.b, [*(size for size in sizes for _ in range(_TWO)), *sizes], len(sizes))
+        configure(self.b, [size for _, size in groups], self._widths())
         for i in range(len(groups)):
             for j in range(len(self._starts())):
                 self._call("tilezero", _TWO * i + j)
@@ -80,6 +79,12 @@ class ArrayBlock(DotBlock):
                 assert self.vector is not None
                 at = {**row, self.vector: start}
                 self._move("tilestored64", _TWO * i + j, self.stage.write, at, self.inner)
+
+    def _widths(self) -> list[int]:
+        """Columns of each tile of columns: what lies behind the last one is not ours to write."""
+        assert self.vector is not None
+        size = self.values.ranges[self.vector].size
+        return [min(ROWS, size - start) for start in self._starts()]
 
     def _row_groups(self, ranges: Mapping[str, Range]) -> list[_Group]:
         """The first points and the numbers of rows of at most two tiles."""
@@ -116,14 +121,16 @@ class ArrayBlock(DotBlock):
         self.b.line(f"call void {callee}({', '.join(f'i8 {tile}' for tile in tiles)})")
 
 
-def configure(builder: Builder, rows: Sequence[int], groups: int) -> None:
-    """Shape the tiles: `rows` of the sums two by two, then of the factor of rows; columns have whole tiles."""
-    sums, factors = rows[: _TWO * groups], rows[_TWO * groups :]
+def configure(builder: Builder, rows: Sequence[int], columns: Sequence[int]) -> None:
+    """Shape the tiles: `rows` of the tiles of rows, `columns` (32 bits each) of those of columns, and their sums."""
     shape = bytearray(ROW_BYTES)
     shape[0] = _PALETTE
-    numbered = [*enumerate(sums), *enumerate(factors, 4), (6, ROWS), (7, ROWS)]
-    for tile, count in numbered:
-        shape[16 + 2 * tile] = ROW_BYTES
+    sums = [(_TWO * i + j, m, n) for i, m in enumerate(rows) for j, n in enumerate(columns)]
+    factors = [(4 + i, m, ROWS) for i, m in enumerate(rows)] + [
+        (6 + j, ROWS, n) for j, n in enumerate(columns)
+    ]
+    for tile, count, width in (*sums, *factors):
+        shape[16 + 2 * tile] = width * ROW_BYTES // ROWS
         shape[48 + tile] = count
     config = builder.alloca(ROW_BYTES)
     for n in range(0, ROW_BYTES, 8):

@@ -25,6 +25,8 @@ from isthmus.compiler.tile.tiler import tile
 from isthmus.runtime.device import Call
 from isthmus.runtime.program import DeviceProgram
 
+from .matrix_tiles import MatrixTiles
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -94,16 +96,20 @@ def emit(works: Sequence[Work], level: str | None = None) -> Module:
 
 
 class Image:
-    """The works compiled for a feature level (None: this machine) and loaded; `refused` says why some can't be."""
+    """The works compiled for a feature level (None: this machine) and loaded; `refused` says why some can't be.
 
-    def __init__(self, works: Sequence[Work], level: str | None = None):
+    With `tiles` the code is the level's, with calls instead of operations on matrix tiles, for this machine.
+    """
+
+    def __init__(self, works: Sequence[Work], level: str | None = None, tiles: MatrixTiles | None = None):
         self.works = list(works)
-        chip = machine(level)
+        chip = machine(level if tiles is None else None)
         module = emit(works, level)
         self.refused = module.refused
         self._entries = module.entries
         names = [f"segment_{n}" for n in module.entries]
-        image = link([codegen.object_code(chip, module.text)], [*names, *POOL_EXPORTS])
+        text = module.text if tiles is None else tiles.instead(module.text)
+        image = link([codegen.object_code(chip, text)], [*names, *POOL_EXPORTS])
         facts = describe(
             image,
             names,

@@ -23,9 +23,12 @@ from isthmus.compiler.tile.tiler import tile
 from isthmus.compiler.tile.untiled import run_untiled
 
 from .forms import BYTES, BYTES_CONV
+from .matrix_tiles import MatrixTiles
 from .running import Image, Work, differences, distinct
 
 LEVELS = distinct(None, "avx2", "x86-64")
+SHAPED = bytes([1, *[0] * 15, *[8, 0] * 8, *[0] * 16, *[3] * 8, *[0] * 8])
+"""Tiles of three rows of 8 bytes each."""
 TEXT = BYTES.format(a="i8", b="i8", t="i32", m=37, n=70, k=128)
 
 
@@ -45,7 +48,16 @@ def kernels() -> Iterator[tuple[str, Kernel]]:
     for m, k in ((1, 64), (2, 1), (6, 2), (13, 3), (49, 65)):
         yield make(BYTES, a="i8", b="i8", t="i32", m=m, n=24, k=k)
         yield make(BYTES, a="bf16", b="bf16", t="f32", m=m, n=24, k=k)
-    for h, w, c, s in ((1, 1, 1, 1), (7, 7, 16, 1), (6, 5, 3, 2), (3, 29, 8, 1), (9, 8, 4, 2)):
+    for a, t in (("i8", "i32"), ("bf16", "f32")):
+        yield make(BYTES, a=a, b=a, t=t, m=37, n=70, k=130)
+    for h, w, c, s in (
+        (1, 1, 1, 1),
+        (7, 7, 16, 1),
+        (6, 5, 3, 2),
+        (3, 29, 8, 1),
+        (9, 8, 4, 2),
+        (5, 20, 64, 1),
+    ):
         yield make(BYTES_CONV, a="i8", b="i8", h=h, w=w, c=c, f=16, s=s)
 
 
@@ -64,6 +76,26 @@ def test_products_of_narrow_values_equal_the_untiled_meaning(level: str | None) 
         want = run_untiled(kernel, works[number].arrays)
         assert not differences(image.run(number), want, turns=128), label
     assert grouped == len(made)
+
+
+def test_matrix_tiles_equal_the_untiled_meaning() -> None:
+    """On any machine, by functions instead of the operations; they stop where a tile leaves its array."""
+    rng = np.random.default_rng(4)
+    made = [(label, kernel) for label, kernel in kernels() if engine(kernel, "amx").startswith("tiles")]
+    works = [Work(kernel, draw_arrays(kernel, rng)) for _, kernel in made]
+    tiles = MatrixTiles(SHAPED)
+    image = Image(works, "amx", tiles)
+    for number, (label, _) in enumerate(made):
+        want = run_untiled(works[number].kernel, works[number].arrays)
+        assert not differences(image.run(number), want, turns=128), label
+    assert tiles.errors == []
+    assert tiles.shape == SHAPED  # others may have shaped them for good
+    assert len(made) >= 10
+
+
+def engine(kernel: Kernel, level: str) -> str:
+    """What the tiler takes for a product."""
+    return tile(kernel, describe(select(level, None)))[0].schedule.place("mm").engine
 
 
 def test_extremes_do_not_overflow() -> None:
