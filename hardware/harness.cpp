@@ -2,8 +2,8 @@
 //
 //   set INPUT VALUE | code FILE | dram ADDRESS FILE | out ADDRESS BYTES FILE | times FILE | patience CYCLES
 //
-// Prints "halted|deadlock|fault CYCLES". The file of times gets, for every instruction that was complete, its queue and
-// the cycle, each as 64 bits.
+// Prints "halted|deadlock|fault CYCLES". The file of times gets, for every instruction that was taken up or complete, its
+// queue, 8 more where it was complete, and the cycle, each as 64 bits.
 
 #include <sys/mman.h>
 
@@ -88,6 +88,7 @@ extern "C" int real_operation(int operation, int a_bits, int b_bits, int c_bits)
     case 29: return bits(float(std::erf(double(a))));
     case 30: return bits(std::floor(a));
     case 31: return bits(std::nearbyint(a));
+    case 32: return bits(std::log(a));
     default: return a_bits;
   }
 }
@@ -174,11 +175,11 @@ int main(int, char** arguments) {
     tick();
     ++cycle;
     quiet = chip.started || chip.done ? 0 : quiet + 1;
-    for (int queue = 0; queue < 5; ++queue)
-      if (chip.done >> queue & 1) {
-        times.push_back(queue);
-        times.push_back(cycle);
-      }
+    for (int queue = 0; queue < 5; ++queue) {
+      const auto note = [&](int event) { times.insert(times.end(), {uint64_t(event), cycle}); };
+      if (chip.started >> queue & 1) note(queue);
+      if (chip.done >> queue & 1) note(queue + 8);
+    }
   }
   for (const auto& out : outs)
     std::ofstream(out.file, std::ios::binary).write(reinterpret_cast<char*>(dram + out.address), out.bytes);

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from . import fields
+
 ROOT = Path(__file__).resolve().parents[1]
 DESIGN = ROOT / "hardware"
 HARNESS = DESIGN / "harness.cpp"
@@ -37,7 +39,7 @@ class Family:
 
     @property
     def sources(self) -> list[Path]:
-        """The files of the design, packages first."""
+        """The files of the design, packages first; before them comes the package that is derived."""
         own = DESIGN / self.name
         packages = [DESIGN / "shell" / "shell_pkg.sv", own / "isa_pkg.sv", DESIGN / "shell" / "alu_pkg.sv"]
         shell = [DESIGN / "shell" / f"{name}.sv" for name in SHELL]
@@ -65,11 +67,13 @@ class HardwareError(Exception):
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run left: `status` is halted, deadlock or fault; `done` for each queue the cycles in which its
-    instructions were complete, in order; `regions` the bytes of DRAM that were given, as they were at the end."""
+    """What a run left: `status` is halted, deadlock or fault; `started` and `done` for each queue the cycles in which
+    its instructions were taken up and complete, in order; `regions` the bytes of DRAM that were given, as they were at
+    the end."""
 
     status: str
     cycles: int
+    started: Mapping[str, np.ndarray]
     done: Mapping[str, np.ndarray]
     regions: tuple[np.ndarray, ...]
 
@@ -165,26 +169,29 @@ def inputs(chip: Record) -> dict[str, int]:
 def executable(chip: Record) -> Path:
     """The simulation of a chip of these sizes, built when there is none of the sources as they are."""
     design, sizes = family(chip), generics(chip)
-    digest = hashlib.sha256(repr(sorted(sizes.items())).encode())
+    derived = fields.package(design.name, design.queues)
+    digest = hashlib.sha256(repr((sorted(sizes.items()), derived)).encode())
     for source in (*design.sources, HARNESS):
         digest.update(source.read_bytes())
     folder = BUILDS / f"{design.name}-{sizes['ROWS']}x{sizes['COLS']}-{digest.hexdigest()[:12]}"
     if not (folder / "Vchip").exists():
-        _build(folder, sizes, design.sources)
+        _build(folder, sizes, derived, design.sources)
     return folder / "Vchip"
 
 
-def _build(folder: Path, sizes: Mapping[str, int], sources: Sequence[Path]) -> None:
+def _build(folder: Path, sizes: Mapping[str, int], derived: str, sources: Sequence[Path]) -> None:
     """In a folder of its own, moved to its place when it is whole: several processes may build at once."""
     BUILDS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILDS) as made:
+        first = Path(made, "fields_pkg.sv")
+        first.write_text(derived)
         command = [
             *("verilator", "--cc", "--exe", "--build", "-O3", "--unroll-count", "1", "-Wno-fatal", "-Wno-WIDTH"),
             *("--x-assign", "fast", "--x-initial", "fast", "--top-module", "chip", "-Mdir", made),
             *("-CFLAGS", f"-std=c++17 -DBURST={sizes['BURST']}"),
             *("-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1"),
             *(f"-G{name}={value}" for name, value in sizes.items()),
-            *map(str, (*sources, HARNESS)),
+            *map(str, (first, *sources, HARNESS)),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -213,11 +220,14 @@ def run(
             lines.append(f"dram {address} {folder}/in{number}")
             lines.append(f"out {address} {data.nbytes} {folder}/out{number}")
         (folder / "job").write_text("\n".join(lines) + "\n")
-        done = subprocess.run([program, folder / "job"], capture_output=True, text=True)
-        if done.returncode:
-            raise HardwareError(f"the simulation failed: {done.stderr[-2000:]}")
-        status, cycles = done.stdout.split()
+        ran = subprocess.run([program, folder / "job"], capture_output=True, text=True)
+        if ran.returncode:
+            raise HardwareError(f"the simulation failed: {ran.stderr[-2000:]}")
+        status, cycles = ran.stdout.split()
         times = np.fromfile(folder / "times", np.int64).reshape(-1, 2)
         left = [np.fromfile(folder / f"out{number}", np.uint8) for number in range(len(regions))]
-        queues = {name: times[times[:, 0] == number, 1] for number, name in enumerate(family(chip).queues)}
-        return Ran(status, int(cycles), queues, tuple(left))
+        started, done = (
+            {name: times[times[:, 0] == first + n, 1] for n, name in enumerate(family(chip).queues)}
+            for first in (0, 8)
+        )
+        return Ran(status, int(cycles), started, done, tuple(left))

@@ -7,29 +7,7 @@ package alu_pkg;
   import "DPI-C" function longint real_to_integer(input int a);
   import "DPI-C" function int integer_to_real(input longint a);
 
-  localparam logic [1:0] TYPE_I32 = 0, TYPE_F32 = 1, TYPE_I64 = 2;
-
-  typedef struct packed {
-    logic [18:0] unused;
-    logic [3:0] e;
-    logic [1:0] e_from;
-    logic [3:0] d;
-    logic [1:0] d_from;
-    logic [3:0] c;
-    logic [1:0] c_from;
-    logic [3:0] b;
-    logic [1:0] b_from;
-    logic [3:0] a;
-    logic [1:0] a_from;
-    logic [3:0] dst;
-    dtype_e to;
-    logic [1:0] kind;
-    operation_e op;
-  } micro_t;
-
-  function automatic logic special(input operation_e op);
-    return op inside {LOOKUP, DIV, ISQRT, SQRT, RSQRT, EXP, TANH, ERF};
-  endfunction
+  typedef micro_fields_t micro_t;
 
   function automatic logic signed [63:0] limited(input logic signed [63:0] x, input dtype_e to);
     case (to)
@@ -102,22 +80,22 @@ package alu_pkg;
     logic signed [63:0] sum = m.op == RESCALE ? 64'(signed'(32'(a) + 32'(e))) : a;
     logic signed [63:0] x;
     case (m.op)
-      CAST: return cast(a, m.kind, m.to);
+      CAST: return cast(a, m.type_, m.to);
       WHERE: return a[31:0] != 0 ? b : c;
       REQUANTIZE, RESCALE: return limited(((sum * b + (64'sd1 << (c[5:0] - 6'd1))) >>> c[5:0]) + d, m.to);
       default: ;
     endcase
-    if (m.kind == TYPE_F32 && m.op != COPY) return 64'(signed'(real_operation(32'(m.op), a[31:0], b[31:0], c[31:0])));
-    x = whole(m.op, m.kind == TYPE_I64, a, b, c);
-    return m.kind == TYPE_I64 ? x : 64'(signed'(x[31:0]));
+    if (m.type_ == TYPE_F32 && m.op != COPY) return 64'(signed'(real_operation(32'(m.op), a[31:0], b[31:0], c[31:0])));
+    x = whole(m.op, m.type_ == TYPE_I64, a, b, c);
+    return m.type_ == TYPE_I64 ? x : 64'(signed'(x[31:0]));
   endfunction
 
-  // How results are combined: 1 sum, 2 max, 3 min.
+  // Two results in one.
   function automatic logic [63:0] combined(input logic [1:0] how, input logic [1:0] kind,
                                            input logic signed [63:0] a, b);
     micro_t m = '0;
-    m.op = how == 1 ? ADD : how == 2 ? MAX : MIN;
-    m.kind = kind;
+    m.op = how == COMBINE_SUM ? ADD : how == COMBINE_MAX ? MAX : MIN;
+    m.type_ = kind;
     return compute(m, a, b, 0, 0, 0);
   endfunction
 endpackage

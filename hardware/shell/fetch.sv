@@ -25,23 +25,29 @@ module fetch import shell_pkg::*; import isa_pkg::*; #(
   logic [7:0] body, left;
 
   wire [127:0] word = code[pc];
-  wire handed = complete && room[queue_of(line[0][5:0])];
+  loop_fields_t loop_;
+  header_t stored, header;  // of the word that comes, were it the first; of the instruction that it belongs to
+  header_t held;            // of the line
+  assign loop_ = word;
+  assign stored = loop_.header;
+  assign held = header_t'(line[0]);
+  assign header = first ? stored : held;
+  wire handed = complete && room[queue_of(held.opcode)];
   wire free = !complete || handed;
   wire first = collected == 0;
-  wire [127:0] header = first ? word : line[0];
-  wire lists = has_lists(header[5:0]);
-  wire last = collected == header[10:6];
-  wire [2:0][127:0] left_out = defaults(word[5:0]);
+  wire lists = has_lists(header.opcode);
+  wire last = collected == header.words;
+  wire [2:0][127:0] left_out = defaults(stored.opcode);
   wire due = pace + 1 >= timing.issue_cycles;
 
-  assign opcode = line[0][5:0];
-  assign masks = {line[0][27:12], line[0][43:28]};
+  assign opcode = held.opcode;
+  assign masks = '{held.waits, held.signals};
   always_comb begin
     push = '0;
     if (handed) push[queue_of(opcode)] = 1;
   end
 
-  assign instruction = line[0][11] ? advanced(line, steps, line_turn) : line[LONGEST-1:0];
+  assign instruction = held.stepped ? advanced(line, steps, line_turn) : line[LONGEST-1:0];
 
   always_ff @(posedge clk) begin
     if (reset) begin
@@ -57,17 +63,17 @@ module fetch import shell_pkg::*; import isa_pkg::*; #(
       if (free && !due) pace <= pace + 1;
       if (free && due) begin
         pace <= 0;
-        if (first && word[5:0] == OP_LOOP) begin
+        if (first && stored.opcode == OP_LOOP) begin
           looping <= 1;
           turn <= 0;
-          turns <= word[63:44];
-          body <= word[71:64];
-          left <= word[71:64];
+          turns <= loop_.count;
+          body <= loop_.length;
+          left <= loop_.length;
           loop_pc <= pc + 1;
           pc <= pc + 1;
-        end else if (first && (word[5:0] == OP_BARRIER || word[5:0] == OP_HALT)) begin
+        end else if (first && (stored.opcode == OP_BARRIER || stored.opcode == OP_HALT)) begin
           if (!complete && drained) begin
-            halted <= word[5:0] == OP_HALT;
+            halted <= stored.opcode == OP_HALT;
             pc <= pc + 1;
           end else pace <= pace;
         end else begin
@@ -75,7 +81,7 @@ module fetch import shell_pkg::*; import isa_pkg::*; #(
             line[2:1] <= left_out[2:1];
             line_turn <= turn;
           end
-          if (header[11] && !lists && last) steps <= word;
+          if (header.stepped && !lists && last) steps <= word;
           else line[collected] <= word;
           collected <= last ? 0 : collected + 1;
           complete <= last;

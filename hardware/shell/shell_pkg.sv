@@ -1,13 +1,13 @@
 // What the modules of the shell share with one another and with a chip: queues, memories, copies, vector instructions,
-// timing figures. Where a chip's instructions hold these stands in its isa_pkg.
+// timing figures. Where a family's instructions hold them stands in fields_pkg, which hardware/fields.py derives.
 package shell_pkg;
+  import fields_pkg::*;
+  export fields_pkg::*;
 
   localparam int QUEUES = 5;
   localparam int SEMAPHORES = 16;
   typedef enum logic [2:0] {LOAD = 0, WEIGHTS = 1, PRODUCTS = 2, VECTORS = 3, STORE = 4, NONE = 5} queue_e;
   typedef enum logic [1:0] {FEATURES = 0, PACKED = 1, SUMS = 2, INDEX = 3} memory_e;
-  typedef enum logic [2:0] {I8 = 0, U8 = 1, I16 = 2, I32 = 3, BF16 = 4, F32 = 5, I64 = 6} dtype_e;
-  localparam logic [5:0] OP_HALT = 0, OP_LOOP = 1, OP_BARRIER = 2;
   localparam int MICROS = 32;
 
   // Figures of the chip file, in cycles, bytes and numbers.
@@ -106,17 +106,13 @@ package shell_pkg;
     return c;
   endfunction
 
-  function automatic view_t view_of(input logic [127:0] x);
+  function automatic view_t view_of(input view_fields_t x);
     view_t v;
-    v.memory = memory_e'(x[1:0]);
-    v.dtype = dtype_e'(x[4:2]);
-    v.base = v.memory == INDEX ? 32'(signed'(x[28:5])) : 32'(x[28:5]);
-    v.table_ = x[29];
-    v.stride[0] = 23'(signed'(x[46:30]));
-    v.stride[1] = 23'(signed'(x[63:47]));
-    v.stride[2] = 23'(signed'(x[83:64]));
-    v.stride[3] = 23'(signed'(x[105:84]));
-    v.stride[4] = 23'(signed'(x[127:106]));
+    v.memory = memory_e'(x.memory);
+    v.dtype = x.dtype;
+    v.base = v.memory == INDEX ? 32'(signed'(x.base)) : 32'(x.base);
+    v.table_ = x.table_;
+    v.stride = {23'(x.s4), 23'(x.s3), 23'(x.s2), 23'(x.s1), 23'(x.s0)};
     return v;
   endfunction
 

@@ -111,8 +111,8 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
   // Integers that are only multiplied and summed, or only compared: those that the window takes.
   micro_t only;
   assign only = in_program.micros[0];
-  wire windowed = in_program.length == 1 && only.kind == TYPE_I32 && given.initialise
-      && (only.op == MUL && given.combine == 1 || only.op == COPY && given.combine != 0)
+  wire windowed = in_program.length == 1 && only.type_ == TYPE_I32 && given.initialise
+      && (only.op == MUL && given.combine == COMBINE_SUM || only.op == COPY && given.combine != 0)
       && given.views[1].memory != INDEX && (given.views[2].memory != INDEX || given.streams < 3);
 
   // ---- where vectors lie ------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
   wire running = count != 0 && state == RUNNING;
   wire combining = at == program_.length;
   wire [15:0] duration = combining ? 1 : micro.op == LOOKUP ? SPECIAL_CYCLES + 1 : special(micro.op) ? SPECIAL_CYCLES
-      : micro.kind == TYPE_I64 ? 2 : 1;
+      : micro.type_ == TYPE_I64 ? 2 : 1;
   wire ends = running && cycle + 1 == duration;
   wire last_step = combining || (combine == 0 && at + 1 == program_.length);
   wire blocked = last_step && places[oldest].last && !write_ready;
@@ -311,9 +311,9 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
 
   function automatic logic [63:0] source(input logic [1:0] from, input logic [3:0] which, input int lane);
     case (from)
-      1: return registers[which][lane];
-      2: return sets[oldest][which[2:0]][lane];
-      3: return 64'(signed'(program_.immediates[which]));
+      FROM_REGISTER: return registers[which][lane];
+      FROM_STREAM: return sets[oldest][which[2:0]][lane];
+      FROM_IMMEDIATE: return 64'(signed'(program_.immediates[which]));
       default: return 0;
     endcase
   endfunction
@@ -321,7 +321,7 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
   micro_t last_micro;
   assign last_micro = program_.micros[5'(program_.length-1)];
   wire [1:0] cast_kind = last_micro.to inside {F32, BF16} ? TYPE_F32 : last_micro.to == I64 ? TYPE_I64 : TYPE_I32;
-  wire [1:0] result_kind = last_micro.op == CAST ? cast_kind : last_micro.op inside {LT, LE, EQ} ? TYPE_I32 : last_micro.kind;
+  wire [1:0] result_kind = last_micro.op == CAST ? cast_kind : last_micro.op inside {LT, LE, EQ} ? TYPE_I32 : last_micro.type_;
   vector_t result, totalled, last_value;
   assign last_value = registers[last_micro.dst];
   always_comb begin
@@ -374,7 +374,7 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
     logic [2:0] completed;
     tap_a = views[tap_micro.a[2:0]];
     tap_b = views[tap_micro.b[2:0]];
-    tap_across = (tap_micro.a_from == 2 && across(tap_a)) || (tap_micro.b_from == 2 && across(tap_b)) || across(views[0]);
+    tap_across = (tap_micro.a_from == FROM_STREAM && across(tap_a)) || (tap_micro.b_from == FROM_STREAM && across(tap_b)) || across(views[0]);
     window = '0;
     tap_valid = '0;
     taps = '0;
@@ -386,8 +386,8 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
         if (completed < TARGETS && !tap_final) begin
           taps[v] = place_of(i);
           tap_valid[v] = 1;
-          if (tap_micro.a_from == 2) window[2*v] = elements(tap_a, address_of(tap_a, i), taps[v].count, taps[v].lines);
-          if (tap_micro.op == MUL && tap_micro.b_from == 2)
+          if (tap_micro.a_from == FROM_STREAM) window[2*v] = elements(tap_a, address_of(tap_a, i), taps[v].count, taps[v].lines);
+          if (tap_micro.op == MUL && tap_micro.b_from == FROM_STREAM)
             window[2*v+1] = elements(tap_b, address_of(tap_b, i), taps[v].count, taps[v].lines);
           completed = completed + 3'(taps[v].last);
           tap_final = taps[v].final_;
@@ -431,8 +431,8 @@ module vectors import shell_pkg::*; import isa_pkg::*; import alu_pkg::*; #(
           for (int l = 0; l < LANES; l++)
             if (has_lane(taps_arrived[v], l)) begin
               value = compute(tap_micro,
-                  tap_micro.a_from == 2 ? window_data[2*v][l] : 64'(signed'(program_.immediates[tap_micro.a])),
-                  tap_micro.b_from == 2 ? window_data[2*v+1][l] : 64'(signed'(program_.immediates[tap_micro.b])), 0, 0, 0);
+                  tap_micro.a_from == FROM_STREAM ? window_data[2*v][l] : 64'(signed'(program_.immediates[tap_micro.a])),
+                  tap_micro.b_from == FROM_STREAM ? window_data[2*v+1][l] : 64'(signed'(program_.immediates[tap_micro.b])), 0, 0, 0);
               if (reduced[0])
                 sum[head_of(l)] = taps_arrived[v].first && l == head_of(l) ? value
                     : combined(combine, TYPE_I32, sum[head_of(l)], value);
