@@ -11,14 +11,30 @@ from typing import Any
 
 import numpy as np
 
-from .dram import Dram, demand
+from .demand import demand
+from .dram import Dram
 from .events import Work
 from .fields import Barrier, Instruction
 from .formula import formula
 from .memories import home
 from .stream import Block, Columns, Stream
 
-WORK = ("lead", "busy", "tail", "overlap", "transfer", "share", "port", "opening", "reopening", "settled")
+WORK = (
+    "lead",
+    "busy",
+    "tail",
+    "overlap",
+    "transfer",
+    "served",
+    "held",
+    "share",
+    "turn",
+    "port",
+    "opening",
+    "touches",
+    "keeps",
+    "settled",
+)
 """Cycles of an instruction; see `events.Work`."""
 
 _ALIGNMENTS = 16
@@ -74,15 +90,22 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
     )
     port = chip["engines"][queue].get("bytes_per_cycle") or dram.bytes_per_cycle
     moved, at_port = _written(columns, n1, n2, port)
+    ahead = np.maximum(
+        at_port - (asked.cycles - asked.opening), 0
+    )  # of the port, until the last burst is there
     gathered: Any = 0
     if chip["engines"][queue].get("does") == "store":  # it hands DRAM a burst once it has read all of it
         gathered = np.minimum(np.ceil(moved / port), dram.burst / port)
     return {
         "transfer": asked.cycles,
+        "served": asked.served,
+        "held": asked.held,
         "share": asked.share,
+        "turn": asked.turn,
         "port": at_port,
-        "opening": asked.opening,
-        "reopening": asked.reopening,
+        "opening": np.maximum(asked.opening - asked.before * ahead, 0),
+        "touches": asked.touches,
+        "keeps": asked.keeps,
         "tail": np.where(asked.cycles == 0, 0, dram.latency + gathered),
         "dram_byte": asked.burst_bytes,
         f"{memory}_byte": moved,

@@ -1,4 +1,4 @@
-"""DRAM time: what a strided transfer asks of the channels, and how concurrent transfers share them.
+"""DRAM time: the figures of a chip's, and how concurrent transfers share it; what each asks stands in `demand.py`.
 
 A channel reads whole bursts, opens a page wherever a stream leaves the one before, and stands still for refresh at the
 end of each period, which closes all pages.
@@ -10,11 +10,10 @@ one another's pages.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-_SAMPLED_ROWS = 64
 _ROUNDING = 1e-9
 
 
@@ -41,12 +40,35 @@ class Dram:
 
     @property
     def cycles_of_a_burst(self) -> float:
-        """On its channel, which has at most `outstanding` bursts under way, whoever asked for them: each from its grant
-        until its data begin to leave, latency later, at the rate of all channels."""
-        alone = self.burst * self.channels / self.bytes_per_cycle
-        if not self.outstanding:
-            return alone
-        return max(alone, (self.latency + alone - alone / self.channels) / self.outstanding)
+        """On its channel."""
+        return self.burst * self.channels / self.bytes_per_cycle
+
+    @property
+    def bursts_of_a_channel(self) -> int:
+        """That follow one another before those of the next channel."""
+        return max(1, self.interleave // self.burst)
+
+    def on_channels(self, bursts: np.ndarray) -> np.ndarray:
+        """Of so many bursts from address 0 on those that each channel has, along a new last axis."""
+        run = self.bursts_of_a_channel
+        turns, rest = np.divmod(bursts, run * self.channels)
+        first = run * np.arange(self.channels)
+        return turns[..., None] * run + np.clip(rest[..., None] - first, 0, run)
+
+    @property
+    def slots_free_again(self) -> float:
+        """Cycles from a burst's grant, its page open, until another one may take its place: its data leave at the rate
+        of all channels. A memory without latency frees it at once."""
+        return self.latency + (self.latency > 0) + self.cycles_of_a_burst * (1 - 1 / self.channels)
+
+    def served(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        """Cycles of a channel for so many bursts and pages opened."""
+        return bursts * self.cycles_of_a_burst + pages * self.page_miss
+
+    def held(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        """Cycles that they take because a channel has at most `outstanding` bursts under way, whoever asked."""
+        slots = bursts / (self.outstanding or np.inf)
+        return slots * self.slots_free_again + np.minimum(slots, pages) * self.page_miss
 
     @property
     def working(self) -> int:
@@ -74,105 +96,16 @@ class Dram:
         return periods * self.refresh_every + (active - periods * working)
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What transfers ask: active cycles when alone, the share of all channels they then take, and how the cycles come
-    about: bytes in whole bursts, and pages opened; `opening`: cycles to open the page of the first burst; `reopening`:
-    cycles more when a refresh has closed the page that the transfer before left open. Arrays over transfers."""
+class Asked(NamedTuple):
+    """What one transfer asks; see `demand.Demand`."""
 
-    cycles: np.ndarray
-    share: np.ndarray
-    burst_bytes: np.ndarray
-    pages: np.ndarray
-    opening: np.ndarray
-    reopening: np.ndarray
-
-
-def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> Demand:
-    """Of the transfers of one stream in order: n2 planes of n1 rows of n0 bytes at strides s2, s1; i64 arrays,
-    n1 * n2 = 0 for none.
-
-    Bursts are those of the rows themselves; planes are taken to lie to the bursts as the first one does.
-    """
-    rows = n1 * n2
-    kept = _kept_open(dram, address, n0, n1, n2, s1, s2)
-    n0, n1, n2, s1, s2 = _joined(n0, n1, n2, np.abs(s1), np.abs(s2))
-    bursts = _bursts(dram.burst, address, n0, n1, n2, s1, s2)
-    used = _channels(dram, address, n0, n1, n2, s1, s2)
-    pages = np.maximum(_pages(dram, address, n0, n1, n2, s1, s2) - kept, 0) * used
-    burst_bytes = bursts * dram.burst
-    cycles = bursts / used * dram.cycles_of_a_burst + pages / used * dram.page_miss
-    share = used / dram.channels
-    found = (cycles, share, burst_bytes, pages, ~kept * dram.page_miss, kept * dram.page_miss)
-    return Demand(*(np.where(rows == 0, 0, each) for each in found))
-
-
-def _joined(n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> tuple[np.ndarray, ...]:
-    """Rows that follow one another become one; so do planes."""
-    joined = (s1 == n0) & (n1 > 1)
-    n0, n1 = np.where(joined, n0 * n1, n0), np.where(joined, 1, n1)
-    single = n1 == 1
-    n1, s1, n2 = np.where(single, n2, n1), np.where(single, s2, s1), np.where(single, 1, n2)
-    joined = (s1 == n0) & (n1 > 1)
-    n0, n1 = np.where(joined, n0 * n1, n0), np.where(joined, 1, n1)
-    return n0, n1, n2, s1, s2
-
-
-def _bursts(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
-    """Bursts that the rows touch, one that two successive rows share once. The pattern of the first rows repeats, or
-    that of the first planes where they have few rows."""
-    few = n1 <= _SAMPLED_ROWS // 2
-    planes = np.where(few, _SAMPLED_ROWS // np.maximum(n1, 1), 1)
-    rows, repeated = np.where(few, planes * n1, _SAMPLED_ROWS), np.where(few, planes * s2, _SAMPLED_ROWS * s1)
-    number = np.arange(_SAMPLED_ROWS)
-    inner = np.where(few[:, None], number % np.maximum(n1, 1)[:, None], number)
-    outer = np.where(few[:, None], number // np.maximum(n1, 1)[:, None], 0)
-    start = address[:, None] + inner * s1[:, None] + outer * s2[:, None]
-    first, last = start // burst, (start + n0[:, None] - 1) // burst
-    each = last - first + 1
-    each[:, 1:] -= first[:, 1:] == last[:, :-1]
-    sums = np.cumsum(each, axis=1)
-    total, again = np.where(few, n1 * n2, n1), np.arange(len(n1))
-    rest = total % np.maximum(rows, 1)
-    partial = np.where(rest > 0, sums[again, rest - 1], 0)
-    seam = (address + repeated) // burst == last[again, rows - 1]
-    counted = total // np.maximum(rows, 1) * sums[again, rows - 1] + partial
-    counted -= seam * np.maximum((total - 1) // np.maximum(rows, 1), 0)
-    return np.where(few, counted, counted * n2)
-
-
-def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
-    """Channels over which the rows are spread."""
-    period = dram.interleave * dram.channels
-    in_a_row = (address % dram.interleave + n0 + dram.interleave - 1) // dram.interleave
-    starts = np.minimum(n1, period // np.maximum(np.gcd(s1, period), dram.interleave))
-    planes = np.minimum(n2, period // np.maximum(np.gcd(s2, period), dram.interleave))
-    spanned = ((n1 - 1) * s1 + (n2 - 1) * s2 + n0 + dram.interleave - 1) // dram.interleave + 1
-    used = np.minimum(in_a_row * starts * planes, np.maximum(in_a_row, spanned))
-    return np.clip(used, 1, dram.channels)
-
-
-def _pages(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
-    """Pages opened: a page of every channel holds page * channels bytes of the address space."""
-    whole = dram.page * dram.channels
-
-    def reached(size: Any) -> Any:
-        return (address % whole + size + whole - 1) // whole
-
-    span = (n1 - 1) * s1 + n0
-    plane = np.where(s1 <= whole, reached(span), n1 * reached(n0))
-    onwards = (s1 <= whole) & (s2 <= whole) & (s2 >= span)
-    return np.where(onwards, reached((n2 - 1) * s2 + span), plane * n2)
-
-
-def _kept_open(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
-    """Whether a transfer begins in the page in which the one before it ended."""
-    whole = dram.page * dram.channels
-    end = address + (n2 - 1) * s2 + (n1 - 1) * s1 + n0 - 1
-    some = np.nonzero(n1 * n2 > 0)[0]
-    kept = np.zeros(len(address), bool)
-    kept[some[1:]] = address[some[1:]] // whole == end[some[:-1]] // whole
-    return kept
+    cycles: float
+    served: float
+    held: float
+    share: float
+    turn: float
+    touches: int
+    keeps: int
 
 
 class Sharing:
@@ -181,29 +114,36 @@ class Sharing:
 
     def __init__(self, dram: Dram):
         self.dram = dram
+        self.asked: dict[int, Asked] = {}
         self.left: dict[int, float] = {}
-        self.share: dict[int, float] = {}
         self.clock = 0.0  # in active cycles, up to which `left` is right
         self.refreshes = 0  # up to then
+        self.idle = -float("inf")  # since when, where nothing is in flight
         self.pace: dict[int, float] = {}
-        self.ended: dict[int, int] = {}  # refreshes before the last transfer of each owner was complete
+        self.closed: dict[int, int] = {}  # masks of channels that each owner has not touched since a refresh
         self.first: tuple[float, int] | None = None  # what `next` says, until who is in flight changes
 
-    def add(self, owner: int, time: float, cycles: float, share: float, reopening: float = 0.0) -> None:
-        """A transfer starts; it takes `reopening` cycles more if there was a refresh since the owner's last one."""
+    def add(self, owner: int, time: float, asked: Asked) -> float:
+        """A transfer starts; cycles in which it opens pages that a refresh has closed."""
         self._advance(time)
-        closed = self.refreshes > self.ended.get(owner, 0)
-        self.left[owner], self.share[owner] = cycles + (reopening if closed else 0.0), share
+        closed = self.closed.get(owner, 0)
+        reopening = self.dram.page_miss if closed & asked.keeps else 0.0
+        self.closed[owner] = closed & ~asked.touches
+        self.left[owner] = asked.cycles + reopening
+        if not self.asked and (spare := self._spare(asked)):
+            self.left[owner] -= spare * min(1.0, (time - self.idle) / self.dram.slots_free_again)
+        self.asked[owner] = asked
         self._repace()
+        return reopening
 
     def remove(self, owner: int, time: float) -> None:
         """A transfer is complete."""
         self._advance(time)
         rest = self.left.pop(owner)
-        del self.share[owner]
+        del self.asked[owner]
         for other in self.left:
             self.left[other] += rest / len(self.left)
-        self.ended[owner] = self.refreshes
+        self.idle = time
         self._repace()
 
     def next(self) -> tuple[float, int]:
@@ -224,8 +164,8 @@ class Sharing:
         refresh = (self.refreshes + 1) * working
         if self.clock + left / pace <= refresh + _ROUNDING:
             return self.clock + left / pace
-        left += self.dram.page_miss - (refresh - self.clock) * pace
-        a_period = max(working * pace - self.dram.page_miss, 1.0)
+        left += self._reopened(owner) - (refresh - self.clock) * pace
+        a_period = max(working * pace - self._reopened(owner), 1.0)
         periods = max(0, ceil((left - working * pace) / a_period - _ROUNDING))
         return refresh + periods * working + (left - periods * a_period) / pace
 
@@ -234,18 +174,41 @@ class Sharing:
         in the middle of a round on the average. Who is left then makes up for it."""
         return self.dram.cycles_of_a_burst * (1 - self.pace[owner]) / 2
 
+    def _spare(self, asked: Asked) -> float:
+        """Cycles that a transfer takes less when it begins with nothing under way: as many bursts as may be are served
+        at once, and some pages are opened before the first of them is back, half of one on the average."""
+        dram = self.dram
+        at_once = dram.slots_free_again - dram.outstanding * dram.cycles_of_a_burst
+        return max(0.0, min(asked.held - asked.served, at_once + dram.page_miss / 2))
+
+    def _reopened(self, owner: int) -> float:
+        """Cycles that a transfer takes more for a refresh, after which its page is closed and nothing under way."""
+        return self.dram.page_miss - self._spare(self.asked[owner]) * self.pace[owner]
+
     def _advance(self, time: float) -> None:
         clock, refreshes = self.dram.active(time), self.dram.refreshes(time)
-        reopened = (refreshes - self.refreshes) * self.dram.page_miss
+        more = refreshes - self.refreshes
+        if more > 0:
+            self.closed = dict.fromkeys(self.closed, -1)
+            self.closed |= {owner: ~self.asked[owner].touches for owner in self.left}
         for owner in self.left:
-            self.left[owner] += reopened - (clock - self.clock) * self.pace[owner]
+            self.left[owner] += more * self._reopened(owner) - (clock - self.clock) * self.pace[owner]
         self.clock, self.refreshes = max(self.clock, clock), max(self.refreshes, refreshes)
 
     def _repace(self) -> None:
-        """Who asks for less than an equal part gets it whole; the others share what is left."""
-        room, waiting = 1.0, len(self.share)
+        """Who asks for less than its turns are of all turns gets it whole; the others share what is left. Where some
+        are held by bursts that are under way, others go on meanwhile."""
+        room, turns = 1.0, sum(each.turn for each in self.asked.values())
+        served, held = 0.0, 0.0
         self.pace, self.first = {}, None
-        for owner, share in sorted(self.share.items(), key=lambda each: each[1]):
-            given = min(share, room / waiting)
-            self.pace[owner] = given / share if share > 0 else 1.0
-            room, waiting = room - given, waiting - 1
+        for owner, asked in sorted(self.asked.items(), key=lambda each: each[1].share / each[1].turn):
+            given = min(asked.share, room * asked.turn / turns)
+            self.pace[owner] = given / asked.share
+            served, held = (
+                served + given * asked.served / asked.cycles,
+                held + given * asked.held / asked.cycles,
+            )
+            room, turns = room - given, turns - asked.turn
+        if self.pace:
+            faster = 1 / max(served, held)
+            self.pace = {owner: min(1.0, pace * faster) for owner, pace in self.pace.items()}

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..errors import Problem
-from .dram import Dram, Sharing
+from .dram import Asked, Dram, Sharing
 from .errors import HazardError
 from .fields import SEMAPHORES
 
@@ -35,9 +35,9 @@ class Work:
     `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `words` are those that
     the fetch unit reads. `lead`, `busy` and `tail` are cycles; `overlap`: how long before the end of `busy` the engine
     accepts the next one's preparation. `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead,
-    with a `share` of its channels; `opening` and `reopening`: see `dram.Demand`; `port`: cycles at the scratchpad's
-    port, which follow DRAM's and which `AHEAD` copies may be behind them. `settled` is 1 where all that the engine did
-    before must be complete first.
+    with a `share` of its channels, in bursts of `turn` cycles; `served`, `held`, `opening`, `touches`, `keeps`: see
+    `demand.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD` copies may be behind
+    them. `settled` is 1 where all that the engine did before must be complete first.
     """
 
     engine: np.ndarray
@@ -49,10 +49,14 @@ class Work:
     tail: np.ndarray
     overlap: np.ndarray
     transfer: np.ndarray
+    served: np.ndarray
+    held: np.ndarray
     share: np.ndarray
+    turn: np.ndarray
     port: np.ndarray
     opening: np.ndarray
-    reopening: np.ndarray
+    touches: np.ndarray
+    keeps: np.ndarray
     settled: np.ndarray
 
 
@@ -140,9 +144,12 @@ class _Simulation:
         self.lead, self.busy, self.tail, self.overlap = (
             each.tolist() for each in (work.lead, work.busy, work.tail, work.overlap)
         )
-        self.transfer, self.share, self.port, self.opening, self.reopening = (
-            each.tolist() for each in (work.transfer, work.share, work.port, work.opening, work.reopening)
+        self.transfer, self.port, self.opening = (
+            each.tolist() for each in (work.transfer, work.port, work.opening)
         )
+        columns = (work.transfer, work.served, work.held, work.share, work.turn)
+        masks = work.touches.astype(int).tolist(), work.keeps.astype(int).tolist()
+        self.asked = list(map(Asked, *(each.tolist() for each in columns), *masks))
         self.settled = work.settled.tolist()
         self.engines = [
             _Engine(name, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
@@ -169,13 +176,10 @@ class _Simulation:
             self.complete(instruction, time)
         elif instruction >= 0:
             owner = self.first + engine
-            self.sharing.add(owner, time, *self.asked(instruction))
+            reopening = self.sharing.add(owner, time, self.asked[instruction])
+            self.opening[instruction] = max(self.opening[instruction], reopening)
         else:
             self.take_up(self.engines[engine], engine, time)
-
-    def asked(self, instruction: int) -> tuple[float, float, float]:
-        """What its transfer asks of DRAM."""
-        return self.transfer[instruction], self.share[instruction], self.reopening[instruction]
 
     def push(self, time: float, engine: int, instruction: int) -> None:
         self.pushed += 1

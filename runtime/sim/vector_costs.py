@@ -46,7 +46,9 @@ def vector_costs(
     fetched, stored = _fetches(engine, code, columns, views, owner, np.array(combines))
     factor = np.where(_transposes(columns, views, owner), engine.get("transpose_factor", 1), 1)
     moved = np.maximum(fetched, stored) * taken / rows
-    window = vectors * engine["lanes"] / engine.get("mac_per_cycle", engine["lanes"]) * factor
+    combined = _combined(columns, views, engine["lanes"], owner, np.array(combines))
+    a_cycle = engine.get("mac_per_cycle", engine["lanes"]) / engine["lanes"]
+    window = windowed(vectors, combined, max(1, int(a_cycle))) / min(1.0, a_cycle) * factor
     busy = np.where(fast, window, np.maximum(vectors * cycles, moved))
     operations = np.array([len(program) for program in programs])
     touched = _touched(columns, views, owner)
@@ -61,6 +63,27 @@ def vector_costs(
         "vector_op": outer * n1 * n0 * operations,
         **bytes_,
     }
+
+
+def _combined(
+    columns: Columns, views: Columns, lanes: int, owner: np.ndarray, combines: np.ndarray
+) -> np.ndarray:
+    """Vectors that are combined into one result."""
+    target = _targets(owner, len(combines))
+    found = np.ones(len(combines), np.int64)
+    for axis in range(5):
+        extent = -(-columns["n0"] // lanes) if axis == 0 else columns[f"n{axis}"]
+        found *= np.where((combines != 0) & (views[f"s{axis}"][target] == 0), extent, 1)
+    return found
+
+
+def windowed(vectors: np.ndarray, combined: np.ndarray, most: int) -> np.ndarray:
+    """Cycles of a window that takes `most` vectors a cycle, or fewer where they complete two results: it then goes
+    through a period of cycles that complete one each but for the last."""
+    period = -(-combined // np.maximum(most - combined, 1))
+    results = vectors // combined
+    in_turns = results // (period + 1) * period + results % (period + 1)
+    return np.where(combined < most, in_turns, -(-vectors // most))
 
 
 def _targets(owner: np.ndarray, count: int) -> np.ndarray:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isthmus.runtime.sim.dram import Dram, demand
+from isthmus.runtime.sim.demand import demand
+from isthmus.runtime.sim.dram import Dram
 from isthmus.runtime.sim.errors import HazardError
 from isthmus.runtime.sim.events import Control, Timeline, Work, simulate, simulate_together
 
@@ -23,10 +24,13 @@ def work(*instructions: dict[str, Any]) -> Work:
     numbers = {name: number for number, name in enumerate(ENGINES)} | {"barrier": -2, "halt": -1}
     engine = np.array([numbers[each["engine"]] for each in instructions])
     masks = {name: column(name, np.int64) for name in ("wait", "signal")}
-    names = ("lead", "busy", "tail", "overlap", "transfer", "port", "opening", "reopening", "settled")
-    words = np.array([each.get("words", 1) for each in instructions])
-    share = np.array([each.get("share", 1.0) for each in instructions])
-    return Work(engine, **masks, words=words, **{name: column(name) for name in names}, share=share)
+    names = ("lead", "busy", "tail", "overlap", "transfer", "held", "port", "opening", "keeps", "settled")
+    others = {
+        name: np.array([each.get(name, 1) for each in instructions], float)
+        for name in ("words", "share", "turn", "touches")
+    }
+    served = np.array([each.get("served", each.get("transfer", 0)) for each in instructions], float)
+    return Work(engine, **masks, **{name: column(name) for name in names}, served=served, **others)
 
 
 def timed(*instructions: dict[str, Any], control: Control = IMMEDIATE, dram: Dram = FAST) -> Timeline:
@@ -204,13 +208,16 @@ def test_channels_are_those_that_the_rows_reach():
     assert asked(dram, 0, 256)[1] == 0.25
     assert asked(dram, 0, 64, 10, 1, 1024)[1] == 0.25
     assert asked(dram, 0, 64, 10, 1, 512)[1] == 0.5
-    assert asked(dram, 0, 64, 10, 1, 256)[1] == 1
+    assert asked(dram, 0, 64, 12, 1, 256)[1] == 1
+    assert asked(dram, 0, 64, 10, 1, 256)[1] == (2 * 48 + 2 * 40) / (
+        4 * 48
+    )  # two have a burst more than others
 
 
 def test_few_requests_in_flight_slow_a_channel_for_all_that_use_it():
     dram = Dram(64, 1, 256, 100, 64, outstanding=10)
     cycles, share, *_ = asked(dram, 0, 6400)
-    assert cycles == pytest.approx(6400 / 6.4)
+    assert cycles == pytest.approx(100 / 10 * 101)  # a place is free a cycle after the latency
     assert share == 1
 
 
@@ -235,13 +242,13 @@ def test_a_page_stays_open_from_one_transfer_to_the_next():
         PINNED, *(np.array(each) for each in ([0, 64, 4096], [64] * 3, [1] * 3, [1] * 3, [0] * 3, [0] * 3))
     )
     assert found.pages.tolist() == [1, 0, 1]
-    assert found.reopening.tolist() == [0, 24, 0]
+    assert found.keeps.tolist() == [0, 1, 0]
 
 
 def test_a_refresh_closes_the_page_that_was_open():
     dram = Dram(16, 1, 256, 0, 64, 2048, 24, 3120, 280)
-    load = {"engine": "load", "transfer": 4.0, "reopening": 24.0}
-    late = {"engine": "load", "busy": 3120, "transfer": 4.0, "reopening": 24.0}
+    load = {"engine": "load", "transfer": 4.0, "keeps": 1}
+    late = {"engine": "load", "busy": 3120, "transfer": 4.0, "keeps": 1}
     assert timed(load, load, dram=dram).done.tolist() == [4, 8]
     assert timed(load, late, dram=dram).done.tolist() == [4, 4 + 3120 + 28]
 
@@ -274,3 +281,43 @@ def test_refresh_closes_the_pages_of_all_that_is_in_flight():
     together = simulate(work(*crossing), ENGINES, dram, IMMEDIATE)
     assert alone.cycles == 60
     assert together.cycles == 60 * 3 + 2 * (20 + 3 * 10)
+
+
+def test_turns_are_bursts_so_who_opens_a_page_in_each_takes_longer_ones():
+    """Bursts of 30 cycles beside such of 10: three quarters of the time, and a quarter."""
+    paged = {"engine": "load", "transfer": 300.0, "turn": 30.0}
+    plain = {"engine": "store", "transfer": 150.0, "turn": 10.0}
+    assert timed(paged, plain).end.tolist() == [400, 450]
+
+
+def test_what_waits_for_bursts_under_way_leaves_the_channel_to_others():
+    """Each alone is held for 100 cycles, in 60 of which the channel serves it: side by side both are only served."""
+    held = {"transfer": 100.0, "served": 50.0, "held": 100.0}
+    served = {"transfer": 100.0, "served": 100.0, "held": 50.0}
+    assert timed({"engine": "load", **held}, {"engine": "store", **served}).cycles == 150
+
+
+def test_a_refresh_closes_pages_on_every_channel_that_is_not_touched_again():
+    dram = Dram(16, 2, 256, 0, 64, 2048, 24, 3120, 280)
+    both = {"engine": "load", "transfer": 4.0, "touches": 3, "keeps": 3}
+    late = {"engine": "load", "busy": 3120, "transfer": 4.0, "touches": 1, "keeps": 1}
+    other, again = ({"engine": "load", "transfer": 4.0, "touches": n, "keeps": n} for n in (2, 1))
+    ends = timed(both, late, other, again, dram=dram).end.tolist()
+    assert np.diff(ends).tolist() == [3120 + 28, 28, 4]
+
+
+def test_pages_are_opened_on_every_channel_that_a_row_touches():
+    dram = Dram(32, 2, 256, 0, 64, 2048, 24)
+    assert asked(dram, 0, 256)[3] == 1
+    assert asked(dram, 0, 512)[3] == 2
+    assert (
+        asked(dram, 4096 - 256, 512, 8, 1, 4096)[3] == 16
+    )  # the end of a page on one channel, a new one on the other
+    assert asked(dram, 0, 64, 8, 1, 4096) == (8 * (4 + 24), 0.5, 512, 8)
+
+
+def test_a_page_closed_behind_the_first_bursts_is_told_with_what_comes_before_it():
+    dram = Dram(16, 1, 256, 0, 64, 2048, 24)
+    found = demand(dram, *(np.array(each) for each in ([0, 1920], [64, 512], [1, 1], [1, 1], [0, 0], [0, 0])))
+    assert found.opening.tolist() == [24, 24]
+    assert found.before.tolist() == [0, 0.25]

@@ -16,22 +16,11 @@ def summary(spans: list[tuple[int, int]], transfers: list[int], macs: list[int])
     transfer = np.array(transfers, np.float64)
     busy = np.where(transfer > 0, 3, end - begin)
     engine = np.zeros(count, np.int64)
-    work = Work(
-        engine,
-        engine,
-        engine,
-        engine + 1,
-        none,
-        busy,
-        none,
-        none,
-        transfer,
-        np.ones(count),
-        none,
-        none,
-        none,
-        none,
+    idle = dict.fromkeys(
+        ("lead", "tail", "overlap", "held", "port", "opening", "touches", "keeps", "settled"), none
     )
+    asked = {"transfer": transfer, "served": transfer, "share": none + 1, "turn": none + 1}
+    work = Work(engine=engine, wait=engine, signal=engine, words=engine + 1, busy=busy, **idle, **asked)
     timeline = Timeline(("all",), int(end.max()), begin, end, end, [*range(count)], {"all": {}})
     counts = {"mac_i8": np.array(macs, np.float64), "dram_byte": none}
     kernels = [{"name": "k", "sources": ["n"]}]

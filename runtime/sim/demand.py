@@ -1,0 +1,163 @@
+"""What transfers ask of DRAM: bursts and pages of each channel, and how long those take by themselves."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .dram import Dram
+
+_SAMPLED_ROWS = 64
+"""Rows of a transfer that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What transfers ask: active cycles when alone, which are those in which their busiest channel is occupied,
+    `served`, or those in which it is `held` because so many bursts are under way; the share of all channels that they
+    then take, and the cycles of a `turn`, a burst on its channel; bytes in whole bursts, and pages opened, one a
+    channel; `opening`: cycles to open a page that the first row finds closed, and `before`: the part of all bursts that
+    comes before it; `touches` and `keeps`: masks of channels, of all that it touches, and of those that the transfers
+    before left open for it, which a refresh closes. Arrays over transfers."""
+
+    cycles: np.ndarray
+    served: np.ndarray
+    held: np.ndarray
+    share: np.ndarray
+    turn: np.ndarray
+    burst_bytes: np.ndarray
+    pages: np.ndarray
+    opening: np.ndarray
+    before: np.ndarray
+    touches: np.ndarray
+    keeps: np.ndarray
+
+
+def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> Demand:
+    """Of the transfers of one stream in order: n2 planes of n1 rows of n0 bytes at strides s2, s1; i64 arrays,
+    n1 * n2 = 0 for none.
+
+    Bursts are those of the rows themselves; planes are taken to lie to the bursts as the first one does.
+    """
+    some = n1 * n2 > 0
+    rows = (address, *_joined(n0, n1, n2, np.abs(s1), np.abs(s2)))
+    total = _bursts(dram.burst, *rows)
+    channels = _channels(dram, *rows)
+    kept = _kept_open(channels, some)
+    bursts = total[:, None] * channels.bursts / np.maximum(channels.bursts.sum(1, keepdims=True), 1)
+    pages = np.maximum(channels.pages - kept, 0)
+    served, held = dram.served(bursts, pages), dram.held(bursts, pages)
+    loads = np.maximum(served, held)
+    cycles = loads.max(1)
+    share = loads.sum(1) / np.where(cycles > 0, cycles * dram.channels, 1)
+    turn = loads.sum(1) / np.maximum(total, 1)
+    before = np.minimum(np.where(kept, channels.crossing[:, None], channels.before).min(1), total)
+    opening, bit = (before < total) * dram.page_miss, 1 << np.arange(dram.channels)
+    found = (
+        *(cycles, served.max(1), held.max(1), share, turn, total * dram.burst, pages.sum(1)),
+        *(opening, before / np.maximum(total, 1), (bursts > 0) @ bit, kept @ bit),
+    )
+    return Demand(*(np.where(some, each, 0) for each in found))
+
+
+def _joined(n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> tuple[np.ndarray, ...]:
+    """Rows that follow one another become one; so do planes."""
+    joined = (s1 == n0) & (n1 > 1)
+    n0, n1 = np.where(joined, n0 * n1, n0), np.where(joined, 1, n1)
+    single = n1 == 1
+    n1, s1, n2 = np.where(single, n2, n1), np.where(single, s2, s1), np.where(single, 1, n2)
+    joined = (s1 == n0) & (n1 > 1)
+    n0, n1 = np.where(joined, n0 * n1, n0), np.where(joined, 1, n1)
+    return n0, n1, n2, s1, s2
+
+
+def _bursts(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
+    """Bursts that the rows touch, one that two successive rows share once. The pattern of the first rows repeats, or
+    that of the first planes where they have few rows."""
+    few = n1 <= _SAMPLED_ROWS // 2
+    planes = np.where(few, _SAMPLED_ROWS // np.maximum(n1, 1), 1)
+    rows, repeated = np.where(few, planes * n1, _SAMPLED_ROWS), np.where(few, planes * s2, _SAMPLED_ROWS * s1)
+    number = np.arange(_SAMPLED_ROWS)
+    inner = np.where(few[:, None], number % np.maximum(n1, 1)[:, None], number)
+    outer = np.where(few[:, None], number // np.maximum(n1, 1)[:, None], 0)
+    start = address[:, None] + inner * s1[:, None] + outer * s2[:, None]
+    first, last = start // burst, (start + n0[:, None] - 1) // burst
+    each = last - first + 1
+    each[:, 1:] -= first[:, 1:] == last[:, :-1]
+    sums = np.cumsum(each, axis=1)
+    total, again = np.where(few, n1 * n2, n1), np.arange(len(n1))
+    rest = total % np.maximum(rows, 1)
+    partial = np.where(rest > 0, sums[again, rest - 1], 0)
+    seam = (address + repeated) // burst == last[again, rows - 1]
+    counted = total // np.maximum(rows, 1) * sums[again, rows - 1] + partial
+    counted -= seam * np.maximum((total - 1) // np.maximum(rows, 1), 0)
+    return np.where(few, counted, counted * n2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Channels:
+    """What transfers touch of each channel, [transfers, channels]: bursts of the rows that were looked at, pages opened
+    by all, the first and the last page, -1 for none; `before`: bursts of others from the first one on. [transfers]:
+    `crossing`, bursts from the first one to the end of its page."""
+
+    bursts: np.ndarray
+    pages: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    before: np.ndarray
+    crossing: np.ndarray
+
+
+def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> _Channels:
+    """Row by row; of more rows than `_SAMPLED_ROWS` the others are taken to be like the first ones, but where they
+    follow one another within pages."""
+    total = n1 * n2
+    sampled = min(_SAMPLED_ROWS, max(int(total.max(initial=0)), 1))
+    row = np.minimum(np.arange(sampled), np.maximum(total - 1, 0)[:, None])
+    inner = np.maximum(n1, 1)[:, None]
+    start = address[:, None] + row % inner * s1[:, None] + row // inner * s2[:, None]
+    first, end = start // dram.burst, (start + n0[:, None] - 1) // dram.burst + 1
+    first[:, 1:] += first[:, 1:] == end[:, :-1] - 1  # a burst that two successive rows share is read once
+    end[:, 1:] = np.where(row[:, 1:] == row[:, :-1], first[:, 1:], end[:, 1:])  # no row
+    size = dram.page * dram.channels // dram.burst
+    before, after = dram.on_channels(first), dram.on_channels(end)
+    page = first // size, np.maximum(end - 1, first) // size
+    in_first = dram.on_channels(np.minimum(end, (page[0] + 1) * size)) > before
+    in_last = (page[1] > page[0])[..., None] & (after > dram.on_channels(page[1] * size))
+    between = np.maximum(page[1] - page[0] - 1, 0)[..., None]
+    latest = np.where(in_last, page[1][..., None], np.where(in_first, page[0][..., None], -1))
+    latest = _latest(latest)
+    same = in_first[:, 1:] & (page[0][:, 1:, None] == latest[:, :-1])
+    pages = (in_first.sum(1) + in_last.sum(1) + between.sum(1) - same.sum(1)).astype(float)
+
+    more = total > sampled
+    whole, span = dram.page * dram.channels, (n1 - 1) * s1 + n0
+    onwards = (s1 <= whole) & (s2 <= whole) & ((s2 >= span) | (n2 == 1))
+    reached = (address % whole + (n2 - 1) * s2 + span + whole - 1) // whole
+    others = np.where(onwards[:, None], reached[:, None], pages * (total / sampled)[:, None])
+    pages = np.where(more[:, None], np.where(pages > 0, others, 0), pages)
+    last = (address + (n2 - 1) * s2 + span - 1) // whole
+    last = np.where(more[:, None], last[:, None], latest[:, -1])
+    opening = np.where(in_first[:, 0], page[0][:, :1], -1)
+    crossing = (page[0][:, 0] + 1) * size - first[:, 0]
+    return _Channels((after - before).sum(1), pages, opening, last, _reached(dram, first[:, 0]), crossing)
+
+
+def _reached(dram: Dram, first: np.ndarray) -> np.ndarray:
+    """Bursts from the first one of a row to the first one of each channel."""
+    run = dram.bursts_of_a_channel
+    behind = (np.arange(dram.channels) - (first // run)[:, None]) % dram.channels
+    return np.where(behind > 0, behind * run - (first % run)[:, None], 0)
+
+
+def _latest(pages: np.ndarray) -> np.ndarray:
+    """Along axis 1 the last one that is not -1."""
+    number = np.where(pages >= 0, np.arange(pages.shape[1])[:, None], 0)
+    return np.take_along_axis(pages, np.maximum.accumulate(number, axis=1), axis=1)
+
+
+def _kept_open(channels: _Channels, some: np.ndarray) -> np.ndarray:
+    """Whether the first page that a transfer touches on a channel is the one that those before it left open."""
+    last = np.where(some[:, None], channels.last, -1)
+    before = np.concatenate([np.full((1, last.shape[1]), -1), _latest(last[None])[0, :-1]])
+    return (channels.first >= 0) & (channels.first == before)
