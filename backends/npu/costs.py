@@ -41,7 +41,9 @@ def _gathers(chip: Mapping[str, Any], block: Block) -> Columns:
     same = (first**2 + (bytes_ - first - last) * whole + last**2) / bytes_.astype(float) ** 2
     pages = 1 + (count - 1) * (1 - same) + count * n0 / whole
     used = found["share"] * dram.channels
-    found["transfer"] += (pages - found["pages"] / used) * dram.page_miss
+    fewer = (found["pages"] / used - pages) * dram.page_miss
+    for name in ("transfer", "served", "held"):
+        found[name] = np.maximum(found[name] - fewer, 0)
     found["pages"] = pages * used
     found["settled"] = np.ones(len(block))
     found["port"] = np.maximum(found["port"], found["burst_bytes"] / dram.burst + _INDEX_CYCLES * count)

@@ -82,8 +82,8 @@ package isa_pkg;
     v.brings = 1;
     v.streams = d.streams_count;  // which all have at the same place
     if (elementwise) begin
-      v.program_.immediates = 512'(lanes >> (64 * elementwise_immediates_at(e)));
-      v.program_.micros = 2048'(lanes >> (64 * elementwise_micros_at(e)));
+      for (int n = 0; n < 16; n++) v.program_.immediates[n] = lanes[elementwise_immediates_at(e)+6'(n/2)][32*(n%2)+:32];
+      for (int n = 0; n < 24; n++) v.program_.micros[n] = lanes[elementwise_micros_at(e)+6'(n)];
       v.program_.length = 6'(e.micros_count);
       v.initialise = e.initialise;
       v.combine = e.combine;
