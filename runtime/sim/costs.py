@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .demand import demand
+from .demand import Demand, demand
 from .dram import Dram
 from .events import Work
 from .fields import Barrier, Instruction
@@ -20,20 +20,21 @@ from .memories import home
 from .stream import Block, Columns, Stream
 
 WORK = (
-    "lead",
-    "busy",
-    "tail",
-    "overlap",
-    "transfer",
-    "served",
-    "held",
-    "share",
-    "turn",
-    "port",
-    "opening",
-    "touches",
-    "keeps",
-    "settled",
+    *(
+        "lead",
+        "busy",
+        "tail",
+        "overlap",
+        "settled",
+        "transfer",
+        "served",
+        "held",
+        "share",
+        "turn",
+        "touches",
+        "keeps",
+    ),
+    *("port", "opening", "behind", "last"),
 )
 """Cycles of an instruction; see `events.Work`."""
 
@@ -67,8 +68,7 @@ def collect(
         if kind.queue:
             for name, values in of[kind](chip, block).items():
                 found.setdefault(name, np.zeros(stream.size))[block.positions] += values
-            engine_record = chip["engines"][kind.queue]
-            found["busy"][block.positions] += engine_record.get("issue", 0) + engine_record.get("between", 0)
+            found["busy"][block.positions] += chip["engines"][kind.queue].get("issue", 0)
             found["tail"][block.positions] += chip["control"].get("signal_cycles", 0)
     engine = stream.queues(queues)
     if Barrier in stream.blocks:
@@ -77,6 +77,18 @@ def collect(
     work = Work(engine, *masks, stream.words, **{name: found[name] for name in WORK})
     dram = {name: found.pop(name) for name in ("burst_bytes", "pages")}
     return Costs(work, {name: values for name, values in found.items() if name not in WORK}, dram)
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """Copies at the port of a scratchpad: cycles of `all`, of what is not padding, of padding `ahead` of it; bytes with
+    padding, and without."""
+
+    all: np.ndarray
+    read: np.ndarray
+    ahead: np.ndarray
+    bytes: np.ndarray
+    read_bytes: np.ndarray
 
 
 def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str) -> Columns:
@@ -89,34 +101,49 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
         dram, columns["dram"], columns["n0"], n1, n2, columns.get("s1", none), columns.get("s2", none)
     )
     port = chip["engines"][queue].get("bytes_per_cycle") or dram.bytes_per_cycle
-    moved, at_port = _written(columns, n1, n2, port)
-    ahead = np.maximum(
-        at_port - (asked.cycles - asked.opening), 0
-    )  # of the port, until the last burst is there
-    gathered: Any = 0
-    if chip["engines"][queue].get("does") == "store":  # it hands DRAM a burst once it has read all of it
-        gathered = np.minimum(np.ceil(moved / port), dram.burst / port)
+    port_cycles = _written(columns, n1, n2, port)
+    moves = _moves_of_store if chip["engines"][queue].get("does") == "store" else _moves_of_load
     return {
         "transfer": asked.cycles,
         "served": asked.served,
         "held": asked.held,
         "share": asked.share,
         "turn": asked.turn,
-        "port": at_port,
-        "opening": np.maximum(asked.opening - asked.before * ahead, 0),
+        "port": port_cycles.all,
         "touches": asked.touches,
         "keeps": asked.keeps,
-        "tail": np.where(asked.cycles == 0, 0, dram.latency + gathered),
+        **moves(dram, asked, port_cycles, port),
         "dram_byte": asked.burst_bytes,
-        f"{memory}_byte": moved,
+        f"{memory}_byte": port_cycles.bytes,
         "burst_bytes": asked.burst_bytes,
         "pages": asked.pages,
     }
 
 
-def _written(columns: Columns, n1: Any, n2: Any, port: float) -> tuple[np.ndarray, np.ndarray]:
-    """Bytes on the scratchpad's side of copies, padding included, and the cycles that they take at a port: a row never
-    shares a cycle with another one, unless a plane's rows lie end to end on both sides and are one."""
+def _moves_of_load(dram: Dram, asked: Demand, port: _Port, width: float) -> Columns:
+    """When the port writes what DRAM brings. Padding in front is there at once; a burst as its transfer begins, those
+    behind a page that was closed once that is open."""
+    registers, burst = int(dram.latency > 0), dram.burst / dram.bytes_per_cycle
+    last = np.ceil(port.read * asked.last / np.maximum(port.read_bytes, 1)) + registers - burst
+    before = np.where(asked.opening > 0, asked.before, 0)
+    written = np.where(before > 0, before * port.read, port.ahead)
+    return {
+        "tail": np.where(asked.cycles > 0, dram.latency, 0),
+        "last": np.where(asked.cycles > 0, last, 0),
+        "opening": asked.opening + before * (asked.cycles - asked.opening),
+        "behind": port.all - written + 2 * registers,
+    }
+
+
+def _moves_of_store(dram: Dram, asked: Demand, port: _Port, width: float) -> Columns:
+    """When DRAM is handed what the port reads: a burst once all of it is there, five registers on the way."""
+    registers, burst = int(dram.latency > 0), dram.burst / dram.bytes_per_cycle
+    gathered = np.ceil(asked.first / width) + 5 * registers
+    return {"tail": dram.latency + gathered, "behind": port.all + burst + 6 * registers - gathered}
+
+
+def _written(columns: Columns, n1: Any, n2: Any, port: float) -> _Port:
+    """A row never shares a cycle with another one, unless a plane's rows lie end to end on both sides and are one."""
     n0, none = columns["n0"], np.zeros_like(columns["n0"])
     before1, after1 = columns.get("before1", none), columns.get("after1", none)
     planes = columns.get("before2", none) + columns.get("after2", none)
@@ -134,8 +161,11 @@ def _written(columns: Columns, n1: Any, n2: Any, port: float) -> tuple[np.ndarra
     inner = np.where(joined, 1, np.maximum(n1, 1))[:, None]
     s1, s2 = (columns.get(name, none)[:, None] for name in ("s1", "s2"))
     at = columns["dram"][:, None] + number % inner * s1 + number // inner * s2
-    padding = cycles(before1, aligned) + cycles(after1, aligned)
-    return moved, (padding + cycles(n1, at)) * n2 + (padding + cycles(n1, aligned)) * planes
+    before, read = cycles(before1, aligned), cycles(n1, at) * n2
+    padding = before + cycles(after1, aligned)
+    empty = padding + cycles(n1, aligned)
+    ahead = empty * columns.get("before2", none) + before
+    return _Port(read + padding * n2 + empty * planes, read, ahead, moved, n0 * n1 * n2)
 
 
 def multiplication(

@@ -18,7 +18,8 @@ class Demand:
     then take, and the cycles of a `turn`, a burst on its channel; bytes in whole bursts, and pages opened, one a
     channel; `opening`: cycles to open a page that the first row finds closed, and `before`: the part of all bursts that
     comes before it; `touches` and `keeps`: masks of channels, of all that it touches, and of those that the transfers
-    before left open for it, which a refresh closes. Arrays over transfers."""
+    before left open for it, which a refresh closes; `first` and `last`: bytes of its first and last burst. Arrays over
+    transfers."""
 
     cycles: np.ndarray
     served: np.ndarray
@@ -31,6 +32,8 @@ class Demand:
     before: np.ndarray
     touches: np.ndarray
     keeps: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
 
 
 def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> Demand:
@@ -55,7 +58,7 @@ def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
     opening, bit = (before < total) * dram.page_miss, 1 << np.arange(dram.channels)
     found = (
         *(cycles, served.max(1), held.max(1), share, turn, total * dram.burst, pages.sum(1)),
-        *(opening, before / np.maximum(total, 1), (bursts > 0) @ bit, kept @ bit),
+        *(opening, before / np.maximum(total, 1), (bursts > 0) @ bit, kept @ bit, *_ends(dram.burst, *rows)),
     )
     return Demand(*(np.where(some, each, 0) for each in found))
 
@@ -92,6 +95,14 @@ def _bursts(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: An
     counted = total // np.maximum(rows, 1) * sums[again, rows - 1] + partial
     counted -= seam * np.maximum((total - 1) // np.maximum(rows, 1), 0)
     return np.where(few, counted, counted * n2)
+
+
+def _ends(
+    burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes of the first row in its first burst, and of the last one in its last."""
+    end = address + (n2 - 1) * s2 + (n1 - 1) * s1 + n0
+    return np.minimum(n0, burst - address % burst), np.minimum(n0, (end - 1) % burst + 1)
 
 
 @dataclass(frozen=True, slots=True)

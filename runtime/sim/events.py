@@ -35,9 +35,10 @@ class Work:
     `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `words` are those that
     the fetch unit reads. `lead`, `busy` and `tail` are cycles; `overlap`: how long before the end of `busy` the engine
     accepts the next one's preparation. `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead,
-    with a `share` of its channels, in bursts of `turn` cycles; `served`, `held`, `opening`, `touches`, `keeps`: see
+    with a `share` of its channels, in bursts of `turn` cycles; `served`, `held`, `touches`, `keeps`: see
     `demand.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD` copies may be behind
-    them. `settled` is 1 where all that the engine did before must be complete first.
+    them: `last` of them after the transfer and `tail`, and `behind` of them after the first `opening` cycles of it.
+    `settled` is 1 where all that the engine did before must be complete first.
     """
 
     engine: np.ndarray
@@ -55,6 +56,8 @@ class Work:
     turn: np.ndarray
     port: np.ndarray
     opening: np.ndarray
+    behind: np.ndarray
+    last: np.ndarray
     touches: np.ndarray
     keeps: np.ndarray
     settled: np.ndarray
@@ -144,8 +147,8 @@ class _Simulation:
         self.lead, self.busy, self.tail, self.overlap = (
             each.tolist() for each in (work.lead, work.busy, work.tail, work.overlap)
         )
-        self.transfer, self.port, self.opening = (
-            each.tolist() for each in (work.transfer, work.port, work.opening)
+        self.transfer, self.port, self.opening, self.behind, self.last = (
+            each.tolist() for each in (work.transfer, work.port, work.opening, work.behind, work.last)
         )
         columns = (work.transfer, work.served, work.held, work.share, work.turn)
         masks = work.touches.astype(int).tolist(), work.keeps.astype(int).tolist()
@@ -177,6 +180,7 @@ class _Simulation:
         elif instruction >= 0:
             owner = self.first + engine
             reopening = self.sharing.add(owner, time, self.asked[instruction])
+            self.transfer[instruction] += reopening
             self.opening[instruction] = max(self.opening[instruction], reopening)
         else:
             self.take_up(self.engines[engine], engine, time)
@@ -255,11 +259,12 @@ class _Simulation:
         """The instruction occupies its engine until `end`."""
         engine.free = self.end[instruction] = end
         engine.accepts = max(engine.accepts, end - self.overlap[instruction])
-        done = end + self.tail[instruction]
+        done = end + self.tail[instruction] + self.last[instruction]
         if self.port[instruction]:
-            arrival = self.begin[instruction] + self.opening[instruction] + self.tail[instruction]
-            first = max(arrival, engine.at_port[-1])
-            done = max(done, first + self.port[instruction])
+            begin, transfer = self.begin[instruction], self.transfer[instruction]
+            opened = self.opening[instruction] * ((end - begin) / transfer if transfer else 1.0)
+            behind = begin + opened + self.tail[instruction] + self.behind[instruction]
+            done = max(done, behind, engine.at_port[-1] + self.port[instruction])
             engine.at_port.append(done)
             engine.accepts = max(engine.accepts, engine.at_port[0])
         engine.last_done = max(engine.last_done, done)

@@ -50,6 +50,7 @@ def vector_costs(
     a_cycle = engine.get("mac_per_cycle", engine["lanes"]) / engine["lanes"]
     window = windowed(vectors, combined, max(1, int(a_cycle))) / min(1.0, a_cycle) * factor
     busy = np.where(fast, window, np.maximum(vectors * cycles, moved))
+    between = engine.get("between", 0)  # in which the pipeline drains, to the last element
     operations = np.array([len(program) for program in programs])
     touched = _touched(columns, views, owner)
     bytes_ = {
@@ -58,8 +59,8 @@ def vector_costs(
         if memory != INDEX
     }
     return {
-        "busy": np.ceil(busy),
-        "tail": np.full(len(block), engine.get("latency", 0)),
+        "busy": np.ceil(busy) + between,
+        "tail": np.full(len(block), max(0, engine.get("latency", 0) - between)),
         "vector_op": outer * n1 * n0 * operations,
         **bytes_,
     }

@@ -24,7 +24,20 @@ def work(*instructions: dict[str, Any]) -> Work:
     numbers = {name: number for number, name in enumerate(ENGINES)} | {"barrier": -2, "halt": -1}
     engine = np.array([numbers[each["engine"]] for each in instructions])
     masks = {name: column(name, np.int64) for name in ("wait", "signal")}
-    names = ("lead", "busy", "tail", "overlap", "transfer", "held", "port", "opening", "keeps", "settled")
+    names = (
+        "lead",
+        "busy",
+        "tail",
+        "overlap",
+        "transfer",
+        "held",
+        "port",
+        "opening",
+        "behind",
+        "last",
+        "keeps",
+        "settled",
+    )
     others = {
         name: np.array([each.get(name, 1) for each in instructions], float)
         for name in ("words", "share", "turn", "touches")
@@ -294,7 +307,9 @@ def test_what_waits_for_bursts_under_way_leaves_the_channel_to_others():
     """Each alone is held for 100 cycles, in 60 of which the channel serves it: side by side both are only served."""
     held = {"transfer": 100.0, "served": 50.0, "held": 100.0}
     served = {"transfer": 100.0, "served": 100.0, "held": 50.0}
-    assert timed({"engine": "load", **held}, {"engine": "store", **served}).cycles == pytest.approx(150, abs=1)
+    assert timed({"engine": "load", **held}, {"engine": "store", **served}).cycles == pytest.approx(
+        150, abs=1
+    )
 
 
 def test_a_refresh_closes_pages_on_every_channel_that_is_not_touched_again():

@@ -16,9 +16,8 @@ def summary(spans: list[tuple[int, int]], transfers: list[int], macs: list[int])
     transfer = np.array(transfers, np.float64)
     busy = np.where(transfer > 0, 3, end - begin)
     engine = np.zeros(count, np.int64)
-    idle = dict.fromkeys(
-        ("lead", "tail", "overlap", "held", "port", "opening", "touches", "keeps", "settled"), none
-    )
+    others = "lead tail overlap settled held touches keeps port opening behind last"
+    idle = dict.fromkeys(others.split(), none)
     asked = {"transfer": transfer, "served": transfer, "share": none + 1, "turn": none + 1}
     work = Work(engine=engine, wait=engine, signal=engine, words=engine + 1, busy=busy, **idle, **asked)
     timeline = Timeline(("all",), int(end.max()), begin, end, end, [*range(count)], {"all": {}})
