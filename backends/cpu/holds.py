@@ -118,7 +118,11 @@ def packed(
         sizes[wanted.axis] = _padded(sizes[wanted.axis], wanted.depth)
     ends = prod(sizes.values())
     rows = ends + (group if packing.shift else 0)
-    width = _padded(box[panel].size, lanes)
+    unit = hold.panel or lanes
+    if hold.panel is not None and (wanted is not None or unit % lanes):
+        raise UnsupportedError(f"panels of {unit} columns of '{buffer.name}' are not whole vectors of numbers")
+    tile = _padded(box[panel].size, unit)
+    width = hold.panel or tile
     strides, lows = [0] * len(shape), [Affine()] * len(shape)
     strides[panel] = group
     for axis in (panel, *inner):
@@ -126,7 +130,7 @@ def packed(
     step = width
     for axis in reversed(inner):
         strides[axis], step = step, step * sizes[axis]
-    step = rows * _padded(shape[panel], lanes)
+    step = rows * _padded(shape[panel], unit)
     for axis in reversed(outer):
         strides[axis], step = step, step * shape[axis]
     storage = Storage(
@@ -136,16 +140,21 @@ def packed(
         box[panel].low * rows,
         dtype,
         padded=True,
-        ahead=rows * width * dtype.bytes if hold.slots > 1 else 0,
+        ahead=rows * tile * dtype.bytes if hold.slots > 1 else 0,
         held_at=hold.at,
         ends=ends * width if packing.shift else 0,
+        panels=(panel, width, (rows - 1) * width) if hold.panel is not None else None,
     )
     panels = _panels(kernel, schedule.loops[: hold.at], buffer, panel)
     for rib in ribs:
         panels = _cut(panels, rib)
-    if any(start % lanes for start, _ in panels):
-        raise UnsupportedError(f"the packed constant '{buffer.name}' is not cut at whole vectors")
-    return storage, replace(packing, outer=outer, order=(*inner, panel), panels=panels)
+    if any(start % unit for start, _ in panels):
+        raise UnsupportedError(f"the packed constant '{buffer.name}' is not cut at multiples of {unit}")
+    if hold.panel is not None:
+        panels = tuple(
+            (start + n, min(unit, size - n)) for start, size in panels for n in range(0, size, unit)
+        )
+    return storage, replace(packing, outer=outer, order=(*inner, panel), panels=panels, unit=unit)
 
 
 def _padded(size: int, unit: int) -> int:

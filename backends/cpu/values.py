@@ -134,6 +134,19 @@ class Values:
                 origin = origin + Affine(((name, coefficient),))
         return origin, steps
 
+    def _place(self, access: Access, point: Point) -> Affine:
+        """The element offset of an access's point in its storage, lookups left out."""
+        offset = self.offset(self.linear(access), point)
+        storage = self.e.storage[access.buffer]
+        if storage.panels is None:
+            return offset
+        axis, width, between = storage.panels
+        part = access.index[axis]
+        column = self.offset(part - storage.lows[axis], point) if isinstance(part, Affine) else None
+        if column is None or column.terms:
+            raise UnsupportedError(f"stage {self.stage.name} reads '{access.buffer}' across its panels")
+        return offset + column.const // width * between
+
     def _integer(self, affine: Affine) -> Register:
         """An affine expression of loop variables as an i64 register."""
         total: Register | None = None
@@ -181,7 +194,7 @@ class Values:
         if not lanes:
             return self._load_one(expr, point, coordinates)
         guard = self._guards(access, point, lanes, coordinates) if access.fill is not None else None
-        pointer = self._address(storage, self.offset(linear, point), coordinates)
+        pointer = self._address(storage, self._place(access, point), coordinates)
         mask = None if storage.padded else self.mask(point, lanes)
         if guard is None:
             return vectors.load(self.b, pointer, storage.dtype, lanes, mask, None)
@@ -205,14 +218,14 @@ class Values:
 
     def pointer(self, access: Access, point: Point, behind: int = 0) -> Register:
         """The address of what lies so many elements behind an access's point; no lookups, no guards."""
-        return self._address(self.e.storage[access.buffer], self.offset(self.linear(access), point) + behind)
+        return self._address(self.e.storage[access.buffer], self._place(access, point) + behind)
 
     def _load_one(self, expr: Load, point: Point, coordinates: list[tuple[Register, int]]) -> Register:
         """One element; outside the buffer its fill."""
         access = expr.access
         storage = self.e.storage[access.buffer]
         guard = self._guards(access, point, 0, coordinates) if access.fill is not None else None
-        pointer = self._address(storage, self.offset(self.linear(access), point), coordinates)
+        pointer = self._address(storage, self._place(access, point), coordinates)
         if guard is None:
             return vectors.load(self.b, pointer, storage.dtype, 0, None, None)
         assert storage.base is not None

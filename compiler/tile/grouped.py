@@ -169,6 +169,10 @@ class Grouped(Nest):
         turn = Loop(self.along, depth, unit=depth) if depth > 1 else Loop(self.along, 2 * group, unit=group)
         return tuple(turn if d == self.along else Loop(d, 1) for d in dims)
 
+    def _panel(self, width: int) -> int | None:
+        """None: what shifted rows add to the sums stands at the end of a block's only panel."""
+        return None
+
     def _layout(self, access: Access) -> tuple[int, ...]:
         """As for other constants, the grouped dim right before the columns."""
         axis = next(n for n, part in enumerate(access.index) if self.along in getattr(part, "dims", ()))

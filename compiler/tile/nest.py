@@ -19,6 +19,10 @@ from .stage import CONSTANT, LOCAL, PARALLEL, REDUCE, Access, Affine, Kernel, St
 LINE = 64
 """Bytes of a cache line: a window takes whole ones at each of its places."""
 
+STREAM = 2
+"""Vectors of a panel where one row passes by all columns: blocks of several such panels read as many streams at once,
+and memory feeds four faster than one."""
+
 
 class Nest:
     def __init__(self, kernel: Kernel, target: Target):
@@ -149,9 +153,10 @@ class Nest:
         """Candidate spines: columns outermost, or strips of rows outermost with the columns inside."""
         lanes = self.engine.lanes
         block = width * lanes
-        columns = [Loop(d, block, unit=lanes) for d in vectors]
+        unit = self._panel(width) or lanes
+        columns = [Loop(d, block, unit=unit) for d in vectors]
         if not others:
-            yield [*self._split(self.vector, block, lanes), *columns] if vectors else []
+            yield [*self._split(self.vector, block, unit), *columns] if vectors else []
             return
         batch = self.contraction.batch if self.contraction is not None else ()
         squares = (
@@ -183,7 +188,8 @@ class Nest:
     def _split(self, dim: str | None, block: int, unit: int) -> list[Loop]:
         """A single long dim cut in chunks for the cores."""
         assert dim is not None
-        chunk = max(block * 16, -(-self.extents[dim] // (4 * CHUNKS) // block) * block)
+        least = block if self.contraction is not None else block * 16
+        chunk = max(least, -(-self.extents[dim] // (4 * CHUNKS) // block) * block)
         return [Loop(dim, chunk, unit=unit)] if self.extents[dim] > chunk else []
 
     def _schedule(self, loops: list[Loop], tile: dict[str, int], width: int) -> Schedule:
@@ -192,7 +198,7 @@ class Nest:
             s.write.buffer for s in self.kernel.stages if self.kernel.buffer(s.write.buffer).role == LOCAL
         ]
         holds = [Hold(name, self.engine.accumulators, depth) for name in local]
-        holds += self._packed(loops)
+        holds += self._packed(loops, width)
         places = tuple(self._place(stage, depth, tile, width) for stage in self.kernel.stages)
         return Schedule(tuple(loops), tuple(holds), places)
 
@@ -219,7 +225,12 @@ class Nest:
                 ribs.append(Loop(dim.name, 1))
         return tuple(ribs)
 
-    def _packed(self, loops: Sequence[Loop]) -> list[Hold]:
+    def _panel(self, width: int) -> int | None:
+        """Columns of a panel of weights that are streamed by a single row, None where panels are as wide as blocks."""
+        streamed = self.contraction is not None and not self.contraction.m and width > STREAM
+        return STREAM * self.engine.lanes if streamed and not width % STREAM else None
+
+    def _packed(self, loops: Sequence[Loop], width: int) -> list[Hold]:
         """Constants whose vector dim is not contiguous, and the columns operand of a contraction, are packed."""
         if self.vector is None:
             return []
@@ -238,9 +249,9 @@ class Nest:
             )
             if self.kernel.buffer(name).role == CONSTANT and is_plain(access) and whole:
                 depth = 1 + max((n for n, loop in enumerate(loops) if loop.dim in access.dims), default=-1)
-                holds.append(
-                    Hold(name, self.panels, depth, slots=2 if columns else 1, layout=self._layout(access))
-                )
+                panel = self._panel(width) if columns else None
+                slots = 2 if columns and panel is None else 1
+                holds.append(Hold(name, self.panels, depth, slots, self._layout(access), panel=panel))
         return holds
 
     def _layout(self, access: Access) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Text to kernels and schedules: what `grammar.lark` accepts is checked for names and dtypes, and built."""
 
 import json
+from dataclasses import replace
 from functools import cache, reduce
 from importlib import resources
 from operator import add, mul
@@ -256,7 +257,7 @@ class _Builder(lark.Transformer):
             if isinstance(part, Loop):
                 loops.append(part)
             elif isinstance(part, Hold):
-                holds.append(Hold(part.buffer, part.memory, len(loops), part.slots, part.layout, part.roll))
+                holds.append(replace(part, at=len(loops)))
             else:
                 places += [Place(p.stage, len(loops), p.engine, p.loops, p.bind, p.lag) for p in part]
         return Schedule(tuple(loops), tuple(holds), tuple(places))
@@ -266,9 +267,9 @@ class _Builder(lark.Transformer):
         return Loop(dim, int(step), PARALLEL_LOOP if parallel else SERIAL, int(unit or 1))
 
     def hold(self, children: list[Any]) -> Hold:
-        buffer, memory, slots, *layout, roll = children
+        buffer, memory, slots, *layout, roll, panel = children
         order = tuple(int(axis) for axis in _present(layout))
-        return Hold(buffer, memory, 0, int(slots or 1), order or None, roll)
+        return Hold(buffer, memory, 0, int(slots or 1), order or None, roll, panel and int(panel))
 
     def place(self, children: list[Any]) -> list[Place]:
         names = [part for part in children if isinstance(part, str) and not isinstance(part, lark.Token)]

@@ -29,7 +29,8 @@ class Hold:
 
     `slots` 2 is double buffering (on a managed cache: the next tile is prefetched while this one is used). `layout`
     is the axis order of a packed copy, None for no relayout. `roll` names the dim of the spine loop along which the
-    tile slides: a ring, which keeps what the next tile needs again.
+    tile slides: a ring, which keeps what the next tile needs again. `panel` cuts a packed tile along its last axis in
+    panels of so many elements that lie one behind the other, None for a single one.
     """
 
     buffer: str
@@ -38,6 +39,7 @@ class Hold:
     slots: int = 1
     layout: tuple[int, ...] | None = None
     roll: str | None = None
+    panel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,9 @@ def _hold(hold: Hold) -> str:
         text += f" slots {hold.slots}"
     if hold.layout is not None:
         text += f" layout ({', '.join(map(str, hold.layout))})"
-    return text if hold.roll is None else f"{text} roll {word(hold.roll)}"
+    if hold.roll is not None:
+        text += f" roll {word(hold.roll)}"
+    return text if hold.panel is None else f"{text} panel {hold.panel}"
 
 
 def _place(place: Place) -> str:
