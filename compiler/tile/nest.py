@@ -227,8 +227,9 @@ class Nest:
 
     def _panel(self, width: int) -> int | None:
         """Columns of a panel of weights that are streamed by a single row, None where panels are as wide as blocks."""
-        streamed = self.contraction is not None and not self.contraction.m and width > STREAM
-        return STREAM * self.engine.lanes if streamed and not width % STREAM else None
+        if self.contraction is None or prod(self.extents[d] for d in self.contraction.m) > 1:
+            return None
+        return STREAM * self.engine.lanes if width > STREAM and not width % STREAM else None
 
     def _packed(self, loops: Sequence[Loop], width: int) -> list[Hold]:
         """Constants whose vector dim is not contiguous, and the columns operand of a contraction, are packed."""

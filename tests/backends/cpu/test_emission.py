@@ -21,7 +21,7 @@ from isthmus.compiler.tile.canonical import canonical
 from isthmus.compiler.tile.draw import draw_arrays
 from isthmus.compiler.tile.schedule import segments
 from isthmus.compiler.tile.stage import Kernel
-from isthmus.compiler.tile.text import parse_kernel
+from isthmus.compiler.tile.text import parse_kernel, parse_schedule
 from isthmus.compiler.tile.tiler import tile
 
 from .forms import ATTENTION, BYTES, CONV, ELEMENTWISE, LAYER_NORM, MATMUL, POOL, SOFTMAX
@@ -191,3 +191,23 @@ def test_masks_that_are_known_are_not_computed(level: str) -> None:
     text = emitted(kernel, level)
     assert not re.search(r"icmp ult <\d+ x i64>", text)
     codegen.object_code(select(level, None), emit([Work(kernel, {})], level).text)
+
+
+@pytest.mark.parametrize(
+    ("loop", "panel", "below", "message"),
+    [
+        ("step 64 unit 8", 12, "", "panels of 12 columns of 'b' are not whole vectors"),
+        ("step 40 unit 8", 16, "", "'b' is not cut at multiples of 16"),
+        ("step 64 unit 16", 16, "for n step 8", "stage mm reads 'b' across its panels"),
+    ],
+)
+def test_panels_that_no_block_reads_side_by_side_are_refused(
+    loop: str, panel: int, below: str, message: str
+) -> None:
+    kernel = parse_kernel(MATMUL.format(m=1, n=160, k=8))
+    schedule = parse_schedule(
+        f"for n {loop}  hold b in l2 layout (0, 1) panel {panel}  {below}"
+        "  hold t in reg  place mm on fma n=(n)  place epilogue on fma n=(n)"
+    )
+    refused = emit([Work(kernel, draw_arrays(kernel, np.random.default_rng(0)), schedule)], "avx2").refused
+    assert message in refused[0]

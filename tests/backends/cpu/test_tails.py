@@ -38,7 +38,7 @@ def kernels(lanes: int) -> Iterator[tuple[str, Kernel]]:
         yield make(LAYER_NORM, m=3, n=n, inverse=1 / n)
         yield make(ELEMENTWISE, m=5, n=n)
     for n in (*extents[::3], *wide):
-        yield make(MATMUL, m=1, n=n, k=33)
+        yield make(MATMUL, m=1, n=n, k=33)  # several panels side by side, the last one of any width
         yield make(ELEMENTWISE, m=n, n=lanes + 3)
         yield make(CONV, h=3, w=5, c=3, f=n)
         yield make(POOL, h=4, w=3, c=n)

@@ -85,7 +85,7 @@ SCHEDULE = """
 for b step 1 parallel
   for i step 64 unit 4
     hold q in spa slots 2 layout (2, 0, 1)
-    hold y in spa
+    hold y in spa layout (1, 0) panel 16
     place dv on vec lag 3
     for j step 8
       hold s in acc slots 2 roll j
@@ -101,7 +101,7 @@ def test_schedules_round_trip() -> None:
         (Loop("b", 1, "parallel"), Loop("i", 64, unit=4), Loop("j", 8)),
         (
             Hold("q", "spa", 2, 2, (2, 0, 1)),
-            Hold("y", "spa", 2),
+            Hold("y", "spa", 2, layout=(1, 0), panel=16),
             Hold("s", "acc", 3, 2, None, "j"),
         ),
         (
