@@ -14,8 +14,8 @@ class Storage:
 
     `padded`: reading or writing up to a whole vector past the last of `sizes` elements is harmless. `ahead`: bytes to
     the next panel, which is prefetched while this one is used by the loops below depth `held_at`. `ends`: elements of a
-    panel before its last row, where that holds 32-bit sums (0: it does not). `panels`: the axis along which it is cut in
-    panels, their elements along it, and how many elements more than these lie between their starts.
+    panel before its last row, where that holds 32-bit sums (0: it does not). `panels`: the axis along which it is cut
+    in panels, their elements along it, and how many elements more than these lie between their starts.
     """
 
     base: Register | None
