@@ -120,7 +120,9 @@ def packed(
     rows = ends + (group if packing.shift else 0)
     unit = hold.panel or lanes
     if hold.panel is not None and (wanted is not None or unit % lanes):
-        raise UnsupportedError(f"panels of {unit} columns of '{buffer.name}' are not whole vectors of numbers")
+        raise UnsupportedError(
+            f"panels of {unit} columns of '{buffer.name}' are not whole vectors of numbers"
+        )
     tile = _padded(box[panel].size, unit)
     width = hold.panel or tile
     strides, lows = [0] * len(shape), [Affine()] * len(shape)
