@@ -24,6 +24,7 @@ FETCH, PREPARE, END = "fetch", "prepare", "end"
 """Causes of a stall that are no engine: its instructions are not fetched yet; preparation that nothing hides; no more
 work until the end of the entry."""
 _BARRIER = -2
+_INSTANT = 1e-6
 AHEAD = 3
 """Copies of an engine that DRAM may have begun and that are not complete at the scratchpad's port."""
 
@@ -261,9 +262,8 @@ class _Simulation:
         engine.accepts = max(engine.accepts, end - self.overlap[instruction])
         done = end + self.tail[instruction] + self.last[instruction]
         if self.port[instruction]:
-            begin, transfer = self.begin[instruction], self.transfer[instruction]
-            opened = self.opening[instruction] * ((end - begin) / transfer if transfer else 1.0)
-            behind = begin + opened + self.tail[instruction] + self.behind[instruction]
+            opened = self.opened(instruction, end) if self.transfer[instruction] else self.begin[instruction]
+            behind = opened + self.tail[instruction] + self.behind[instruction]
             done = max(done, behind, engine.at_port[-1] + self.port[instruction])
             engine.at_port.append(done)
             engine.accepts = max(engine.accepts, engine.at_port[0])
@@ -271,6 +271,12 @@ class _Simulation:
         self.push(engine.last_done, -1, instruction)
         if engine.taken < engine.fetched:
             self.push(engine.accepts, number, -1)
+
+    def opened(self, instruction: int, end: float) -> float:
+        """When so much of a transfer is over as its first closed page takes to open."""
+        dram, part = self.sharing.dram, self.opening[instruction] / self.transfer[instruction]
+        begin, over = dram.active(self.begin[instruction]), dram.active(end)
+        return dram.wall(begin + part * (over - begin) + _INSTANT)
 
     def complete(self, instruction: int, time: float) -> None:
         """The instruction's effect is there: it signals."""
