@@ -81,12 +81,12 @@ def collect(
 
 @dataclass(frozen=True, slots=True)
 class _Port:
-    """Copies at the port of a scratchpad: cycles of `all`, of what is not padding, of padding `ahead` of it; bytes with
-    padding, and without."""
+    """Copies at the port of a scratchpad: cycles of `all`, of padding `ahead` of what is read and `behind` it; bytes
+    with padding, and without."""
 
     all: np.ndarray
-    read: np.ndarray
     ahead: np.ndarray
+    behind: np.ndarray
     bytes: np.ndarray
     read_bytes: np.ndarray
 
@@ -124,14 +124,14 @@ def _moves_of_load(dram: Dram, asked: Demand, port: _Port, width: float) -> Colu
     """When the port writes what DRAM brings. Padding in front is there at once; a burst as its transfer begins, those
     behind a page that was closed once that is open."""
     registers, burst = int(dram.latency > 0), dram.burst / dram.bytes_per_cycle
-    last = np.ceil(port.read * asked.last / np.maximum(port.read_bytes, 1)) + registers - burst
+    rows = port.all - port.ahead - port.behind
+    last = np.ceil(rows * asked.last / np.maximum(port.read_bytes, 1)) + port.behind + registers - burst
     before = np.where(asked.opening > 0, asked.before, 0)
-    written = np.where(before > 0, before * port.read, port.ahead)
     return {
         "tail": np.where(asked.cycles > 0, dram.latency, 0),
         "last": np.where(asked.cycles > 0, last, 0),
         "opening": asked.opening + before * (asked.cycles - asked.opening),
-        "behind": port.all - written + 2 * registers,
+        "behind": rows * (1 - before) + port.behind + 2 * registers,
     }
 
 
@@ -161,11 +161,11 @@ def _written(columns: Columns, n1: Any, n2: Any, port: float) -> _Port:
     inner = np.where(joined, 1, np.maximum(n1, 1))[:, None]
     s1, s2 = (columns.get(name, none)[:, None] for name in ("s1", "s2"))
     at = columns["dram"][:, None] + number % inner * s1 + number // inner * s2
-    before, read = cycles(before1, aligned), cycles(n1, at) * n2
-    padding = before + cycles(after1, aligned)
-    empty = padding + cycles(n1, aligned)
-    ahead = empty * columns.get("before2", none) + before
-    return _Port(read + padding * n2 + empty * planes, read, ahead, moved, n0 * n1 * n2)
+    before, after = cycles(before1, aligned), cycles(after1, aligned)
+    empty = before + cycles(n1, aligned) + after
+    ahead, behind = (empty * columns.get(name, none) for name in ("before2", "after2"))
+    rows = (before + cycles(n1, at) + after) * n2
+    return _Port(rows + ahead + behind, ahead + before, behind + after, moved, n0 * n1 * n2)
 
 
 def multiplication(

@@ -262,9 +262,8 @@ class _Simulation:
         engine.accepts = max(engine.accepts, end - self.overlap[instruction])
         done = end + self.tail[instruction] + self.last[instruction]
         if self.port[instruction]:
-            opened = self.opened(instruction, end) if self.transfer[instruction] else self.begin[instruction]
-            behind = opened + self.tail[instruction] + self.behind[instruction]
-            done = max(done, behind, engine.at_port[-1] + self.port[instruction])
+            come = self.come(instruction, end) + self.tail[instruction]
+            done = max(done, come, engine.at_port[-1] + self.port[instruction])
             engine.at_port.append(done)
             engine.accepts = max(engine.accepts, engine.at_port[0])
         engine.last_done = max(engine.last_done, done)
@@ -272,11 +271,21 @@ class _Simulation:
         if engine.taken < engine.fetched:
             self.push(engine.accepts, number, -1)
 
-    def opened(self, instruction: int, end: float) -> float:
-        """When so much of a transfer is over as its first closed page takes to open."""
-        dram, part = self.sharing.dram, self.opening[instruction] / self.transfer[instruction]
+    def come(self, instruction: int, end: float) -> float:
+        """When the port could have written a transfer if it had not to wait for the `tail`: it waits for the burst
+        behind the first page that was closed, and for the first one behind a refresh."""
+        dram, behind = self.sharing.dram, self.behind[instruction]
+        if not self.transfer[instruction]:
+            return self.begin[instruction] + behind
         begin, over = dram.active(self.begin[instruction]), dram.active(end)
-        return dram.wall(begin + part * (over - begin) + _INSTANT)
+        part = self.opening[instruction] / self.transfer[instruction]
+        opened = dram.wall(begin + part * (over - begin) + _INSTANT) + behind
+        refreshes = dram.refreshes(end)
+        if refreshes == dram.refreshes(self.begin[instruction]):
+            return opened
+        again = refreshes * dram.refresh_every
+        before = (dram.active(again) - begin) / max(over - begin - dram.page_miss, 1.0)
+        return max(opened, again + dram.page_miss + max(0.0, 1 - before) * behind)
 
     def complete(self, instruction: int, time: float) -> None:
         """The instruction's effect is there: it signals."""
