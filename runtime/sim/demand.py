@@ -8,7 +8,9 @@ import numpy as np
 from .dram import Dram
 
 _SAMPLED_ROWS = 64
-"""Rows of a transfer that are looked at."""
+"""Rows of a transfer of which it is looked at which bursts they touch."""
+_SPREAD_ROWS = 32
+"""And at which channels and pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,10 @@ class _Channels:
 
 
 def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> _Channels:
-    """Row by row; of more rows than `_SAMPLED_ROWS` the others are taken to be like the first ones, but where they
+    """Row by row; of more rows than `_SPREAD_ROWS` the others are taken to be like the first ones, but where they
     follow one another within pages."""
     total = n1 * n2
-    sampled = min(_SAMPLED_ROWS, max(int(total.max(initial=0)), 1))
+    sampled = min(_SPREAD_ROWS, max(int(total.max(initial=0)), 1))
     row = np.minimum(np.arange(sampled), np.maximum(total - 1, 0)[:, None])
     inner = np.maximum(n1, 1)[:, None]
     start = address[:, None] + row % inner * s1[:, None] + row // inner * s2[:, None]
