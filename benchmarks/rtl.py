@@ -27,7 +27,9 @@ from isthmus.targets import find_backend
 
 from . import models
 
-FITTED = frozenset({("mobilenetv2", "n1-8"), ("mobilenetv2", "n1-16"), ("samples", "f1-b512")})
+FITTED = frozenset(
+    {("mobilenetv2", "n1-8"), ("mobilenetv2", "n1-16"), ("mobilenetv2", "f1-b512"), ("samples", "f1-b512")}
+)
 """Models and chips on whose layers the model of time was looked at while it was mended; all else is only tested."""
 MEMORIES = {
     "own": "",

@@ -31,6 +31,7 @@ WORK = (
         "held",
         "share",
         "turn",
+        "opens",
         "touches",
         "keeps",
     ),
@@ -109,6 +110,7 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
         "held": asked.held,
         "share": asked.share,
         "turn": asked.turn,
+        "opens": asked.opens,
         "port": port_cycles.all,
         "touches": asked.touches,
         "keeps": asked.keeps,
@@ -125,7 +127,8 @@ def _moves_of_load(dram: Dram, asked: Demand, port: _Port, width: float) -> Colu
     behind a page that was closed once that is open."""
     registers, burst = int(dram.latency > 0), dram.burst / dram.bytes_per_cycle
     rows = port.all - port.ahead - port.behind
-    last = np.ceil(rows * asked.last / np.maximum(port.read_bytes, 1)) + port.behind + registers - burst
+    part = rows * asked.last / np.maximum(port.read_bytes, 1)
+    last = np.maximum(part, np.ceil(asked.last / width)) + port.behind + registers - burst
     before = np.where(asked.opening > 0, asked.before, 0)
     return {
         "tail": np.where(asked.cycles > 0, dram.latency, 0),

@@ -15,19 +15,20 @@ _SPREAD_ROWS = 32
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What transfers ask: active cycles when alone, which are those in which their busiest channel is occupied,
-    `served`, or those in which it is `held` because so many bursts are under way; the share of all channels that they
-    then take, and the cycles of a `turn`, a burst on its channel; bytes in whole bursts, and pages opened, one a
-    channel; `opening`: cycles to open a page that the first row finds closed, and `before`: the part of all bursts that
-    comes before it; `touches` and `keeps`: masks of channels, of all that it touches, and of those that the transfers
-    before left open for it, which a refresh closes; `first` and `last`: bytes of its first and last burst. Arrays over
-    transfers."""
+    """What transfers ask, arrays over them: active cycles when alone, which are those in which their busiest channel is
+    occupied, `served`, or those in which it is `held` because so many bursts are under way; the share of all channels
+    that they then take; the cycles of a `turn`, a burst on its channel; the part of the bursts that `opens` a page; bytes
+    in whole bursts, and pages opened, one a channel; `opening`: cycles to open a page that the first row finds closed,
+    and `before`: the part of all bursts that comes before it; `touches` and `keeps`: masks of channels, of all that it
+    touches, and of those that transfers before left open for it, which a refresh closes; `first` and `last`: bytes of
+    its first and last burst."""
 
     cycles: np.ndarray
     served: np.ndarray
     held: np.ndarray
     share: np.ndarray
     turn: np.ndarray
+    opens: np.ndarray
     burst_bytes: np.ndarray
     pages: np.ndarray
     opening: np.ndarray
@@ -55,11 +56,11 @@ def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
     loads = np.maximum(served, held)
     cycles = loads.max(1)
     share = loads.sum(1) / np.where(cycles > 0, cycles * dram.channels, 1)
-    turn = loads.sum(1) / np.maximum(total, 1)
+    turn, opens = loads.sum(1) / np.maximum(total, 1), np.minimum(pages.sum(1) / np.maximum(total, 1), 1)
     before = np.minimum(np.where(kept, channels.crossing[:, None], channels.before).min(1), total)
     opening, bit = (before < total) * dram.page_miss, 1 << np.arange(dram.channels)
     found = (
-        *(cycles, served.max(1), held.max(1), share, turn, total * dram.burst, pages.sum(1)),
+        *(cycles, served.max(1), held.max(1), share, turn, opens, total * dram.burst, pages.sum(1)),
         *(opening, before / np.maximum(total, 1), (bursts > 0) @ bit, kept @ bit, *_ends(dram.burst, *rows)),
     )
     return Demand(*(np.where(some, each, 0) for each in found))
@@ -146,8 +147,10 @@ def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: 
     more = total > sampled
     whole, span = dram.page * dram.channels, (n1 - 1) * s1 + n0
     onwards = (s1 <= whole) & (s2 <= whole) & ((s2 >= span) | (n2 == 1))
+    in_plane = (address % whole + span + whole - 1) // whole
     reached = (address % whole + (n2 - 1) * s2 + span + whole - 1) // whole
-    others = np.where(onwards[:, None], reached[:, None], pages * (total / sampled)[:, None])
+    once = np.where(onwards | (reached == 1), reached, in_plane * n2)[:, None]
+    others = np.where((s1 <= whole)[:, None], once, pages * (total / sampled)[:, None])
     pages = np.where(more[:, None], np.where(pages > 0, others, 0), pages)
     last = (address + (n2 - 1) * s2 + span - 1) // whole
     last = np.where(more[:, None], last[:, None], latest[:, -1])

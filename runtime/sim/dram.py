@@ -104,6 +104,7 @@ class Asked(NamedTuple):
     held: float
     share: float
     turn: float
+    opens: float
     touches: int
     keeps: int
 
@@ -141,6 +142,10 @@ class Sharing:
         self._advance(time)
         rest = self.left.pop(owner)
         del self.asked[owner]
+        if self.refreshes > (
+            time // self.dram.refresh_every if self.dram.refresh_every else 0
+        ):  # in a refresh
+            rest, self.closed[owner] = 0.0, -1
         for other in self.left:
             self.left[other] += rest / len(self.left)
         self.idle = time
@@ -151,23 +156,24 @@ class Sharing:
         if not self.left:
             return float("inf"), -1
         if self.first is None:
-            until, owner = min((self._until(owner), owner) for owner in self.left)
-            self.first = self.dram.wall(until), owner
+            self.first = min((self._until(owner), owner) for owner in self.left)
         return self.first
 
     def _until(self, owner: int) -> float:
-        """The active cycle in which a transfer will be complete, the pages opened again that refreshes close."""
-        pace, working = self.pace[owner], self.dram.working
+        """When a transfer will be complete, the pages opened again that refreshes close. A refresh waits for the burst
+        that is being served."""
+        dram, pace = self.dram, self.pace[owner]
         left = max(0.0, self.left[owner] - self._ahead(owner))
-        if not self.dram.refresh_every:
-            return self.clock + left / pace
-        refresh = (self.refreshes + 1) * working
-        if self.clock + left / pace <= refresh + _ROUNDING:
-            return self.clock + left / pace
-        left += self._reopened(owner) - (refresh - self.clock) * pace
-        a_period = max(working * pace - self._reopened(owner), 1.0)
-        periods = max(0, ceil((left - working * pace) / a_period - _ROUNDING))
-        return refresh + periods * working + (left - periods * a_period) / pace
+        refresh = (self.refreshes + 1) * dram.working
+        if not dram.refresh_every or self.clock + left / pace <= refresh + _ROUNDING:
+            return dram.wall(self.clock + left / pace)
+        left -= (refresh - self.clock) * pace
+        if left <= dram.cycles_of_a_burst * pace:
+            return dram.wall(refresh) + left / pace
+        left += self._reopened(owner)
+        a_period = max(dram.working * pace - self._reopened(owner), 1.0)
+        periods = max(0, ceil((left - dram.working * pace) / a_period - _ROUNDING))
+        return dram.wall(refresh + periods * dram.working + (left - periods * a_period) / pace)
 
     def _ahead(self, owner: int) -> float:
         """By how much its last burst comes before what it has at an even pace: turns are whole bursts, and its own is
@@ -176,14 +182,16 @@ class Sharing:
 
     def _spare(self, asked: Asked) -> float:
         """Cycles that a transfer takes less when it begins with nothing under way: as many bursts as may be are served
-        at once, and some pages are opened before the first of them is back, half of one on the average."""
+        at once, and some pages are opened before the first of them is back, a third of one on the average."""
         dram = self.dram
         at_once = dram.slots_free_again - dram.outstanding * dram.cycles_of_a_burst
-        return max(0.0, min(asked.held - asked.served, at_once + dram.page_miss / 2))
+        return max(0.0, min(asked.held - asked.served, at_once + dram.page_miss / 3))
 
     def _reopened(self, owner: int) -> float:
-        """Cycles that a transfer takes more for a refresh, after which its page is closed and nothing under way."""
-        return self.dram.page_miss - self._spare(self.asked[owner]) * self.pace[owner]
+        """Cycles that a transfer takes more for a refresh, after which its page is closed, if the next burst would not
+        have opened one anyway, and nothing under way."""
+        asked = self.asked[owner]
+        return self.dram.page_miss * (1 - asked.opens) - self._spare(asked) * self.pace[owner]
 
     def _advance(self, time: float) -> None:
         clock, refreshes = self.dram.active(time), self.dram.refreshes(time)

@@ -36,7 +36,7 @@ class Work:
     `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `words` are those that
     the fetch unit reads. `lead`, `busy` and `tail` are cycles; `overlap`: how long before the end of `busy` the engine
     accepts the next one's preparation. `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead,
-    with a `share` of its channels, in bursts of `turn` cycles; `served`, `held`, `touches`, `keeps`: see
+    with a `share` of its channels, in bursts of `turn` cycles; `served`, `held`, `opens`, `touches`, `keeps`: see
     `demand.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD` copies may be behind
     them: `last` of them after the transfer and `tail`, and `behind` of them after the first `opening` cycles of it.
     `settled` is 1 where all that the engine did before must be complete first.
@@ -55,6 +55,7 @@ class Work:
     held: np.ndarray
     share: np.ndarray
     turn: np.ndarray
+    opens: np.ndarray
     port: np.ndarray
     opening: np.ndarray
     behind: np.ndarray
@@ -151,7 +152,7 @@ class _Simulation:
         self.transfer, self.port, self.opening, self.behind, self.last = (
             each.tolist() for each in (work.transfer, work.port, work.opening, work.behind, work.last)
         )
-        columns = (work.transfer, work.served, work.held, work.share, work.turn)
+        columns = (work.transfer, work.served, work.held, work.share, work.turn, work.opens)
         masks = work.touches.astype(int).tolist(), work.keeps.astype(int).tolist()
         self.asked = list(map(Asked, *(each.tolist() for each in columns), *masks))
         self.settled = work.settled.tolist()
@@ -280,10 +281,9 @@ class _Simulation:
         begin, over = dram.active(self.begin[instruction]), dram.active(end)
         part = self.opening[instruction] / self.transfer[instruction]
         opened = dram.wall(begin + part * (over - begin) + _INSTANT) + behind
-        refreshes = dram.refreshes(end)
-        if refreshes == dram.refreshes(self.begin[instruction]):
+        again = dram.refreshes(end) * dram.refresh_every  # the end of the last refresh
+        if end <= again or dram.refreshes(self.begin[instruction]) == dram.refreshes(end):
             return opened
-        again = refreshes * dram.refresh_every
         before = (dram.active(again) - begin) / max(over - begin - dram.page_miss, 1.0)
         return max(opened, again + dram.page_miss + max(0.0, 1 - before) * behind)
 

@@ -27,26 +27,20 @@ def vector_costs(
     operations do, or as its operands take to fetch. `group` names the field that holds their views."""
     columns = block.columns
     n0, n1, outer = columns["n0"], columns["n1"], columns["n2"] * columns["n3"] * columns["n4"]
-    pixels = engine.get("pixels", 1)
-    lines = -(-n0 * pixels // engine["lanes"]) * -(-n1 // pixels)
-    rows = -(-n0 // engine["lanes"]) * n1
     views = block.items[group]
     owner = np.repeat(np.arange(len(block)), block.counts[group])
-    onto_one = (np.array(combines) != 0) & (views["s1"][_targets(owner, len(block))] == 0) & (n1 > 1)
-    taken = np.where(
-        onto_one, rows, np.minimum(rows, lines)
-    )  # what is combined along n1 never lies side by side
-    vectors = outer * taken
+    extents = _extents(engine, columns, views, owner, np.array(combines))
+    vectors = outer * extents[0] * extents[1]
     names = [COMBINES[combine] for combine in combines]
     cycles = np.array([_cycles_a_vector(engine, code, *each) for each in zip(programs, names)], float)
     fast = np.array([_is_fast(*each) for each in zip(programs, names)], bool)
     if INDEX in code.memories:  # the window reads memories alone
         numbered = views["memory"] == code.memories.index(INDEX)
         fast &= np.bincount(owner, numbered, len(block)) == 0
-    fetched, stored = _fetches(engine, code, columns, views, owner, np.array(combines))
+    fetched, stored = _fetches(engine, code, columns, views, owner, np.array(combines), extents)
     factor = np.where(_transposes(columns, views, owner), engine.get("transpose_factor", 1), 1)
-    moved = np.maximum(fetched, stored) * taken / rows
-    combined = _combined(columns, views, engine["lanes"], owner, np.array(combines))
+    moved = np.maximum(fetched, stored)
+    combined = _combined(views, owner, np.array(combines), extents)
     a_cycle = engine.get("mac_per_cycle", engine["lanes"]) / engine["lanes"]
     window = windowed(vectors, combined, max(1, int(a_cycle))) / min(1.0, a_cycle) * factor
     busy = np.where(fast, window, np.maximum(vectors * cycles, moved))
@@ -66,14 +60,26 @@ def vector_costs(
     }
 
 
+def _extents(
+    engine: Mapping[str, Any], columns: Columns, views: Columns, owner: np.ndarray, combines: np.ndarray
+) -> list[np.ndarray]:
+    """Of dimensions 0 to 4 in vectors: lines lie side by side in one where that makes fewer of them; what is combined
+    along them never does."""
+    n0, n1, pixels = columns["n0"], columns["n1"], engine.get("pixels", 1)
+    onto_one = (combines != 0) & (views["s1"][_targets(owner, len(combines))] == 0) & (n1 > 1)
+    row, lines = (-(-n0 // engine["lanes"]), n1), (-(-n0 * pixels // engine["lanes"]), -(-n1 // pixels))
+    side = ~onto_one & (lines[0] * lines[1] < row[0] * row[1])
+    inner = [np.where(side, beside, one) for beside, one in zip(lines, row)]
+    return [*inner, columns["n2"], columns["n3"], columns["n4"]]
+
+
 def _combined(
-    columns: Columns, views: Columns, lanes: int, owner: np.ndarray, combines: np.ndarray
+    views: Columns, owner: np.ndarray, combines: np.ndarray, extents: Sequence[np.ndarray]
 ) -> np.ndarray:
     """Vectors that are combined into one result."""
     target = _targets(owner, len(combines))
     found = np.ones(len(combines), np.int64)
-    for axis in range(5):
-        extent = -(-columns["n0"] // lanes) if axis == 0 else columns[f"n{axis}"]
+    for axis, extent in enumerate(extents):
         found *= np.where((combines != 0) & (views[f"s{axis}"][target] == 0), extent, 1)
     return found
 
@@ -112,13 +118,13 @@ def _fetches(
     views: Columns,
     owner: np.ndarray,
     combines: np.ndarray,
+    extents: Sequence[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cycles of each instruction in which a memory gives its operands, the busiest of them, and in which results are
     stored. A memory gives one operand a cycle; one that stays where it is isn't fetched again. Lanes run inside of the
     other dimensions when more operands stand still along them than along the next one; what is combined runs
     innermost."""
     count = len(columns["n0"])
-    extents = [-(-columns["n0"] // engine["lanes"]), *(columns[f"n{axis}"] for axis in range(1, 5))]
     is_target = _targets(owner, count)
     target = [views[f"s{axis}"][is_target] for axis in range(5)]
     reduced = [(combines != 0) & (target[axis] == 0) & (columns[f"n{axis}"] > 1) for axis in range(5)]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from isthmus.runtime.sim.costs import WORK
 from isthmus.runtime.sim.demand import demand
 from isthmus.runtime.sim.dram import Dram
 from isthmus.runtime.sim.errors import HazardError
@@ -24,26 +25,12 @@ def work(*instructions: dict[str, Any]) -> Work:
     numbers = {name: number for number, name in enumerate(ENGINES)} | {"barrier": -2, "halt": -1}
     engine = np.array([numbers[each["engine"]] for each in instructions])
     masks = {name: column(name, np.int64) for name in ("wait", "signal")}
-    names = (
-        "lead",
-        "busy",
-        "tail",
-        "overlap",
-        "transfer",
-        "held",
-        "port",
-        "opening",
-        "behind",
-        "last",
-        "keeps",
-        "settled",
-    )
     others = {
-        name: np.array([each.get(name, 1) for each in instructions], float)
-        for name in ("words", "share", "turn", "touches")
+        name: np.array([each.get(name, 1) for each in instructions]) for name in ("share", "turn", "touches")
     }
-    served = np.array([each.get("served", each.get("transfer", 0)) for each in instructions], float)
-    return Work(engine, **masks, **{name: column(name) for name in names}, served=served, **others)
+    others["served"] = np.array([each.get("served", each.get("transfer", 0)) for each in instructions], float)
+    zeros = {name: column(name) for name in WORK if name not in others}
+    return Work(engine, **masks, words=np.ones(len(engine), int), **zeros, **others)
 
 
 def timed(*instructions: dict[str, Any], control: Control = IMMEDIATE, dram: Dram = FAST) -> Timeline:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from isthmus.runtime.sim.costs import WORK
 from isthmus.runtime.sim.dram import Dram
 from isthmus.runtime.sim.events import Timeline, Work
 from isthmus.runtime.sim.summary import Roof, summarise
@@ -16,10 +17,9 @@ def summary(spans: list[tuple[int, int]], transfers: list[int], macs: list[int])
     transfer = np.array(transfers, np.float64)
     busy = np.where(transfer > 0, 3, end - begin)
     engine = np.zeros(count, np.int64)
-    others = "lead tail overlap settled held touches keeps port opening behind last"
-    idle = dict.fromkeys(others.split(), none)
-    asked = {"transfer": transfer, "served": transfer, "share": none + 1, "turn": none + 1}
-    work = Work(engine=engine, wait=engine, signal=engine, words=engine + 1, busy=busy, **idle, **asked)
+    work_of = dict.fromkeys(WORK, none) | {"busy": busy, "transfer": transfer, "served": transfer}
+    work_of |= {"share": none + 1, "turn": none + 1}
+    work = Work(engine=engine, wait=engine, signal=engine, words=engine + 1, **work_of)
     timeline = Timeline(("all",), int(end.max()), begin, end, end, [*range(count)], {"all": {}})
     counts = {"mac_i8": np.array(macs, np.float64), "dram_byte": none}
     kernels = [{"name": "k", "sources": ["n"]}]
