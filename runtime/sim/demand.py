@@ -17,11 +17,11 @@ _SPREAD_ROWS = 32
 class Demand:
     """What transfers ask, arrays over them: active cycles when alone, which are those in which their busiest channel is
     occupied, `served`, or those in which it is `held` because so many bursts are under way; the share of all channels
-    that they then take; the cycles of a `turn`, a burst on its channel; the part of the bursts that `opens` a page; bytes
-    in whole bursts, and pages opened, one a channel; `opening`: cycles to open a page that the first row finds closed,
-    and `before`: the part of all bursts that comes before it; `touches` and `keeps`: masks of channels, of all that it
-    touches, and of those that transfers before left open for it, which a refresh closes; `first` and `last`: bytes of
-    its first and last burst."""
+    that they then take; the cycles of a `turn`, a burst on its channel; the part of the bursts that `opens` a page;
+    bytes in whole bursts, and pages opened, one a channel; `opening`: cycles to open a page that the first row finds
+    closed, and `before`: the part of all bursts that comes before it; `touches` and `keeps`: masks of channels, of all
+    that it touches, and of those that transfers before left open for it, which a refresh closes; `first` and `last`:
+    bytes of its first and last burst."""
 
     cycles: np.ndarray
     served: np.ndarray
