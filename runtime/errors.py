@@ -16,7 +16,8 @@ class Problem:
 
     def __str__(self) -> str:
         text = f"{self.location}: {self.message}" if self.location else self.message
-        return f"{text}; {self.hint}" if self.hint else text
+        # names from files may hold anything, line breaks too
+        return " ".join((f"{text}; {self.hint}" if self.hint else text).splitlines())
 
 
 class IsthmusError(Exception):

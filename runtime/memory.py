@@ -1,8 +1,14 @@
 """Arrays that start on a multiple of 64 bytes, which vector code and matrix tiles want."""
 
 import math
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
+
+from .errors import ExecutionError
 
 ALIGNMENT = 64
 
@@ -14,15 +20,18 @@ def address(array: np.ndarray) -> int:
 
 def zeros(size: int) -> np.ndarray:
     """`size` zero bytes, u8[size]; untouched pages take no memory."""
-    return _aligned(np.zeros(size + ALIGNMENT, np.uint8), size)
+    return _aligned(_allocated(np.zeros, size), size)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array of undefined contents, dense and row-major; objects, which have no address, are None."""
+    """An array of undefined contents, dense and row-major; objects, which have no address, are None.
+
+    Raises ExecutionError where there is not so much memory.
+    """
     if dtype.hasobject:
         return np.empty(shape, dtype)
     size = math.prod(shape) * dtype.itemsize
-    return _aligned(np.empty(size + ALIGNMENT, np.uint8), size).view(dtype).reshape(shape)
+    return _aligned(_allocated(np.empty, size), size).view(dtype).reshape(shape)
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
@@ -32,6 +41,27 @@ def aligned(array: np.ndarray) -> np.ndarray:
     copy = empty(array.shape, array.dtype)
     copy[...] = array
     return copy
+
+
+def _allocated(make: Callable[..., np.ndarray], size: int) -> np.ndarray:
+    """Bytes to align `size` ones in. A system that promises more than it has would end the process at their use."""
+    try:
+        if size > _physical():
+            raise MemoryError
+        return make(size + ALIGNMENT, np.uint8)
+    except (MemoryError, ValueError):
+        raise ExecutionError(
+            f"there is no memory for {size:,} bytes", hint="use smaller shapes, or a machine with more memory"
+        ) from None
+
+
+@cache
+def _physical() -> int:
+    """Bytes of memory that the machine has, as far as it tells."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
 
 
 def _aligned(raw: np.ndarray, size: int) -> np.ndarray:

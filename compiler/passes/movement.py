@@ -13,6 +13,9 @@ from .algebra import keeps_type
 X = Var("x")
 REDUCTIONS = (reduce.sum_of, reduce.mean, reduce.max_of, reduce.min_of, reduce.product_of)
 
+MOST_PARTS = 256
+"""Operands of a concatenation that others are taken into: what doubles again and again has no end of them."""
+
 
 def _compose(x: Value, inner: tuple[int, ...], outer: tuple[int, ...]) -> Value:
     return shape.transpose(x, perm=tuple(inner[axis] for axis in outer))
@@ -69,7 +72,8 @@ def _slice_of_concat(whole: Value, starts: tuple, sizes: tuple, steps: tuple) ->
 
 
 def _is_nested_concat(whole: Value) -> bool:
-    return any(_inner_concat(part, whole) for part in whole.node.operands)
+    inner = [_inner_concat(part, whole) for part in whole.node.operands]
+    return any(inner) and sum(1 if node is None else len(node.operands) for node in inner) <= MOST_PARTS
 
 
 def _inner_concat(part: Value | None, whole: Value) -> Node | None:

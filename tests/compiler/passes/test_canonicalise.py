@@ -144,3 +144,13 @@ def test_neutral_operations_keep_every_bit() -> None:
 )
 def test_which_dtype_holds_all_of_another(wide: str, narrow: str, holds: bool) -> None:
     assert holds_all(DTYPES[wide], DTYPES[narrow]) is holds
+
+
+def test_what_doubles_again_and_again_stays_small() -> None:
+    doublings = " ".join(
+        f"%{n + 1} = shape.concat(%{n}, %{n}) {{axis = 0}} : f32[{2 ** (n + 1)}]" for n in range(1, 31)
+    )
+    first = "%1 = shape.concat(%x, %x) {axis = 0} : f32[2]"
+    lines = canonical(f"{first} {doublings} return %31 as y", inputs="%x: f32[1]")
+    assert len(lines) < 31
+    assert max(line.count("%") for line in lines) <= 257
