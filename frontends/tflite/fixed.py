@@ -9,7 +9,7 @@ from math import frexp
 
 import numpy as np
 
-from ...compiler.diagnostics import UnsupportedError
+from ...compiler.diagnostics import ModelError, UnsupportedError
 from ...compiler.ir.graph import Value, constant
 from ...compiler.ir.types import DType, i32
 from ..build import math, quant
@@ -93,8 +93,14 @@ def scale_of(tensor: Tensor) -> np.float32:
 
 def limits_of(tensor: Tensor) -> tuple[int, int]:
     """The least and the greatest number that a tensor can hold."""
-    assert tensor.dtype is not None, "it is quantised, so its type is known"
-    return tensor.dtype.limits
+    return dtype_of(tensor).limits
+
+
+def dtype_of(tensor: Tensor) -> DType:
+    """The element type of a tensor that holds quantised numbers; damaged files may give it another."""
+    if tensor.dtype is None or not tensor.dtype.is_integer:
+        raise ModelError(f"its tensor '{tensor.name}' does not hold integers", hint="convert the model again")
+    return tensor.dtype
 
 
 def zero_of(tensor: Tensor) -> int:

@@ -11,6 +11,7 @@ from ...known import ints
 from ..fixed import (
     check_same_scale,
     clamped,
+    dtype_of,
     multiplier_of,
     rescaled,
     rescaled_array,
@@ -43,12 +44,12 @@ def quantize(x, *, call):
 
 def _quantized(x: Value, tensor: Tensor) -> Value:
     """Halves are rounded away from zero, which `quant.quantize` does not do."""
-    assert tensor.dtype is not None
+    dtype = dtype_of(tensor)
     ratio = math.div(x, constant(scale_of(tensor)))
     whole = math.trunc(math.add(ratio, math.mul(math.sign(ratio), 0.5)))
-    low, high = tensor.dtype.limits
+    low, high = dtype.limits
     value = math.clip(math.add(whole, float(zero_of(tensor))), float(low), float(high))
-    return math.cast(value, dtype=tensor.dtype)
+    return math.cast(value, dtype=dtype)
 
 
 @quantised("DEQUANTIZE", newest=6)

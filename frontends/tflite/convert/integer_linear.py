@@ -15,6 +15,7 @@ from ..fixed import (
     check_same_scale,
     clamped,
     divided,
+    dtype_of,
     parameters_of,
     rescaled,
     scale_of,
@@ -74,8 +75,7 @@ def finished(
     if bias is not None:
         column = tuple(bias.shape[0] if n == axis else 1 for n in range(total.type.rank))
         total = math.add(total, shape.reshape(bias, shape=column))
-    assert y.dtype is not None
-    out = rescaled(total, scales, axis, zero_of(y), y.dtype, rounding)
+    out = rescaled(total, scales, axis, zero_of(y), dtype_of(y), rounding)
     return clamped(out, y, activation)
 
 

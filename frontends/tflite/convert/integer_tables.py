@@ -7,7 +7,7 @@ import numpy as np
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.graph import Value, constant
 from ...build import math, quant
-from ..fixed import activation_limits, levels, rescaled_array, scale_of, zero_of
+from ..fixed import activation_limits, dtype_of, levels, rescaled_array, scale_of, zero_of
 from ..schema import Operator, Tensor
 from ..table import quantised
 
@@ -16,12 +16,12 @@ def table(x: Value, origin: Operator, function: Callable[[np.ndarray, Tensor, Te
     """A function of each element: it gets all values of the operand's type and both tensors."""
     before, after = origin.inputs[0], origin.outputs[0]
     assert before is not None
-    assert after.dtype is not None
+    dtype = dtype_of(after)
     if x.dtype.bits != 8:
         raise UnsupportedError(f"activations of {x.dtype} are not supported", hint="quantise to 8 bits")
     with np.errstate(all="ignore"):
         entries = function(levels(before), before, after)
-    return quant.lookup(x, constant(np.clip(entries, *after.dtype.limits).astype(after.dtype.numpy)))
+    return quant.lookup(x, constant(np.clip(entries, *dtype.limits).astype(dtype.numpy)))
 
 
 def _rounded(x: np.ndarray) -> np.ndarray:

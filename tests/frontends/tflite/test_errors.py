@@ -147,6 +147,14 @@ def test_scales(recordings):
     assert "'t1' has a scale that is negative or not finite" in line
 
 
+@pytest.mark.parametrize("name", ["hard_swish_i8", "conv_i8"])
+def test_quantised_results_that_are_no_integers(name, recordings):
+    damage = Damage(recordings, name)
+    result = damage.graph.Operators(damage.graph.OperatorsLength() - 1).Outputs(0)
+    (line, *_) = damage.put(place(damage.graph.Tensors(result), 6), 99, "<b").refusal()
+    assert "does not hold integers; convert the model again" in line
+
+
 def test_more_entries_than_bytes(recordings):
     damage = Damage(recordings, "slice_f32")
     (line,) = damage.put(vector(damage.graph, 4) - 4, 2**31 - 1).refusal()
