@@ -97,7 +97,8 @@ def _open_legacy(data: Buffer, location: str) -> KerasFile:
                 hint="save the model itself: model.save('model.keras')",
             )
         version = str(file.attrs.get("keras_version", "2"))
-    config = _json(text if isinstance(text, bytes) else str(text).encode(), location)
+        text = text if isinstance(text, bytes) else str(text).encode()
+    config = _json(text, location)
     return KerasFile(
         {**config, "keras_version": version}, LegacyWeights(_group(file, "model_weights")), [data]
     )
@@ -133,7 +134,7 @@ def _reading(location: str) -> Iterator[None]:
     """HDF5's errors as one of ours."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(
             f"not an HDF5 file, or damaged: {str(error).splitlines()[0]:.120}",
             location=location,
@@ -141,21 +142,22 @@ def _reading(location: str) -> Iterator[None]:
         ) from None
 
 
+@_reading("")
 def _group(parent: Any, path: str) -> Any:
     """A group or dataset below another; None where there is none. Links to elsewhere are refused."""
     import h5py
 
-    with _reading(""):
-        for name in filter(None, path.split("/")):
-            link = parent.get(name, getlink=True) if isinstance(parent, h5py.Group) else None
-            if link is None:
-                return None
-            if not isinstance(link, h5py.HardLink):
-                raise ModelError(f"'{path}' is a link in the file's weights", hint="save the model again")
-            parent = parent[name]
-        return parent
+    for name in filter(None, path.split("/")):
+        link = parent.get(name, getlink=True) if isinstance(parent, h5py.Group) else None
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise ModelError(f"'{path}' is a link in the file's weights", hint="save the model again")
+        parent = parent[name]
+    return parent
 
 
+@_reading("")
 def _array(dataset: Any) -> np.ndarray:
     """A dataset's content, if it lies in the file itself and is not larger than what is stored makes likely."""
     if dataset.external or dataset.is_virtual:
@@ -165,8 +167,7 @@ def _array(dataset: Any) -> np.ndarray:
         raise ModelError(
             f"the weight '{dataset.name}' is {dataset.dtype}{list(dataset.shape)} of {stored} bytes"
         )
-    with _reading(""):
-        return np.asarray(dataset[()])
+    return np.asarray(dataset[()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ class ArchiveWeights:
 
     root: Any
 
+    @_reading("")
     def of(self, place: Place, parts: Iterable[str]) -> list[Load]:
         """See `Weights`."""
         found = []
@@ -193,6 +195,7 @@ class LegacyWeights:
 
     root: Any
 
+    @_reading("")
     def of(self, place: Place, parts: Iterable[str]) -> list[Load]:
         """See `Weights`."""
         group = _group(self.root, place.top)

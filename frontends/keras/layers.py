@@ -15,6 +15,10 @@ OPERATIONS = "operations"
 MODELS = ("Functional", "Model", "Sequential")
 
 
+MOST_RESULTS = 1024
+"""Results of one call of a layer."""
+
+
 class Tensor(NamedTuple):
     """One result of one call of a layer."""
 
@@ -92,8 +96,15 @@ def listed(value: Any) -> list[Tensor]:
     if isinstance(value, Mapping):
         return [tensor for item in value.values() for tensor in listed(item)]
     if len(value) == 3 and isinstance(value[0], str):
-        return [Tensor(str(value[0]), int(value[1]), int(value[2]))]
+        return [_tensor(*value)]
     return [tensor for item in value for tensor in listed(item)]
+
+
+def _tensor(layer: Any, call: Any, result: Any) -> Tensor:
+    """Raises ValueError where these are no name and no numbers."""
+    if not isinstance(layer, str) or not 0 <= int(result) < MOST_RESULTS:
+        raise ValueError(f"no result of a layer: {[layer, call, result]}")
+    return Tensor(layer, int(call), int(result))
 
 
 def _call(node: Any) -> Call:
@@ -104,7 +115,7 @@ def _call(node: Any) -> Call:
     # Keras 2: one [layer, call, result, keywords] for each tensor, without the outer list where there is only one
     items = [node] if node and isinstance(node[0], str) else node
     keywords = dict(items[0][3]) if items and len(items[0]) > 3 else {}
-    return Call(tuple(Tensor(*item[:3]) for item in items), keywords)
+    return Call(tuple(_tensor(*item[:3]) for item in items), keywords)
 
 
 def plain(value: Any) -> Any:
@@ -116,7 +127,7 @@ def plain(value: Any) -> Any:
     config = value.get("config", {})
     match value["class_name"]:
         case "__keras_tensor__":
-            return Tensor(*config["keras_history"])
+            return _tensor(*config["keras_history"])
         case "__tensor__" | "__numpy__":
             return np.array(config["value"], config.get("dtype", "float32"))
         case "__slice__":

@@ -4,7 +4,8 @@ Nested models become bodies. Attributes are what changes the results: initialise
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,22 @@ _OLD_SIGMOID = "hard_sigmoid_2"
 """Keras 2 had another slope."""
 
 
+_STRANGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What a configuration of another form than Keras's makes of the code that takes it apart."""
+
+
+@contextmanager
+def _understood(location: str, model: str) -> Iterator[None]:
+    try:
+        yield
+    except _STRANGE as error:
+        raise ModelError(
+            f"the configuration of '{model}' is not understood: {error!r:.80}",
+            location=location,
+            hint="save the model again",
+        ) from None
+
+
 def read_file(path: Path) -> SourceModel:
     """The model in a file. Raises ModelError with every problem found."""
     return source_model(open_file(path), path.name)
@@ -53,7 +70,9 @@ def source_model(file: KerasFile, location: str) -> SourceModel:
     """The model of an opened file."""
     old = str(file.config.get("keras_version", "3")).startswith(("1", "2"))
     reader = _Reader(location, file.weights, old)
-    graph = reader.model(layer_of(file.config), "", "")
+    with _understood(location, "the model"):
+        whole = layer_of(file.config)
+    graph = reader.model(whole, "", "")
     graph = _with_results(graph, reader.results)
     if reader.problems:
         raise ModelError("", problems=reader.problems)
@@ -108,6 +127,10 @@ class _Reader:
                 location=self.location,
                 hint="export it with model.export(), and read the SavedModel",
             )
+        with _understood(self.location, model.name):
+            return self._graph(model, path, top)
+
+    def _graph(self, model: Layer, path: str, top: str) -> SourceGraph:
         layers, ends, inputs = self.parts(model)
         calls = [(call.arguments, call.keywords) for layer in layers for call in layer.calls]
         results: dict[tuple[str, int], int] = {}
@@ -132,17 +155,10 @@ class _Reader:
 
     def parts(self, model: Layer) -> tuple[list[Layer], list[Tensor], list[SourceInput]]:
         """A model's layers, results and inputs in order."""
-        try:
-            layers = layers_of(model.kind, model.config)
-            ends = ends_of(model.kind, model.config, layers)
-            given = [tensor.layer for tensor in listed(model.config.get("input_layers", ()))]
-            inputs = [_input(layer) for layer in layers if layer.kind == "InputLayer"]
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise ModelError(
-                f"the configuration of '{model.name}' is not understood: {error!r:.80}",
-                location=self.location,
-                hint="save the model again",
-            ) from None
+        layers = layers_of(model.kind, model.config)
+        ends = ends_of(model.kind, model.config, layers)
+        given = [tensor.layer for tensor in listed(model.config.get("input_layers", ()))]
+        inputs = [_input(layer) for layer in layers if layer.kind == "InputLayer"]
         inputs.sort(key=lambda entry: given.index(entry.name) if entry.name in given else len(given))
         return layers, ends, inputs
 
@@ -156,7 +172,7 @@ class _Reader:
                 self.check_dtype(layer)
                 loads = [] if layer.domain else self.weights.of(place, TABLE.parts(layer))
                 graph.add(layer, loads, self.attributes(layer, layer.config))
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except _STRANGE as error:
             self.problem(layer.name, f"its configuration is not understood: {error!r:.80}")
         except CompileError as error:
             self.problem(layer.name, error.message, error.hint)

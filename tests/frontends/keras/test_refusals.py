@@ -222,10 +222,32 @@ def test_arrays_of_declared_size_only(write):
     refused(write(functional(dense()), weights(fill)), "float32[1048576, 262144] of 0 bytes")
 
 
-def test_a_configuration_that_makes_no_sense(write):
+def nested(depth: int):
+    return [nested(depth - 1)] if depth else []
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [7, [["y", 0, 2**40]], [["y", 0, [1]]], [["y", {}, 0]], nested(900)],
+    ids=["number", "result", "list", "mapping", "depth"],
+)
+def test_a_configuration_that_makes_no_sense(write, ends):
     config = functional(dense())
-    config["config"]["output_layers"] = 7
+    config["config"]["output_layers"] = ends
     refused(write(config), "the configuration of 'net' is not understood", "save the model again")
+
+
+def test_a_tensor_that_is_none(write):
+    config = functional(dense())
+    config["config"]["layers"][1]["inbound_nodes"][0]["args"][0]["config"]["keras_history"][0] = ["x"]
+    refused(write(config), "the configuration of 'net' is not understood", "save the model again")
+
+
+@pytest.mark.parametrize("place", [b"SNOD", b"HEAP"])
+def test_damaged_arrays(write, place):
+    """HDF5 finds damage wherever it looks: in the tables of groups, and in what their names stand in."""
+    arrays = weights().replace(place, b"\xff" * 4)
+    refused(write(functional(dense()), arrays), "not an HDF5 file, or damaged", "copy or save the file again")
 
 
 @pytest.mark.parametrize("config", [b"{", b"[]", b'{"class_name": "Functional"}'])
