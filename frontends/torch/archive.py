@@ -110,7 +110,7 @@ def following_schema(location: str, member: str) -> Iterator[None]:
         yield
     except (json.JSONDecodeError, RecursionError) as error:
         raise ModelError(f"'{member}' is no JSON: {error}", location=location, hint=WAY_OUT) from None
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise ModelError(
             f"'{member}' does not fit torch's schema: {type(error).__name__}: {error}",
             location=location,

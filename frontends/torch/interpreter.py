@@ -5,7 +5,8 @@ loops are followed where their conditions are known without data.
 """
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +86,7 @@ class Interpreter:
             self.steps += 1
             if self.steps > MOST_STEPS:
                 raise UnsupportedError(f"it takes more than {MOST_STEPS} steps", hint=WAY_OUT)
-            with located(f"{self.archive.location}:{path or 'forward'}"):
+            with located(f"{self.archive.location}:{path or 'forward'}"), _fitting(statement):
                 self.statement(statement, scope, path)
 
     def statement(self, statement: ast.stmt, scope: dict[str, Any], path: str) -> None:
@@ -269,6 +270,16 @@ class Bound:
 
     owner: Any
     name: str
+
+
+@contextmanager
+def _fitting(statement: ast.stmt) -> Iterator[None]:
+    """A statement that is followed: what damaged code does with the wrong values is a ModelError that shows it."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        line = ast.unparse(statement).partition("\n")[0]
+        raise ModelError(f"'{line[:80]}' does not fit what it is given: {error}", hint=WAY_OUT) from None
 
 
 def _refuses(body: Sequence[ast.stmt]) -> bool:

@@ -9,9 +9,13 @@ from ..source import SourceGraph, SourceNode
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A value of the graph: a tensor, or a number that is computed."""
+    """A value of the graph: a tensor, or a number that is computed. TypeError where a file names it by none."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"{self.name!r} is no name")
 
 
 @dataclass(frozen=True, slots=True)

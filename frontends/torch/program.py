@@ -108,7 +108,7 @@ class _Reader:
             elif kind in ("parameter", "buffer", "tensor_constant"):
                 name = body[f"{kind}_name"]
                 if name in self.tensors:
-                    constants[body["arg"]["name"]] = partial(self.tensors.load, name)
+                    constants[Ref(body["arg"]["name"]).name] = partial(self.tensors.load, name)
                 else:
                     message = f"the archive has no data for the {kind.replace('_', ' ')} '{name}'"
                     problems.append(Problem(f"{self.location}:{name}", message, WAY_OUT))
@@ -190,12 +190,13 @@ def number(value: Mapping[str, Any]) -> Any:
     """A tensor or symbolic number by name, or a plain number."""
     if "name" in value or "as_name" in value:
         return Ref(value.get("name") or value["as_name"])
-    return next(iter(value.values()))
+    (plain,) = value.values()
+    return plain
 
 
 def size(value: Mapping[str, Any]) -> Dim:
     """An extent, a number or an expression."""
-    return value["as_int"] if "as_int" in value else parse_size(value["as_expr"]["expr_str"])
+    return int(value["as_int"]) if "as_int" in value else parse_size(value["as_expr"]["expr_str"])
 
 
 def _output_names(output: Mapping[str, Any]) -> list[str]:
@@ -203,7 +204,7 @@ def _output_names(output: Mapping[str, Any]) -> list[str]:
     if kind == "as_none":
         return []
     entries = value if isinstance(value, list) else [value]
-    return [entry.get("name") or entry.get("as_name") or "" for entry in entries]
+    return [Ref(entry.get("name") or entry.get("as_name") or "").name for entry in entries]
 
 
 def _out_spec(module: Mapping[str, Any]) -> str:

@@ -42,8 +42,8 @@ class ScriptGraph:
             given = [self.numbers.get(item.name, item) if isinstance(item, Ref) else item for item in given]
         name = f"{op.rpartition('.')[2]}_{len(self.nodes)}"
         domain, _, own = op.rpartition(".")
-        places = tuple(tuples(item) for item in given)
-        words = {key: tuples(item) for key, item in named.items()}
+        places = tuple(_argument(tuples(item)) for item in given)
+        words = {key: _argument(tuples(item)) for key, item in named.items()}
         where = f"{path}/{name}" if path else name
         own, domain = _RENAMED.get(own, own), domain or ("operator" if own in _OF_NUMBERS else "aten")
         self.nodes.append(aten(own, [name], places, words, where, Origin(path), domain))
@@ -95,6 +95,15 @@ def tuples(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(tuples(item) for item in value)
     return tuple(map(tuples, value.values())) if isinstance(value, dict) else value
+
+
+def _argument(value: Any) -> Any:
+    """A value that a node may take. TypeError for modules, methods and bare names, which damaged code may give."""
+    for item in value if isinstance(value, tuple) else ():
+        _argument(item)
+    if not isinstance(value, Ref | int | float | complex | str | tuple | None):
+        raise TypeError(f"{value!r:.60} is no value")
+    return value
 
 
 # What passes its first argument on: sizes are tensors of rank 0 here, and a dtype is asked of the tensor that has it.
