@@ -1,6 +1,7 @@
 """Values that stand for extents and positions, which converters of several families compute with."""
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -13,6 +14,18 @@ from .known import never_negative
 
 HIGHEST_RANK = 64
 """As in numpy, in which ops are defined."""
+
+MOST_MADE = 2**25
+"""Elements of a constant that a model does not hold, but asks for: a tiny file can ask for any number."""
+
+
+def made(*extents: int) -> None:
+    """Raise UnsupportedError where a constant of these extents is too large to be made while a model is read."""
+    if prod(max(extent, 0) for extent in extents) > MOST_MADE:
+        raise UnsupportedError(
+            f"it asks for a constant of shape {list(extents)}, more than {MOST_MADE} elements are not made",
+            hint="make it an input",
+        )
 
 
 def rank_of(vector: Value, name: str) -> int:

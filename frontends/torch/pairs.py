@@ -20,7 +20,8 @@ FORMS: dict[str, Callable[..., Any]] = {}
 """What ops do with pairs, by ATen's names."""
 
 _ALIKE = frozenset((
-    "alias", "cat", "chunk", "clone", "contiguous", "detach", "expand", "expand_as", "flatten", "flip", "gather",
+    "alias", "cat", "chunk", "clone", "contiguous", "cumsum", "detach", "expand", "expand_as", "fft_fftshift",
+    "fft_ifftshift", "flatten", "flip", "gather",
     "index", "index_select", "lift_fresh_copy", "mean", "movedim", "narrow", "neg", "permute", "repeat", "reshape",
     "roll", "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "sum", "t", "transpose", "unbind",
     "unflatten", "unsqueeze", "view", "view_as", "where",

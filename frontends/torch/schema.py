@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ...compiler.diagnostics import ModelError, UnsupportedError
 from ...compiler.ir.dims import Dim, Expr
 from ...compiler.ir.graph import Value
@@ -216,7 +218,7 @@ def _filled(argument: Any, values: Mapping[str, Any]) -> Any:
 def _number(argument: Any, name: str, values: Mapping[str, Any], symbolic: bool) -> Dim:
     if not isinstance(argument, Ref):
         return int(argument)
-    found = dims(values[argument.name])
+    found = dims(values[argument.name]) or _whole(values[argument.name])
     if not found or len(found) != 1:
         raise _undecided(name)
     if not symbolic and not isinstance(found[0], int):
@@ -224,6 +226,14 @@ def _number(argument: Any, name: str, values: Mapping[str, Any], symbolic: bool)
             f"its '{name}' is known only as '{found[0]}'", hint="fix the dimension with shapes="
         )
     return found[0]
+
+
+def _whole(value: Value) -> Ints:
+    """A float that is known, without its fraction: TorchScript's int() is passed over when its code is read."""
+    array = known(value)
+    if array is None or array.dtype.kind != "f" or array.size != 1 or not np.isfinite(array).all():
+        return ()
+    return (int(array.reshape(-1)[0]),)
 
 
 def _undecided(name: str) -> UnsupportedError:

@@ -9,6 +9,7 @@ from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DType, f32
 from ...build import math
+from ...extents import made
 from ...normalise import axes_of, axis_of
 from ...signals import transform
 from ..pairs import is_complex, pair, paired, parts
@@ -213,6 +214,7 @@ def _blackman(n, size):
 def _register_window(name: str, values: Callable[..., Any]) -> None:
     @converter(f"{name}_window.periodic")
     def chosen(window_length: int, periodic: bool, *, dtype: DType | None = None):
+        made(window_length)
         size = window_length if periodic else max(window_length - 1, 1)
         return constant(values(np.arange(window_length), size), dtype or f32)
 
@@ -221,6 +223,11 @@ def _register_window(name: str, values: Callable[..., Any]) -> None:
         return chosen(window_length, True, dtype=dtype)
 
 
+def _bartlett(n, size):
+    return 1 - np.abs(2 * n / size - 1)
+
+
+_register_window("bartlett", _bartlett)
 _register_window("hann", _hann)
 _register_window("hamming", _hamming)
 _register_window("blackman", _blackman)

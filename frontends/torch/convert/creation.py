@@ -7,6 +7,7 @@ from ....compiler.ir.dims import Dim, ceildiv
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DType, f32, i64
 from ...build import shape
+from ...extents import made
 from ...known import dims, known, never_negative
 from ..promotion import cast, result_type, tensor
 from ..schema import Any, Dims
@@ -127,7 +128,9 @@ def _range(start, end, step, dtype: DType | None) -> Value:
     numbers = [known(v) if isinstance(v, Value) else v for v in bounds]
     if any(number is None for number in numbers):
         raise UnsupportedError("a range of computed floats is not supported", hint="count in integers")
-    return constant(np.arange(*map(float, numbers)), dtype or f32)  # type: ignore[arg-type]
+    first, last, by = map(float, numbers)  # type: ignore[arg-type]
+    made(int((last - first) / by))
+    return constant(np.arange(first, last, by), dtype or f32)
 
 
 def _steps(start: Dim, end: Dim, step: int) -> Dim:
@@ -143,21 +146,31 @@ def _steps(start: Dim, end: Dim, step: int) -> Dim:
 
 @converter("linspace")
 def linspace(start: float, end: float, steps: int, *, dtype: DType | None = None):
+    made(steps)
     return constant(np.linspace(start, end, steps), dtype or f32)
+
+
+@converter("logspace")
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: DType | None = None):
+    made(steps)
+    return constant(np.logspace(start, end, steps, base=base), dtype or f32)
 
 
 @converter("eye", "eye.m")
 def eye(n: int, m: int | None = None, *, dtype: DType | None = None):
+    made(n, n if m is None else m)
     return constant(np.eye(n, m), dtype or f32)
 
 
 @converter("tril_indices")
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None):
+    made(row, col)
     return constant(np.stack(np.tril_indices(row, offset, col)), dtype or i64)
 
 
 @converter("triu_indices")
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None):
+    made(row, col)
     return constant(np.stack(np.triu_indices(row, offset, col)), dtype or i64)
 
 

@@ -5,17 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....compiler.diagnostics import UnsupportedError
-from ....compiler.ir.dims import Dim
+from ....compiler.ir.dims import Dim, product
 from ....compiler.ir.graph import Value, constant
-from ....compiler.ir.types import boolean, f64, i64, u8
+from ....compiler.ir.types import DType, boolean, f64, i64, u8
 from ....compiler.ops.rules import broadcast_shapes
 from ...build import math, reduce, shape
-from ...extents import positions
+from ...extents import made, positions
+from ...known import dims
 from ...normalise import axis_of
 from ..promotion import cast, tensor, together
-from ..schema import Optionals
+from ..schema import Dims, Optionals
 from ..table import converter
-from .layout import along, expand, flatten, movedim, reshaped, squeeze, unsqueeze
+from .creation import filled
+from .layout import along, expand, flatten, movedim, repeat_interleave, reshaped, squeeze, unsqueeze
 
 
 @converter("embedding")
@@ -136,16 +138,37 @@ def scatter_add(self, dim: int, index, src):
     return _scattered(self, dim, index, src, "add")
 
 
-_REDUCTIONS = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "amax": "max", "amin": "min"}
+_REDUCTIONS = {
+    **dict.fromkeys(("sum", "add", "mean"), "add"),
+    **dict.fromkeys(("prod", "multiply"), "mul"),
+    "amax": "max",
+    "amin": "min",
+}
+
+
+def _neutral(reduce: str, dtype: DType) -> float:
+    """What changes no reduction that it takes part in."""
+    if reduce in ("amax", "amin"):
+        low, high = (-np.inf, np.inf) if dtype.is_float else dtype.limits
+        return low if reduce == "amax" else high
+    return float(reduce in ("prod", "multiply"))
 
 
 @converter("scatter_reduce", "scatter.reduce")
 def scatter_reduce(self, dim: int, index, src, reduce: str, *, include_self: bool = True):
-    if reduce not in _REDUCTIONS or not include_self:
-        raise UnsupportedError(
-            f"reduce='{reduce}', include_self={include_self} is not supported", hint="use 'sum'"
-        )
-    return _scattered(self, dim, index, src, _REDUCTIONS[reduce])
+    """What nothing is scattered to keeps its value, whether or not that counts elsewhere."""
+    if reduce not in _REDUCTIONS:
+        raise UnsupportedError(f"reduce='{reduce}' is not supported", hint="use 'sum', 'mean' or 'amax'")
+    start = self if include_self else filled(self.shape, _neutral(reduce, self.dtype), self.dtype)
+    total = _scattered(start, dim, index, src, _REDUCTIONS[reduce])
+    if include_self and reduce != "mean":
+        return total
+    ones = filled(index.shape, 1, i64)
+    counts = _scattered(filled(self.shape, int(include_self), i64), dim, index, ones, "add")
+    if reduce == "mean":
+        number = math.cast(math.max(counts, tensor(1, i64)), dtype=self.dtype)
+        total = math.div(total, number) if self.dtype.is_float else math.floordiv(total, number)
+    return math.where(math.gt(counts, tensor(0, i64)), total, self)
 
 
 def _scattered(x: Value, dim: int, index: Value, src, reduction: str) -> Value:
@@ -159,6 +182,28 @@ def _scattered(x: Value, dim: int, index: Value, src, reduction: str) -> Value:
     return shape.scatter_elements(
         x, index, updates, axis=axis_of(dim, x.type.rank, "dim"), reduction=reduction
     )
+
+
+@converter("repeat_interleave.self_Tensor")
+def repeat_interleave_each(self, repeats, dim: int | None = None, *, output_size: Dim | None = None):
+    counts = dims(repeats)
+    if counts is None or not (len(counts) == 1 or all(isinstance(count, int) for count in counts)):
+        raise UnsupportedError("how often each part is repeated depends on data", hint="give numbers")
+    if len(counts) == 1:
+        return repeat_interleave(self, counts[0], dim)
+    x = flatten(self) if dim is None else self
+    places = np.repeat(np.arange(len(counts)), np.array(counts, np.int64))
+    return shape.gather(x, constant(places), axis=axis_of(dim or 0, x.type.rank, "dim"))
+
+
+@converter("max_unpool2d")
+def max_unpool2d(self, indices, output_size: Dims):
+    """Each value at its place in its plane, zeros around it."""
+    *planes, _, _ = self.shape
+    size = (*planes, product(self.shape[-2:]))
+    zeros = filled((*planes, product(output_size)), 0, self.dtype)
+    spread = _scattered(zeros, -1, reshaped(indices, size), reshaped(self, size), "none")
+    return reshaped(spread, (*planes, *output_size))
 
 
 @converter("index_add")
@@ -226,6 +271,11 @@ def sort_stable(self, stable: bool | None = None, dim: int = -1, descending: boo
     return sort(self, dim, descending)
 
 
+@converter("msort")
+def msort(self):
+    return sort(self, 0)[0]
+
+
 @converter("argsort")
 def argsort(self, dim: int = -1, descending: bool = False, *, stable: bool = False):
     return sort(self, dim, descending)[1]
@@ -271,8 +321,24 @@ def median(self):
 def one_hot(self, num_classes: int = -1):
     if num_classes < 0:
         raise UnsupportedError("the number of classes depends on data", hint="give num_classes")
+    made(num_classes)
     classes = constant(np.arange(num_classes))
     return cast(math.eq(unsqueeze(self, -1), classes), i64)
+
+
+@converter("_unique2")
+def unique2(self, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False):
+    """Sorted whatever is asked for, as torch does; what nobody asks for is computed too."""
+    values, _, inverse, counts = shape.unique(flatten(self), axis=None, sorted=True)
+    return values, reshaped(inverse, self.shape), counts
+
+
+@converter("unique_dim")
+def unique_dim(
+    self, dim: int, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+):
+    values, _, inverse, counts = shape.unique(self, axis=axis_of(dim, self.type.rank, "dim"), sorted=True)
+    return values, inverse, counts
 
 
 @converter("bincount")
@@ -290,6 +356,7 @@ def histc(self, bins: int = 100, min=0, max=0):
     x = flatten(self)
     place = math.floor(math.mul(math.sub(cast(x, _wide(x)), min), bins / (max - min)))
     place = math.where(math.eq(cast(x, _wide(x)), max), constant(bins - 1, place.dtype), place)
+    made(bins)
     lines = constant(np.arange(bins), place.dtype)
     hits = math.eq(unsqueeze(place, -1), lines)
     inside = math.logical_and(math.ge(x, min), math.le(x, max))

@@ -183,6 +183,12 @@ def vstack(tensors: Tensors):
     return cat(tuple(unsqueeze(x, 0) if x.type.rank == 1 else x for x in tensors), 0)
 
 
+@converter("dstack")
+def dstack(tensors: Tensors):
+    deep = (reshaped(x, (1, *x.shape, 1)[x.type.rank // 2 :]) if x.type.rank < 3 else x for x in tensors)
+    return cat(tuple(deep), 2)
+
+
 @converter("expand")
 def expand(self, size: Dims):
     given = (*(1,) * (len(size) - self.type.rank), *self.shape)
@@ -291,6 +297,33 @@ def roll(self, shifts: Ints, dims: Ints = ()):
         if cut != extent and cut != 0:
             x = cat((along(x, axis, cut, extent - cut), along(x, axis, 0, cut)), axis)
     return x
+
+
+def _centred(x: Value, dim: Ints | None, backwards: bool) -> Value:
+    """Rolled by half of each extent, rounded up where the roll undoes the other."""
+    axes = tuple(range(x.type.rank)) if dim is None else dim
+    return roll(x, tuple((x.shape[axis] + backwards) // 2 for axis in axes), axes)
+
+
+@converter("fft_fftshift")
+def fft_fftshift(self, dim: Ints | None = None):
+    return _centred(self, dim, False)
+
+
+@converter("fft_ifftshift")
+def fft_ifftshift(self, dim: Ints | None = None):
+    return _centred(self, dim, True)
+
+
+@converter("block_diag")
+def block_diag(tensors: Tensors):
+    """Numbers and rows are matrices of one row."""
+    blocks = [reshaped(x, (1,) * (2 - x.type.rank) + tuple(x.shape)) for x in tensors]
+    width, rows, before = sum(x.shape[1] for x in blocks), [], 0
+    for x in blocks:
+        rows.append(shape.pad(x, pads=(0, before, 0, width - before - x.shape[1])))
+        before += x.shape[1]
+    return cat(tuple(rows), 0)
 
 
 @converter("pixel_shuffle")

@@ -44,6 +44,11 @@ def dot(self, tensor):
     return product_of(self, tensor)
 
 
+@converter("vdot")
+def vdot(self, other):
+    return product_of(self, other)
+
+
 def _sum(self, product, beta, alpha):
     product = product if alpha == 1 else math.mul(product, tensor(alpha, product.dtype))
     if beta == 0:

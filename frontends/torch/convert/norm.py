@@ -108,7 +108,9 @@ def instance_norm(
 
 @converter("_weight_norm")
 def weight_norm(v, g, dim: int = 0):
-    axes = tuple(n for n in range(v.type.rank) if n != axis_of(dim, v.type.rank, "dim"))
+    """The length is that of all of v where dim is -1: torch writes None so."""
+    kept = None if dim == -1 else axis_of(dim, v.type.rank, "dim")
+    axes = tuple(n for n in range(v.type.rank) if n != kept)
     length = math.sqrt(reduce.sum(math.mul(v, v), axes=axes))
     return math.mul(v, math.div(g, length))
 

@@ -12,6 +12,9 @@ from ..table import converter
 from .layout import along, cat, reshaped
 from .linear import batched, window
 
+MOST_WINDOWS = 4096
+"""Windows of adaptive pooling that are written out one by one."""
+
 
 def _window(
     x: Value, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool, n: int
@@ -123,6 +126,11 @@ def _adaptive(x: Value, output_size: Dims, n: int, reduction, kind: str) -> Valu
         pool = nn.avg_pool if kind == "avg" else nn.max_pool
         y = pool(x, kernel=kernel, strides=kernel, pads=(0,) * (2 * n), dilations=(1,) * n)
         return y if whole else reshaped(y, y.shape[1:])
+    if sum(wanted) > MOST_WINDOWS:
+        raise UnsupportedError(
+            f"{list(wanted)} windows of {list(extents)} elements, which differ in size",
+            hint="use a size that divides them",
+        )
     for axis, (extent, size) in enumerate(zip(extents, wanted, strict=True), first):
         bounds = [(i * extent // size, -(-(i + 1) * extent // size)) for i in range(size)]
         x = cat(tuple(reduction(along(x, axis, a, b - a), axes=(axis,)) for a, b in bounds), axis)

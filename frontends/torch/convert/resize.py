@@ -1,9 +1,12 @@
 """Interpolation and sampling at given places."""
 
+import numpy as np
+
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.dims import Dim
-from ....compiler.ir.graph import Value
-from ...build import nn
+from ....compiler.ir.graph import Value, constant
+from ...build import math, nn, shape
+from ...signals import static_extent
 from ..schema import Any, Dims
 from ..table import converter
 
@@ -108,4 +111,20 @@ def bicubic2d(
 def grid_sampler(input, grid, interpolation_mode: int, padding_mode: int, align_corners: bool):
     mode = ("linear", "nearest", "cubic")[interpolation_mode]
     padding = ("zeros", "border", "reflection")[padding_mode]
+    if (mode, padding) == ("cubic", "border"):
+        return _cubic_at_border(input, grid, align_corners)
     return nn.grid_sample(input, grid, mode=mode, padding=padding, align_corners=align_corners)
+
+
+def _cubic_at_border(x: Value, grid: Value, align: bool) -> Value:
+    """torch moves each of the four elements onto the border, `nn.grid_sample` the place between them, as ONNX does.
+
+    With two elements more on each side that is the same.
+    """
+    height, width = (static_extent(x, axis) for axis in (2, 3))
+    extents = np.array([width, height], grid.dtype.numpy)
+    last = extents - 1
+    scale, offset = last / 2 if align else extents / 2, last / 2
+    places = math.add(math.mul(grid, constant(scale)), constant(offset + 2))
+    wider = shape.pad(x, pads=(0, 0, 2, 2, 0, 0, 2, 2), mode="edge")
+    return nn.grid_sample(wider, places, mode="cubic", padding="border", elements=True)

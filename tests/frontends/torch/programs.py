@@ -258,6 +258,14 @@ CASES: dict[str, Case] = {
     "order": Case(rarer.ordered, lambda: (torch.randn(2, 4, 5), torch.tensor([[3, -1, 0], [5, 2, -8]]))),
     "put": Case(rarer.put, lambda: (torch.randn(4, 4, 4), torch.tensor([3, 0, 1]))),
     "projections": Case(lambda: rarer.Projected(), normal((7, 2, 6), (4, 2, 3), (4, 2, 5))),
+    "seldom": Case(
+        rarer.seldom,
+        lambda: (
+            torch.randn(2, 3, 4, 6),
+            torch.randn(2, 2, 5, 2) * 1.2,
+            torch.arange(24).reshape(4, 6) % 7 - 2,
+        ),
+    ),
 }
 
 

@@ -105,3 +105,25 @@ class Projected(nn.Module):
         y, (hn, cn) = self.deep(x, (h, c))
         z, (_, last) = self.plain(x)
         return [y, hn, cn, z, last, *self.rnn(x), self.cell(x[0])]
+
+
+def seldom(x: Tensor, grid: Tensor, n: Tensor) -> list[Tensor]:
+    """What libraries around torch use now and then; edges of what is common."""
+    f, rows = functional, x[0, 0]
+    places, ones = n.clamp(0, 3), torch.ones(4, 6)
+    most, where = f.max_pool2d(x, 2, return_indices=True)
+    turns = torch.view_as_complex(x.reshape(2, 3, 4, 3, 2))
+    return [
+        f.grid_sample(x, grid, mode="bicubic", padding_mode="border", align_corners=False),
+        f.grid_sample(x, grid, mode="bicubic", padding_mode="border", align_corners=True),
+        f.interpolate(x, scale_factor=1.7, mode="bilinear", recompute_scale_factor=True),
+        torch._weight_norm(rows, torch.full((1,), 2.0), -1), torch.ops.aten.max_unpool2d(most, where, (4, 6)),
+        *(torch.scatter_reduce(rows, 0, places, ones, how, include_self=False) for how in ("mean", "amax", "prod")),
+        torch.scatter_reduce(rows, 0, places, ones, "mean"),
+        torch.scatter_reduce(n, 0, places, n, "amin", include_self=False),
+        torch.vdot(rows[0], rows[1]), x.msort(), torch.dstack((rows, rows)), torch.dstack((rows[0], rows[1])),
+        torch.block_diag(rows, rows[0], rows.T), torch.logspace(0, 2, 4), torch.bartlett_window(6),
+        torch.fft.fftshift(x[:, :, :3]), torch.fft.ifftshift(x[:, :, :3], dim=2), torch.view_as_real(turns.cumsum(3)),
+        *torch.unique(n, return_inverse=True, return_counts=True), torch.unique(n[:, :2] > 0, dim=0),
+        torch.repeat_interleave(rows, torch.tensor([1, 0, 2, 1]), dim=0),
+    ]  # fmt: skip

@@ -317,3 +317,77 @@ def test_lists_count_what_has_no_place(changed) -> None:
 
     text = refused(changed("resnet.pt2", {MODEL: edited(many)}))
     assert "this build has no converter for it (" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda program: nodes(program)[0]["inputs"].append(
+            {"name": "x", "arg": {"as_tensor": {}}, "kind": 1}
+        ),
+        lambda program: nodes(program)[0]["outputs"][0]["as_tensor"].update(name=7),
+        lambda program: nodes(program)[-1]["inputs"][0]["arg"].update(as_tensor={"name": 7}),
+        lambda program: program["graph_module"]["graph"]["tensor_values"]["x"]["sizes"][0].update(
+            as_int="3 x"
+        ),
+        lambda program: program["graph_module"]["graph"]["tensor_values"]["x"]["sizes"][0].update(
+            as_int=1e999
+        ),
+    ],
+    ids=["no name", "name of a result", "name of an operand", "size that is text", "size without end"],
+)
+def test_values_of_another_kind(changed, change) -> None:
+    assert "does not fit torch's schema" in refused(changed("gru.pt2", {MODEL: edited(change)}))
+
+
+def test_stored_tensor_without_end(changed) -> None:
+    def edit(table) -> None:
+        table["config"]["head.bias"]["tensor_meta"]["sizes"][0]["as_int"] = 1e999
+
+    assert "does not fit torch's schema" in refused(changed("gru.pt2", {WEIGHTS: edited(edit)}))
+
+
+LAYER = "code/__torch__/models.py"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"layer = self.layer", b"layer = self - self.layer"),
+        (b"layer = self.layer", b"layer = -self"),
+        (b"layer = self.layer", b"layer = CONSTANTS.c9"),
+        (b"layer = self.layer", b"layer = torch.add(torch.relu, x)"),
+        (b"_0, _1, = (layer).forward(x, )", b"_0, _1, = 3"),
+        (b"layer = self.layer", b"layer = self.layer[x]"),
+    ],
+)
+def test_code_that_does_not_fit(changed, before, after) -> None:
+    def edit(code: bytes) -> bytes:
+        assert before in code
+        return code.replace(before, after)
+
+    text = refused(changed("gru.pt", {LAYER: edit}))
+    assert text.startswith("gru.pt:forward: '")
+    assert "does not fit what it is given" in text
+
+
+@pytest.mark.parametrize(
+    ("target", "argument"),
+    [("logspace", "steps"), ("bartlett_window", "window_length")],
+    ids=lambda name: name,
+)
+def test_constants_that_a_file_only_asks_for(changed, target, argument) -> None:
+    def edit(program) -> None:
+        (node,) = (n for n in nodes(program) if n["target"] == f"torch.ops.aten.{target}.default")
+        (entry,) = (entry for entry in node["inputs"] if entry["name"] == argument)
+        entry["arg"]["as_int"] = 2**40
+
+    text = refused(changed("seldom.pt2", {MODEL: edited(edit)}))
+    assert f"it asks for a constant of shape [{2**40}], more than" in text
+
+
+def test_names_with_line_breaks_make_one_line(changed) -> None:
+    def edit(program) -> None:
+        nodes(program)[-1]["target"] = "torch.ops.acme.wave\nof.default"
+
+    assert len(refused(changed("gru.pt2", {MODEL: edited(edit)})).splitlines()) == 1
