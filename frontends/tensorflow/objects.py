@@ -24,7 +24,8 @@ def read_object(source: Any) -> SourceModel:
     if len(keys) != len(function.outputs):
         keys = [f"output_{n}" for n in range(len(function.outputs))]
     outputs = {key: tensor.name for key, tensor in zip(keys, function.outputs, strict=True)}
-    name = str(getattr(function, "name", "function"))
+    name = getattr(function, "name", "function")
+    name = name.decode() if isinstance(name, bytes) else str(name)
 
     def content() -> list[bytes]:
         return [

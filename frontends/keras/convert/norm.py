@@ -55,11 +55,13 @@ def layer_norm(x, *arrays, axis=(-1,), epsilon=1e-3, center=True, scale=True, rm
     rank = x.type.rank
     axes = sorted(axes_of((axis,) if isinstance(axis, int) else axis, rank, "axis"))
     gamma, beta = named(arrays, scale or rms_scaling, center and not rms_scaling)
-    if axes != list(range(axes[0], rank)):
-        raise UnsupportedError(f"it normalises the axes {axes} of {x.type}", hint="normalise the last axes")
+    perm = (*(n for n in range(rank) if n not in axes), *axes)
+    moved, first = shape.transpose(x, perm=perm), rank - len(axes)
     if rms_scaling:
-        return nn.rms_norm(x, gamma, axis=axes[0], epsilon=epsilon)
-    return nn.layer_norm(x, gamma, beta, axis=axes[0], epsilon=epsilon)
+        out = nn.rms_norm(moved, gamma, axis=first, epsilon=epsilon)
+    else:
+        out = nn.layer_norm(moved, gamma, beta, axis=first, epsilon=epsilon)
+    return shape.transpose(out, perm=tuple(map(perm.index, range(rank))))
 
 
 @layer("RMSNormalization")
@@ -91,7 +93,8 @@ def unit_norm(x, *, axis=(-1,)):
 
 
 @layer("Rescaling")
-def rescaling(x, *, scale=1.0, offset=0.0):
+def rescaling(x, *, scale=(1.0,), offset=(0.0,)):
+    """Numbers, or one for each channel."""
     x = x if x.dtype.is_float else math.cast(x, dtype=f32)
     return math.add(math.mul(x, number(scale, x)), number(offset, x))
 

@@ -1,7 +1,7 @@
 """Converters by family. A converter's signature is its op's schema; importing this package fills the table."""
 
 from ..table import TABLE
-from . import control, elementwise, gather, images, layout, linear, lists, pool, reductions, slices
+from . import control, elementwise, gather, images, layout, linear, lists, pool, reductions, segments, slices
 
 __all__ = [
     "TABLE",
@@ -14,5 +14,6 @@ __all__ = [
     "lists",
     "pool",
     "reductions",
+    "segments",
     "slices",
 ]

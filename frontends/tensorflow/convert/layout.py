@@ -7,7 +7,7 @@ from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import DType, i32
 from ....compiler.ops.rules import broadcast_shapes
 from ...build import math, reduce, shape
-from ...extents import range_size, rank_of
+from ...extents import made, range_size, rank_of
 from ...known import dims, ints, known
 from ...normalise import axes_of, axis_of, reshape_target
 from ..table import converter
@@ -149,6 +149,7 @@ def linspace(start, stop, num):
     first, last, count = known(start), known(stop), ints(num, "num")[0]
     if first is None or last is None:
         raise UnsupportedError("its bounds are known only at run time", hint="make them constants")
+    made(count)
     return constant(np.linspace(first, last, count).astype(start.dtype.numpy))
 
 

@@ -59,6 +59,11 @@ def get_item(x, index, element_shape, *, element_dtype=None):
     return shape.gather(x, index, axis=0)
 
 
+@converter("TensorListGather")
+def gather(x, indices, element_shape, *, element_dtype=None):
+    return shape.gather(x, indices, axis=0)
+
+
 @converter("TensorListSetItem")
 def set_item(x, index, item, *, resize_if_index_out_of_bounds=False, element_dtype=None):
     if is_open(x):

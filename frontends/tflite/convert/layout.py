@@ -120,6 +120,16 @@ def gather_nd(x, indices):
     return shape.gather_nd(x, indices)
 
 
+@converter("SCATTER_ND")
+def scatter_nd(indices, updates, target):
+    """Into zeros; what meets at one place is added up."""
+    extents = dims(target)
+    if extents is None:
+        raise UnsupportedError("the shape of its result is not known", hint="convert with fixed shapes")
+    zeros = shape.expand(constant(0, updates.dtype), shape=extents)
+    return shape.scatter_nd(zeros, indices, updates, reduction="add")
+
+
 @converter("EMBEDDING_LOOKUP", newest=4, moves=True)
 def embedding_lookup(indices, table):
     return shape.gather(table, indices, axis=0)

@@ -1,7 +1,9 @@
 """Reductions, running sums, the largest elements."""
 
-from ....compiler.ir.graph import Value
-from ....compiler.ir.types import i8
+import numpy as np
+
+from ....compiler.ir.graph import Value, constant
+from ....compiler.ir.types import f32, i8, i32
 from ...build import math, reduce, shape
 from ...known import ints
 from ...normalise import axis_of
@@ -48,6 +50,15 @@ def _extreme(op: str, name: str) -> None:
 
 _extreme("ARG_MAX", "argmax")
 _extreme("ARG_MIN", "argmin")
+
+
+@converter("BUCKETIZE")
+def bucketize(x, *, boundaries=()):
+    """How many boundaries each number has reached."""
+    bounds = constant(np.asarray(boundaries, np.float32))
+    numbers = shape.reshape(math.cast(x, dtype=f32), shape=(*x.shape, 1))
+    reached = math.cast(math.ge(numbers, bounds), dtype=i32)
+    return reduce.sum(reached, axes=(x.type.rank,), keepdims=False)
 
 
 @converter("CUMSUM")

@@ -127,6 +127,7 @@ def rarer() -> keras.Model:
         ops.log1p(ops.abs(row)), ops.amax(row, axis=1),
         ops.arctan2(row, row[:, ::-1]), ops.log_softmax(row, axis=1), ops.one_hot(ops.argmax(row, axis=-1), 5),
         ops.trunc(row), ops.tan(row), ops.isnan(row),
+        layers.LayerNormalization(axis=[1, 2])(picture), layers.Rescaling([1.0, 2.0, 0.5, -1.0], 0.5)(row),
     ]  # fmt: skip
     return keras.Model([picture, row], outputs)
 

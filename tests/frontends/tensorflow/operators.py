@@ -241,6 +241,20 @@ def dtypes(x, n):
     ]
 
 
+def segmented(x, i):
+    """Negative segments count for nothing, empty ones hold what the reduction starts from."""
+    rows = tf.TensorArray(tf.float32, 4).unstack(x)
+    return [
+        tf.math.segment_sum(x, [0, 0, 2, 2]),
+        tf.math.unsorted_segment_sum(x, i, 3),
+        tf.math.unsorted_segment_max(x, [2, 0, 2, -1], 4),
+        tf.math.unsorted_segment_min(x, [2, 0, 2, -1], 4),
+        tf.math.unsorted_segment_prod(x, [1, 1, 1, 0], 2),
+        tf.raw_ops.Bucketize(input=x, boundaries=[-1.0, 0.0, 0.5]),
+        rows.gather([3, 0, 0]),
+    ]
+
+
 OPERATORS = {
     "unary": (lambda x: [op(x) for op in _UNARY], [floats(3, 4)]),
     "positive": (
@@ -262,4 +276,5 @@ OPERATORS = {
     "branch_not_taken": (branches, [floats(2, 3, high=-0.5)]),
     "loop": (loops, [floats(2, 3)]),
     "dtype": (dtypes, [floats(3, 4, low=-9, high=9), ints(3, 4)]),
+    "segment": (segmented, [floats(4, 5), ints(4, 5, low=-1, high=3)]),
 }

@@ -4,7 +4,7 @@ import pytest
 
 CONTROL = ("branch", "branch_not_taken", "loop")
 SHAPES = ("gather", "move", "resize", "slice")
-NUMBERS = ("binary", "dtype", "positive", "product", "reduce", "unary", "whole")
+NUMBERS = ("binary", "dtype", "positive", "product", "reduce", "segment", "unary", "whole")
 WINDOWS = ("conv", "conv_transpose", "pool")
 
 

@@ -204,6 +204,15 @@ def floats() -> None:
     one("arg_max", "ARG_MAX", [x, const(3)], T((1, 4, 6), I32), ArgMaxOptions={"outputType": 2})
     one("top_k", "TOPK_V2", [T((3, 9)), const(4)], T((3, 4)), T((3, 4), I32), TopKV2Options={})
     one("cumsum", "CUMSUM", [T((3, 9)), const(1)], T((3, 9)), CumsumOptions={"exclusive": True})
+    one(
+        "bucketize",
+        "BUCKETIZE",
+        [T((3, 4))],
+        T((3, 4), I32),
+        BucketizeOptions={"boundaries": [-1.0, 0.0, 0.5]},
+    )
+    inputs = [const([[1], [3], [1]]), T((3, 4)), const([5, 4])]
+    one("scatter_nd", "SCATTER_ND", inputs, T((5, 4)), ScatterNdOptions={})
     one("reduce_any", "REDUCE_ANY", [T((3, 9), BOOL), const([1])], T((3,), BOOL), ReducerOptions={})
     one("floor_mod", "FLOOR_MOD", [T((2, 3)), T((2, 3))], T((2, 3)), FloorModOptions={})
     one("squared_difference", "SQUARED_DIFFERENCE", [x, T((8,))], x, SquaredDifferenceOptions={})
