@@ -53,14 +53,24 @@ def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
     bursts = total[:, None] * channels.bursts / np.maximum(channels.bursts.sum(1, keepdims=True), 1)
     pages = np.maximum(channels.pages - kept, 0)
     served, held = dram.served(bursts, pages), dram.held(bursts, pages)
-    loads = np.maximum(served, held)
+    strided = (pages > 1) & (rows[2] > 1)[:, None]
+    loads = np.where(strided, dram.apart(bursts, pages), np.maximum(served, held))
     cycles = loads.max(1)
     share = loads.sum(1) / np.where(cycles > 0, cycles * dram.channels, 1)
     turn, opens = loads.sum(1) / np.maximum(total, 1), np.minimum(pages.sum(1) / np.maximum(total, 1), 1)
     before = np.minimum(np.where(kept, channels.crossing[:, None], channels.before).min(1), total)
     opening, bit = (before < total) * dram.page_miss, 1 << np.arange(dram.channels)
     found = (
-        *(cycles, served.max(1), held.max(1), share, turn, opens, total * dram.burst, pages.sum(1)),
+        *(
+            cycles,
+            served.max(1),
+            np.minimum(held.max(1), cycles),
+            share,
+            turn,
+            opens,
+            total * dram.burst,
+            pages.sum(1),
+        ),
         *(opening, before / np.maximum(total, 1), (bursts > 0) @ bit, kept @ bit, *_ends(dram.burst, *rows)),
     )
     return Demand(*(np.where(some, each, 0) for each in found))
@@ -150,7 +160,8 @@ def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: 
     in_plane = (address % whole + span + whole - 1) // whole
     reached = (address % whole + (n2 - 1) * s2 + span + whole - 1) // whole
     once = np.where(onwards | (reached == 1), reached, in_plane * n2)[:, None]
-    others = np.where((s1 <= whole)[:, None], once, pages * (total / sampled)[:, None])
+    ahead = np.maximum(pages - 1, 0) * ((total - 1) / max(sampled - 1, 1))[:, None] + 1
+    others = np.where((s1 > whole)[:, None], ahead, np.where(onwards[:, None], np.minimum(once, ahead), once))
     pages = np.where(more[:, None], np.where(pages > 0, others, 0), pages)
     last = (address + (n2 - 1) * s2 + span - 1) // whole
     last = np.where(more[:, None], last[:, None], latest[:, -1])

@@ -65,8 +65,23 @@ class Dram:
         """Cycles of a channel for so many bursts and pages opened."""
         return bursts * self.cycles_of_a_burst + pages * self.page_miss
 
+    @property
+    def gap(self) -> float:
+        """Cycles that a channel waits for each `outstanding` bursts that follow one another in a page."""
+        return (
+            max(0.0, self.slots_free_again - self.outstanding * self.cycles_of_a_burst)
+            if self.outstanding
+            else 0.0
+        )
+
+    def apart(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        """Cycles that they take if pages are opened at even distances."""
+        in_pages = np.maximum(pages, 1)
+        gaps = in_pages * (bursts / in_pages // (self.outstanding or np.inf))
+        return self.served(bursts, pages) + self.gap * gaps
+
     def held(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
-        """Cycles that they take because a channel has at most `outstanding` bursts under way, whoever asked."""
+        """Cycles in which places of bursts under way are taken, of which a channel has `outstanding` for all."""
         slots = bursts / (self.outstanding or np.inf)
         return slots * self.slots_free_again + np.minimum(slots, pages) * self.page_miss
 
@@ -183,9 +198,7 @@ class Sharing:
     def _spare(self, asked: Asked) -> float:
         """Cycles that a transfer takes less when it begins with nothing under way: as many bursts as may be are served
         at once, and some pages are opened before the first of them is back, a third of one on the average."""
-        dram = self.dram
-        at_once = dram.slots_free_again - dram.outstanding * dram.cycles_of_a_burst
-        return max(0.0, min(asked.held - asked.served, at_once + dram.page_miss / 3))
+        return max(0.0, min(asked.cycles - asked.served, self.dram.gap + self.dram.page_miss / 3))
 
     def _reopened(self, owner: int) -> float:
         """Cycles that a transfer takes more for a refresh, after which its page is closed, if the next burst would not
