@@ -55,25 +55,25 @@ def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
     served, held = dram.served(bursts, pages), dram.held(bursts, pages)
     strided = (pages > 1) & (rows[2] > 1)[:, None]
     loads = np.where(strided, dram.apart(bursts, pages), np.maximum(served, held))
-    cycles = loads.max(1)
-    share = loads.sum(1) / np.where(cycles > 0, cycles * dram.channels, 1)
-    turn, opens = loads.sum(1) / np.maximum(total, 1), np.minimum(pages.sum(1) / np.maximum(total, 1), 1)
+    cycles, load, number = loads.max(1), loads.sum(1), np.maximum(total, 1)
     before = np.minimum(np.where(kept, channels.crossing[:, None], channels.before).min(1), total)
-    opening, bit = (before < total) * dram.page_miss, 1 << np.arange(dram.channels)
-    found = (
-        *(
-            cycles,
-            served.max(1),
-            np.minimum(held.max(1), cycles),
-            share,
-            turn,
-            opens,
-            total * dram.burst,
-            pages.sum(1),
-        ),
-        *(opening, before / np.maximum(total, 1), (bursts > 0) @ bit, kept @ bit, *_ends(dram.burst, *rows)),
-    )
-    return Demand(*(np.where(some, each, 0) for each in found))
+    bit = 1 << np.arange(dram.channels)
+    found = {
+        "cycles": cycles,
+        "served": served.max(1),
+        "held": np.minimum(held.max(1), cycles),
+        "share": load / np.where(cycles > 0, cycles * dram.channels, 1),
+        "turn": load / number,
+        "opens": np.minimum(pages.sum(1) / number, 1),
+        "burst_bytes": total * dram.burst,
+        "pages": pages.sum(1),
+        "opening": (before < total) * dram.page_miss,
+        "before": before / number,
+        "touches": (bursts > 0) @ bit,
+        "keeps": kept @ bit,
+        **_ends(dram.burst, *rows),
+    }
+    return Demand(**{name: np.where(some, each, 0) for name, each in found.items()})
 
 
 def _joined(n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> tuple[np.ndarray, ...]:
@@ -110,12 +110,13 @@ def _bursts(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: An
     return np.where(few, counted, counted * n2)
 
 
-def _ends(
-    burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def _ends(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> dict[str, np.ndarray]:
     """Bytes of the first row in its first burst, and of the last one in its last."""
     end = address + (n2 - 1) * s2 + (n1 - 1) * s1 + n0
-    return np.minimum(n0, burst - address % burst), np.minimum(n0, (end - 1) % burst + 1)
+    return {
+        "first": np.minimum(n0, burst - address % burst),
+        "last": np.minimum(n0, (end - 1) % burst + 1),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +134,10 @@ class _Channels:
 
 
 def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> _Channels:
-    """Row by row; of more rows than `_SPREAD_ROWS` the others are taken to be like the first ones, but where they
-    follow one another within pages."""
+    """Row by row; of more rows than `_SPREAD_ROWS` the others are taken to be like the first ones."""
     total = n1 * n2
-    sampled = min(_SPREAD_ROWS, max(int(total.max(initial=0)), 1))
-    row = np.minimum(np.arange(sampled), np.maximum(total - 1, 0)[:, None])
+    looked_at = min(_SPREAD_ROWS, max(int(total.max(initial=0)), 1))
+    row = np.minimum(np.arange(looked_at), np.maximum(total - 1, 0)[:, None])
     inner = np.maximum(n1, 1)[:, None]
     start = address[:, None] + row % inner * s1[:, None] + row // inner * s2[:, None]
     first, end = start // dram.burst, (start + n0[:, None] - 1) // dram.burst + 1
@@ -149,25 +149,35 @@ def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: 
     in_first = dram.on_channels(np.minimum(end, (page[0] + 1) * size)) > before
     in_last = (page[1] > page[0])[..., None] & (after > dram.on_channels(page[1] * size))
     between = np.maximum(page[1] - page[0] - 1, 0)[..., None]
-    latest = np.where(in_last, page[1][..., None], np.where(in_first, page[0][..., None], -1))
-    latest = _latest(latest)
+    latest = _latest(np.where(in_last, page[1][..., None], np.where(in_first, page[0][..., None], -1)))
     same = in_first[:, 1:] & (page[0][:, 1:, None] == latest[:, :-1])
-    pages = (in_first.sum(1) + in_last.sum(1) + between.sum(1) - same.sum(1)).astype(float)
+    pages = in_first.sum(1) + in_last.sum(1) + between.sum(1) - same.sum(1)
 
-    more = total > sampled
+    more = (total > looked_at)[:, None]
+    behind = (address + (n2 - 1) * s2 + (n1 - 1) * s1 + n0 - 1) // (dram.page * dram.channels)
+    return _Channels(
+        (after - before).sum(1),
+        np.where(more, _pages_of_all(dram, pages, looked_at, address, n0, n1, n2, s1, s2), pages),
+        np.where(in_first[:, 0], page[0][:, :1], -1),
+        np.where(more, behind[:, None], latest[:, -1]),
+        _reached(dram, first[:, 0]),
+        (page[0][:, 0] + 1) * size - first[:, 0],
+    )
+
+
+def _pages_of_all(
+    dram: Dram, some: np.ndarray, looked_at: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
+) -> np.ndarray:
+    """Pages that all rows open on each channel where the first ones open `some`: as many for each further row, but no
+    more than there are from the first one to the last one, plane by plane where planes go back."""
     whole, span = dram.page * dram.channels, (n1 - 1) * s1 + n0
-    onwards = (s1 <= whole) & (s2 <= whole) & ((s2 >= span) | (n2 == 1))
     in_plane = (address % whole + span + whole - 1) // whole
-    reached = (address % whole + (n2 - 1) * s2 + span + whole - 1) // whole
-    once = np.where(onwards | (reached == 1), reached, in_plane * n2)[:, None]
-    ahead = np.maximum(pages - 1, 0) * ((total - 1) / max(sampled - 1, 1))[:, None] + 1
-    others = np.where((s1 > whole)[:, None], ahead, np.where(onwards[:, None], np.minimum(once, ahead), once))
-    pages = np.where(more[:, None], np.where(pages > 0, others, 0), pages)
-    last = (address + (n2 - 1) * s2 + span - 1) // whole
-    last = np.where(more[:, None], last[:, None], latest[:, -1])
-    opening = np.where(in_first[:, 0], page[0][:, :1], -1)
-    crossing = (page[0][:, 0] + 1) * size - first[:, 0]
-    return _Channels((after - before).sum(1), pages, opening, last, _reached(dram, first[:, 0]), crossing)
+    in_all = (address % whole + (n2 - 1) * s2 + span + whole - 1) // whole
+    onwards = (s2 <= whole) & ((s2 >= span) | (n2 == 1))
+    passed = np.where(onwards | (in_all == 1), in_all, in_plane * n2)[:, None]
+    like = np.maximum(some - 1, 0) * ((n1 * n2 - 1) / max(looked_at - 1, 1))[:, None] + 1
+    within = np.where(onwards[:, None], np.minimum(passed, like), passed)
+    return np.where(some > 0, np.where((s1 > whole)[:, None], like, within), 0)
 
 
 def _reached(dram: Dram, first: np.ndarray) -> np.ndarray:

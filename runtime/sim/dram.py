@@ -68,11 +68,8 @@ class Dram:
     @property
     def gap(self) -> float:
         """Cycles that a channel waits for each `outstanding` bursts that follow one another in a page."""
-        return (
-            max(0.0, self.slots_free_again - self.outstanding * self.cycles_of_a_burst)
-            if self.outstanding
-            else 0.0
-        )
+        at_once = (self.outstanding or np.inf) * self.cycles_of_a_burst
+        return max(0.0, self.slots_free_again - at_once)
 
     def apart(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
         """Cycles that they take if pages are opened at even distances."""
@@ -93,6 +90,10 @@ class Dram:
     def refreshes(self, time: float) -> int:
         """How many have begun by then; a period ends with one."""
         return int((time + self.refresh_for) // self.refresh_every) if self.refresh_every else 0
+
+    def refreshing(self, time: float) -> bool:
+        """Whether one is going on."""
+        return bool(self.refresh_every) and time % self.refresh_every >= self.working
 
     def active(self, time: float) -> float:
         """Cycles until `time` in which it was not refreshing; each period ends with the refresh."""
@@ -157,9 +158,7 @@ class Sharing:
         self._advance(time)
         rest = self.left.pop(owner)
         del self.asked[owner]
-        if self.refreshes > (
-            time // self.dram.refresh_every if self.dram.refresh_every else 0
-        ):  # in a refresh
+        if self.dram.refreshing(time):
             rest, self.closed[owner] = 0.0, -1
         for other in self.left:
             self.left[other] += rest / len(self.left)
@@ -220,15 +219,13 @@ class Sharing:
         """Who asks for less than its turns are of all turns gets it whole; the others share what is left. Where some
         are held by bursts that are under way, others go on meanwhile."""
         room, turns = 1.0, sum(each.turn for each in self.asked.values())
-        served, held = 0.0, 0.0
+        served = held = 0.0
         self.pace, self.first = {}, None
         for owner, asked in sorted(self.asked.items(), key=lambda each: each[1].share / each[1].turn):
             given = min(asked.share, room * asked.turn / turns)
             self.pace[owner] = given / asked.share
-            served, held = (
-                served + given * asked.served / asked.cycles,
-                held + given * asked.held / asked.cycles,
-            )
+            served += given * asked.served / asked.cycles
+            held += given * asked.held / asked.cycles
             room, turns = room - given, turns - asked.turn
         if self.pace:
             faster = 1 / max(served, held)
