@@ -72,10 +72,13 @@ class Dram:
         return max(0.0, self.slots_free_again - at_once)
 
     def apart(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
-        """Cycles that they take if pages are opened at even distances."""
-        in_pages = np.maximum(pages, 1)
-        gaps = in_pages * (bursts / in_pages // (self.outstanding or np.inf))
-        return self.served(bursts, pages) + self.gap * gaps
+        """Cycles that they take if pages are opened at even distances: a gap for every `outstanding` bursts that are
+        whole between two."""
+        most = self.outstanding or np.inf
+        distance = bursts / np.maximum(pages, 1)
+        least, part = np.floor(distance), distance % 1
+        gaps = least // most * (1 - part) + (least + 1) // most * part
+        return self.served(bursts, pages) + self.gap * gaps * np.maximum(pages, 1)
 
     def held(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
         """Cycles in which places of bursts under way are taken, of which a channel has `outstanding` for all."""
