@@ -23,6 +23,7 @@ from ..driver import Call
 from ..known import dims, known
 from ..source import SourceGraph
 from .nodes import Body, Ref
+from .packed import convert_packed, is_packed
 from .pairs import apart, is_complex
 from .tensors import SCRIPTED, dtype_numbered
 
@@ -123,6 +124,8 @@ class Form:
             name: _resolved(argument, self.kinds[name], name, values, bodies)
             for name, argument in self.arguments(positional, named).items()
         }
+        if any(map(is_packed, given.values())):
+            return convert_packed(self.op, given)
         if any(map(is_complex, given.values())):
             return apart(self.op.partition(".")[0], self.convert, given)
         return self.convert(**given, call=call) if self.wants_call else self.convert(**given)

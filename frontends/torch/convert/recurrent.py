@@ -12,7 +12,7 @@ from ..table import converter
 from .layout import along, cat, expand, reshaped, stack
 
 # Which of torch's gates stands at each place of the IR's order: i f g o becomes i o f g, and r z n becomes z r n.
-_LSTM, _GRU, _RNN = (0, 3, 1, 2), (1, 0, 2), (0,)
+LSTM, GRU, RNN = (0, 3, 1, 2), (1, 0, 2), (0,)
 
 Step = Callable[..., tuple[Value, ...]]
 
@@ -45,7 +45,7 @@ def _weights(params: Tensors, gates, biases: bool, directions: int, projected: b
         yield _Layer(w, r, bias, stack(tuple(row[-1] for row in rows)) if projected else None)
 
 
-def _layers(
+def layers(
     op: Step,
     gates: tuple[int, ...],
     x: Value,
@@ -101,7 +101,8 @@ def _beside(n: int, count: int, size: Dim) -> tuple[Dim, ...]:
     return (0, 0, n * size, 0, 0, (count - 1 - n) * size)
 
 
-def _activations(name: str, count: int) -> dict[str, Any]:
+def activations(name: str, count: int) -> dict[str, Any]:
+    """The attributes of a recurrence with one activation."""
     return {"activations": (name,) * count, "alphas": (0.0,) * count, "betas": (0.0,) * count}
 
 
@@ -120,17 +121,17 @@ def _register(name: str, op: Step, gates: tuple[int, ...], activation: str = "",
     ):
         if train and dropout and num_layers > 1:
             raise UnsupportedError("it drops out random values", hint="call model.eval() before you export")
-        own = _activations(activation, 1 + bidirectional) if activation else {}
+        own = activations(activation, 1 + bidirectional) if activation else {}
         x = shape.transpose(input, perm=(1, 0, 2)) if batch_first else input
         states = hx if isinstance(hx, tuple) else (hx,)
-        y, *last = _layers(op, gates, x, states, params, has_biases, bidirectional, **form, **own)
+        y, *last = layers(op, gates, x, states, params, has_biases, bidirectional, **form, **own)
         return shape.transpose(y, perm=(1, 0, 2)) if batch_first else y, *last
 
 
-_register("lstm", nn.lstm, _LSTM)
-_register("gru", nn.gru, _GRU, linear_before_reset=True)
-_register("rnn_tanh", nn.rnn, _RNN, "tanh")
-_register("rnn_relu", nn.rnn, _RNN, "relu")
+_register("lstm", nn.lstm, LSTM)
+_register("gru", nn.gru, GRU, linear_before_reset=True)
+_register("rnn_tanh", nn.rnn, RNN, "tanh")
+_register("rnn_relu", nn.rnn, RNN, "relu")
 
 
 def _cell(op: Step, gates: tuple[int, ...], input, states, params: Tensors, **form: Any) -> tuple[Value, ...]:
@@ -145,19 +146,19 @@ def _cell(op: Step, gates: tuple[int, ...], input, states, params: Tensors, **fo
 
 @converter("lstm_cell")
 def lstm_cell(input, hx: Tensors, w_ih, w_hh, b_ih=None, b_hh=None):
-    return _cell(nn.lstm, _LSTM, input, hx, (w_ih, w_hh, b_ih, b_hh))
+    return _cell(nn.lstm, LSTM, input, hx, (w_ih, w_hh, b_ih, b_hh))
 
 
 @converter("gru_cell")
 def gru_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
-    return _cell(nn.gru, _GRU, input, (hx,), (w_ih, w_hh, b_ih, b_hh), linear_before_reset=True)
+    return _cell(nn.gru, GRU, input, (hx,), (w_ih, w_hh, b_ih, b_hh), linear_before_reset=True)
 
 
 @converter("rnn_tanh_cell")
 def rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
-    return _cell(nn.rnn, _RNN, input, (hx,), (w_ih, w_hh, b_ih, b_hh))
+    return _cell(nn.rnn, RNN, input, (hx,), (w_ih, w_hh, b_ih, b_hh))
 
 
 @converter("rnn_relu_cell")
 def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
-    return _cell(nn.rnn, _RNN, input, (hx,), (w_ih, w_hh, b_ih, b_hh), **_activations("relu", 1))
+    return _cell(nn.rnn, RNN, input, (hx,), (w_ih, w_hh, b_ih, b_hh), **activations("relu", 1))

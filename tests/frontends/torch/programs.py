@@ -25,12 +25,16 @@ class Program(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """A function, its inputs, and the dimensions that stay open: for each input, names by axis."""
+    """A function, its inputs, and the dimensions that stay open: for each input, names by axis.
+
+    Not all can be traced, or exported.
+    """
 
     function: Callable[..., Any]
     inputs: Callable[[], tuple[Tensor, ...]]
     dynamic: tuple[dict[int, str], ...] = ()
     traced: bool = True
+    exported: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -227,7 +231,7 @@ def _mixed() -> tuple[Tensor, ...]:
     return torch.randn(2, 3), n, n > 1, torch.randn(2, 3).half()
 
 
-MODULES = ("layers", "branches", "projections")
+MODULES = ("layers", "branches", "projections", "ragged")
 """Cases whose function makes a module; the others are functions of the inputs."""
 
 CASES: dict[str, Case] = {
@@ -258,6 +262,9 @@ CASES: dict[str, Case] = {
     "order": Case(rarer.ordered, lambda: (torch.randn(2, 4, 5), torch.tensor([[3, -1, 0], [5, 2, -8]]))),
     "put": Case(rarer.put, lambda: (torch.randn(4, 4, 4), torch.tensor([3, 0, 1]))),
     "projections": Case(lambda: rarer.Projected(), normal((7, 2, 6), (4, 2, 3), (4, 2, 5))),
+    "ragged": Case(
+        lambda: rarer.Ragged(), lambda: (torch.randn(3, 5, 6), torch.tensor([3, 4, 1])), exported=False
+    ),
     "seldom": Case(
         rarer.seldom,
         lambda: (

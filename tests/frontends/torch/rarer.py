@@ -107,6 +107,32 @@ class Projected(nn.Module):
         return [y, hn, cn, z, last, *self.rnn(x), self.cell(x[0])]
 
 
+class Ragged(nn.Module):
+    """Sequences of different lengths, packed; torch.export can't follow them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deep = nn.LSTM(6, 4, num_layers=2, bidirectional=True, batch_first=True)
+        self.plain = nn.GRU(6, 3)
+        self.rnn = nn.RNN(6, 3, nonlinearity="relu")
+
+    def forward(self, x: Tensor, lengths: Tensor) -> list[Tensor]:
+        pack, pad = nn.utils.rnn.pack_padded_sequence, nn.utils.rnn.pad_packed_sequence
+        y, (h, c) = self.deep(pack(x, lengths, batch_first=True, enforce_sorted=False))
+        rows, counted = pad(y, batch_first=True)
+        z, last = self.plain(pack(x.transpose(0, 1), lengths, enforce_sorted=False))
+        w, _ = self.rnn(pack(x, torch.tensor([5, 2, 2]), batch_first=True))
+        return [
+            rows,
+            counted,
+            h,
+            c,
+            pad(z, total_length=6, padding_value=-1.0)[0],
+            last,
+            pad(w, total_length=5)[0],
+        ]
+
+
 def seldom(x: Tensor, grid: Tensor, n: Tensor) -> list[Tensor]:
     """What libraries around torch use now and then; edges of what is common."""
     f, rows = functional, x[0, 0]

@@ -35,8 +35,9 @@ def main(names: Sequence[str]) -> None:
     for name in names or [*models.MODELS, *programs.CASES]:
         module, inputs = make(name)
         results(FOLDER / f"{name}.npz", module, inputs)
-        program = export(name, module, inputs)
-        (FOLDER / f"{name}.pt2").write_bytes(packed(saved(program)))
+        if name in models.MODELS or programs.CASES[name].exported:
+            program = export(name, module, inputs)
+            (FOLDER / f"{name}.pt2").write_bytes(packed(saved(program)))
         if name in SCRIPTED or (name in programs.CASES and programs.CASES[name].traced):
             (FOLDER / f"{name}.pt").write_bytes(packed(traced(module, inputs)))
         if name == "gru":

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -391,3 +392,15 @@ def test_names_with_line_breaks_make_one_line(changed) -> None:
         nodes(program)[-1]["target"] = "torch.ops.acme.wave\nof.default"
 
     assert len(refused(changed("gru.pt2", {MODEL: edited(edit)})).splitlines()) == 1
+
+
+def test_packed_sequences_are_known_to_few(changed) -> None:
+    def edit(code: bytes) -> bytes:
+        changed = re.sub(
+            rb"torch._pad_packed_sequence\((\w+), .*\)", rb"torch.sort(\1, 0, False)", code, count=1
+        )
+        assert changed != code
+        return changed
+
+    text = refused(changed("ragged.pt", {"code/__torch__/rarer.py": edit}))
+    assert "packed sequences are not supported by it; pad them first, by pad_packed_sequence" in text
