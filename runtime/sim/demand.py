@@ -168,16 +168,18 @@ def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: 
 def _pages_of_all(
     dram: Dram, some: np.ndarray, looked_at: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
 ) -> np.ndarray:
-    """Pages that all rows open on each channel where the first ones open `some`: as many for each further row, but no
-    more than there are from the first one to the last one, plane by plane where planes go back."""
+    """Pages that all rows open on each channel where the first ones open `some`: those from the first row to the last
+    one, plane by plane where planes go back; fewer where rows are so far apart that they pass over some channels."""
     whole, span = dram.page * dram.channels, (n1 - 1) * s1 + n0
     in_plane = (address % whole + span + whole - 1) // whole
     in_all = (address % whole + (n2 - 1) * s2 + span + whole - 1) // whole
     onwards = (s2 <= whole) & ((s2 >= span) | (n2 == 1))
     passed = np.where(onwards | (in_all == 1), in_all, in_plane * n2)[:, None]
     like = np.maximum(some - 1, 0) * ((n1 * n2 - 1) / max(looked_at - 1, 1))[:, None] + 1
-    within = np.where(onwards[:, None], np.minimum(passed, like), passed)
-    return np.where(some > 0, np.where((s1 > whole)[:, None], like, within), 0)
+    apart = np.maximum(s1 - n0, np.where(n2 > 1, s2 - span, 0))
+    over = onwards & (apart > dram.interleave * (dram.channels - 1)) & (dram.channels > 1)
+    found = np.where(over[:, None], np.minimum(passed, like), passed)
+    return np.where(some > 0, np.where((s1 > whole)[:, None], like, found), 0)
 
 
 def _reached(dram: Dram, first: np.ndarray) -> np.ndarray:
