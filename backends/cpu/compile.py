@@ -1,7 +1,7 @@
 """Placed kernels -> one code image: tile, emit each distinct kernel once, lay out constants, write the entries."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.target.backend import (
@@ -18,7 +18,7 @@ from ...compiler.target.description import Target
 from ...compiler.tile.access_maps import separate_reads
 from ...compiler.tile.canonical import canonical
 from ...compiler.tile.check import require_legal
-from ...compiler.tile.stage import Kernel
+from ...compiler.tile.stage import Apply, Kernel, Load, walk
 from ...compiler.tile.tiler import Choice, tile
 from . import abi, codegen
 from .constants import Blob
@@ -28,6 +28,7 @@ from .kernel import KernelCode, KernelEmitter
 from .link import describe, link
 from .machine import Machine
 from .pool_ir import POOL_EXPORTS
+from .requantise import with_upper_words
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class _Kernels:
         return found
 
     def _kernel(self, call: Call) -> tuple[_Emitted, tuple[str, ...]]:
-        normal, key = self._normal(call.kernel)
+        normal, key = self._normal(call.kernel, _far_shifts(call))
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.emitted:
             choice = tile(normal, self.target)[0]
@@ -80,13 +81,32 @@ class _Kernels:
         emitted = self.emitted[key]
         return emitted, tuple(names[p] for p in emitted.code.parameters)
 
-    def _normal(self, kernel: Kernel) -> tuple[Kernel, str]:
+    def _normal(self, kernel: Kernel, far: frozenset[str]) -> tuple[Kernel, str]:
         """A kernel's normal form and its key; layers that repeat share their parts, so that it is found once."""
         parts = tuple((s.dims, id(s.body), id(s.write), s.combine, id(s.repair)) for s in kernel.stages)
-        if (kernel.buffers, parts) not in self.normal:
-            normal, _, key = canonical(kernel)
-            self.normal[kernel.buffers, parts] = (normal, key, kernel)
-        return self.normal[kernel.buffers, parts][:2]
+        known = (kernel.buffers, parts, far)
+        if known not in self.normal:
+            stages = tuple(replace(s, body=with_upper_words(s.body, far)) for s in kernel.stages)
+            normal, _, key = canonical(replace(kernel, stages=stages) if far else kernel)
+            self.normal[known] = (normal, key, kernel)
+        return self.normal[known][:2]
+
+
+def _far_shifts(call: Call) -> frozenset[str]:
+    """The constants from which a kernel's requantising reads shifts, all of them 33 or more."""
+    read = {
+        shift.access.buffer
+        for stage in call.kernel.stages
+        for expr in walk(stage.body)
+        if isinstance(expr, Apply)
+        and expr.op == "requantize"
+        and isinstance(shift := expr.arguments[2], Load)
+    }
+    return frozenset(
+        name
+        for name in read
+        if isinstance(found := call.operands[name], Constant) and found.array.min() >= 33
+    )
 
 
 def estimate(kernel: Kernel, target: Target) -> float:

@@ -3,7 +3,11 @@
 Machines multiply every second 32-bit lane to 64 bits in one instruction, and few shift 64-bit lanes arithmetically.
 """
 
+import re
+from collections.abc import Collection
+
 from ...compiler.ir.types import DType, i32, i64
+from ...compiler.tile.stage import Apply, Const, Expr, Load, rewrite
 from .lanes import Lanes, choose
 from .literals import vector_type
 
@@ -14,8 +18,13 @@ _LOW_HALF = (1 << 32) - 1
 def requantized(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dtype: DType) -> Lanes:
     """((acc * multiplier + 2^(shift - 1)) >> shift) + zero in i64, saturated to `dtype`; an even number of i32 lanes.
 
-    What is shifted is moved up by 2^63 first: then zeros may follow, and 2^63 >> shift is taken off again.
+    What is shifted is moved up by 2^63 first: then zeros may follow, and 2^63 >> shift is taken off again. A factor of
+    1 needs no product: what is shifted out last is what rounds.
     """
+    one, places, offset = map(_literal, (multiplier, shift, zero))
+    if one == 1 and places is not None and places < 32 and offset is not None and abs(offset) < 1 << 16:
+        rounding = (acc >> (places - 1)) & 1
+        return _saturated((acc >> places) + rounding + zero, dtype)
     wide = []
     for x, m, n, z in zip(*map(_halves, (acc, multiplier, shift, zero)), strict=True):
         half = n.constant(1) << (n + -1)
@@ -26,9 +35,42 @@ def requantized(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dty
     low = _words((even & _LOW_HALF) | (odd << 32))
     high = _words(even.unsigned_shift(32) | (odd & ~_LOW_HALF))
     fits = high.equals(low >> 31)
-    value = choose(fits, low, (high >> 31) ^ 0x7FFFFFFF)
-    least_result, most = dtype.limits
-    return value.call("smax", least_result).call("smin", most).to(dtype)
+    return _saturated(choose(fits, low, (high >> 31) ^ 0x7FFFFFFF), dtype)
+
+
+def requantized_high(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dtype: DType) -> Lanes:
+    """The same where shift >= 33 and zero is of 16 bits: 2^(shift - 1) has no bits in the lower word, so that only the
+    upper words of the products are wanted."""
+    even, odd = (x * m for x, m in zip(*map(_halves, (acc, multiplier)), strict=True))
+    upper = _words(even.unsigned_shift(32) | (odd & ~_LOW_HALF))
+    places = shift + -32
+    half = places.constant(1) << (places + -1)
+    return _saturated(((upper + half) >> places) + zero, dtype)
+
+
+def with_upper_words(body: Expr, shifts: Collection[str]) -> Expr:
+    """A stage's body that requantises by upper words where that is enough; `shifts`: buffers of numbers of 33 to 62."""
+
+    def change(expr: Expr) -> Expr | None:
+        if not isinstance(expr, Apply) or expr.op != "requantize" or expr.dtype.bits > 16:
+            return None
+        _, _, shift, zero = expr.arguments
+        far = isinstance(shift, Load) and shift.access.buffer in shifts and shift.access.fill is None
+        own = isinstance(zero, Const) and expr.dtype.limits[0] <= int(zero.value) <= expr.dtype.limits[1]
+        return Apply("requantize_high", expr.arguments, expr.dtype) if far and own else None
+
+    return rewrite(body, change)
+
+
+def _saturated(value: Lanes, dtype: DType) -> Lanes:
+    least, most = dtype.limits
+    return value.call("smax", least).call("smin", most).to(dtype)
+
+
+def _literal(x: Lanes) -> int | None:
+    """The number that all lanes are known to hold."""
+    found = re.fullmatch(r"splat \(i32 (-?\d+)\)", x.register.text)
+    return int(found[1]) if found else None
 
 
 def _halves(x: Lanes) -> tuple[Lanes, Lanes]:

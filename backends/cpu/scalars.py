@@ -14,7 +14,7 @@ from .builder import Builder, Register
 from .lanes import Lanes
 from .literals import element_type, has_registers, literal, suffix, vector_type
 from .narrow import is_narrow
-from .requantise import requantized
+from .requantise import requantized, requantized_high
 
 __all__ = ["Scalars", "element_type", "has_code", "has_registers", "literal", "vector_type"]
 
@@ -61,7 +61,7 @@ def has_code(op: str, dtype: DType) -> bool:
     """Whether a scalar operation has code for operands of `dtype` (for where: of the chosen values)."""
     if op in ("cast", "bitcast", "where", "not", *_LOGIC):
         return True
-    if op == "requantize":
+    if op in _REQUANTIZE:
         return dtype == i32
     if is_narrow(dtype):
         return False
@@ -72,10 +72,14 @@ def has_code(op: str, dtype: DType) -> bool:
     return (op in _INTEGER and dtype != boolean) or op in ("eq", "ne", "bit_and", "bit_or", "bit_xor")
 
 
-def _requantize(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dtype: DType) -> Lanes:
+_REQUANTIZE = {"requantize": requantized, "requantize_high": requantized_high}
+"""Operations on vectors, of which single numbers need but one form."""
+
+
+def _requantize(op: str, acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dtype: DType) -> Lanes:
     """((acc * multiplier + 2^(shift - 1)) >> shift) + zero in i64, saturated to `dtype`."""
     if acc.count > 1:
-        return requantized(acc, multiplier, shift, zero, dtype=dtype)
+        return _REQUANTIZE[op](acc, multiplier, shift, zero, dtype=dtype)
     product = acc.to(i64) * multiplier.to(i64)
     places = shift.to(i64)
     half = product.constant(1) << (places + -1)
@@ -203,9 +207,9 @@ class Scalars:
             if op == "not":
                 flags.append(self.constant(True, boolean, lanes))
             return self._op(f"{_LOGIC.get(op, 'xor')} {{t}} {{0}}, {{1}}", *flags)
-        if op == "requantize":
+        if op in _REQUANTIZE:
             acc, *factors = (Lanes(self, operand, i32, lanes) for operand in operands)
-            return _requantize(acc, *factors, dtype=dtype).register
+            return _requantize(op, acc, *factors, dtype=dtype).register
         if source in (f16, bf16):
             wide = [self.cast(operand, source, f32, lanes) for operand in operands]
             result = self.apply(op, wide, f32, boolean if dtype == boolean else f32, lanes)

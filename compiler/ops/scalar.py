@@ -4,7 +4,8 @@ Arithmetic wraps in integers and follows IEEE 754 in floats; `div` truncates tow
 divisor's sign, `fmod` the dividend's; an integer divided by 0 gives 0; `pow` takes floats; `round` is half to even;
 `max` and `min` propagate NaN. `requantize(acc, multiplier, shift, zero)` is
 ((acc * multiplier + 2^(shift - 1)) >> shift) + zero in 64 bits, saturated to the result's dtype: an i32 by a factor
-of 0 <= multiplier < 2^31, 1 <= shift <= 62.
+of 0 <= multiplier < 2^31, 1 <= shift <= 62. `requantize_high` is the same for 33 <= shift and a zero of the result's
+dtype, of at most 16 bits: the upper words of the products are enough.
 """
 
 from collections.abc import Callable
@@ -130,6 +131,7 @@ SCALARS: dict[str, Scalar] = {
         Scalar("shift_right", _shift_right, 2),
         Scalar("where", np.where, 3),
         Scalar("requantize", _requantize, 4, cost=8, typed=True),
+        Scalar("requantize_high", _requantize, 4, cost=5, typed=True),
         Scalar("bitcast", _same_bits, 1, cost=0, typed=True),
     )
 }

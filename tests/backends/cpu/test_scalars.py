@@ -86,15 +86,22 @@ def works(level: str | None) -> list[tuple[str, Work, np.ndarray]]:
 
 
 def requantisations() -> list[tuple[str, list[DType], list[np.ndarray], DType, str]]:
-    """All of some accumulators, multipliers, shifts and zero points, to each dtype that holds the results."""
+    """All of some accumulators, multipliers, shifts and zero points, to each dtype that holds the results; those of
+    far shifts by the operation for these, too."""
     multipliers = [0, 1, 3, 2**30, 1518500250, 2**31 - 1]
     grid = np.meshgrid(
         edges(i32), multipliers, [1, 2, 30, 31, 32, 33, 38, 61, 62], [0, -128, 128, 2**31 - 1, -(2**31)]
     )
     arrays = [part.ravel().astype(np.int32) for part in grid]
-    return [
+    out = [
         (f"requantize i32 to {dtype}", [i32] * 4, arrays, dtype, "requantize") for dtype in (i8, u8, i16, i32)
     ]
+    for dtype in (i8, u8, i16):
+        low, high = dtype.limits
+        there = (arrays[2] >= 33) & (low <= arrays[3]) & (arrays[3] <= high)
+        some = [part[there] for part in arrays]
+        out.append((f"requantize_high i32 to {dtype}", [i32] * 4, some, dtype, "requantize_high"))
+    return out
 
 
 def _of_flags(op: str) -> bool:
