@@ -203,10 +203,11 @@ class Sharing:
         return max(0.0, min(asked.cycles - asked.served, self.dram.gap + self.dram.page_miss / 3))
 
     def _reopened(self, owner: int) -> float:
-        """Cycles that a transfer takes more for a refresh, after which its page is closed, if the next burst would not
-        have opened one anyway, and nothing under way."""
-        asked = self.asked[owner]
-        return self.dram.page_miss * (1 - asked.opens) - self._spare(asked) * self.pace[owner]
+        """Cycles that a transfer takes more for a refresh: its page is closed, if the next burst would not have opened
+        one anyway. Nothing is under way then, and a burst that was being served is, half of one on the average."""
+        dram, asked = self.dram, self.asked[owner]
+        fewer = self._spare(asked) + dram.cycles_of_a_burst / 2
+        return dram.page_miss * (1 - asked.opens) - fewer * self.pace[owner]
 
     def _advance(self, time: float) -> None:
         clock, refreshes = self.dram.active(time), self.dram.refreshes(time)
