@@ -128,9 +128,9 @@ def _range(start, end, step, dtype: DType | None) -> Value:
     numbers = [known(v) if isinstance(v, Value) else v for v in bounds]
     if any(number is None for number in numbers):
         raise UnsupportedError("a range of computed floats is not supported", hint="count in integers")
-    first, last, by = map(float, numbers)  # type: ignore[arg-type]
-    made(int((last - first) / by))
-    return constant(np.arange(first, last, by), dtype or f32)
+    low, high, pace = map(float, numbers)  # type: ignore[arg-type]
+    made(int((high - low) / pace))
+    return constant(np.arange(low, high, pace), dtype or f32)
 
 
 def _steps(start: Dim, end: Dim, step: int) -> Dim:

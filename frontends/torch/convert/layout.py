@@ -319,11 +319,9 @@ def fft_ifftshift(self, dim: Ints | None = None):
 def block_diag(tensors: Tensors):
     """Numbers and rows are matrices of one row."""
     blocks = [reshaped(x, (1,) * (2 - x.type.rank) + tuple(x.shape)) for x in tensors]
-    width, rows, before = sum(x.shape[1] for x in blocks), [], 0
-    for x in blocks:
-        rows.append(shape.pad(x, pads=(0, before, 0, width - before - x.shape[1])))
-        before += x.shape[1]
-    return cat(tuple(rows), 0)
+    widths = [x.shape[1] for x in blocks]
+    margins = ((0, sum(widths[:n]), 0, sum(widths[n + 1 :])) for n in range(len(blocks)))
+    return cat(tuple(shape.pad(x, pads=pads) for x, pads in zip(blocks, margins)), 0)
 
 
 @converter("pixel_shuffle")
