@@ -8,7 +8,7 @@ fields:
 | byte | field | what it points to or holds |
 |---|---|---|
 | 0 | BUFFERS | table of pointers: [0] constants, [1] arena, [2...] the segment's external arrays in order |
-| 8 | COUNTERS | i64 chunk counters, all zero when a segment starts |
+| 8 | COUNTERS | i64 chunk counters, one a step and thread, all zero when a segment starts |
 | 16 | BARRIER | i64 arrived at byte 0, i64 generation at byte 64; zero at first, consistent after each barrier |
 | 24 | THREADS | i64 number of threads that run the segment |
 | 32 | SYMBOLS | i64 values of the program's symbols, in the program's order |
@@ -41,8 +41,8 @@ class CodeFacts:
 
     `features` are LLVM's names without sign ("avx512f"), those that the code needs; `arena` is in bytes; `entries` are
     the segments' offsets in the code image, `pool` those of `pool_ir.POOL_EXPORTS` or empty; `counters` is the number
-    of chunk counters; `steps` labels, for each segment, the steps that CLOCK counts. `size`, `writable` and `fixups`
-    are the image's (see `link.Image`).
+    of chunk counters of a thread; `steps` labels, for each segment, the steps that CLOCK counts. `size`, `writable` and
+    `fixups` are the image's (see `link.Image`).
     """
 
     triple: str

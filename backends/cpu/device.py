@@ -62,7 +62,7 @@ class CpuContext:
         self._code = code
         facts = code.facts
         self.arena = memory.zeros(facts.arena)
-        self._counters = memory.zeros(_WORD * facts.counters)
+        self._counters = memory.zeros(_WORD * facts.counters * pool.most())
         self._barrier = memory.zeros(abi.BARRIER_BYTES)
         self._block = memory.zeros(abi.CONTEXT_BYTES)
         self._address = memory.address(self._block)

@@ -1,6 +1,7 @@
 """The entry of a segment: all its kernels in one native function that every thread runs (SPMD).
 
-Threads take a step's chunks from a counter; a barrier stands between steps. See `abi.py` for the context.
+Threads take a step's chunks, each from its own part of them first (`pool_ir.take_ir`); a barrier stands between steps.
+See `abi.py` for the context.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,12 @@ from functools import lru_cache
 
 from . import abi, codegen
 from .machine import Machine
-from .pool_ir import barrier_ir, machine_of, pool_ir
+from .pool_ir import barrier_ir, machine_of, pool_ir, take_ir
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A call of a kernel function: its arguments as (buffer table index, byte offset), chunks and counter."""
+    """A call of a kernel function: its arguments as (buffer table index, byte offset), chunks and counters."""
 
     function: str
     arguments: tuple[tuple[int, int], ...]
@@ -27,8 +28,7 @@ def entry_text(name: str, steps: Sequence[Step]) -> str:
     lines = [
         f"%buffers.at = getelementptr i8, ptr %context, i64 {abi.BUFFERS}",
         "%buffers = load ptr, ptr %buffers.at, align 8",
-        f"%counters.at = getelementptr i8, ptr %context, i64 {abi.COUNTERS}",
-        "%counters = load ptr, ptr %counters.at, align 8",
+        "%owner = alloca i64, align 8",
         f"%clock.at = getelementptr i8, ptr %context, i64 {abi.CLOCK}",
         "%clock = load ptr, ptr %clock.at, align 8",
         "%first = icmp eq i64 %thread, 0",
@@ -59,11 +59,11 @@ def _step(n: int, step: Step) -> list[str]:
     arguments = ", ".join([*pointers, f"i64 %c{n}"])
     return [
         *lines,
-        f"%k{n} = getelementptr i8, ptr %counters, i64 {8 * step.counter}",
+        "store i64 0, ptr %owner, align 8",
         f"br label %take{n}",
         f"take{n}:",
-        f"%c{n} = atomicrmw add ptr %k{n}, i64 1 monotonic",
-        f"%more{n} = icmp ult i64 %c{n}, {step.chunks}",
+        f"%c{n} = call i64 @isthmus_take(ptr %context, i64 %thread, i64 {step.counter}, i64 {step.chunks}, ptr %owner)",
+        f"%more{n} = icmp sge i64 %c{n}, 0",
         f"br i1 %more{n}, label %run{n}, label %done{n}",
         f"run{n}:",
         f"call void @{step.function}({arguments})",
@@ -86,14 +86,18 @@ def _tick(cell: int, label: str) -> list[str]:
     ]
 
 
-DECLARATIONS = ("declare void @isthmus_barrier(ptr)", "declare i64 @llvm.readcyclecounter()")
+DECLARATIONS = (
+    "declare void @isthmus_barrier(ptr)",
+    "declare i64 @isthmus_take(ptr, i64, i64, i64, ptr)",
+    "declare i64 @llvm.readcyclecounter()",
+)
 """What entries call besides their kernels."""
 
 
 def support_text(machine: Machine) -> str:
-    """Barrier and thread pool, which every image holds."""
+    """How chunks are taken, barrier and thread pool, which every image holds."""
     name = machine_of(machine.triple)
-    return barrier_ir(name) + pool_ir(name)
+    return take_ir() + barrier_ir(name) + pool_ir(name)
 
 
 @lru_cache(maxsize=4)

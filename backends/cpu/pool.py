@@ -33,6 +33,11 @@ def cores() -> int:
     return max(1, min(available, share))
 
 
+def most() -> int:
+    """The most threads that a run may ever have here."""
+    return os.cpu_count() or 1
+
+
 _kept: list[Mapping] = []  # workers stay in this code for ever, whatever becomes of the pool
 
 
@@ -116,7 +121,7 @@ def shared(code: Mapping, entries: tuple[int, ...]) -> Pool:
     global _shared
     with _making:
         if _shared is None:
-            _shared = Pool(code, entries, os.cpu_count() or 1)
+            _shared = Pool(code, entries, most())
         return _shared
 
 

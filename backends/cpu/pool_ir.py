@@ -1,11 +1,12 @@
-"""LLVM IR of the thread pool's native half and of a barrier: emitted into every image, so that a package brings the
-machine code that its workers need. `pool.py` is the other half: it lays out the memory and starts the threads.
+"""LLVM IR of the thread pool's native half, of a barrier and of how work is shared: emitted into every image, so that a
+package brings the machine code that its workers need. `pool.py` is the other half: it lays out the memory and starts
+the threads.
 
 A worker sleeps in three stages: it spins for some microseconds, because the next run or segment is usually near; it
 says that it parks; it waits on its semaphore. Whoever hands out work posts the semaphore only of workers that parked.
 """
 
-from .abi import BARRIER, BARRIER_GENERATION, THREADS, YIELD
+from .abi import BARRIER, BARRIER_GENERATION, COUNTERS, THREADS, YIELD
 
 POOL_EXPORTS = ("isthmus_pool_run", "isthmus_pool_worker", "isthmus_pool_pause")
 
@@ -32,6 +33,56 @@ def machine_of(triple: str) -> str:
 
 def _pause(machine: str) -> tuple[str, str]:
     return _PAUSE.get(machine, ("", ""))
+
+
+def take_ir() -> str:
+    """`i64 @isthmus_take(ptr context, i64 thread, i64 step, i64 chunks, ptr owner)`: a chunk that nobody has taken, -1
+    when there is none.
+
+    Each thread owns a part of a step's chunks, which lie beside each other, and takes them in order: then it is this
+    thread that uses what was prefetched for the chunk after, and finds its part of what the step before has made near.
+    A thread that is done takes from the others, one chunk at a time. `owner` is whose part it has reached, counted from
+    itself: 0 at first.
+    """
+    return f"""
+define hidden i64 @isthmus_take(ptr %context, i64 %thread, i64 %step, i64 %chunks, ptr %owner) nounwind {{
+entry:
+  %threads.at = getelementptr i8, ptr %context, i64 {THREADS}
+  %threads = load i64, ptr %threads.at, align 8
+  %counters.at = getelementptr i8, ptr %context, i64 {COUNTERS}
+  %counters = load ptr, ptr %counters.at, align 8
+  %first = mul i64 %step, %threads
+  %up = sub i64 %threads, 1
+  %reached = load i64, ptr %owner, align 8
+  br label %look
+look:
+  %far = phi i64 [ %reached, %entry ], [ %far.next, %next ]
+  %some = icmp ult i64 %far, %threads
+  br i1 %some, label %take, label %none
+take:
+  %around = add i64 %thread, %far
+  %who = urem i64 %around, %threads
+  %low = mul i64 %who, %chunks
+  %low.up = add i64 %low, %up
+  %begin = udiv i64 %low.up, %threads
+  %high.up = add i64 %low.up, %chunks
+  %end = udiv i64 %high.up, %threads
+  %number = add i64 %first, %who
+  %counter = getelementptr i64, ptr %counters, i64 %number
+  %taken = atomicrmw add ptr %counter, i64 1 monotonic
+  %chunk = add i64 %begin, %taken
+  %left = icmp ult i64 %chunk, %end
+  br i1 %left, label %found, label %next
+next:
+  %far.next = add i64 %far, 1
+  store i64 %far.next, ptr %owner, align 8
+  br label %look
+found:
+  ret i64 %chunk
+none:
+  ret i64 -1
+}}
+"""
 
 
 def barrier_ir(machine: str) -> str:

@@ -66,8 +66,8 @@ class Job:
 
 @pytest.fixture(scope="module")
 def image(compile_ir):
-    text = pool_ir.barrier_ir("x86-64") + pool_ir.pool_ir("x86-64") + COUNTING
-    return link.link([compile_ir(text)], [*pool_ir.POOL_EXPORTS, "count"])
+    text = pool_ir.take_ir() + pool_ir.barrier_ir("x86-64") + pool_ir.pool_ir("x86-64") + COUNTING
+    return link.link([compile_ir(text)], [*pool_ir.POOL_EXPORTS, "count", "isthmus_take"])
 
 
 @pytest.fixture
@@ -100,6 +100,33 @@ def test_threads_may_change_from_run_to_run(make, job):
     for turn in range(400):
         workers.run(job.function, job.context, 1 + turn % 4)
     assert job.cells[1:6].tolist() == [400, 300, 200, 100, 0]
+
+
+@pytest.mark.parametrize(("threads", "chunks"), [(1, 5), (2, 1), (2, 9), (3, 8), (4, 3), (5, 0)])
+def test_threads_take_their_own_chunks_first_then_those_of_others(image, mapping, threads, chunks):
+    """Whatever the turns of threads, each chunk is taken once, and a part from its front."""
+    address = mapping.base + image.entries["isthmus_take"]
+    numbers = (ctypes.c_int64,) * 3
+    take = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, *numbers, ctypes.c_void_p)(address)
+    for slow in range(threads):
+        counters = np.zeros(3 * threads, np.int64)
+        fields = np.zeros(abi.CONTEXT_BYTES // 8, np.int64)
+        fields[abi.COUNTERS // 8], fields[abi.THREADS // 8] = counters.ctypes.data, threads
+        owners, taken = np.zeros(threads, np.int64), [[] for _ in range(threads)]
+        waiting = [thread for thread in range(threads) if thread != slow] or [slow]
+        while waiting:
+            thread = waiting.pop(0)
+            owner = owners.ctypes.data + 8 * thread
+            chunk = take(fields.ctypes.data, thread, 2, chunks, owner)
+            if chunk >= 0:
+                taken[thread].append(chunk)
+                waiting.append(thread)
+        assert sorted(chunk for each in taken for chunk in each) == list(range(chunks))
+        assert not counters[: 2 * threads].any()  # those of other steps
+        parts = [-(-number * chunks // threads) for number in range(threads + 1)]
+        for thread in set(range(threads)) - {slow}:
+            own = parts[thread + 1] - parts[thread]
+            assert taken[thread][:own] == list(range(parts[thread], parts[thread + 1]))
 
 
 def test_workers_outlive_their_pool(make, job):
