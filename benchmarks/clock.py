@@ -1,19 +1,24 @@
 """What placements take by the common clock of a system: chips are compiled for and simulated, no value is computed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from isthmus import registry
 from isthmus.compiler.distribution import Layout
 from isthmus.compiler.partition import search
+from isthmus.compiler.partition.knowledge import Knowledge
 from isthmus.compiler.partition.partition import Choice, Partition
+from isthmus.compiler.partition.split import Part
 from isthmus.compiler.system_build import compile_parts, work_out
-from isthmus.compiler.target.backend import Compiled, KernelsRefused
+from isthmus.compiler.target.backend import Constant, KernelsRefused, Placed
+from isthmus.compiler.tile.canonical import canonical
+from isthmus.compiler.tile.stage import LOCAL
 from isthmus.runtime.distributed import stages, timeline
 from isthmus.runtime.profile import SystemRun
-from isthmus.runtime.program import Segment, Step
+from isthmus.runtime.program import DeviceProgram, Segment, Step
 
 STREAM = 8
 """Inputs by which a period is judged, beside those that fill and empty the pipeline."""
@@ -47,36 +52,81 @@ def _greedy(partition: Partition, order: list[int]) -> Layout:
     return Layout(partition.graph, *placed, partition.system)
 
 
-def clocked(partition: Partition, way: Way) -> tuple[Layout, SystemRun, float]:
-    """A way of placing a graph, the run of one input, and the period of a stream: chips by their simulated cycles, the
-    host as it is predicted."""
-    for _ in range(_ATTEMPTS):
-        layout = way(partition)
-        chips = [device for device in partition.system.devices if device.has_clock]
-        try:
-            compiled = compile_parts(layout, partition.known, chips)
-        except KernelsRefused:
-            partition = Partition(partition.graph, partition.system, partition.known, partition.objective)
-        else:
-            return layout, *_timed(layout, compiled)
-    raise AssertionError("kernels are refused again and again")
+class CommonClock:
+    """The clock of ways of placing graphs. What a chip is to run is compiled and simulated once, however many ways,
+    objectives and systems it is part of."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[object, list[float]] = {}
+
+    def of(self, partition: Partition, way: Way) -> tuple[Layout, SystemRun, float]:
+        """A way of placing a graph, the run of one input, and the period of a stream: chips by their simulated cycles,
+        the host as it is predicted."""
+        for _ in range(_ATTEMPTS):
+            layout = way(partition)
+            try:
+                simulated = self._simulated(layout, partition.known)
+            except KernelsRefused:
+                partition = Partition(partition.graph, partition.system, partition.known, partition.objective)
+            else:
+                return layout, *_timed(layout, simulated)
+        raise AssertionError("kernels are refused again and again")
+
+    def _simulated(self, layout: Layout, known: Knowledge) -> dict[str, list[float]]:
+        """Seconds of each segment of each chip."""
+        chips = {device.name: device for device in layout.system.devices if device.has_clock}
+        keys = {
+            part.device.name: _key(layout, part)
+            for part in layout.parts
+            if part.device.name in chips and layout.pieces(part.device.name)
+        }
+        new = [chips[name] for name, key in keys.items() if key not in self._seconds]
+        compiled = compile_parts(layout, known, new)
+        program, entries = layout.program(compiled)
+        for device in program.devices:
+            if device.name in compiled:
+                self._seconds[keys[device.name]] = list(_simulate(device, entries, layout.system.name))
+        return {name: self._seconds[key] for name, key in keys.items()}
 
 
-def _timed(layout: Layout, compiled: Mapping[str, Compiled]) -> tuple[SystemRun, float]:
-    program, entries = layout.program(compiled)
-    simulated = {}
-    for device in program.devices:
-        if device.name in compiled:
-            chip = registry.devices((device.device,))[device.device]
-            code, constants = (
-                np.frombuffer(entries[name], np.uint8) for name in (device.code, device.constants)
+def _key(layout: Layout, part: Part) -> object:
+    """Equal for parts that become the same instructions: names of nodes and values of constants mean nothing."""
+    constants: dict[object, int] = {}
+
+    def place(operand: Placed) -> object:
+        if not isinstance(operand, Constant):
+            return operand
+        return constants.setdefault(operand.key, len(constants)), operand.array.shape
+
+    calls = tuple(
+        tuple(
+            (
+                canonical(call.kernel)[2],
+                *(place(call.operands[b.name]) for b in call.kernel.buffers if b.role != LOCAL),
             )
-            simulated[device.name] = chip.load(device, code, constants, layout.system.name)
+            for call in segment
+        )
+        for segment in layout.calls(part.device.name)
+    )
+    return repr(part.device.target), part.plan.arena_bytes, calls
+
+
+def _simulate(device: DeviceProgram, entries: Mapping[str, Any], system: str) -> Iterator[float]:
+    """Seconds of each entry point of a chip's code."""
+    chip = registry.devices((device.device,))[device.device]
+    code, constants = (np.frombuffer(entries[name], np.uint8) for name in (device.code, device.constants))
+    loaded = chip.load(device, code, constants, system)
+    for number in range(len(device.meta["entries"])):
+        entry = loaded.entry(number)
+        yield entry.timeline.cycles / (entry.chip["clock_mhz"] * 1e6)
+
+
+def _timed(layout: Layout, simulated: Mapping[str, Sequence[float]]) -> tuple[SystemRun, float]:
+    program, _ = layout.program({})
 
     def seconds(step: Step) -> float:
         if isinstance(step, Segment) and step.device in simulated:
-            entry = simulated[step.device].entry(step.entry)
-            return entry.timeline.cycles / (entry.chip["clock_mhz"] * 1e6)
+            return simulated[step.device][step.entry]
         return getattr(step, "seconds", 0.0)
 
     durations = [seconds(step) for step in program.steps]

@@ -1,14 +1,17 @@
 """What several devices are worth: `python -m benchmarks.systems` over the models and the systems of `examples/systems`.
 
-Each model is quantised once and kept in build/systems. For each system: latency of the chosen placement, of everything
-on the CPU and of greedy placement by priority, as predicted and by the common clock, for which chips are compiled for
-and simulated; the period of a stream against that of the best single device; planning time; values, if they are run.
+Each model is quantised once and kept in build/systems, rows of the table too: a measurement goes on where it stopped.
+For each system: latency of the chosen placement, of everything on the CPU and of greedy placement by priority, as
+predicted and by the common clock, for which chips are compiled for and simulated; the period of a stream against that
+of the best single device; planning time; values, if they are run.
 """
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 import isthmus
+from isthmus import cache
 from isthmus.compilation import build_model
 from isthmus.compiler.partition.knowledge import Knowledge
 from isthmus.compiler.partition.partition import Partition
@@ -28,7 +32,7 @@ from isthmus.system_explanation import explain_system
 from isthmus.targets import find_target
 
 from . import models
-from .clock import ALONE, CHOSEN, GREEDY, clocked, ways
+from .clock import ALONE, CHOSEN, GREEDY, CommonClock, ways
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "systems"
@@ -59,45 +63,80 @@ def quantised(name: str, samples: int = 2) -> Any:
     return isthmus.load(path)
 
 
+@dataclass(frozen=True)
+class Row:
+    """What was measured on one system, as the table shows it, and whether every bar was met."""
+
+    cells: list[str]
+    right: bool
+
+
 def measure(name: str, systems: Sequence[str], run: bool, console: Console) -> bool:
     """Print a row a system; whether every bar that the table shows was met."""
-    judge = quantised(name)
-    given = models.inputs(name, 1)
-    wanted = judge.run(given) if run else {}
+    judge, given = quantised(name), models.inputs(name, 1)
     table = Table(*COLUMNS, title=models.find(name).title)
-    right = True
+    clock, rows = CommonClock(), []
+    wanted: dict[str, np.ndarray] = {}
     for system in systems:
-        row, ok = _row(judge, system, given, wanted)
-        table.add_row(*row)
-        right = right and ok
+        row = kept_row(name, system, run)
+        if row is None:
+            wanted = wanted or (judge.run(given) if run else {})
+            row = _row(judge, system, clock)
+            row = _checked(judge, system, given, wanted, row) if run else row
+            keep_row(name, system, run, row)
+        rows.append(row)
+        table.add_row(*row.cells)
     console.print(table)
-    return right
+    return all(row.right for row in rows)
 
 
-def _row(judge: Any, path: str, given: Any, wanted: dict[str, np.ndarray]) -> tuple[list[str], bool]:
+def kept_row(name: str, system: str, run: bool) -> Row | None:
+    """What the same compiler measured of the same model before."""
+    try:
+        kept = json.loads(_place(name, system).read_text())
+    except (OSError, ValueError):
+        return None
+    return Row(kept["cells"], kept["right"]) if kept["key"] == _key(name, system, run) else None
+
+
+def keep_row(name: str, system: str, run: bool, row: Row) -> None:
+    """Keep a row beside the models, so that a measurement may go on where it was stopped."""
+    _place(name, system).write_text(json.dumps({"key": _key(name, system, run), **asdict(row)}))
+
+
+def _place(name: str, system: str) -> Path:
+    return FOLDER / f"{name}@{Path(system).stem}.json"
+
+
+def _key(name: str, system: str, run: bool) -> str:
+    """What a row depends on: model, system, and all of the compiler."""
+    model = (FOLDER / f"{name}.isth").stat()
+    path = Path(system)
+    how = {"system": path.read_text() if path.is_file() else system, "run": run}
+    return cache.key(Path(name), f"{model.st_size} {model.st_mtime_ns}", how)
+
+
+def _row(judge: Any, path: str, clock: CommonClock) -> Row:
     system = find_target(path)
     assert isinstance(system, System)
     graph, _ = optimise(judge.graph.graph, passes=passes_for(system, ()))
     partition, planning = planned(Partition(graph, system, Knowledge()))
-    row, predicted, clock = [Path(path).stem, str(len(partition.units))], [], []
+    cells, predicted, counted = [Path(path).stem, str(len(partition.units))], [], []
     for way in (CHOSEN, ALONE, GREEDY):
-        layout, run, _ = clocked(partition, ways(partition)[way])
+        layout, run, _ = clock.of(partition, ways(partition)[way])
         predicted.append(layout.predicted().seconds)
-        clock.append(run.seconds)
-        row.append(f"{predicted[-1] * 1e3:.3f} {clock[-1] * 1e3:.3f}")
-    ok = all(times[0] <= min(times) for times in (predicted, clock))
+        counted.append(run.seconds)
+        cells.append(f"{predicted[-1] * 1e3:.3f} {counted[-1] * 1e3:.3f}")
+    right = all(times[0] <= min(times) for times in (predicted, counted))
 
     partition, streaming = planned(Partition(graph, system, partition.known, "throughput"))
-    periods = {name: clocked(partition, way)[2] for name, way in ways(partition).items() if name != GREEDY}
+    periods = {name: clock.of(partition, way)[2] for name, way in ways(partition).items() if name != GREEDY}
     chosen = periods.pop(CHOSEN)
-    row += [f"x {min(periods.values()) / chosen:.2f}", f"{planning:.1f} {streaming:.1f}"]
-    ok = ok and max(planning, streaming) <= PLANNING
-    return (row, ok) if not wanted else _checked(judge, path, given, wanted, row, ok)
+    cells += [f"x {min(periods.values()) / chosen:.2f}", f"{planning:.1f} {streaming:.1f}"]
+    return Row(cells, right and max(planning, streaming) <= PLANNING)
 
 
-def _checked(
-    judge: Any, path: str, given: Any, wanted: dict[str, np.ndarray], row: list[str], ok: bool
-) -> tuple[list[str], bool]:
+def _checked(judge: Any, path: str, given: Any, wanted: dict[str, np.ndarray], row: Row) -> Row:
     """The row with whether a run gives the right values, and for how many nodes `explain` tells why they run there."""
     built = build_model(judge.graph, path)
     assert isinstance(built, SystemBuilt)
@@ -105,8 +144,8 @@ def _checked(
     wrong = sum(int((wanted[name] != outputs[name]).sum()) for name in wanted)
     told = explain_system(built, "", path).placements
     reasons = sum(bool(each.device != built.system.host or each.reason) for each in told)
-    row += [f"{wrong} differ" if wrong else "equal", f"{reasons}/{len(told)}"]
-    return row, ok and not wrong and reasons == len(told)
+    cells = [*row.cells, f"{wrong} differ" if wrong else "equal", f"{reasons}/{len(told)}"]
+    return Row(cells, row.right and not wrong and reasons == len(told))
 
 
 def planned(partition: Partition) -> tuple[Partition, float]:

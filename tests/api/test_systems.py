@@ -16,12 +16,12 @@ from isthmus.compiler.ir.graph import Graph, graph_input
 from isthmus.compiler.ir.location import Location, at
 from isthmus.compiler.ir.types import TensorType, f32
 from isthmus.compiler.ops import get
-from isthmus.compiler.ops.interpret import run_graph
 from isthmus.package import Package
 from isthmus.precision import find_precision
 from isthmus.runtime.errors import ExecutionError
-from isthmus.runtime.program import Segment, Transfer
+from isthmus.runtime.program import Segment
 from isthmus.system_page import system_page
+from isthmus.testing.parts import device_by_device
 
 DIGITS = Path(str(files("isthmus.demo").joinpath("digits.onnx")))
 SYSTEMS = Path(__file__).resolve().parents[2] / "examples" / "systems"
@@ -212,9 +212,9 @@ def test_what_runs_on_a_device_of_floats_stays_in_floats(images, monkeypatch):
     assert {"nn.conv", "quant.conv"} <= ops
     assert "conv1" in package.manifest.options["quantisation"]["floats"]
     assert len(set(devices(package))) == 2
-    for part, (got, wanted) in device_by_device(built, package, images[70:71]):
-        step = 1 if part == "cpu" and wanted.dtype == np.int8 else 1e-4  # floats may round to the neighbour
-        assert np.abs(got.astype("f8") - wanted).max() <= step, part
+    for each in device_by_device(built, {"image": images[70:71]}):
+        rounds = each.device == "cpu" and each.meant.dtype == np.int8  # floats may round to the neighbour
+        assert np.abs(each.got.astype("f8") - each.meant).max() <= (1 if rounds else 1e-4), each.device
 
 
 def test_pins_that_floats_can_not_meet_leave_the_model_quantised(images):
@@ -226,22 +226,6 @@ def test_pins_that_floats_can_not_meet_leave_the_model_quantised(images):
         options={"pins": {"conv1": "cpu", "conv2": "n1-32", "dense1": "f1-b4096"}},
     )
     assert {"n1-32", "f1-b4096"} <= set(devices(Package(built.artefact)))
-
-
-def device_by_device(built, package, image) -> list[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    """What each device gave in a run, and what its part of the graph means for what it was given."""
-    layout, sent = built.chosen.layout, {}
-    moves = iter([step.slot for step in package.artefact.program.steps if isinstance(step, Transfer)] * 2)
-    package.loaded.executable.carry = lambda link, array: sent.setdefault(next(moves), array.copy())
-    outputs = package.run({"image": image})
-    at = {"x0": image, **sent} | {port.slot: outputs[port.name] for port in package.outputs}
-    found = []
-    for part in layout.parts:
-        slots = [layout.names[part.values[name]] for name in part.plan.inputs]
-        results = run_graph(part.graph, [at[slot] for slot in slots])
-        names = [layout.names[part.values[name]] for name in part.plan.outputs]
-        found += [(part.device.name, (at[name], result)) for name, result in zip(names, results, strict=True)]
-    return found
 
 
 def test_check_asks_all_devices(quantised):
