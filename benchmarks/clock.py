@@ -1,6 +1,7 @@
 """What placements take by the common clock of a system: chips are compiled for and simulated, no value is computed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,8 @@ STREAM = 8
 GREEDY, ALONE, CHOSEN = "greedy", "all on the host", "chosen"
 _ATTEMPTS = 8  # each one keeps away from a chip what it turned out not to run
 
-Way = Callable[[Partition], Layout]
+Way = Callable[[Partition], Layout | None]
+"""None where a device turned out not to run its part, which is known from then on."""
 
 
 def ways(partition: Partition) -> dict[str, Way]:
@@ -40,16 +42,14 @@ def ways(partition: Partition) -> dict[str, Way]:
     return {CHOSEN: _chosen} | {way: partial(_greedy, order=order) for way, order in orders.items()}
 
 
-def _chosen(partition: Partition) -> Layout:
+def _chosen(partition: Partition) -> Layout | None:
     found = work_out(partition)
-    assert found is not None, "a device does not run its part"
-    return found[0].layout
+    return found[0].layout if found is not None else None
 
 
-def _greedy(partition: Partition, order: list[int]) -> Layout:
+def _greedy(partition: Partition, order: list[int]) -> Layout | None:
     placed = partition.parts(Choice("greedy", search.greedy(partition.model, order), 0.0, 0.0))
-    assert placed is not None, "a device does not run its part"
-    return Layout(partition.graph, *placed, partition.system)
+    return Layout(partition.graph, *placed, partition.system) if placed is not None else None
 
 
 class CommonClock:
@@ -64,12 +64,10 @@ class CommonClock:
         the host as it is predicted."""
         for _ in range(_ATTEMPTS):
             layout = way(partition)
-            try:
-                simulated = self._simulated(layout, partition.known)
-            except KernelsRefused:
-                partition = Partition(partition.graph, partition.system, partition.known, partition.objective)
-            else:
-                return layout, *_timed(layout, simulated)
+            with suppress(KernelsRefused):
+                if layout is not None:
+                    return layout, *_timed(layout, self._simulated(layout, partition.known))
+            partition = Partition(partition.graph, partition.system, partition.known, partition.objective)
         raise AssertionError("kernels are refused again and again")
 
     def _simulated(self, layout: Layout, known: Knowledge) -> dict[str, list[float]]:
