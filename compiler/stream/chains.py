@@ -4,14 +4,16 @@ A result can stay where the next call alone reads it. Runs of such calls are til
 to take is compared with the calls' own sum, and the best division of the whole segment is taken.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 from ..diagnostics import UnsupportedError, VerifyError
 from ..target.backend import Arena, Call, Constant, Placed
+from ..tile.canonical import canonical
 from ..tile.join import join
-from ..tile.stage import INPUT, LOCAL, OUTPUT, Buffer
+from ..tile.stage import INPUT, LOCAL, OUTPUT, Buffer, Kernel
 
 MOST = 3
 """Calls that one kernel is made of."""
@@ -21,6 +23,10 @@ GAIN = 0.98
 
 HOPE = 0.95
 """Calls of which one engine is busy for more than this share are not tried: there is little to gain."""
+
+_KEPT = 4096
+"""Joint kernels that are kept, those that there can't be with them."""
+_joins: OrderedDict[object, Kernel | None] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def joined(calls: Sequence[Call]) -> Call | None:
         link = _link(first, second)
         if link is None:
             return None
-        kernel = join(first.kernel, second.kernel, *link)
+        kernel = _join(first.kernel, second.kernel, *link)
         if kernel is None or _overwrites(first, second):
             return None
         kept = [*_placed(first, link[0]), *_placed(second, link[1])]
@@ -95,6 +101,17 @@ def joined(calls: Sequence[Call]) -> Call | None:
         operands = {b.name: _seen_as(operand, b.static_shape) for b, operand in zip(outer, kept, strict=True)}
         first = Call(kernel, operands, first.location.merge(second.location), f"{first.name}+{second.name}")
     return first
+
+
+def _join(first: Kernel, second: Kernel, result: str, operand: str) -> Kernel | None:
+    """`join`, once for kernels of the same normal forms: layers repeat, and names mean nothing to a chip."""
+    places = first.buffers.index(first.buffer(result)), second.buffers.index(second.buffer(operand))
+    key = canonical(first)[2], canonical(second)[2], *places
+    if key not in _joins:
+        _joins[key] = join(first, second, result, operand)
+        while len(_joins) > _KEPT:
+            _joins.popitem(last=False)
+    return _joins[key]
 
 
 def _overwrites(first: Call, second: Call) -> bool:

@@ -26,13 +26,25 @@ from .stage import (
     walk,
 )
 
+_KEPT = "_canonical"
+
 
 def canonical(kernel: Kernel, schedule: Schedule | None = None) -> tuple[Kernel, Schedule | None, str]:
     """The normal form of a kernel and of a schedule of it, and a key: equal exactly when the normal forms are.
 
     The key covers dtypes, shapes, roles, domains, accesses, bodies, combines, repairs and the schedule; not names,
-    not locations. Symbols in extents keep their names, which the caller binds.
+    not locations. Symbols in extents keep their names, which the caller binds. That of a kernel by itself is found once
+    and stays with it.
     """
+    if schedule is not None:
+        return _canonical(kernel, schedule)
+    found = kernel.__dict__.get(_KEPT)
+    if found is None:
+        found = kernel.__dict__[_KEPT] = _canonical(kernel, None)
+    return found
+
+
+def _canonical(kernel: Kernel, schedule: Schedule | None) -> tuple[Kernel, Schedule | None, str]:
     names = _Names(kernel)
     kernel = names.kernel(kernel)
     if schedule is not None:
