@@ -264,6 +264,23 @@ def test_a_constant_of_declared_size_only(tmp_path):
     refused(frozen(tmp_path, message), "is declared large, and only 1 are stored")
 
 
+def test_a_line_of_any_number_of_points(tmp_path):
+    points = {name: message_class("AttrValue")() for name in ("first", "last", "count")}
+    for name, value in points.items():
+        value.tensor.dtype = 3 if name == "count" else 1
+        value.tensor.int_val[:] = [2**31 - 1] if name == "count" else []
+        value.tensor.float_val[:] = [] if name == "count" else [1.0]
+    attributes = {name: {"value": value} for name, value in points.items()}
+    message = graph(
+        "x Placeholder", *(f"{name} Const" for name in points), "y LinSpace first last count", **attributes
+    )
+    refused(
+        frozen(tmp_path, message),
+        f"it asks for a constant of shape [{2**31 - 1}], more than",
+        error=UnsupportedError,
+    )
+
+
 def test_a_constant_with_too_few_bytes(tmp_path):
     value = message_class("AttrValue")()
     value.tensor.dtype = 1
