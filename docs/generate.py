@@ -183,15 +183,16 @@ the layout that the target likes.
 
 **Refused**, each node with its name and a way out: loops and branches of TensorFlow 1 (Switch, Merge, Enter; write
 the graph with control flow v2, and freeze it with `lower_control_flow=False`), tables and text, variables that a run
-changes, normalisation by the batch's own statistics; in Keras files custom layers, Lambda, masks and mixed precision
-(`model.export()` writes a SavedModel, which has no layers). A loop of few turns is written out and compiled; one whose
+changes, normalisation by the batch's own statistics; in Keras files custom layers, Lambda, mixed precision, and masks
+unless a functional model of Keras 3 gives them to recurrent layers and averages (`model.export()` writes a SavedModel,
+which has no layers, and does with masks what the code says). A loop of few turns is written out and compiled; one whose
 turns come to more than 1,024 nodes, or are counted by the data, runs by its numpy meaning on the host.
 
 `python tests/frontends/tensorflow/compare.py` has TensorFlow write nine of Keras's applications, recurrent classifiers,
 a transformer and a U-Net in every form, and compares logits of what is compiled from the files, where no TensorFlow is
 loaded, with its own; and their 8-bit TFLite versions, for the CPU and the chips n1-16 and f1-b4096, with TFLite's
-reference kernels. Of eight applications and the transformer all results are the same there, not only within a step;
-NASNetMobile was compared on f1-b4096 alone, the U-Net not yet.
+reference kernels. Of the nine applications, the transformer and the U-Net all results are the same there, not only
+within a step.
 
 ## Operators of TensorFlow
 {ops}.

@@ -214,6 +214,7 @@ def _text(name: Any) -> str:
 
 
 def _load(root: Any, path: str) -> Load:
+    @_reading("")
     def load() -> np.ndarray:
         dataset = _group(root, path)
         if dataset is None or not hasattr(dataset, "nbytes"):

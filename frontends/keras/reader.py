@@ -35,11 +35,13 @@ from .layers import (
 )
 
 _MEANINGLESS = re.compile(
-    r".*_(initializer|regularizer|constraint|config)|name|trainable|dtype|(batch_)?input_(shape|dim|length)|seed"
+    r".*_(initializer|regularizer|constraint|config)|mask_zero|name|trainable|dtype|(batch_)?input_(shape|dim|length)|seed"
     r"|momentum|synchronized|renorm\w*|fused|virtual_batch_size|autocast|implementation|time_major|unroll"
     r"|zero_output_for_mask|sparse|ragged|training|rate|dropout|recurrent_dropout|noise_shape|unit_forget_bias"
 )
 """Entries of a configuration that do not change what a layer computes, unless it is trained."""
+
+_WITH_MASKS = "build it with keras.Model(inputs, outputs), or export it with model.export()"
 
 _OLD_SIGMOID = "hard_sigmoid_2"
 """Keras 2 had another slope."""
@@ -138,7 +140,7 @@ class _Reader:
             at = tensor.layer, tensor.call
             results[at] = max(results.get(at, 0), tensor.result + 1)
         fed = {entry.name for entry in inputs}
-        graph = _Calls(self, fed, results)
+        graph = _Calls(self, fed, results, model.kind == "Sequential" or self.old)
         taken: set[str] = set()
         for layer in layers:
             below = (
@@ -170,6 +172,8 @@ class _Reader:
                 graph.add(layer, [], {}, lambda: inner)
             else:
                 self.check_dtype(layer)
+                if graph.hides_masks and (layer.kind == "Masking" or layer.config.get("mask_zero")):
+                    self.problem(layer.name, "masks are not followed in this kind of model", _WITH_MASKS)
                 loads = [] if layer.domain else self.weights.of(place, TABLE.parts(layer))
                 graph.add(layer, loads, self.attributes(layer, layer.config))
         except _STRANGE as error:
@@ -205,11 +209,15 @@ class _Reader:
 
 @dataclass(slots=True)
 class _Calls:
-    """The nodes and constants of one model; `fed` are its inputs, `results` how many results a call has."""
+    """The nodes and constants of one model; `fed` are its inputs, `results` how many results a call has.
+
+    `hides_masks`: the file does not list masks among the layers' inputs, as functional models of Keras 3 do.
+    """
 
     reader: _Reader
     fed: set[str]
     results: Mapping[tuple[str, int], int]
+    hides_masks: bool
     nodes: list[SourceNode] = field(default_factory=list)
     constants: dict[str, Load] = field(default_factory=dict)
 

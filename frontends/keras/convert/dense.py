@@ -1,6 +1,5 @@
 """Dense layers, embeddings, convolutions. Images have channels last unless `data_format` says otherwise."""
 
-from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.graph import Value
 from ...build import math, nn, shape
 from ...normalise import channels_first, channels_last
@@ -22,12 +21,7 @@ def einsum_dense(x, kernel, bias=None, *, equation, output_shape=None, bias_axes
 
 
 @layer("Embedding")
-def embedding(x, table, *, output_dim=None, mask_zero=False):
-    if mask_zero:
-        raise UnsupportedError(
-            "masks (mask_zero) are not followed",
-            hint="export it with model.export(), and read the SavedModel",
-        )
+def embedding(x, table, *, output_dim=None):
     return shape.gather(table, x, axis=0)
 
 

@@ -7,7 +7,9 @@ import numpy as np
 from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value, constant
-from ...build import nn, shape
+from ....compiler.ir.types import i32, i64
+from ...build import math, nn, reduce, shape
+from ...tensorflow.convert.layout import inserted
 from ..table import layer
 
 _ACTIVATIONS = {
@@ -96,13 +98,48 @@ def _in_steps(ys: Value, backwards: bool) -> Value:
 
 
 def _recurrence(
-    op, x: Value, weights, states, activations, backwards: bool, sequences: bool, returned: bool, **form
+    op, x: Value, weights, states, activations, mask, backwards: bool, sequences: bool, returned: bool, **form
 ):
     """The layer by the IR's op: weights are (kernel, recurrent, bias), each with its gates in the IR's order."""
-    direction = "reverse" if backwards else "forward"
-    states = map(_state, states)
-    ys, *last = op(_time_first(x), *weights, *states, direction=direction, activations=activations, **form)
-    return _finished(_in_steps(ys, backwards), last, sequences, returned)
+    states = list(map(_state, states))
+    if mask is None:
+        direction = "reverse" if backwards else "forward"
+        form |= {"direction": direction, "activations": activations}
+        ys, *last = op(_time_first(x), *weights, *states, **form)
+        return _finished(_in_steps(ys, backwards), last, sequences, returned)
+    if backwards:
+        x, mask = _backwards(x), _backwards(mask)
+    form |= {"direction": "forward", "activations": activations}
+    states += [None] * (len(states) > 1)  # an LSTM's peepholes stand between states and lengths
+    ys, *last = _of_kept(op, x, mask, (*weights, *states), form)
+    return _finished(ys, last, sequences, returned)
+
+
+def _backwards(x: Value) -> Value:
+    """Steps in the other order; they lie on axis 1."""
+    steps, rest = x.shape[1], x.shape[2:]
+    if not isinstance(steps, int):
+        raise UnsupportedError(f"a reversed sequence of length '{steps}'", hint="fix it with shapes=")
+    ones = (1,) * len(rest)
+    return shape.slice(x, starts=(0, steps - 1, *(0,) * len(rest)), sizes=x.shape, steps=(1, -1, *ones))
+
+
+def _of_kept(op, x: Value, mask: Value, operands, form) -> Sequence[Value]:
+    """The op's results where only some steps count: these are moved to the front, the results back to all steps.
+
+    A step that does not count has the result of the step before, or 0 at the beginning.
+    """
+    counts, steps = math.cast(mask, dtype=i32), mask.shape[1]
+    length = shape.slice(shape.of(mask), starts=(1,), sizes=(1,), steps=(1,))
+    _, order = shape.topk(counts, length, axis=1, largest=True, sorted=True, size=steps)
+    front = shape.gather_nd(x, inserted(order, 2), batch_dims=1)
+    lengths = reduce.sum(counts, axes=(1,), keepdims=False)
+    ys, *last = op(_time_first(front), *operands, lengths, **form)
+    done = shape.transpose(reduce.cumsum(counts, axis=1), perm=(1, 0))
+    place = inserted(inserted(done, 1), 3)
+    sources = shape.expand(math.cast(math.max(math.sub(place, 1), 0), dtype=i64), shape=ys.shape)
+    spread = shape.gather_elements(ys, sources, axis=0)
+    return math.where(math.gt(place, 0), spread, constant(0, ys.dtype)), *last
 
 
 def _weights(kernel: Value, recurrent: Value, bias: Value | None, order: Sequence[int]):
@@ -111,11 +148,12 @@ def _weights(kernel: Value, recurrent: Value, bias: Value | None, order: Sequenc
     return _gates(kernel, count, order), _gates(recurrent, count, order), _bias(bias, count, order)
 
 
-@layer("LSTM", inputs=("sequences", "initial_state", "initial_state_1"), parts=("cell",))
+@layer("LSTM", inputs=("sequences", "initial_state", "initial_state_1", "mask"), parts=("cell",))
 def lstm(
     x,
     h=None,
     c=None,
+    mask=None,
     kernel=None,
     recurrent=None,
     bias=None,
@@ -133,13 +171,15 @@ def lstm(
     _refuse(stateful)
     f, g = _names(recurrent_activation, activation)
     weights = _weights(kernel, recurrent, bias, (0, 3, 1, 2))
-    return _recurrence(nn.lstm, x, weights, (h, c), (f, g, g), go_backwards, return_sequences, return_state)
+    order = (mask, go_backwards, return_sequences, return_state)
+    return _recurrence(nn.lstm, x, weights, (h, c), (f, g, g), *order)
 
 
-@layer("GRU", inputs=("sequences", "initial_state"), parts=("cell",))
+@layer("GRU", inputs=("sequences", "initial_state", "mask"), parts=("cell",))
 def gru(
     x,
     h=None,
+    mask=None,
     kernel=None,
     recurrent=None,
     bias=None,
@@ -159,13 +199,15 @@ def gru(
     names = _names(recurrent_activation, activation)
     weights = _weights(kernel, recurrent, bias, (0, 1, 2))
     form = {"linear_before_reset": reset_after}
-    return _recurrence(nn.gru, x, weights, (h,), names, go_backwards, return_sequences, return_state, **form)
+    order = (mask, go_backwards, return_sequences, return_state)
+    return _recurrence(nn.gru, x, weights, (h,), names, *order, **form)
 
 
-@layer("SimpleRNN", inputs=("sequence", "initial_state"), parts=("cell",))
+@layer("SimpleRNN", inputs=("sequence", "initial_state", "mask"), parts=("cell",))
 def simple_rnn(
     x,
     h=None,
+    mask=None,
     kernel=None,
     recurrent=None,
     bias=None,
@@ -180,4 +222,5 @@ def simple_rnn(
 ):
     _refuse(stateful)
     weights, names = _weights(kernel, recurrent, bias, (0,)), _names(activation)
-    return _recurrence(nn.rnn, x, weights, (h,), names, go_backwards, return_sequences, return_state)
+    order = (mask, go_backwards, return_sequences, return_state)
+    return _recurrence(nn.rnn, x, weights, (h,), names, *order)

@@ -30,6 +30,19 @@ for _name, _reduce in _REDUCTIONS.items():
     operation(_name)(_reduction(_reduce))
 
 
+def _logical(op):
+    reduced = _reduction(op)
+
+    def convert(x, *, axis=None, keepdims=False):
+        return math.ne(reduced(math.cast(math.ne(x, 0), dtype=i32), axis=axis, keepdims=keepdims), 0)
+
+    return convert
+
+
+operation("Any")(_logical(reduce.max))
+operation("All")(_logical(reduce.min))
+
+
 def _centred(x: Value, axis) -> tuple[Value, tuple[int, ...]]:
     """x less its mean over some axes, and these."""
     axes = tuple(range(x.type.rank)) if axis is None else (axis,) if isinstance(axis, int) else axis

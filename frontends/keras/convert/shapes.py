@@ -5,10 +5,11 @@ import numpy as np
 from ....compiler.diagnostics import UnsupportedError
 from ....compiler.ir.dims import product
 from ....compiler.ir.graph import constant
-from ...build import nn, shape
+from ...build import math, nn, reduce, shape
 from ...normalise import reshape_target
 from ...tensorflow.convert.images import resize_bicubic
 from ..table import layer
+from .activations import number
 from .dense import back, first, last_of
 
 
@@ -77,6 +78,6 @@ def up_sampling(x, *, size=(2, 2), data_format=None, interpolation="nearest"):
 
 @layer("Masking")
 def masking(x, *, mask_value=0.0):
-    raise UnsupportedError(
-        "masks are not followed", hint="export it with model.export(), and read the SavedModel"
-    )
+    """Steps that hold nothing but this value become 0; which ones, operations beside the layer say."""
+    kept = math.cast(math.ne(x, number(mask_value, x)), dtype=x.dtype)
+    return math.mul(x, reduce.max(kept, axes=(x.type.rank - 1,), keepdims=True))

@@ -13,11 +13,13 @@ from ..table import TABLE, layer
 from .activations import number
 
 
-def _applied(inner: SourceNode, operands: Sequence[Value | None], call: Call):
+def _applied(inner: SourceNode, operands: Sequence[Value | None], call: Call, mask: Value | None = None):
     """What a wrapped layer gives for operands, its arrays included."""
     entry = TABLE.entries.get((inner.domain, inner.op))
-    slots = len(entry.inputs) if entry is not None else 0
-    padded = [operands[0], *[None] * (slots - 1), *operands[1:]]
+    slots = entry.inputs if entry is not None else ()
+    if mask is not None and "mask" not in slots:
+        raise UnsupportedError(f"a mask for {inner.op}", hint="export it with model.export()")
+    padded = [operands[0], *(mask if name == "mask" else None for name in slots[1:]), *operands[1:]]
     return bind(TABLE.find(inner), inner, padded, call)
 
 
@@ -34,18 +36,18 @@ def time_distributed(x, *arrays, layer, call):
 
 @layer(
     "Bidirectional",
-    inputs=("sequences",),
+    inputs=("sequences", "mask"),
     wraps={"layer": "forward_layer", "backward_layer": "backward_layer"},
 )
-def bidirectional(x, *arrays, layer, backward_layer=None, merge_mode="concat", call):
+def bidirectional(x, mask=None, *arrays, layer, backward_layer=None, merge_mode="concat", call):
     """A recurrence forwards and one backwards, the results of which are put in the order of time."""
     backward_layer = backward_layer or _reversed(layer)
     half = len(arrays) // 2
     for inner in (layer, backward_layer):
         if inner.attributes.get("return_state"):
             raise UnsupportedError("states of both directions", hint="export it with model.export()")
-    ahead = _applied(layer, (x, *arrays[:half]), call)
-    behind = _applied(backward_layer, (x, *arrays[half:]), call)
+    ahead = _applied(layer, (x, *arrays[:half]), call, mask)
+    behind = _applied(backward_layer, (x, *arrays[half:]), call, mask)
     if layer.attributes.get("return_sequences"):
         if not isinstance(behind.shape[1], int):
             raise UnsupportedError(f"a sequence of length '{behind.shape[1]}'", hint="fix it with shapes=")

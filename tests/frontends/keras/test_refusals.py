@@ -126,8 +126,6 @@ def test_an_activation_that_is_not_known(write):
 @pytest.mark.parametrize(
     ("kind", "config", "text"),
     [
-        ("Embedding", {"mask_zero": True, "output_dim": 3}, "masks (mask_zero) are not followed"),
-        ("Masking", {}, "masks are not followed"),
         ("UpSampling2D", {"interpolation": "lanczos3"}, "interpolation 'lanczos3'"),
         ("Resizing", {"height": 2, "width": 2, "antialias": True}, "this form of resizing"),
     ],
@@ -136,6 +134,20 @@ def test_forms_that_are_not_supported(write, kind, config, text):
     inner = layer(kind, "y", ("x",), **config)
     arrays = weights(kind="embedding", count=1)
     refused(write(functional(inner), arrays), text, error=UnsupportedError)
+
+
+@pytest.mark.parametrize("kind", ["Embedding", "Masking"])
+def test_masks_that_the_file_does_not_list(write, kind):
+    given = {
+        "class_name": "InputLayer",
+        "config": {"name": "x", "batch_shape": [None, 2], "dtype": "float32"},
+    }
+    inner = {
+        "class_name": kind,
+        "config": {"name": "y", "mask_zero": True, "output_dim": 3, "trainable": True},
+    }
+    model = {"class_name": "Sequential", "config": {"name": "net", "layers": [given, inner]}}
+    refused(write(model), "y: masks are not followed in this kind of model", "keras.Model(inputs, outputs)")
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,23 @@ def rarer() -> keras.Model:
     return keras.Model([picture, row], outputs)
 
 
+def masked() -> keras.Model:
+    """Steps that do not count: padding behind, before and between words; rows of a sequence that are empty."""
+    words, row = layers.Input((7,), dtype="int32", name="ids"), layers.Input((5, 3), name="row")
+    x = layers.Dropout(0.2)(layers.Embedding(20, 6, mask_zero=True)(words))
+    deep = layers.GRU(5, return_sequences=True)(
+        layers.Bidirectional(layers.LSTM(4, return_sequences=True))(x)
+    )
+    outputs = [
+        layers.Dense(3)(layers.LSTM(5)(deep)),
+        layers.GlobalAveragePooling1D()(deep),
+        layers.GRU(3, go_backwards=True, return_sequences=True)(x),
+        *layers.SimpleRNN(3, return_state=True)(x),
+        layers.LSTM(4, return_sequences=True)(layers.Masking(0.5)(row)),
+    ]
+    return keras.Model([words, row], outputs)
+
+
 def image(*shape: int) -> np.ndarray:
     return RANDOM.normal(size=shape).astype(np.float32)
 
@@ -139,6 +156,8 @@ def image(*shape: int) -> np.ndarray:
 def words(*shape: int) -> np.ndarray:
     return RANDOM.integers(0, 20, shape).astype(np.int32)
 
+
+PADDED = np.array([[3, 4, 5, 0, 0, 0, 0], [0, 0, 1, 2, 3, 4, 5], [0, 7, 0, 3, 0, 4, 0]], np.int32)
 
 NETWORKS = {
     "cnn": (cnn, [image(2, 9, 9, 3)]),
@@ -148,4 +167,8 @@ NETWORKS = {
     "unet": (unet, [image(2, 8, 8, 3)]),
     "several": (several, [image(2, 8, 8, 4), image(2, 6, 4)]),
     "rarer": (rarer, [image(2, 6, 5, 4), image(2, 6, 4)]),
+    "masked": (
+        masked,
+        [PADDED, np.where(np.arange(15).reshape(5, 3) // 3 % 2, 0.5, image(3, 5, 3)).astype("f")],
+    ),
 }

@@ -12,7 +12,7 @@ FORMS = ("saved", "frozen.pb", "model.keras", "model.h5")
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["cnn", "lstm", "gru", "transformer", "unet", "several", "rarer"])
+@pytest.mark.parametrize("name", ["cnn", "lstm", "gru", "transformer", "unet", "several", "rarer", "masked"])
 def test_network(recorded, name, form):
     if form.endswith(("keras", "h5")):
         pytest.importorskip("h5py")
