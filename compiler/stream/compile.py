@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +21,12 @@ from ..tile.stage import Kernel
 from ..tile.staged import StagedChoice, stage_tiles
 from .ahead import loads_ahead
 from .chains import Costs, divide
-from .compose import gathers, independent, is_fetch, prepared, product_types
+from .compose import gathers, independent, is_fetch, preparations, product_types
 from .emit import Emission, Tile
 from .home import Home, aligned
 from .instructions import Instructions
 from .programs import Pending
-from .residents import Part, Step, Use, residents
+from .residents import Part, Step, Use, begins, residents
 from .sync import Touched, synchronise
 
 
@@ -112,7 +113,15 @@ def _tile(normal: Kernel, key: str, target: Target) -> _Tiled:
 
 
 def _tile_anew(normal: Kernel, target: Target) -> _Tiled:
-    kernel = prepared(normal, target)
+    first, *others = preparations(normal, target)
+    best = _tiled(first, target)
+    for other in others:
+        with suppress(UnsupportedError):
+            best = min(best, _tiled(other, target), key=lambda each: each.choice.estimate.cycles)
+    return best
+
+
+def _tiled(kernel: Kernel, target: Target) -> _Tiled:
     if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
         raise UnsupportedError("what is looked up is no whole rows of an input")
     choice = stage_tiles(kernel, target)
@@ -229,11 +238,13 @@ class _Program:
         written_of: list[list[Instruction]] = []
         steps = [self._step(group) for group in groups]
         near = self.target.memories[self.target.engine("elementwise").writes[0]]
-        tiles = residents(steps, near, first % 2 == 0) if keep else {}
+        tiles = residents(steps, near) if keep else {}
+        memories = [memory for memory in self.target.memories.values() if not memory.home]
+        places = begins(steps, memories, near.name, tiles)
         reasons = {}
         for number, (group, step) in enumerate(zip(groups, steps)):
             try:
-                written = _emit(step, number, tiles, (first + number) % 2 == 0)
+                written = _emit(step, number, places[number], tiles)
             except UnsupportedError as error:
                 if len(group.members) > 1:
                     return self._entry(
@@ -281,12 +292,15 @@ class _Program:
         return Step(parts, group.members)
 
 
-def _emit(step: Step, number: int, tiles: Mapping[Use, Tile], upwards: bool) -> list[Instruction | Pending]:
-    """The instructions of a step, whose number is given; `tiles` are those of buffers that stay."""
+def _emit(
+    step: Step, number: int, begins: Mapping[str, int], tiles: Mapping[Use, Tile]
+) -> list[Instruction | Pending]:
+    """The instructions of a step, whose number is given; `begins` says where its tiles lie, `tiles` has those of
+    buffers that stay."""
     written: list[Instruction | Pending] = []
     for place, part in enumerate(step.parts):
         kept = {use.buffer: tile for use, tile in tiles.items() if (use.step, use.part) == (number, place)}
-        part.emission.run(upwards, kept)
+        part.emission.run(begins, kept)
         written += part.emission.writer.instructions()
     return written
 

@@ -5,7 +5,7 @@ table that is looked up at a computed index becomes `lookup(index, table element
 of a large one are fetched from home by a stage of their own. Sums leave the accumulators by a copy.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from math import prod
 
@@ -27,7 +27,8 @@ from ..tile.stage import (
     rewrite,
     walk,
 )
-from ..tile.work import SPECIAL, lane_dim, lane_factor
+from ..tile.work import SPECIAL
+from .turning import Crossing, lay_as_read, turn
 
 MOST_OPERATIONS = 24
 """Operations of a body beyond which a stage is no longer put into its readers."""
@@ -38,15 +39,17 @@ def product_types(target: Target) -> tuple[str, ...]:
     return next((engine.types for engine in target.engines.values() if engine.does == "contract"), ())
 
 
-def prepared(kernel: Kernel, target: Target) -> Kernel:
-    """The kernel in the stages that the engines run: bodies composed, rows fetched, results turned, sums drained."""
-    engine, types = target.engine("elementwise"), product_types(target)
-
-    def crosses(kernel: Kernel, stage: Stage) -> bool:
-        return lane_factor(kernel, stage, engine, lane_dim(kernel, stage, engine)) > 1
-
-    kernel = turn(fetch(compose(unrepaired(kernel))), crosses)
-    return drain(kernel, [s.name for s in kernel.stages if product(kernel, s, types) is not None])
+def preparations(kernel: Kernel, target: Target) -> list[Kernel]:
+    """The kernel in the stages that the engines run: bodies composed, rows fetched, results turned, sums drained; in
+    one or two ways, of which the cheaper one is to be taken."""
+    types = product_types(target)
+    composed = fetch(compose(unrepaired(kernel)))
+    crosses = Crossing(target.engine("elementwise"))
+    ways = [turn(composed, crosses)]
+    laid = lay_as_read(composed, crosses, types)
+    if laid is not composed:
+        ways.append(turn(laid, crosses))
+    return [drain(way, [s.name for s in way.stages if product(way, s, types) is not None]) for way in ways]
 
 
 def independent(kernel: Kernel) -> list[Kernel]:
@@ -263,34 +266,3 @@ def is_fetch(kernel: Kernel, stage: Stage) -> bool:
     indices = [part.single if isinstance(part, Affine) else None for part in lookup.access.index]
     plain = None not in (*written, *run, *indices) and lookup.access.fill is None
     return plain and not outer and written == [*indices, *run]
-
-
-def turn(kernel: Kernel, crosses: Callable[[Kernel, Stage], bool]) -> Kernel:
-    """The kernel with results that lie across what they come from computed in that order first, then copied: only the
-    copy pays for crossing lanes. `crosses` says whether a stage would."""
-    stages: list[Stage] = []
-    buffers = list(kernel.buffers)
-    for stage in kernel.stages:
-        order = _order_read(kernel, stage)
-        long = len([n for n in walk(stage.body) if isinstance(n, Apply) and n.op != "cast"]) > 1
-        if stage.combine is not None or order is None or not long or not crosses(kernel, stage):
-            stages.append(stage)
-            continue
-        target = kernel.buffer(stage.write.buffer)
-        local = Access(f"{stage.name}.turned", tuple(dim(name) for name in order))
-        buffers.append(
-            Buffer(local.buffer, tuple(stage.dim(name).extent for name in order), target.dtype, LOCAL)
-        )
-        stages.append(replace(stage, write=local))
-        stages.append(Stage(f"{stage.name}.out", stage.dims, Load(local, target.dtype), stage.write))
-    return Kernel(kernel.name, tuple(buffers), tuple(stages))
-
-
-def _order_read(kernel: Kernel, stage: Stage) -> list[str] | None:
-    """The dims of a stage as its largest operand has them, outermost first; None where no operand has them all."""
-    names = {d.name for d in stage.dims}
-    for access in stage.reads:
-        order = [part.single if isinstance(part, Affine) else None for part in access.index]
-        if None not in order and set(order) == names and len(order) == len(names):
-            return order  # type: ignore[return-value]
-    return None

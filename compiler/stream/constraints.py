@@ -10,7 +10,7 @@ from ..ops.engine import get
 from ..target.description import Target
 from ..tile.products import product
 from ..tile.stage import SCAN, Affine, Kernel, Stage
-from .compose import gathers, is_fetch, prepared, product_types
+from .compose import gathers, is_fetch, preparations, product_types
 from .programs import Machine
 
 
@@ -112,6 +112,6 @@ def refusals(node: Node, target: Target, machine: Machine, further: Sequence[Con
     kernel = get(node.op).kernel(node)
     if kernel is None:
         return [f"{node.op} has no stages: it runs as a whole-tensor routine"]
-    kernel = prepared(kernel, target)
+    kernel = preparations(kernel, target)[0]
     found = [(c.sentence, c.failure(kernel, target)) for c in (*constraints(machine), *further)]
     return [f"{sentence} (here: {what})" for sentence, what in found if what]

@@ -123,11 +123,11 @@ class Emission:
         self.kept: Mapping[str, Tile] = {}
         self.counter = self.iteration = self.sequence = 0
 
-    def run(self, upwards: bool, kept: Mapping[str, Tile]) -> None:
-        """Write the whole kernel. Tiles are placed from one end of each memory, the lower one for `upwards`; those of
-        buffers in `kept` lie there as wholes and are neither loaded nor stored."""
+    def run(self, begins: Mapping[str, int], kept: Mapping[str, Tile]) -> None:
+        """Write the whole kernel. Tiles are placed from an address of each memory on; those of buffers in `kept` lie
+        there as wholes and are neither loaded nor stored."""
         self.kept = kept
-        self.places = self._places(upwards)
+        self.places = self._places(begins)
         for name, tile in kept.items():
             if self.kernel.writers(name) and tile.inside != (tile.low, tile.size):
                 self.at(0)
@@ -157,23 +157,21 @@ class Emission:
         """What a tile really has along an axis: all of it where elements beyond the edges are filled in."""
         return size if buffer in self.fills else min(size, int(self.buffers[buffer].shape[axis]))  # type: ignore[arg-type]
 
-    def _places(self, upwards: bool) -> dict[Hold, int]:
-        """The first slot's address of each hold: one after another from one end of its memory."""
-        used: dict[str, int] = {}
+    def _places(self, begins: Mapping[str, int]) -> dict[Hold, int]:
+        """The first slot's address of each hold: one after another from where its memory's tiles begin."""
+        used = dict(begins)
         found = {}
         for hold in self.schedule.holds:
             if hold.buffer in self.kept:
                 continue
-            begin = used.get(hold.memory, 0)
-            used[hold.memory] = begin + self.room[hold] * hold.slots
+            found[hold] = used.get(hold.memory, 0)
+            used[hold.memory] = found[hold] + self.room[hold] * hold.slots
             memory = self.target.memories[hold.memory]
             if used[hold.memory] > memory.bytes:
                 raise VerifyError(
-                    f"kernel {self.kernel.name}: tiles take {used[hold.memory]} bytes of {hold.memory},"
+                    f"kernel {self.kernel.name}: tiles reach byte {used[hold.memory]} of {hold.memory},"
                     f" which has {memory.bytes}"
                 )
-            end = memory.bytes // ALIGNMENT * ALIGNMENT
-            found[hold] = begin if upwards else end - used[hold.memory]
         return found
 
     # --- boxes -------------------------------------------------------------------------------------------------

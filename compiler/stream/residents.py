@@ -5,7 +5,7 @@ the same segment and there is room beside their tiles, which lie at alternating 
 whole array, with the padding that readers want around it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -63,13 +63,12 @@ class _Life:
         return range(self.uses[0].step, self.uses[-1].step + 1)
 
 
-def residents(steps: Sequence[Step], memory: Memory, upwards: bool) -> dict[Use, Tile]:
-    """The tiles of all buffers that stay in a memory. Tiles of the first step lie at its lower end for `upwards`, those
-    of each further step at the other end than the last one's."""
+def residents(steps: Sequence[Step], memory: Memory) -> dict[Use, Tile]:
+    """The tiles of all buffers that stay in a memory."""
     tiles: dict[Use, Tile] = {}
     taken: list[tuple[range, int, int]] = []
     for life in _lives(steps, memory.name):
-        begin = _room(steps, memory, upwards, life, tiles, taken)
+        begin = _room(steps, memory, life, tiles, taken)
         if begin is None:
             continue
         taken.append((life.steps, begin, begin + life.bytes))
@@ -83,7 +82,6 @@ def residents(steps: Sequence[Step], memory: Memory, upwards: bool) -> dict[Use,
 def _room(
     steps: Sequence[Step],
     memory: Memory,
-    upwards: bool,
     life: _Life,
     tiles: Mapping[Use, Tile],
     taken: Sequence[tuple[range, int, int]],
@@ -91,17 +89,50 @@ def _room(
     """The lowest address where an array is out of the way of all tiles during its life."""
     ends = [0, 0]
     for number in life.steps:
-        needs = [0]
-        for place, part in enumerate(steps[number].parts):
-            kept = {use.buffer for use in (*tiles, *life.uses) if (use.step, use.part) == (number, place)}
-            needs.append(part.emission.need(memory.name, kept))
-        end = (number + (not upwards)) % 2
-        ends[end] = max(ends[end], max(needs))
+        need = _need(steps, number, memory.name, (*tiles, *life.uses))
+        ends[number % 2] = max(ends[number % 2], need)
     begin = ends[0]
     for others, first, last in sorted(taken, key=lambda each: each[1]):
         if others.start < life.steps.stop and life.steps.start < others.stop and begin + life.bytes > first:
             begin = max(begin, last)
     return begin if begin + life.bytes <= memory.bytes // ALIGNMENT * ALIGNMENT - ends[1] else None
+
+
+def begins(
+    steps: Sequence[Step], memories: Sequence[Memory], near: str, kept: Collection[Use]
+) -> list[dict[str, int]]:
+    """For each step the address in each memory from which its tiles lie, those of `kept` left out: at alternating ends
+    of `near`, so that arrays may stay between them; elsewhere behind the step before, round and round, so that loads
+    run ahead as far as there is room."""
+    found = []
+    last = {memory.name: (0, 0) for memory in memories}
+    for number in range(len(steps)):
+        here = {}
+        for memory in memories:
+            need, room = _need(steps, number, memory.name, kept), memory.bytes // ALIGNMENT * ALIGNMENT
+            if memory.name == near:
+                here[near] = (room - need) * (number % 2)
+            else:
+                here[memory.name] = _behind(*last[memory.name], need, room)
+                last[memory.name] = here[memory.name], here[memory.name] + need
+        found.append(here)
+    return found
+
+
+def _behind(begin: int, end: int, need: int, room: int) -> int:
+    """Where bytes lie behind others; where there is no room for them, at the end of the memory that is freer."""
+    if end + need <= room:
+        return end
+    return 0 if need - begin <= end - (room - need) else room - need
+
+
+def _need(steps: Sequence[Step], number: int, memory: str, kept: Collection[Use]) -> int:
+    """Bytes of a memory that the tiles of a step take: of its parts, which follow one another, the most."""
+    found = 0
+    for place, part in enumerate(steps[number].parts):
+        names = {use.buffer for use in kept if (use.step, use.part) == (number, place)}
+        found = max(found, part.emission.need(memory, names))
+    return found
 
 
 def _lives(steps: Sequence[Step], memory: str) -> Iterator[_Life]:

@@ -167,16 +167,24 @@ class Placing:
 
     @cached_property
     def lags(self) -> dict[str, int]:
-        """Iterations by which each stage runs behind: one for each time that work comes back to the array, so that the
-        array goes on with the next tile while the vector engine prepares this one."""
+        """Iterations by which each stage runs behind: one for each time that work comes back to an engine that it has
+        left, so that the engine goes on with the next tile while others are at this one."""
         lags: dict[str, int] = {}
-        after: dict[str, bool] = {}
+        left: dict[str, dict[str, int]] = {}
         for stage in self.kernel.stages:
-            sources = [w.name for a in stage.reads for w in self.kernel.writers(a.buffer) if w.name in lags]
-            lag = max((lags[name] for name in sources), default=0)
-            behind = any(after[name] for name in sources)
-            lags[stage.name] = lag + (stage.name in self.products and behind)
-            after[stage.name] = behind or stage.name in self.products or bool(sources)
+            mine = self.engine(stage).name
+            before: dict[str, int] = {}
+            lag = 0
+            for source in (w for a in stage.reads for w in self.kernel.writers(a.buffer) if w.name in lags):
+                theirs = self.engine(source).name
+                passed = dict(left[source.name])
+                if theirs != mine:
+                    passed[theirs] = lags[source.name]
+                for name, each in passed.items():
+                    before[name] = max(before.get(name, 0), each)
+                lag = max(lag, lags[source.name])
+            lags[stage.name] = max(lag, before.get(mine, -1) + 1)
+            left[stage.name] = before
         return lags
 
     @cached_property

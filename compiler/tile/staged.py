@@ -23,6 +23,9 @@ from .stage import LOCAL, OUTPUT, Kernel
 HANDOVER = 40
 """Cycles from the end of a copy to the beginning of its use and back."""
 
+MOST_PLACES = 8
+"""Places of a buffer at most, beyond those that it needs: addresses that take turns make bodies of loops longer."""
+
 
 @dataclass(frozen=True)
 class Overlap:
@@ -41,6 +44,11 @@ def _overlapped(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Cycles of parts that overlap, for each candidate; see `Overlap`."""
     top = np.maximum.reduce(parts)
     return top + 0.02 * (sum(parts) - top)
+
+
+def _first_turn(parts: Sequence[np.ndarray], turns: np.ndarray) -> np.ndarray:
+    """Cycles by which engines that take turns are apart: one begins when the one before has its first tile."""
+    return (sum(parts) - np.maximum.reduce(parts)) / turns
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,7 @@ class Staging(Candidates):
             return best
         turns = [each[alive] for each in turns]
         engines = {name: cycles[alive] for name, cycles in engines.items()}
+        filling = _first_turn(list(engines.values()), turns[self.reduced(order)])
         fixed, options = self._depths(order)
         tiles: dict[tuple[str, int], tuple[np.ndarray, _Move | None]] = {}
         for depths in options:
@@ -111,13 +120,13 @@ class Staging(Candidates):
                 continue
             moves = [move for hold in holds.items() if (move := tiles[hold][1]) is not None]
             parts, prologue = self._transfers(moves, engines)
-            total = np.where(fits, _overlapped(list(parts.values())) + prologue, np.inf)
+            total = np.where(fits, _overlapped(list(parts.values())) + prologue + filling, np.inf)
             place = int(np.argmin(total))
             if total[place] < best[0]:
                 sizes = {each.name: int(self.steps[each.name][alive[place]]) for each in dims}
-                slots = {
-                    name: self.slots[name] if turns[depth][place] > 1 else 1 for name, depth in holds.items()
-                }
+                times = {name: int(turns[depth][place]) for name, depth in holds.items()}
+                room = {hold[0]: int(tiles[hold][0][place]) for hold in holds.items()}
+                slots = self._slots_of(times, room)
                 estimate = Overlap(
                     {name: float(cycles[place]) for name, cycles in parts.items()}, float(prologue[place])
                 )
@@ -148,6 +157,23 @@ class Staging(Candidates):
         both = (cycles + turns * (home.latency + HANDOVER) + engines[self.user(buffer)]) / 2
         queue, queued = self.queue(buffer, self.memory[name]), cycles + turns * INSTRUCTION
         return room, _Move(queue, cycles, queued, 0.5 * once, np.where(again, both, 0))
+
+    def _slots_of(self, times: Mapping[str, int], room: Mapping[str, int]) -> dict[str, int]:
+        """Places of each buffer whose tiles change so many times and take so many bytes together. Few tiles that only
+        arrays read have a place each, where half of their memory has room for that: the next kernel's are loaded
+        meanwhile."""
+        slots = {name: self.slots[name] if count > 1 else 1 for name, count in times.items()}
+        used: dict[str, int] = {}
+        for name, bytes_ in room.items():
+            used[self.memory[name]] = used.get(self.memory[name], 0) + bytes_
+        for name, count in times.items():
+            memory = self.memory[name]
+            more = room[name] // slots[name] * max(0, count - slots[name])
+            small = used[memory] + more <= self.target.memories[memory].bytes // 2
+            if more and small and count <= MOST_PLACES and memory not in self.vector.writes:
+                slots[name] = count
+                used[memory] += more
+        return slots
 
     def _fits(self, bytes_: Mapping[str, np.ndarray]) -> np.ndarray:
         """Which candidates the memories have room for, by the bytes that each buffer takes."""

@@ -12,7 +12,7 @@ from isthmus.compiler.ir.types import TensorType, dtype_of
 from isthmus.compiler.ops import get
 from isthmus.compiler.passes.form import form
 from isthmus.compiler.stream.chains import joined
-from isthmus.compiler.stream.compose import prepared
+from isthmus.compiler.stream.compose import preparations
 from isthmus.compiler.target.backend import Constant
 from isthmus.compiler.tile.interpret import run_tiled
 from isthmus.compiler.tile.staged import stage_tiles
@@ -87,7 +87,7 @@ def test_the_interpreter_agrees_on_tiles_that_lag(tmp_path, stride):
     array = drawn(1, CHANNELS, HEIGHT, WIDTH)
     joint = joined(calls[-4:-1])  # what follows turns the result for the caller
     assert joint is not None
-    kernel = prepared(joint.kernel, target)
+    kernel = preparations(joint.kernel, target)[0]
     schedule = stage_tiles(kernel, target).schedule
     assert "lag 1" in print_schedule(schedule)
     assert len(schedule.loops) > 0

@@ -1,12 +1,13 @@
 """Arrays that stay in the scratchpad between kernels: the same values, and no way home where there is room."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from isthmus import compile, read
-from isthmus.backends.npu.isa import Sto
+from isthmus.backends.npu.isa import Ldw, Sto
 from isthmus.compiler.ir.graph import Graph, graph_input
 from isthmus.compiler.ir.types import TensorType, dtype_of
 from isthmus.compiler.ops import get
@@ -70,3 +71,11 @@ def test_where_instructions_reach_no_further_all_go_home(monkeypatch: pytest.Mon
     monkeypatch.setattr(stream._Program, "_entry", entry)
     assert stores_in_the_arena(package_of(windows(2), "n1-8")) > 0
     assert asked == [True, False]
+
+
+def test_weights_lie_behind_those_of_the_kernel_before() -> None:
+    """Round and round, so that they are loaded while those before are still read."""
+    (code,) = codes(package_of(windows(3), "n1-32"))
+    loads = [record for record in code.entry(0).stream.records if isinstance(record, Ldw)]
+    assert len(loads) == 4
+    assert all(a.spw + a.n0 <= b.spw for a, b in pairwise(loads))
