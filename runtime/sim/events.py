@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import ceil
 
 import numpy as np
 
@@ -303,12 +304,12 @@ class _Simulation:
             self.fetch(time)
 
     def timeline(self) -> Timeline:
-        cycles = max(self.done, default=0.0)
+        cycles = ceil(max(self.done, default=0.0))
         for engine in self.engines:
             self.idle(engine, cycles - engine.free, END)
         return Timeline(
             tuple(engine.name for engine in self.engines),
-            int(-(-cycles // 1)),
+            cycles,
             np.array(self.begin),
             np.array(self.end),
             np.array(self.done),

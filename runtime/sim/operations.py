@@ -22,6 +22,7 @@ LIMITS = {
     "i32": (-(1 << 31), (1 << 31) - 1),
 }
 _LARGEST_ROOT = 3037000499  # of a number of 63 bits
+_EXACT_SHIFT = 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,22 @@ def _bits(x: Any) -> int:
 
 
 def _requantize(x: Any, multiplier: Any, shift: Any, zero: Any, to: str) -> Any:
+    if to in ("i8", "u8") and np.max(shift) <= _EXACT_SHIFT and np.max(np.abs(zero)) <= 255:
+        return _requantize_bytes(x, multiplier, shift, zero, to)
     wide = np.multiply(x, multiplier, dtype=np.int64)
     wide += np.left_shift(np.int64(1), np.asarray(shift - 1, np.int64))
     wide >>= shift
     wide += zero
     return np.clip(wide, *LIMITS[to], out=wide).astype(np.int32)
+
+
+def _requantize_bytes(x: Any, multiplier: Any, shift: Any, zero: Any, to: str) -> Any:
+    """The same by f64, twice as fast. What is not limited lies below 2^9 in steps of 2^-44 at the finest, which 53 bits
+    hold; what is rounded lies beyond, and rounding keeps it there."""
+    scaled = np.multiply(x, np.ldexp(np.asarray(multiplier, np.float64), -np.asarray(shift)))
+    scaled += np.add(zero, 0.5)
+    np.floor(scaled, out=scaled)
+    return np.clip(scaled, *LIMITS[to], out=scaled).astype(np.int32)
 
 
 def _rescale(x: Any, multiplier: Any, shift: Any, zero: Any, addend: Any, to: str) -> Any:
