@@ -77,5 +77,5 @@ def test_weights_lie_behind_those_of_the_kernel_before() -> None:
     """Round and round, so that they are loaded while those before are still read."""
     (code,) = codes(package_of(windows(3), "n1-32"))
     loads = [record for record in code.entry(0).stream.records if isinstance(record, Ldw)]
-    assert len(loads) == 4
+    assert len(loads) >= 4
     assert all(a.spw + a.n0 <= b.spw for a, b in pairwise(loads))
