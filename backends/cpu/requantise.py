@@ -56,7 +56,8 @@ def with_upper_words(body: Expr, shifts: Collection[str]) -> Expr:
             return None
         _, _, shift, zero = expr.arguments
         far = isinstance(shift, Load) and shift.access.buffer in shifts and shift.access.fill is None
-        own = isinstance(zero, Const) and expr.dtype.limits[0] <= int(zero.value) <= expr.dtype.limits[1]
+        least, most = expr.dtype.limits
+        own = isinstance(zero, Const) and isinstance(zero.value, int) and least <= zero.value <= most
         return Apply("requantize_high", expr.arguments, expr.dtype) if far and own else None
 
     return rewrite(body, change)
