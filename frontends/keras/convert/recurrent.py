@@ -171,8 +171,8 @@ def lstm(
     _refuse(stateful)
     f, g = _names(recurrent_activation, activation)
     weights = _weights(kernel, recurrent, bias, (0, 3, 1, 2))
-    order = (mask, go_backwards, return_sequences, return_state)
-    return _recurrence(nn.lstm, x, weights, (h, c), (f, g, g), *order)
+    asked = (mask, go_backwards, return_sequences, return_state)
+    return _recurrence(nn.lstm, x, weights, (h, c), (f, g, g), *asked)
 
 
 @layer("GRU", inputs=("sequences", "initial_state", "mask"), parts=("cell",))
@@ -199,8 +199,8 @@ def gru(
     names = _names(recurrent_activation, activation)
     weights = _weights(kernel, recurrent, bias, (0, 1, 2))
     form = {"linear_before_reset": reset_after}
-    order = (mask, go_backwards, return_sequences, return_state)
-    return _recurrence(nn.gru, x, weights, (h,), names, *order, **form)
+    asked = (mask, go_backwards, return_sequences, return_state)
+    return _recurrence(nn.gru, x, weights, (h,), names, *asked, **form)
 
 
 @layer("SimpleRNN", inputs=("sequence", "initial_state", "mask"), parts=("cell",))
@@ -222,5 +222,5 @@ def simple_rnn(
 ):
     _refuse(stateful)
     weights, names = _weights(kernel, recurrent, bias, (0,)), _names(activation)
-    order = (mask, go_backwards, return_sequences, return_state)
-    return _recurrence(nn.rnn, x, weights, (h,), names, *order)
+    asked = (mask, go_backwards, return_sequences, return_state)
+    return _recurrence(nn.rnn, x, weights, (h,), names, *asked)
