@@ -46,12 +46,19 @@ def call(task: str, **arguments: Any) -> Result:
         return json.loads(answer.read_text())
 
 
-def compile_cold(model: str, package: str) -> Result:
-    """Compile an ONNX file into a package: seconds of `isthmus.compile` and of `save`, and bytes of the package."""
+def compile_cold(model: str, package: str, calibrated: str | None = None) -> Result:
+    """Compile an ONNX file into a package: seconds of `isthmus.compile` and of `save`, and bytes of the package.
+
+    `calibrated`: in 8 bits, on inputs of the benchmark model of that name; finding ranges counts.
+    """
     import isthmus
 
+    from .models import calibration
+
+    precision = "f32" if calibrated is None else "int8"
+    samples = None if calibrated is None else calibration(calibrated)
     start = time.perf_counter()
-    compiled = isthmus.compile(model, target="cpu", cache=False)
+    compiled = isthmus.compile(model, target="cpu", cache=False, precision=precision, calibration=samples)
     middle = time.perf_counter()
     compiled.save(package)
     end = time.perf_counter()

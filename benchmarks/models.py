@@ -6,7 +6,7 @@ Building and exporting them needs torch and transformers, and lives in `benchmar
 import argparse
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 CACHE = Path(__file__).resolve().parent.parent / "build" / "models"
 TOLERANCE = 1e-4
 """Largest error of an output, relative to its largest magnitude, that counts as correct in fp32."""
+SAMPLES = 4
+"""Inputs on which 8-bit forms are calibrated."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -86,7 +88,8 @@ class Both:
 class Model:
     """A benchmark model: the name of its file, the kind of its input, the outputs in order, and its group.
 
-    Means are taken over the group "networks"; "rows" are products of one row, bound by memory.
+    Means are taken over the group "networks"; "rows" are products of one row, bound by memory. `floats`: the model that
+    it is the 8-bit form of. `tolerance`: the largest error that counts as correct, relative to the largest magnitude.
     """
 
     name: str
@@ -94,6 +97,8 @@ class Model:
     kind: Images | Tokens | Numbers | Both
     outputs: tuple[str, ...] = ("logits",)
     group: str = "networks"
+    floats: str | None = None
+    tolerance: float = TOLERANCE
 
     @property
     def masked(self) -> bool:
@@ -127,12 +132,27 @@ MODELS: Mapping[str, Model] = {
     )
 }
 
+NARROW: Mapping[str, Model] = {
+    f"{name}.int8": replace(
+        MODELS[name],
+        name=f"{name}.int8",
+        title=f"{MODELS[name].title}, int8",
+        group="int8",
+        floats=name,
+        tolerance=0.5,  # each engine rounds its own way, and random weights amplify that: only nonsense is further off
+    )
+    for name in ("resnet50", "mobilenetv2")
+}
+"""8-bit forms: ours is calibrated, the peers' has quantize nodes; see `narrow.py`."""
+
+ALL = {**MODELS, **NARROW}
+
 
 def find(name: str) -> Model:
     """The model of that name; raises ValueError that lists the names."""
-    if name not in MODELS:
-        raise ValueError(f"{name}: not a benchmark model, expected one of {', '.join(MODELS)}")
-    return MODELS[name]
+    if name not in ALL:
+        raise ValueError(f"{name}: not a benchmark model, expected one of {', '.join(ALL)}")
+    return ALL[name]
 
 
 def inputs(name: str, seed: int = 0, *, padding: int = 0) -> Arrays:
@@ -142,21 +162,31 @@ def inputs(name: str, seed: int = 0, *, padding: int = 0) -> Arrays:
     return find(name).kind.make(np.random.default_rng([seed, padding]), padding)
 
 
+def calibration(name: str) -> list[Arrays]:
+    """The inputs on which an 8-bit form is calibrated."""
+    return [inputs(name, number) for number in range(SAMPLES)]
+
+
 def path(name: str, folder: Path = CACHE) -> Path:
     """Where the model's ONNX file lies."""
     return folder / f"{find(name).name}.onnx"
 
 
-def ensure(names: Iterable[str] = tuple(MODELS), folder: Path = CACHE, seed: int = 0) -> list[Path]:
+def ensure(names: Iterable[str] = tuple(ALL), folder: Path = CACHE, seed: int = 0) -> list[Path]:
     """The models' files, made where they are missing; raises RuntimeError where a made model fails its check."""
     files = [path(name, folder) for name in names]
     missing = [file for file in files if not file.exists()]
     if missing:
-        from .export import export  # torch and transformers, wanted only here
-
         folder.mkdir(parents=True, exist_ok=True)
         for file in missing:
+            if (floats := find(file.stem).floats) is not None:
+                from .narrow import quantised
+
+                quantised(floats, *ensure([floats], folder, seed))
+                continue
             draft = file.with_suffix(f".{os.getpid()}.part")
+            from .export import export  # torch and transformers, wanted only here
+
             try:
                 print(export(find(file.stem), draft, seed), flush=True)
                 draft.replace(file)
@@ -170,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.models", description="Make the benchmark models."
     )
-    parser.add_argument("names", nargs="*", default=list(MODELS), help="models to make (default: all)")
+    parser.add_argument("names", nargs="*", default=list(ALL), help="models to make (default: all)")
     parser.add_argument(
         "--folder", type=Path, default=CACHE, help="where the files go (default: build/models)"
     )

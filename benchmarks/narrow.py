@@ -23,15 +23,12 @@ from .probe import QUIET, fastest_cores
 from .rounds import alternate
 from .summary import quietest, summarise
 
-SAMPLES = 4
-"""Calibration inputs."""
-
 
 class Reader:
     """The calibration inputs as ONNX Runtime's tool asks for them."""
 
     def __init__(self, name: str):
-        self._left = [models.inputs(name, number) for number in range(SAMPLES)]
+        self._left = models.calibration(name)
 
     def get_next(self) -> Arrays | None:
         return self._left.pop() if self._left else None
@@ -61,7 +58,7 @@ def packages(name: str, file: Path, precision: str, folder: Path, keep: bool) ->
         package = found[each] = folder / f"{name}.{each}.isth"
         if keep and package.exists():
             continue
-        samples = [models.inputs(name, number) for number in range(SAMPLES)] if each == "int8" else None
+        samples = models.calibration(name) if each == "int8" else None
         isthmus.compile(file, precision=each, calibration=samples).save(package)
     return found
 
@@ -84,7 +81,7 @@ def measure(name: str, precision: str, threads: int, runs: int, folder: Path, ke
             Exception
         ) as error:  # a peer that refuses the model is left out; the other one is still measured
             print(f"{name}: {peer} refuses it: {' '.join(str(error).split())[:200]}")
-    probes, seconds = alternate(opened, models.inputs(name, SAMPLES), cores, runs, reference)
+    probes, seconds = alternate(opened, models.inputs(name, models.SAMPLES), cores, runs, reference)
     kept = quietest(probes, runs)
     if min(probes[index] for index in kept) < QUIET * max(reference, *probes):
         print(f"{name}: the cores were not quiet, the figures are rough")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from .engines import ENGINES, JUDGE
-from .models import MODELS
+from .models import ALL
 
 
 def draw(document: dict[str, Any], file: Path) -> None:
@@ -31,7 +31,7 @@ def draw(document: dict[str, Any], file: Path) -> None:
                 panel.scatter(places, medians, s=14, marker="_", color="black")
         panel.axhline(1.0, color="grey", linewidth=0.8)
         panel.set_xticks(range(len(document["models"])))
-        panel.set_xticklabels([MODELS[result["name"]].title for result in document["models"]])
+        panel.set_xticklabels([ALL[result["name"]].title for result in document["models"]])
         panel.set_ylabel(f"time, {ENGINES[JUDGE].title} = 1")
         panel.set_title(f"threads: {threads} (bars: minima, lines: medians; lower is faster)")
     panels[0, 0].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .engines import ENGINES, JUDGE, PEERS, SUBJECT
-from .models import MODELS
+from .models import ALL
 from .probe import QUIET
 from .summary import geometric_mean
 
@@ -18,7 +18,9 @@ NONE = "-"
 def show(document: Result, console: Console) -> None:
     """Print every table, and below them the models that an engine refused or got wrong."""
     machine = document["machine"]
-    console.print(f"{machine['cpu']}, {machine['cores']} cores; batch 1, fp32", highlight=False)
+    console.print(
+        f"{machine['cpu']}, {machine['cores']} cores; batch 1, fp32 where not said otherwise", highlight=False
+    )
     for threads in document["means"]:
         console.print(time_table(document, int(threads)))
     console.print(cost_table(document))
@@ -41,7 +43,7 @@ def memory_ratio(result: Result, peer: str) -> float | None:
 
 def means(results: list[Result], threads: int) -> dict[str, dict[str, float | None]]:
     """For each peer the geometric mean of the ratios of minima and of medians, over the networks that both ran."""
-    networks = [result for result in results if MODELS[result["name"]].group == "networks"]
+    networks = [result for result in results if ALL[result["name"]].group == "networks"]
 
     def mean(peer: str, statistic: str) -> float | None:
         ratios = (ratio(result, threads, peer, statistic) for result in networks)
@@ -94,7 +96,7 @@ def time_table(document: Result, threads: int) -> Table:
         engines = race.get("engines", {})
         probes = race.get("probes")
         table.add_row(
-            MODELS[result["name"]].title,
+            ALL[result["name"]].title,
             *(_pair(engines.get(engine, {}), 1e3, 2) for engine in ENGINES),
             *(
                 _pair({kind: ratio(result, threads, peer, kind) for kind in ("minimum", "median")}, 1, 2)
@@ -133,7 +135,7 @@ def cost_table(document: Result) -> Table:
             shown = [f"{min(compiled[key]):.2f}" for key in ("seconds", "save_seconds")]
             shown.append(f"{compiled['package_bytes'] / 1e6:.0f}")
         table.add_row(
-            MODELS[result["name"]].title,
+            ALL[result["name"]].title,
             *shown,
             f"{result['onnx_bytes'] / 1e6:.0f}",
             *(_footprint(result["footprint"].get(engine, {})) for engine in ENGINES),

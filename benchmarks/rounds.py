@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .engines import ENGINES, JUDGE, Arrays, Run
-from .models import TOLERANCE, find, inputs
+from .models import find, inputs
 from .probe import QUIET, gflops, settle
 from .summary import quietest
 
@@ -103,7 +103,8 @@ def _judge(name: str, run: Run, judge: Run) -> dict[str, Any]:
                 worst = max(worst, difference(got[output], want))
             except ValueError as error:
                 return {"wrong": f"output {output}: {error}"}
-    return {"difference": worst} | ({"wrong": f"differs by {worst:.1e}"} if worst > TOLERANCE else {})
+    wrong = {"wrong": f"differs by {worst:.1e}"} if worst > find(name).tolerance else {}
+    return {"difference": worst} | wrong
 
 
 def difference(got: np.ndarray, want: np.ndarray) -> float:

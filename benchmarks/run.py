@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None, cpu: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n")[0])
-    for flag, names in (("--models", tuple(models.MODELS)), ("--peers", PEERS)):
+    for flag, names in (("--models", tuple(models.ALL)), ("--peers", PEERS)):
         described = f"some of {', '.join(names)} (default: all)"
         parser.add_argument(flag, default=names, choices=names, nargs="+", metavar="NAME", help=described)
     parser.add_argument("--threads", default=[1, 2], type=int, nargs="+", metavar="N", help="default: 1 2")
@@ -102,9 +102,12 @@ def _standing(file: Path, options: argparse.Namespace) -> Result:
     """What does not depend on threads: the package, its cold compile times, and each engine's peak memory."""
     package = options.folder / f"{file.stem}.isth"
     package.unlink(missing_ok=True)
-    compiled = [call("compile", model=str(file), package=str(package))]
+    floats = models.find(file.stem).floats
+    (source,) = [file] if floats is None else models.ensure([floats], options.cache)
+    asked = {"model": str(source), "package": str(package), "calibrated": floats}
+    compiled = [call("compile", **asked)]
     while len(compiled) < options.compiles and "error" not in compiled[0]:
-        compiled.append(call("compile", model=str(file), package=str(package)))
+        compiled.append(call("compile", **asked))
     result: Result = {"name": file.stem, "onnx_bytes": file.stat().st_size, "footprint": {}, "threads": {}}
     failed = next((attempt for attempt in compiled if "error" in attempt), None)
     if failed is not None:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.models import MODELS, ensure, inputs, path
+from benchmarks.models import ALL, NARROW, ensure, find, inputs, path
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ALL)
 def test_inputs_depend_on_the_seed_alone(name):
     first, again, other = inputs(name, 1), inputs(name, 1), inputs(name, 2)
     assert first.keys() == again.keys() == other.keys()
@@ -45,3 +45,10 @@ def test_a_file_that_exists_is_not_made_again(tmp_path):
     path("gpt2", tmp_path).write_bytes(b"kept")
     assert ensure(["gpt2"], tmp_path) == [tmp_path / "gpt2.onnx"]
     assert path("gpt2", tmp_path).read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_8_bit_forms_lie_beside_their_floats_and_take_the_same_inputs(name, tmp_path):
+    floats = find(name).floats
+    assert path(name, tmp_path) == path(floats, tmp_path).with_suffix(".int8.onnx")
+    assert all(np.array_equal(array, inputs(floats, 2)[key]) for key, array in inputs(name, 2).items())

@@ -1,6 +1,7 @@
 """The row that compares narrow precisions."""
 
-from benchmarks.narrow import SAMPLES, Reader, line
+from benchmarks.models import SAMPLES
+from benchmarks.narrow import Reader, line
 
 
 def test_a_row_compares_with_the_better_peer_and_with_floats() -> None:
