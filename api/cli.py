@@ -87,11 +87,13 @@ def _tell(error: BaseException, settings: Settings) -> int:
         parts = [record["location"], record["message"]]
         text = ": ".join(filter(None, parts)) + (f"; {record['hint']}" if record["hint"] else "")
         click.echo(f"{prefix}: {text}", err=True)
+        if "detail" in record:
+            click.echo(record["detail"], err=True)
     return status
 
 
 def _problems(error: BaseException) -> tuple[list[dict[str, str]], int]:
-    """Location, message and hint of each problem, each on one line, and the exit status."""
+    """Location, message and hint of each problem, each on one line, the lines of its detail, and the exit status."""
     report = "a defect of isthmus: run again with --debug and report it"
     if isinstance(error, click.UsageError):
         verb = error.ctx.command_path if error.ctx is not None else "isthmus"
@@ -107,16 +109,18 @@ def _problems(error: BaseException) -> tuple[list[dict[str, str]], int]:
     if isinstance(error, IsthmusError):
         status = INTERNAL_ERROR if error.defect else USER_ERROR
         return [
-            _record(problem.location, problem.message, problem.hint or (report if error.defect else ""))
-            for problem in error.problems
+            _record(each.location, each.message, each.hint or (report if error.defect else ""), each.detail)
+            for each in error.problems
         ], status
     return [_record("", f"{type(error).__name__}: {error}", report)], INTERNAL_ERROR
 
 
-def _record(location: str, message: str, hint: str = "") -> dict[str, str]:
-    """A problem whose parts hold no line breaks, whatever was put into them."""
+def _record(location: str, message: str, hint: str = "", detail: str = "") -> dict[str, str]:
+    """A problem whose parts hold no line breaks, whatever was put into them; but for its detail."""
     parts = {"location": location, "message": message, "hint": hint}
-    return {name: " ".join(text.split()) for name, text in parts.items()}
+    return {name: " ".join(text.split()) for name, text in parts.items()} | (
+        {"detail": detail} if detail else {}
+    )
 
 
 def _silenced() -> int:

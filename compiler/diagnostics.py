@@ -6,6 +6,7 @@ runtime's (`runtime/errors.py`), which must not import the compiler.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ..runtime.errors import IsthmusError, Problem
 
@@ -51,7 +52,7 @@ def located(location: str) -> Iterator[None]:
     except CompileError as error:
         if any(not problem.location for problem in error.problems):
             error.problems = tuple(
-                problem if problem.location else Problem(location, problem.message, problem.hint)
+                problem if problem.location else replace(problem, location=location)
                 for problem in error.problems
             )
         raise

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where (`model.isth:manifest.json`), what was got and expected, and the way out."""
+    """One thing that is wrong: where (`model.isth:manifest.json`), what was got and expected, and the way out.
+    `detail` is a text of several lines to follow, such as a table; all else is one line."""
 
     location: str
     message: str
     hint: str = ""
+    detail: str = ""
 
     def __str__(self) -> str:
         text = f"{self.location}: {self.message}" if self.location else self.message
         # names from files may hold anything, line breaks too
-        return " ".join((f"{text}; {self.hint}" if self.hint else text).splitlines())
+        line = " ".join((f"{text}; {self.hint}" if self.hint else text).splitlines())
+        return f"{line}\n{self.detail}" if self.detail else line
 
 
 class IsthmusError(Exception):

@@ -12,7 +12,7 @@ from importlib.resources import files
 from math import ceil, prod
 from typing import Any
 
-from ...compiler.diagnostics import CompileError
+from ...compiler.diagnostics import CompileError, Problem
 from ...compiler.target.description import Memory, Target
 from ...runtime.sim.formula import formula
 
@@ -94,12 +94,10 @@ def check(target: Target) -> None:
     wanted = excess(target)
     if wanted:
         found = estimate(target)
-        raise CompileError(
-            f"the overlay does not fit {found.part.name} ({found.part.board}): it takes {', '.join(wanted)}"
-            f"\n{found.table()}",
-            location=target.name,
-            hint="state fewer cores, a smaller array, smaller memories, or another part",
-        )
+        part = f"{found.part.name} ({found.part.board})"
+        message = f"the overlay does not fit {part}: it takes {', '.join(wanted)}"
+        hint = "state fewer cores, a smaller array, smaller memories, or another part"
+        raise CompileError(message, problems=[Problem(target.name, message, hint, found.table())])
 
 
 def excess(target: Target) -> list[str]:
