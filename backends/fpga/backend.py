@@ -1,6 +1,7 @@
 """What the compiler asks of an overlay of the f1 family; the chip file is all that differs between them."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...compiler.stream.backend import StreamBackend
@@ -25,11 +26,12 @@ class FpgaBackend(StreamBackend):
 
         return Instructions(F1, Writer, context)
 
-    def target(self, options: Mapping[str, Any]) -> "Target":
+    @cached_property
+    def chip_target(self) -> "Target":
         """The overlay as the tiler sees it; CompileError for one that does not fit its part."""
         from .resources import check
 
-        target = super().target(options)
+        target = super().chip_target
         check(target)
         return target
 

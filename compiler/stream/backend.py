@@ -56,10 +56,11 @@ class StreamBackend(ABC):
 
         for name in options:
             raise CompileError(f"{self.name} has no option '{name}'", hint="leave it out")
-        return self._described
+        return self.chip_target
 
     @cached_property
-    def _described(self) -> "Target":
+    def chip_target(self) -> "Target":
+        """The chip as its file describes it, which is read once."""
         chip = self.chip or self.default
         return _target(self.chip_text(chip), Path(chip).name, self.chip_text)
 
@@ -101,7 +102,7 @@ class StreamBackend(ABC):
         from .constraints import refusals
 
         instructions = self.instructions()
-        return refusals(node, self.target(options), instructions.writer.machine, instructions.constraints)
+        return refusals(node, self.target(options), instructions.writer.machine, instructions.further)
 
     def estimate(self, kernel: "Kernel", options: Mapping[str, Any]) -> float:
         """The tiler's closed form; see `compile.py`."""

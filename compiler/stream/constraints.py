@@ -74,6 +74,17 @@ def _first(names: Iterable[str]) -> str:
     return next(iter(names), "")
 
 
+def _tables(kernel: Kernel) -> str:
+    return _first(load.access.buffer for s in kernel.stages if is_fetch(kernel, s) for load in gathers(s))
+
+
+NO_ROWS = Constraint(
+    "no rows of a table are looked up, for which the chip has no instruction",
+    lambda kernel, _: _tables(kernel),
+)
+"""What chips ask whose writers spell no `gather_rows`."""
+
+
 def constraints(machine: Machine) -> tuple[Constraint, ...]:
     """What every chip whose vector engine runs programs of a machine asks of a kernel."""
     elements = [*machine.elements, *["bool"] * ("u8" in machine.elements)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...runtime.sim.fields import Instruction
 from ...runtime.sim.isa import Isa
-from .constraints import Constraint
+from .constraints import NO_ROWS, Constraint
 from .programs import Body, Pending, number_programs
 from .writer import StreamWriter
 
@@ -26,6 +26,12 @@ class Instructions:
     programs: int = 0
     define: Callable[[Body, int], Instruction] | None = None
     constraints: tuple[Constraint, ...] = ()
+
+    @property
+    def further(self) -> tuple[Constraint, ...]:
+        """The chip's own constraints, and what follows from what its writer does not spell."""
+        spelt = self.writer.gather_rows is not StreamWriter.gather_rows
+        return self.constraints if spelt else (NO_ROWS, *self.constraints)
 
     def numbered(
         self, written: Sequence[Instruction | Pending], known: dict[object, int]

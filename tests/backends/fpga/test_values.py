@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from isthmus import compile, read
+from isthmus import check, compile, read
 from isthmus.compiler.ir.graph import Graph, Value, constant, graph_input
-from isthmus.compiler.ir.types import TensorType, i8
+from isthmus.compiler.ir.types import TensorType, i8, i64
 from isthmus.compiler.ops import get
 from isthmus.package import Package
 from isthmus.runtime.sim.device import SimulatedCode
@@ -90,3 +90,10 @@ def test_elementwise_programs(chip) -> None:
         return get("math.max")(get("math.sub")(x, y), get("math.mul")(x, y))
 
     assert mnemonics(chip, build, (7, 300), (1, 300)) == {"load", "elementwise", "save"}
+
+
+def test_rows_of_a_table_are_left_to_the_host_with_the_reason() -> None:
+    indices = graph_input("indices", TensorType(i64, (3,)))
+    rows = get("shape.gather")(constant(drawn(10, 8)), indices, axis=0)
+    (problem,) = check(Graph([indices], [rows], ["rows"]), "f1-b4096").fallbacks
+    assert "no rows of a table are looked up" in problem.message
