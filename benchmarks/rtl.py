@@ -28,9 +28,14 @@ from isthmus.targets import find_backend
 from . import models
 
 FITTED = frozenset(
-    {("mobilenetv2", "n1-8"), ("mobilenetv2", "n1-16"), ("mobilenetv2", "f1-b512"), ("samples", "f1-b512")}
+    {
+        *(("mobilenetv2", "n1-8", "own"), ("mobilenetv2", "n1-16", "own"), ("mobilenetv2", "f1-b512", "own")),
+        *(("mobilenetv2", "n1-16", "wide"), ("resnet50", "n1-16", "wide")),
+        *(("resnet18", "f1-b512", "own"), ("samples", "f1-b512", "own")),
+    }
 )
-"""Models and chips on whose layers the model of time was looked at while it was mended; all else is only tested."""
+"""Models, chips and memories on whose layers the model of time was looked at while it was mended; all else is only
+tested."""
 MEMORIES = {
     "own": "",
     "wide": "memory.dram = {{ bandwidth = {bandwidth}, channels = 2, latency = 80, page_miss = 40, "
@@ -113,7 +118,7 @@ def of_random(chip: str, first: int, count: int) -> Iterator[Row]:
 
 
 def _row(model: str, chip: str, memory: str, name: str, found: Compared) -> Row:
-    fitted = (model, chip) in FITTED and name != "whole"
+    fitted = (model, chip, memory) in FITTED and name != "whole"
     return Row(model, chip, memory, name, fitted, found.model, found.hardware, found.wrong, found.status)
 
 
