@@ -204,7 +204,7 @@ def test_profile_of_a_simulated_chip(command, digits: Path, tmp_path: Path) -> N
     record = json.loads(command("profile", digits, *SHAPES, "--target", "n1-8", "--json").out)
     (chip,) = record["chips"]
     assert chip["cycles"] == record["cycles"]["npu"]
-    assert sum(each["cycles"] for each in chip["kernels"]) == pytest.approx(chip["cycles"])
+    assert sum(each["cycles"] for each in chip["kernels"]) == pytest.approx(chip["cycles"], abs=1)
     for engine in chip["engines"].values():
         assert engine["busy"] + sum(engine["stalls"].values()) == pytest.approx(chip["cycles"], abs=1)
 
