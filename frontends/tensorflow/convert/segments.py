@@ -42,7 +42,7 @@ _register("Min", "min", _highest)
 
 @converter("SegmentSum")
 def segment_sum(x, segments):
-    return _reduced(x, segments, ints(segments, "segment_ids")[-1] + 1, 0, "add")
+    return _reduced(x, segments, max(ints(segments, "segment_ids"), default=-1) + 1, 0, "add")
 
 
 @converter("Bucketize")

@@ -17,7 +17,7 @@ from ..schema import Tensors
 from ..table import converter
 from .creation import filled
 from .layout import along, cat, reshaped
-from .recurrent import GRU, LSTM, RNN, Step, activations, layers
+from .recurrent import GRU, LSTM, RNN, Step, activations, layers, require_evaluation
 
 
 @converter("_pack_padded_sequence")
@@ -82,6 +82,7 @@ def _register(
         train: bool,
         bidirectional: bool,
     ):
+        require_evaluation(train, dropout, num_layers)
         x, lengths = padded(data)
         states = hx if isinstance(hx, tuple) else (hx,)
         if len(states) == 2 and states[0].shape[-1] != states[1].shape[-1]:

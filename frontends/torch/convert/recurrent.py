@@ -106,6 +106,12 @@ def activations(name: str, count: int) -> dict[str, Any]:
     return {"activations": (name,) * count, "alphas": (0.0,) * count, "betas": (0.0,) * count}
 
 
+def require_evaluation(train: bool, dropout: float, num_layers: int) -> None:
+    """UnsupportedError where values between layers are dropped at random."""
+    if train and dropout and num_layers > 1:
+        raise UnsupportedError("it drops out random values", hint="call model.eval() before you export")
+
+
 def _register(name: str, op: Step, gates: tuple[int, ...], activation: str = "", **form: Any) -> None:
     @converter(name)
     def recurrent(
@@ -119,8 +125,7 @@ def _register(name: str, op: Step, gates: tuple[int, ...], activation: str = "",
         bidirectional: bool,
         batch_first: bool,
     ):
-        if train and dropout and num_layers > 1:
-            raise UnsupportedError("it drops out random values", hint="call model.eval() before you export")
+        require_evaluation(train, dropout, num_layers)
         own = activations(activation, 1 + bidirectional) if activation else {}
         x = shape.transpose(input, perm=(1, 0, 2)) if batch_first else input
         states = hx if isinstance(hx, tuple) else (hx,)
