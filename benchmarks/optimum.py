@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.distribution import Layout
 from isthmus.compiler.ir.graph import Graph
+from isthmus.compiler.partition.exact import EXACT
 from isthmus.compiler.partition.knowledge import Knowledge
 from isthmus.compiler.partition.partition import Choice, Partition
-from isthmus.compiler.partition.search import EXACT
 from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import optimise
 from isthmus.compiler.system_build import passes_for, work_out
@@ -71,6 +71,7 @@ def main() -> int:
         prog="python -m benchmarks.optimum", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--graphs", type=int, default=200, help="random graphs")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first")
     parser.add_argument("--most", type=int, default=128, help="assignments of a graph at most")
     options = parser.parse_args()
     found: list[tuple[float, int, int]] = []
@@ -80,7 +81,7 @@ def main() -> int:
             path = Path(folder, f"{number}.toml")
             path.write_text(SYSTEM.format(latency=latency, launch=launch))
             systems.append(find_target(str(path)))
-        for seed in range(options.graphs):
+        for seed in range(options.first, options.first + options.graphs):
             system = systems[seed % len(systems)]
             assert isinstance(system, System)
             try:
@@ -89,6 +90,9 @@ def main() -> int:
                 continue  # open shapes
             if each is not None:
                 found.append((each[1], each[0], seed))
+    if not found:
+        print("no graph has a choice")
+        return 1
     worst, units, seed = max(found)
     far = sum(ratio > SLACK for ratio, _, _ in found)
     largest = max(count for _, count, _ in found)

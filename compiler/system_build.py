@@ -13,9 +13,9 @@ from . import stored_graph
 from .diagnostics import Problem, UnsupportedError
 from .distribution import Layout
 from .ir.graph import Graph
+from .partition.exact import EXACT
 from .partition.knowledge import Knowledge, form_on, pinned
 from .partition.partition import Choice, Partition
-from .partition.search import EXACT
 from .partition.split import Part, Task
 from .partition.system import Device, System
 from .passes import GRAPH_PASSES, Pass, Rewrite
@@ -25,7 +25,7 @@ from .target.backend import Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 8  # each one keeps away from a device what it turned out not to run
 _MARGIN = 1.25
-"""In large graphs nothing is worked out that the schedule model finds so much worse than what was."""
+"""Nothing is worked out that the schedule model finds so much worse than what was; in small graphs plain ways are."""
 _MOVES = 60  # single moves that are looked at in a small graph
 _STREAM = 8  # inputs by which a period is judged, beside those that fill and empty the pipeline
 
@@ -173,10 +173,10 @@ def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
     found: list[Candidate] = []
     is_small = len(partition.units) <= EXACT
     for choice in partition.choices:
-        if found and not is_small:
+        if found and (choice.how == "search" or not is_small):
             least = min(partition.value(each)[0] for each in found)
             if partition.value(choice)[0] >= _MARGIN * least:
-                break
+                continue
         placed = partition.parts(choice)
         if placed is None:
             return None

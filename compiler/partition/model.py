@@ -6,10 +6,12 @@ Plain numbers instead of names, so that thousands of assignments are judged in a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..ir.graph import Value
 from .candidates import Unit
 from .knowledge import size
+from .order import in_order, readers
 from .system import System
 
 Assignment = tuple[int, ...]
@@ -40,6 +42,30 @@ class Model:
     def choices(self, unit: int) -> list[int]:
         """The devices that run a unit."""
         return [device for device, cost in enumerate(self.seconds[unit]) if cost is not None]
+
+    @cached_property
+    def maker(self) -> dict[int, int]:
+        """The unit that makes each value that is not given."""
+        return {value: unit for unit, made in enumerate(self.makes) for value in made}
+
+    @cached_property
+    def before(self) -> list[list[int]]:
+        """The units that make what each unit reads."""
+        return [sorted({self.maker[v] for v in reads if v in self.maker}) for reads in self.reads]
+
+    @cached_property
+    def after(self) -> list[list[int]]:
+        """The units that read what each unit makes."""
+        return readers(self.before)
+
+    def transit(self, value: int, source: int, target: int) -> float:
+        """Seconds of a value's way from one memory to another, were all links free."""
+        if source == target:
+            return 0.0
+        way = self.routes.get((source, target))
+        if way is None:
+            return float("inf")
+        return sum(self.sizes[value] * second + latency for _, second, latency in way)
 
 
 def describe(units: Sequence[Unit], outputs: Sequence[Value], system: System) -> Model:
@@ -81,20 +107,15 @@ def describe(units: Sequence[Unit], outputs: Sequence[Value], system: System) ->
 
 def _tails(model: Model) -> list[float]:
     """The least seconds from the end of each unit to the end of all."""
-    readers: dict[int, list[int]] = {}
-    for unit, reads in enumerate(model.reads):
-        for value in reads:
-            readers.setdefault(value, []).append(unit)
     tails = [0.0] * len(model.reads)
     least = [min(cost for cost in row if cost is not None) for row in model.seconds]
     for unit in reversed(range(len(model.reads))):
-        after = [reader for value in model.makes[unit] for reader in readers.get(value, ())]
-        tails[unit] = max((tails[reader] + least[reader] for reader in after), default=0.0)
+        tails[unit] = max((tails[reader] + least[reader] for reader in model.after[unit]), default=0.0)
     return tails
 
 
 class State:
-    """A part of a schedule: the first units placed."""
+    """A part of a schedule: some units placed, each after those whose values it reads."""
 
     __slots__ = ("bound", "free", "held", "link", "placed", "there")
 
@@ -113,9 +134,8 @@ class State:
         other.placed, other.held, other.bound = self.placed[:], self.held[:], self.bound
         return other
 
-    def place(self, model: Model, device: int) -> bool:
-        """Put the next unit on a device; whether it fits the device's memory."""
-        unit = len(self.placed)
+    def place(self, model: Model, unit: int, device: int) -> bool:
+        """Put a unit on a device; whether it fits the device's memory."""
         self.placed.append(device)
         self.held[device] += model.weights[unit]
         memory = model.memory[device]
@@ -160,11 +180,11 @@ class State:
 def latency(
     model: Model, assignment: Sequence[int], limit: float = float("inf"), start: State | None = None
 ) -> float:
-    """Seconds from the inputs to the outputs; infinite where a memory is too small, or where it can't be less than
-    `limit`. `start`: the schedule of the first units, where it is known."""
+    """Seconds from the inputs to the outputs, units in their fixed order; infinite where a memory is too small, or
+    where it can't be less than `limit`. `start`: the schedule of the first units, where it is known."""
     state = State(model) if start is None else start.copy()
-    for device in assignment[len(state.placed) :]:
-        if not state.place(model, device) or state.bound >= limit:
+    for unit in range(len(state.placed), len(assignment)):
+        if not state.place(model, unit, assignment[unit]) or state.bound >= limit:
             return float("inf")
     return state.finish(model)
 
@@ -172,7 +192,26 @@ def latency(
 def prefixes(model: Model, assignment: Sequence[int]) -> list[State]:
     """The schedule of the first n units, for every n."""
     found = [State(model)]
-    for device in assignment:
+    for unit, device in enumerate(assignment):
         found.append(found[-1].copy())
-        found[-1].place(model, device)
+        found[-1].place(model, unit, device)
     return found
+
+
+def scheduled(model: Model, assignment: Sequence[int]) -> float:
+    """Seconds from the inputs to the outputs, units in the order that kernels get as well; infinite where a memory is
+    too small."""
+    sent = [dict.fromkeys(made) for made in model.makes]
+
+    def arrival(maker: int, reader: int, done: float) -> float:
+        source, target = model.memory[assignment[maker]], model.memory[assignment[reader]]
+        if source == target:
+            return done
+        return done + sum(model.transit(v, source, target) for v in model.reads[reader] if v in sent[maker])
+
+    seconds = [model.seconds[unit][device] or 0.0 for unit, device in enumerate(assignment)]
+    state = State(model)
+    for unit in in_order(seconds, assignment, model.before, model.after, arrival):
+        if not state.place(model, unit, assignment[unit]):
+            return float("inf")
+    return state.finish(model)

@@ -9,7 +9,7 @@ from . import search
 from .balance import loads
 from .candidates import Unit, candidates
 from .knowledge import Knowledge
-from .model import Assignment, Model, describe, latency
+from .model import Assignment, Model, describe, scheduled
 from .split import Part, Task, reordered, schedule, split, tasks
 from .system import System
 
@@ -62,18 +62,18 @@ class Partition:
             found.setdefault(f"{names[first]} first", search.greedy(self.model, [first, *rest]))
         starts = list(found.values())
         if self.objective == "throughput":
-            found["search"] = search.best_throughput(self.model, starts)
+            searched = [search.best_throughput(self.model, starts)]
         else:
-            found["search"] = search.best_latency(self.model, starts)
+            searched = search.best_latency(self.model, starts)
         choices: dict[Assignment, Choice] = {}
-        for how, assignment in found.items():
+        for how, assignment in (*found.items(), *(("search", each) for each in searched)):
             choices.setdefault(assignment, self.choice(how, assignment))
         return sorted(choices.values(), key=self.value)
 
     def choice(self, how: str, assignment: Assignment) -> Choice:
         """An assignment, with what the schedule model says of it."""
         period = max(loads(self.model, assignment))
-        return Choice(how, assignment, latency(self.model, assignment), period)
+        return Choice(how, assignment, scheduled(self.model, assignment), period)
 
     def value(self, choice: Timed) -> tuple[float, float]:
         """What is to be small, first what was asked for."""

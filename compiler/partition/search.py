@@ -1,18 +1,16 @@
 """Finding assignments of units to devices: exact for small graphs, a beam and refinement for large ones.
 
-Latency: the units are placed in their order. Branch and bound tries every device, cutting off what can't get below the
-best known; beyond `EXACT` units only the most promising states are followed, and the result is refined by moving units
-and runs of them. Throughput: the period of a stream is the greatest load of any device or link, and moves lower it.
+Latency: the units are placed in their order, only the most promising states are followed, and the result is refined by
+moving units and runs of them. Throughput: the period of a stream is the greatest load of any device or link, and moves
+lower it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 
 from .balance import Balance, loads
+from .exact import EXACT, least_latencies, least_period
 from .model import Assignment, Model, State, latency, prefixes
-
-EXACT = 14
-"""The most units that are searched exhaustively."""
 
 _WIDTH = 48
 _MOVES = 3000
@@ -20,9 +18,6 @@ _MOVES = 3000
 
 _REFINED = 4
 """Starts of a search for throughput that are refined."""
-
-_NODES = 30_000
-"""Partial assignments that the search for a least period looks at."""
 
 _PLACES = 14
 """Decimal places of seconds in which two periods differ: sums in another order end in other bits."""
@@ -39,18 +34,18 @@ def greedy(model: Model, priority: Sequence[int]) -> Assignment:
     )
 
 
-def best_latency(model: Model, starts: Sequence[Assignment]) -> Assignment:
-    """The assignment of least latency: exact up to `EXACT` units, else the best found from all starts."""
-    known = min(starts, key=lambda each: latency(model, each))
+def best_latency(model: Model, starts: Sequence[Assignment]) -> list[Assignment]:
+    """Assignments of least latency, the best first: up to `EXACT` units the best of all, else one that is found."""
     if len(model.seconds) <= EXACT:
-        return _exhaustive(model, known)
+        return least_latencies(model, starts)
+    known = min(starts, key=lambda each: latency(model, each))
     best = min([*_beam(model), known], key=lambda each: latency(model, each))
 
     def prepare(assignment: Sequence[int]) -> Judge:
         begun = prefixes(model, assignment)
         return lambda trial, moved, least: (latency(model, trial, least[0], begun[moved[0]]),)
 
-    return _refined(model, best, (latency(model, best),), prepare)
+    return [_refined(model, best, (latency(model, best),), prepare)]
 
 
 def best_throughput(model: Model, starts: Sequence[Assignment]) -> Assignment:
@@ -66,7 +61,7 @@ def best_throughput(model: Model, starts: Sequence[Assignment]) -> Assignment:
     best = sorted([*starts, *_pipelines(model)], key=objective)[:_REFINED]
     refined = [_refined(model, each, objective(each), prepare) for each in best]
     known = min(refined, key=lambda each: (objective(each), latency(model, each)))
-    return _least_period(model, known) if len(model.seconds) <= EXACT else known
+    return least_period(model, known) if len(model.seconds) <= EXACT else known
 
 
 def _uneven(busy: Sequence[float]) -> tuple[float, ...]:
@@ -74,53 +69,11 @@ def _uneven(busy: Sequence[float]) -> tuple[float, ...]:
     return round(max(busy), _PLACES), round(sum(each * each for each in busy), _PLACES)
 
 
-def _exhaustive(model: Model, known: Assignment) -> Assignment:
-    """Branch and bound, depth first, the cheapest device first."""
-    best, least = known, latency(model, known)
-    stack = [State(model)]
-    while stack:
-        state = stack.pop()
-        if len(state.placed) == len(model.seconds):
-            found = state.finish(model)
-            if found < least:
-                best, least = tuple(state.placed), found
-            continue
-        children = [child for child in _children(model, state) if child.bound < least]
-        children.sort(key=lambda child: child.bound, reverse=True)
-        stack += children
-    return best
-
-
-def _least_period(model: Model, known: Assignment) -> Assignment:
-    """Branch and bound on the greatest load: what is placed, or an even share of all work, whichever is more."""
-    count, devices = len(model.seconds), len(model.memory)
-    least = [min(cost for cost in row if cost is not None) for row in model.seconds]
-    best, period = known, max(loads(model, known))
-    stack: list[Assignment] = [()]
-    for _ in range(_NODES):
-        if not stack:
-            break
-        placed = stack.pop()
-        children = []
-        for device in model.choices(len(placed)):
-            child = (*placed, device)
-            busy = loads(model, child)
-            share = (sum(busy[:devices]) + sum(least[len(child) :])) / devices
-            bound = max(*busy, share)
-            if bound < period and len(child) < count:
-                children.append((bound, child))
-            elif bound < period:
-                best, period = child, max(busy)
-        children.sort(reverse=True)
-        stack += [child for _, child in children]
-    return best
-
-
 def _children(model: Model, state: State) -> Iterator[State]:
     """The state with the next unit on each device that runs it."""
     for device in model.choices(len(state.placed)):
         child = state.copy()
-        if child.place(model, device):
+        if child.place(model, len(state.placed), device):
             yield child
 
 

@@ -6,7 +6,6 @@ never makes a cycle of waiting: a kernel takes in only what nothing else reads.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
 
 from ..ir.graph import Graph, Node, Value, graph_input
 from ..ir.location import at
@@ -16,6 +15,7 @@ from ..passes.assemble import ordered
 from ..passes.plan import HostStep, Plan, Step, accesses
 from .candidates import Unit
 from .knowledge import Knowledge, form_on, size
+from .order import in_order, readers
 from .system import Device, System
 
 
@@ -218,67 +218,25 @@ def tasks(parts: Iterable[Part]) -> list[Task]:
 
 
 def schedule(everything: Sequence[Task], system: System) -> list[Task]:
-    """All tasks in an order in which each starts as early as it can, the one with most work behind it first."""
+    """All tasks in the order of `in_order`."""
     maker = {value: n for n, task in enumerate(everything) for value in task.writes}
     before = [{maker[value] for value in task.reads if value in maker} for task in everything]
-    after: list[list[int]] = [[] for _ in everything]
-    for n, makers in enumerate(before):
-        for other in sorted(makers):
-            after[other].append(n)
-    waiting = [len(makers) for makers in before]
-    rank = _ranks(everything, before, after)
-    free: dict[str, float] = {}
-    there: dict[int, float] = {}
-    ready: list[tuple[float, float, int]] = []
-    for n, count in enumerate(waiting):
-        if not count:
-            heappush(ready, (0.0, -rank[n], n))
-    order = []
-    while ready:
-        begin, _, n = heappop(ready)
-        task = everything[n]
-        earliest = max(begin, free.get(task.part.device.name, 0.0))
-        if ready and earliest > begin and ready[0][0] < earliest:
-            heappush(ready, (earliest, -rank[n], n))
-            continue
-        there[n] = free[task.part.device.name] = earliest + task.seconds
-        order.append(task)
-        for reader in after[n]:
-            waiting[reader] -= 1
-            if not waiting[reader]:
-                arrivals = [
-                    _arrival(everything, other, reader, there[other], system) for other in before[reader]
-                ]
-                heappush(ready, (max(arrivals), -rank[reader], reader))
-    assert len(order) == len(everything), "tasks wait for each other"
-    return order
+
+    def arrival(source: int, reader: int, done: float) -> float:
+        return _arrival(everything[source], everything[reader], done, system)
+
+    seconds = [task.seconds for task in everything]
+    devices = [task.part.device.name for task in everything]
+    return [everything[n] for n in in_order(seconds, devices, before, readers(before), arrival)]
 
 
-def _arrival(everything: Sequence[Task], maker: int, reader: int, done: float, system: System) -> float:
+def _arrival(maker: Task, reader: Task, done: float, system: System) -> float:
     """When what one task made is where another needs it, were all links free."""
-    source, target = (everything[n].part.device.memory for n in (maker, reader))
+    source, target = maker.part.device.memory, reader.part.device.memory
     if source == target:
         return done
-    moved = [v for v in everything[maker].writes if v in everything[reader].reads and isinstance(v, Value)]
-    count = sum(map(size, moved))
+    count = sum(size(v) for v in maker.writes if v in reader.reads and isinstance(v, Value))
     return done + sum(link.latency + link.busy(count) for link in system.routes[source, target])
-
-
-def _ranks(
-    everything: Sequence[Task], before: Sequence[set[int]], after: Sequence[Sequence[int]]
-) -> list[float]:
-    """Seconds from the beginning of each task to the end of all, transfers left out."""
-    rank = [0.0] * len(everything)
-    left = [len(readers) for readers in after]
-    done = [n for n, count in enumerate(left) if not count]
-    while done:
-        n = done.pop()
-        rank[n] = everything[n].seconds + max((rank[m] for m in after[n]), default=0.0)
-        for other in before[n]:
-            left[other] -= 1
-            if not left[other]:
-                done.append(other)
-    return rank
 
 
 def reordered(parts: Sequence[Part], order: Sequence[Task]) -> tuple[list[Part], list[Task]]:
