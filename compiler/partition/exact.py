@@ -27,7 +27,7 @@ _MARGIN = 1.25
 def least_latencies(model: Model, starts: Sequence[Assignment]) -> list[Assignment]:
     """The assignments of least latency, the best first; `starts` are some to begin with."""
     best = sorted({(scheduled(model, each), each) for each in starts})
-    stack = [_Bound(model)]
+    stack = [_Bound(model, _quickest(model))]
     for _ in range(_NODES):
         if not stack:
             break
@@ -50,6 +50,7 @@ class _Bound:
     the busiest device."""
 
     model: Model
+    quickest: list[dict[tuple[int, int], float]]
     placed: Assignment = ()
     ends: tuple[float, ...] = ()
     busy: tuple[float, ...] = ()
@@ -72,7 +73,8 @@ class _Bound:
         seconds = max(self.seconds, end + model.tails[unit], busy[device])
         if model.limits[device] and held[device] > model.limits[device]:
             seconds = float("inf")
-        return _Bound(model, (*self.placed, device), (*self.ends, end), tuple(busy), tuple(held), seconds)
+        placed, ends = (*self.placed, device), (*self.ends, end)
+        return _Bound(model, self.quickest, placed, ends, tuple(busy), tuple(held), seconds)
 
     def _begin(self, unit: int, memory: int) -> float:
         model, begin = self.model, 0.0
@@ -80,8 +82,21 @@ class _Bound:
             maker = model.maker.get(value)
             done = 0.0 if maker is None else self.ends[maker]
             source = model.host if maker is None else model.memory[self.placed[maker]]
-            begin = max(begin, done + model.transit(value, source, memory))
+            begin = max(begin, done + self.quickest[value][source, memory])
         return begin
+
+
+def _quickest(model: Model) -> list[dict[tuple[int, int], float]]:
+    """For each value the least seconds of its way between two memories, by way of others where that is less."""
+    memories = range(max(model.memory) + 1)
+    found = []
+    for value in range(len(model.sizes)):
+        best = {(a, b): model.transit(value, a, b) for a in memories for b in memories}
+        for via in memories:
+            for a, b in best:
+                best[a, b] = min(best[a, b], best[a, via] + best[via, b])
+        found.append(best)
+    return found
 
 
 def least_period(model: Model, known: Assignment) -> Assignment:
