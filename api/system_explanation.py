@@ -189,17 +189,20 @@ def _reason(built: SystemBuilt, device: str, unit: Unit, refused: Mapping[str, s
 
 
 def critical_path(run: SystemRun) -> list[Event]:
-    """Events that end when the next begins, back from the last one: what the latency is made of."""
+    """What the latency is made of, back from the last event: each begins when the one before ends, or when the link is
+    free again on which that one is still on its way."""
     if not run.events:
         return []
-    event = max(run.events, key=lambda each: (each.end, each.begin))
-    path = [event]
-    while event.begin > 0:
-        before = [each for each in run.events if each.end <= event.begin + 1e-12 and each is not event]
-        if not before:
+    path = [max(run.events, key=lambda each: (each.end, each.begin))]
+    seen: set[int] = set()
+    while (event := path[-1]).begin > 0:
+        seen.add(id(event))
+        earlier = [each for each in run.events if each.begin <= event.begin and id(each) not in seen]
+        ended = [each for each in earlier if abs(each.end - event.begin) <= 1e-12]
+        same = [each for each in earlier if each.resource == event.resource]
+        if not ended and not same:
             break
-        event = max(before, key=lambda each: (each.end, each.begin))
-        path.append(event)
+        path.append(max(ended or same, key=lambda each: (each.resource == event.resource, each.begin)))
     return path[::-1]
 
 

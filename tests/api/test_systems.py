@@ -19,7 +19,10 @@ from isthmus.compiler.ops import get
 from isthmus.package import Package
 from isthmus.precision import find_precision
 from isthmus.runtime.errors import ExecutionError
+from isthmus.runtime.profile import SystemRun
 from isthmus.runtime.program import Segment
+from isthmus.runtime.system import Event
+from isthmus.system_explanation import critical_path
 from isthmus.system_page import system_page
 from isthmus.testing.parts import device_by_device
 
@@ -160,6 +163,13 @@ def test_explain_tells_of_every_node_where_it_runs_and_why(quantised):
     text = str(told)
     assert "ways of placing them" in text
     assert "conv2, norm2: quant.conv" in text
+
+
+def test_the_critical_path_waits_for_a_link_on_which_a_value_is_still_on_its_way():
+    first, second = Event("cpu>npu", "x", 0.0, 7.0), Event("cpu>npu", "y", 4.0, 9.0)  # 3 until the first byte
+    idle, last = Event("cpu", "z", 0.0, 8.5), Event("npu", "all", 9.0, 10.0)
+    run = SystemRun((first, second, idle, last), (10.0,), {}, 0)
+    assert critical_path(run) == [first, second, last]
 
 
 def test_a_constraint_that_fails_is_the_reason():
