@@ -171,6 +171,7 @@ def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
     """The assignments that may be the best, kernel by kernel, the best first; None where a device turned out not to run
     its part. UnsupportedError where no assignment fits the memories."""
     found: list[Candidate] = []
+    least_over: list[str] = []  # what is too much for memories, of the most promising assignment that is
     is_small = len(partition.units) <= EXACT
     for choice in partition.choices:
         if found and (choice.how == "search" or not is_small):
@@ -180,11 +181,13 @@ def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
         placed = partition.parts(choice)
         if placed is None:
             return None
-        if all(map(_fits, placed[0])):
+        over = [text for part in placed[0] if (text := _too_much(part))]
+        least_over = least_over or over
+        if not over:
             found.append(_candidate(partition, choice, *placed))
     if not found:
         raise UnsupportedError(
-            "what runs on each device does not fit its memory",
+            f"what runs on a device does not fit its memory: {', '.join(least_over)}",
             location=partition.system.name,
             hint="pin nodes to devices with room, or give the devices more",
         )
@@ -208,7 +211,7 @@ def _improved(partition: Partition, best: Candidate) -> Candidate:
             seen.add(assignment)
             choice = partition.choice("search", assignment)
             placed = partition.parts(choice)
-            if placed is not None and all(map(_fits, placed[0])):
+            if placed is not None and not any(map(_too_much, placed[0])):
                 trial = _candidate(partition, choice, *placed)
                 if partition.value(trial) < partition.value(best):
                     best = trial
@@ -228,11 +231,12 @@ def _predicted(layout: Layout) -> tuple[SystemRun, float]:
     return timeline(program, [durations]), timeline(program, [durations] * count).period
 
 
-def _fits(part: Part) -> bool:
-    """Whether constants and arena of a part fit its device's memory."""
+def _too_much(part: Part) -> str:
+    """What constants and arena of a part take, where its device has less memory."""
     limit = part.device.memory_bytes
     constants = sum(array.bytes for array in part.plan.arrays.values() if array.place == "constant")
-    return not limit or constants + part.plan.arena_bytes <= limit
+    taken = constants + part.plan.arena_bytes
+    return f"{part.device.name} has {limit:,} bytes, {taken:,} are needed" if 0 < limit < taken else ""
 
 
 def compile_parts(layout: Layout, known: Knowledge, devices: Sequence[Device]) -> dict[str, Compiled]:

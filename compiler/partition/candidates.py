@@ -224,7 +224,7 @@ def _require_homes(found: Iterable[Unit], known: Knowledge) -> None:
         if unit.seconds:
             continue
         (pin,) = {known.pins[node] for node in unit.nodes if node in known.pins}
-        reasons = [known.refused[pin][node] for node in unit.nodes if node in known.refused[pin]]
+        reasons = dict.fromkeys(known.refused[pin][n] for n in unit.nodes if n in known.refused[pin])
         why = f"is pinned to {pin}, which does not run it: {'; '.join(reasons) or 'not alone'}"
         problems.append(Problem(str(unit.nodes[-1].location), why, "leave out the pin"))
     if problems:

@@ -88,7 +88,8 @@ def pinned(graph: Graph, pins: Mapping[str, str], system: System) -> dict[Node, 
         ]
         if not fitting:
             hint = "give a source node's name, or a pattern such as layer4*"
-            problems.append(Problem(f"pin '{pattern}={device}'", "fits no node", hint))
+            why = "fits no node, or only such as are folded into others"
+            problems.append(Problem(f"pin '{pattern}={device}'", why, hint))
         found.update(dict.fromkeys(fitting, device))
     if problems:
         raise UnsupportedError("", problems=problems)

@@ -150,7 +150,7 @@ class Entry:
             self.model.isa.queues,
             Dram.of(home(self.chip)),
             Control(control["queue_depth"], control["issue_cycles"]),
-            self.location,
+            lambda number: f"{self.located(number)}, on {self.device}",
         )
 
     @cached_property

@@ -9,7 +9,7 @@ operations an instruction.
 
 import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import ceil
@@ -95,15 +95,23 @@ class Timeline:
         return {name: float(spans[work.engine == number].sum()) for number, name in enumerate(self.engines)}
 
 
+Located = Callable[[int], str]
+"""Where an instruction comes from, for a message."""
+
+
 def simulate(
-    work: Work, engines: Sequence[str], dram: Dram, control: Control, location: str = "code"
+    work: Work, engines: Sequence[str], dram: Dram, control: Control, located: Located = lambda _: "code"
 ) -> Timeline:
     """Run the clock; HazardError when the stream can't go on, naming what each engine waits for."""
-    return simulate_together((work,), engines, dram, control, location)[0]
+    return simulate_together((work,), engines, dram, control, located)[0]
 
 
 def simulate_together(
-    works: Sequence[Work], engines: Sequence[str], dram: Dram, control: Control, location: str = "code"
+    works: Sequence[Work],
+    engines: Sequence[str],
+    dram: Dram,
+    control: Control,
+    located: Located = lambda _: "code",
 ) -> list[Timeline]:
     """Run the clock of several cores, a stream each, which share the DRAM and nothing else; see `simulate`."""
     sharing = Sharing(dram)
@@ -122,7 +130,7 @@ def simulate_together(
             break
     for core in cores:
         if core.open:
-            raise HazardError("deadlock", problems=core.deadlock(location))
+            raise HazardError("deadlock", problems=core.deadlock(located))
     return [core.timeline() for core in cores]
 
 
@@ -317,7 +325,7 @@ class _Simulation:
             {engine.name: engine.idle for engine in self.engines},
         )
 
-    def deadlock(self, location: str) -> list[Problem]:
+    def deadlock(self, located: Located) -> list[Problem]:
         """What the head of each queue waits for."""
         found = []
         for engine in self.engines:
@@ -325,7 +333,8 @@ class _Simulation:
                 instruction = engine.members[engine.taken]
                 missing = [str(each) for each in self.waits[instruction] if not self.tokens[each]]
                 what = f"instruction {instruction} on {engine.name} waits for ever"
-                found.append(Problem(location, f"{what}: semaphore {', '.join(missing)} has no token"))
+                why = f"{what}: semaphore {', '.join(missing)} has no token"
+                found.append(Problem(located(instruction), why, "recompile the model"))
         return found
 
 

@@ -18,9 +18,12 @@ from isthmus.compiler.ir.types import TensorType, f32
 from isthmus.compiler.ops import get
 from isthmus.package import Package
 from isthmus.precision import find_precision
+from isthmus.runtime.artefact import Artefact
 from isthmus.runtime.errors import ExecutionError
 from isthmus.runtime.profile import SystemRun
 from isthmus.runtime.program import Segment
+from isthmus.runtime.sim.errors import HazardError
+from isthmus.runtime.sim.fields import HEADER_SHIFTS, SEMAPHORES
 from isthmus.runtime.system import Event
 from isthmus.system_explanation import critical_path
 from isthmus.system_page import system_page
@@ -127,7 +130,9 @@ def test_a_memory_that_is_too_small_keeps_work_away(quantised, tmp_path):
     text = (SYSTEMS / "cpu+n1-8.toml").read_text()
     small = tmp_path / "small.toml"
     small.write_text(text.replace('target = "n1-8"', 'target = "n1-8"\nmemory_bytes = 64'))
-    with pytest.raises(UnsupportedError, match="does not fit its memory"):
+    with pytest.raises(
+        UnsupportedError, match=r"does not fit its memory: n1-8 has 64 bytes, [\d,]+ are needed"
+    ):
         compiled(quantised, str(small), pins={"conv2": "n1-8"})
 
 
@@ -141,6 +146,17 @@ def test_a_chip_that_hangs_is_stopped_by_its_watchdog(quantised, images):
     slow.program = replace(program, steps=tuple(steps))
     with pytest.raises(ExecutionError, match=r"conv2.*on n1-8 was not complete after 40 cycles"):
         slow.run({"image": images[:1]})
+
+
+def test_a_chip_that_waits_for_ever_is_stopped_and_its_node_named(quantised, images):
+    artefact = compiled(quantised, pins=SPLIT).artefact
+    entries = {name: artefact.entry(name) for name in artefact.names}
+    code = bytearray(entries["n1-8/code.bin"])
+    last = HEADER_SHIFTS["wait"] + SEMAPHORES - 1
+    code[last // 8] |= 1 << last % 8  # the first instruction waits for what nobody signals
+    stuck = Artefact(artefact.manifest, artefact.program, {**entries, "n1-8/code.bin": bytes(code)})
+    with pytest.raises(HazardError, match=r"conv2.*on n1-8: instruction \d+ on \w+ waits for ever"):
+        Package(stuck).run({"image": images[:1]})
 
 
 def test_explain_tells_of_every_node_where_it_runs_and_why(quantised):

@@ -110,8 +110,8 @@ def test_what_waits_for_ever_is_named():
             {"engine": "work", "busy": 1, "wait": 0b11, "signal": 0b100},
         )
     assert [str(problem) for problem in caught.value.problems] == [
-        "code: instruction 0 on load waits for ever: semaphore 2 has no token",
-        "code: instruction 1 on work waits for ever: semaphore 0, 1 has no token",
+        "code: instruction 0 on load waits for ever: semaphore 2 has no token; recompile the model",
+        "code: instruction 1 on work waits for ever: semaphore 0, 1 has no token; recompile the model",
     ]
 
 
