@@ -8,8 +8,10 @@ one another's pages.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from math import ceil
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dram:
     """The figures of a chip's DRAM: bytes, bytes a cycle (of all channels), cycles, numbers."""
 
@@ -35,15 +37,15 @@ class Dram:
     @staticmethod
     def of(record: Mapping[str, Any]) -> "Dram":
         """From the record of a chip; fields that are not timing are left out, 0 for a page is none."""
-        known = {name: record[name] for name in Dram.__slots__ if record.get(name)}
+        known = {each.name: record[each.name] for each in fields(Dram) if record.get(each.name)}
         return Dram(**known)
 
-    @property
+    @cached_property
     def cycles_of_a_burst(self) -> float:
         """On its channel."""
         return self.burst * self.channels / self.bytes_per_cycle
 
-    @property
+    @cached_property
     def bursts_of_a_channel(self) -> int:
         """That follow one another before those of the next channel."""
         return max(1, self.interleave // self.burst)
@@ -55,7 +57,7 @@ class Dram:
         first = run * np.arange(self.channels)
         return turns[..., None] * run + np.clip(rest[..., None] - first, 0, run)
 
-    @property
+    @cached_property
     def slots_free_again(self) -> float:
         """Cycles from a burst's grant, its page open, until another one may take its place: its data leave at the rate
         of all channels. A memory without latency frees it at once."""
@@ -65,7 +67,7 @@ class Dram:
         """Cycles of a channel for so many bursts and pages opened."""
         return bursts * self.cycles_of_a_burst + pages * self.page_miss
 
-    @property
+    @cached_property
     def gap(self) -> float:
         """Cycles that a channel waits for each `outstanding` bursts that follow one another in a page."""
         at_once = (self.outstanding or np.inf) * self.cycles_of_a_burst
@@ -85,7 +87,7 @@ class Dram:
         slots = bursts / (self.outstanding or np.inf)
         return slots * self.slots_free_again + np.minimum(slots, pages) * self.page_miss
 
-    @property
+    @cached_property
     def working(self) -> int:
         """Cycles between refreshes."""
         return max(1, self.refresh_every - self.refresh_for)
@@ -128,20 +130,40 @@ class Asked(NamedTuple):
     keeps: int
 
 
+class _Flight:
+    """A transfer in flight: cycles of it that are `left`, the `pace` at which they go by, and how many `again` a
+    refresh adds; it takes `spare` fewer where nothing is under way."""
+
+    __slots__ = ("again", "appetite", "asked", "fewer", "left", "owner", "pace", "reopens", "spare")
+
+    def __init__(self, owner: int, asked: Asked, dram: Dram):
+        self.owner, self.asked, self.left, self.pace = owner, asked, asked.cycles, 1.0
+        self.appetite = asked.share / asked.turn
+        # As many bursts as may be are served at once, and some pages are opened before the first of them is back, a
+        # third of one on the average.
+        self.spare = max(0.0, min(asked.cycles - asked.served, dram.gap + dram.page_miss / 3))
+        # A refresh closes the page, if the next burst would not have opened one anyway. Nothing is under way then, and
+        # a burst that was being served is, half of one on the average.
+        self.reopens = dram.page_miss * (1 - asked.opens)
+        self.fewer = self.spare + dram.cycles_of_a_burst / 2
+        self.again = 0.0
+
+
 class Sharing:
     """Transfers in flight: who finishes when. Times are in cycles; owners are small numbers. A refresh closes the page
-    of each that is in flight, which takes `page_miss` to open again."""
+    of each that is in flight, which takes `page_miss` to open again.
+
+    `time` is when the first of the transfers in flight will be complete, and `owner` whose it is; infinite and -1
+    without any."""
 
     def __init__(self, dram: Dram):
         self.dram = dram
-        self.asked: dict[int, Asked] = {}
-        self.left: dict[int, float] = {}
-        self.clock = 0.0  # in active cycles, up to which `left` is right
+        self.flights: list[_Flight] = []
+        self.clock = 0.0  # in active cycles, up to which what is left of the flights is right
         self.refreshes = 0  # up to then
         self.idle = -float("inf")  # since when, where nothing is in flight
-        self.pace: dict[int, float] = {}
         self.closed: dict[int, int] = {}  # masks of channels that each owner has not touched since a refresh
-        self.first: tuple[float, int] | None = None  # what `next` says, until who is in flight changes
+        self.time, self.owner = float("inf"), -1
 
     def add(self, owner: int, time: float, asked: Asked) -> float:
         """A transfer starts; cycles in which it opens pages that a refresh has closed."""
@@ -149,88 +171,78 @@ class Sharing:
         closed = self.closed.get(owner, 0)
         reopening = self.dram.page_miss if closed & asked.keeps else 0.0
         self.closed[owner] = closed & ~asked.touches
-        self.left[owner] = asked.cycles + reopening
-        if not self.asked and (spare := self._spare(asked)):
-            self.left[owner] -= spare * min(1.0, (time - self.idle) / self.dram.slots_free_again)
-        self.asked[owner] = asked
+        flight = _Flight(owner, asked, self.dram)
+        flight.left += reopening
+        if not self.flights and flight.spare:
+            flight.left -= flight.spare * min(1.0, (time - self.idle) / self.dram.slots_free_again)
+        self.flights.append(flight)
         self._repace()
         return reopening
 
     def remove(self, owner: int, time: float) -> None:
         """A transfer is complete."""
         self._advance(time)
-        rest = self.left.pop(owner)
-        del self.asked[owner]
+        flight = next(each for each in self.flights if each.owner == owner)
+        self.flights.remove(flight)
+        rest = flight.left
         if self.dram.refreshing(time):
             rest, self.closed[owner] = 0.0, -1
-        for other in self.left:
-            self.left[other] += rest / len(self.left)
+        for other in self.flights:
+            other.left += rest / len(self.flights)
         self.idle = time
         self._repace()
 
-    def next(self) -> tuple[float, int]:
-        """When the first of the transfers in flight will be complete, and whose it is; infinite without any."""
-        if not self.left:
-            return float("inf"), -1
-        if self.first is None:
-            self.first = min((self._until(owner), owner) for owner in self.left)
-        return self.first
+    def _advance(self, time: float) -> None:
+        clock, refreshes = self.dram.active(time), self.dram.refreshes(time)
+        more, elapsed = refreshes - self.refreshes, clock - self.clock
+        for flight in self.flights:
+            flight.left += more * flight.again - elapsed * flight.pace
+        if more > 0:
+            self.closed = dict.fromkeys(self.closed, -1)
+            self.closed |= {flight.owner: ~flight.asked.touches for flight in self.flights}
+            self.refreshes = refreshes
+        if elapsed > 0:
+            self.clock = clock
 
-    def _until(self, owner: int) -> float:
+    def _repace(self) -> None:
+        """Who asks for less than its turns are of all turns gets it whole; the others share what is left. Where some
+        are held by bursts that are under way, others go on meanwhile."""
+        self.time, self.owner = float("inf"), -1
+        if not self.flights:
+            return
+        room, turns = 1.0, sum([each.asked.turn for each in self.flights])
+        served = held = 0.0
+        for flight in sorted(self.flights, key=_APPETITE):
+            asked = flight.asked
+            given = min(asked.share, room * asked.turn / turns)
+            flight.pace = given / asked.share
+            served += given * asked.served / asked.cycles
+            held += given * asked.held / asked.cycles
+            room, turns = room - given, turns - asked.turn
+        faster = 1 / max(served, held)
+        for flight in self.flights:
+            flight.pace = min(1.0, flight.pace * faster)
+            flight.again = flight.reopens - flight.fewer * flight.pace
+        self.time, self.owner = min([(self._until(flight), flight.owner) for flight in self.flights])
+
+    def _until(self, flight: _Flight) -> float:
         """When a transfer will be complete, the pages opened again that refreshes close. A refresh waits for the burst
-        that is being served."""
-        dram, pace = self.dram, self.pace[owner]
-        left = max(0.0, self.left[owner] - self._ahead(owner))
+        that is being served.
+
+        A transfer's last burst comes before what it has at an even pace: turns are whole bursts, and its own is in the
+        middle of a round on the average. Who is left then makes up for it."""
+        dram, pace = self.dram, flight.pace
+        left = max(0.0, flight.left - dram.cycles_of_a_burst * (1 - pace) / 2)
         refresh = (self.refreshes + 1) * dram.working
         if not dram.refresh_every or self.clock + left / pace <= refresh + _ROUNDING:
             return dram.wall(self.clock + left / pace)
         left -= (refresh - self.clock) * pace
         if left <= dram.cycles_of_a_burst * pace:
             return dram.wall(refresh) + left / pace
-        left += self._reopened(owner)
-        a_period = max(dram.working * pace - self._reopened(owner), 1.0)
+        left += flight.again
+        a_period = max(dram.working * pace - flight.again, 1.0)
         periods = max(0, ceil((left - dram.working * pace) / a_period - _ROUNDING))
         return dram.wall(refresh + periods * dram.working + (left - periods * a_period) / pace)
 
-    def _ahead(self, owner: int) -> float:
-        """By how much its last burst comes before what it has at an even pace: turns are whole bursts, and its own is
-        in the middle of a round on the average. Who is left then makes up for it."""
-        return self.dram.cycles_of_a_burst * (1 - self.pace[owner]) / 2
 
-    def _spare(self, asked: Asked) -> float:
-        """Cycles that a transfer takes less when it begins with nothing under way: as many bursts as may be are served
-        at once, and some pages are opened before the first of them is back, a third of one on the average."""
-        return max(0.0, min(asked.cycles - asked.served, self.dram.gap + self.dram.page_miss / 3))
-
-    def _reopened(self, owner: int) -> float:
-        """Cycles that a transfer takes more for a refresh: its page is closed, if the next burst would not have opened
-        one anyway. Nothing is under way then, and a burst that was being served is, half of one on the average."""
-        dram, asked = self.dram, self.asked[owner]
-        fewer = self._spare(asked) + dram.cycles_of_a_burst / 2
-        return dram.page_miss * (1 - asked.opens) - fewer * self.pace[owner]
-
-    def _advance(self, time: float) -> None:
-        clock, refreshes = self.dram.active(time), self.dram.refreshes(time)
-        more = refreshes - self.refreshes
-        if more > 0:
-            self.closed = dict.fromkeys(self.closed, -1)
-            self.closed |= {owner: ~self.asked[owner].touches for owner in self.left}
-        for owner in self.left:
-            self.left[owner] += more * self._reopened(owner) - (clock - self.clock) * self.pace[owner]
-        self.clock, self.refreshes = max(self.clock, clock), max(self.refreshes, refreshes)
-
-    def _repace(self) -> None:
-        """Who asks for less than its turns are of all turns gets it whole; the others share what is left. Where some
-        are held by bursts that are under way, others go on meanwhile."""
-        room, turns = 1.0, sum(each.turn for each in self.asked.values())
-        served = held = 0.0
-        self.pace, self.first = {}, None
-        for owner, asked in sorted(self.asked.items(), key=lambda each: each[1].share / each[1].turn):
-            given = min(asked.share, room * asked.turn / turns)
-            self.pace[owner] = given / asked.share
-            served += given * asked.served / asked.cycles
-            held += given * asked.held / asked.cycles
-            room, turns = room - given, turns - asked.turn
-        if self.pace:
-            faster = 1 / max(served, held)
-            self.pace = {owner: min(1.0, pace * faster) for owner, pace in self.pace.items()}
+_APPETITE = attrgetter("appetite")

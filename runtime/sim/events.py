@@ -114,18 +114,17 @@ def simulate_together(
     located: Located = lambda _: "code",
 ) -> list[Timeline]:
     """Run the clock of several cores, a stream each, which share the DRAM and nothing else; see `simulate`."""
-    sharing = Sharing(dram)
-    cores = [_Simulation(work, engines, sharing, n * len(engines), control) for n, work in enumerate(works)]
+    sharing, events = Sharing(dram), list[_Event]()
+    cores = [_Core(n, work, engines, sharing, events, control) for n, work in enumerate(works)]
     for core in cores:
         core.fetch(0.0)
     while True:
-        transfer_time, owner = sharing.next()
-        core = min(cores, key=_Simulation.next)
-        if core.events and core.next() <= transfer_time:
-            core.step()
-        elif owner >= 0:
-            number, engine = divmod(owner, len(engines))
-            cores[number].transferred(engine, transfer_time)
+        if events and events[0][0] <= sharing.time:
+            time, number, _, engine, instruction = heapq.heappop(events)
+            cores[number].step(time, engine, instruction)
+        elif sharing.owner >= 0:
+            number, engine = divmod(sharing.owner, len(engines))
+            cores[number].transferred(engine, sharing.time)
         else:
             break
     for core in cores:
@@ -134,22 +133,44 @@ def simulate_together(
     return [core.timeline() for core in cores]
 
 
-class _Engine:
-    """One engine: its instructions, how many of them were fetched and taken up, and when it is free."""
+_Event = tuple[float, int, int, int, int]
+"""Time, core, running number, engine, instruction: (-1, i): i is complete, (e, -1): e looks at its head, (e, i): e's
+transfer i begins."""
+_NONE = -1
 
-    def __init__(self, name: str, members: list[int]):
-        self.name, self.members = name, members
+
+class _Engine:
+    """One engine: its instructions, how many of them were fetched and taken up, when it is free, and the semaphore for
+    which its head waits."""
+
+    def __init__(self, name: str, number: int, members: list[int]):
+        self.name, self.number, self.members = name, number, members
         self.fetched = self.taken = 0
         self.accepts = self.free = self.last_done = 0.0
-        self.blocked = self.transferring = False
+        self.missing, self.transferring = _NONE, False
         self.at_port: deque[float] = deque([0.0] * AHEAD, AHEAD)  # when the last copies are complete there
         self.idle: dict[str, float] = {}
 
+    def stands(self, until: float, cause: str) -> None:
+        """It is idle until then, if it is free before."""
+        if until > self.free:
+            self.idle[cause] = self.idle.get(cause, 0.0) + (until - self.free)
+            self.free = until
 
-class _Simulation:
-    """One core's state; its engines share the DRAM as owners from `first` on."""
 
-    def __init__(self, work: Work, engines: Sequence[str], sharing: Sharing, first: int, control: Control):
+class _Core:
+    """One core's state. It shares the DRAM, as one owner an engine, and the heap of events with others."""
+
+    def __init__(
+        self,
+        number: int,
+        work: Work,
+        engines: Sequence[str],
+        sharing: Sharing,
+        events: list[_Event],
+        control: Control,
+    ):
+        self.number, self.sharing, self.events, self.control = number, sharing, events, control
         self.size = len(work.engine)
         self.owner = work.engine.tolist()
         self.words = work.words.tolist()
@@ -166,39 +187,31 @@ class _Simulation:
         self.asked = list(map(Asked, *(each.tolist() for each in columns), *masks))
         self.settled = work.settled.tolist()
         self.engines = [
-            _Engine(name, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
+            _Engine(name, n, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
         ]
-        self.control, self.sharing, self.first = control, sharing, first
         self.tokens: list[deque[tuple[float, str]]] = [deque() for _ in range(SEMAPHORES)]
         self.arrival = [0.0] * self.size
         self.begin, self.end, self.done = ([0.0] * self.size for _ in range(3))
         self.order: list[int] = []
         self.open = sum(owner >= 0 for owner in self.owner)
         self.next_fetch, self.fetch_time = 0, 0.0
-        self.events: list[tuple[float, int, int, int]] = []
-        # time, running number, engine, instruction: (-1, i) i is complete, (e, -1) e looks at its head, (e, i) transfer
         self.pushed = 0
 
-    def next(self) -> float:
-        """When something happens next, transfers left out; infinite where nothing does."""
-        return self.events[0][0] if self.events else float("inf")
-
-    def step(self) -> None:
-        """What happens next."""
-        time, _, engine, instruction = heapq.heappop(self.events)
+    def step(self, time: float, engine: int, instruction: int) -> None:
+        """What an event says happens."""
         if engine < 0:
             self.complete(instruction, time)
-        elif instruction >= 0:
-            owner = self.first + engine
+        elif instruction < 0:
+            self.take_up(self.engines[engine], time)
+        else:
+            owner = self.number * len(self.engines) + engine
             reopening = self.sharing.add(owner, time, self.asked[instruction])
             self.transfer[instruction] += reopening
             self.opening[instruction] = max(self.opening[instruction], reopening)
-        else:
-            self.take_up(self.engines[engine], engine, time)
 
     def push(self, time: float, engine: int, instruction: int) -> None:
         self.pushed += 1
-        heapq.heappush(self.events, (time, self.pushed, engine, instruction))
+        heapq.heappush(self.events, (time, self.number, self.pushed, engine, instruction))
 
     def fetch(self, time: float) -> None:
         """Hand on instructions while queues have room; a barrier waits until all before it are complete."""
@@ -206,7 +219,7 @@ class _Simulation:
         while self.next_fetch < self.size:
             number = self.owner[self.next_fetch]
             if number == _BARRIER:
-                if len(self.order) < self.fetched():
+                if len(self.order) < sum(engine.fetched for engine in self.engines):
                     return
             elif number >= 0:
                 engine = self.engines[number]
@@ -221,77 +234,77 @@ class _Simulation:
             self.next_fetch += 1
             time = 0.0
 
-    def fetched(self) -> int:
-        return sum(engine.fetched for engine in self.engines)
-
-    def take_up(self, engine: _Engine, number: int, time: float) -> None:
+    def take_up(self, engine: _Engine, time: float) -> None:
         """Start the instruction at the head of a queue, if it can."""
         if engine.taken == engine.fetched or engine.transferring:
             return
         instruction = engine.members[engine.taken]
-        ready = max(self.arrival[instruction], engine.accepts, self.settled[instruction] * engine.last_done)
+        arrival = self.arrival[instruction]
+        ready = max(arrival, engine.accepts)
+        if self.settled[instruction]:
+            ready = max(ready, engine.last_done)
         if ready > time:
-            self.push(ready, number, -1)
+            self.push(ready, engine.number, -1)
             return
         waits = self.waits[instruction]
-        engine.blocked = not all(self.tokens[semaphore] for semaphore in waits)
-        if engine.blocked:
-            return
-        latest, cause = self.arrival[instruction], FETCH
+        for semaphore in waits:
+            if not self.tokens[semaphore]:
+                engine.missing = semaphore
+                return
+        engine.missing = _NONE
+        latest, cause = arrival, FETCH
         for semaphore in waits:
             when, producer = self.tokens[semaphore].popleft()
             if when >= latest:
                 latest, cause = when, producer
         engine.taken += 1
-        begin = max(time + self.lead[instruction], engine.free)
-        self.idle(engine, max(time, engine.free) - engine.free, cause)
-        self.idle(engine, begin - max(time, engine.free), PREPARE)
-        self.begin[instruction] = begin
+        engine.stands(time, cause)
+        engine.stands(time + self.lead[instruction], PREPARE)
+        begin = self.begin[instruction] = engine.free
         end = begin + self.busy[instruction]
         if self.transfer[instruction] > 0:
             engine.transferring = True
-            self.push(end, number, instruction)
+            self.push(end, engine.number, instruction)
         else:
-            self.finish(engine, number, instruction, end)
+            self.finish(engine, instruction, end)
         self.fetch(time)
-
-    def idle(self, engine: _Engine, cycles: float, cause: str) -> None:
-        if cycles > 0:
-            engine.idle[cause] = engine.idle.get(cause, 0.0) + cycles
 
     def transferred(self, number: int, time: float) -> None:
         """The transfer of an engine is complete."""
         engine = self.engines[number]
-        self.sharing.remove(self.first + number, time)
+        self.sharing.remove(self.sharing.owner, time)
         engine.transferring = False
-        self.finish(engine, number, engine.members[engine.taken - 1], float(-(-time // 1)))
+        self.finish(engine, engine.members[engine.taken - 1], float(-(-time // 1)))
 
-    def finish(self, engine: _Engine, number: int, instruction: int, end: float) -> None:
+    def finish(self, engine: _Engine, instruction: int, end: float) -> None:
         """The instruction occupies its engine until `end`."""
         engine.free = self.end[instruction] = end
         engine.accepts = max(engine.accepts, end - self.overlap[instruction])
-        done = end + self.tail[instruction] + self.last[instruction]
+        tail = self.tail[instruction]
+        done = end + tail + self.last[instruction]
         if self.port[instruction]:
-            come = self.come(instruction, end) + self.tail[instruction]
+            come = self.come(instruction, end) + tail
             done = max(done, come, engine.at_port[-1] + self.port[instruction])
             engine.at_port.append(done)
             engine.accepts = max(engine.accepts, engine.at_port[0])
         engine.last_done = max(engine.last_done, done)
         self.push(engine.last_done, -1, instruction)
         if engine.taken < engine.fetched:
-            self.push(engine.accepts, number, -1)
+            self.push(engine.accepts, engine.number, -1)
 
     def come(self, instruction: int, end: float) -> float:
         """When the port could have written a transfer if it had not to wait for the `tail`: it waits for the burst
         behind the first page that was closed, and for the first one behind a refresh."""
         dram, behind = self.sharing.dram, self.behind[instruction]
+        start = self.begin[instruction]
         if not self.transfer[instruction]:
-            return self.begin[instruction] + behind
-        begin, over = dram.active(self.begin[instruction]), dram.active(end)
+            return start + behind
+        begin, over = dram.active(start), dram.active(end)
         part = self.opening[instruction] / self.transfer[instruction]
         opened = dram.wall(begin + part * (over - begin) + _INSTANT) + behind
-        again = dram.refreshes(end) * dram.refresh_every  # the end of the last refresh
-        if end <= again or dram.refreshes(self.begin[instruction]) == dram.refreshes(end):
+        refreshes = dram.refreshes(end)
+        again = refreshes * dram.refresh_every  # the end of the last refresh
+        if end <= again or dram.refreshes(start) == refreshes:
             return opened
         before = (dram.active(again) - begin) / max(over - begin - dram.page_miss, 1.0)
         return max(opened, again + dram.page_miss + max(0.0, 1 - before) * behind)
@@ -301,20 +314,21 @@ class _Simulation:
         self.done[instruction] = time
         self.order.append(instruction)
         self.open -= 1
-        producer = self.engines[self.owner[instruction]].name
-        for semaphore in self.signals[instruction]:
-            self.tokens[semaphore].append((time, producer))
-        if self.signals[instruction]:
-            for number, engine in enumerate(self.engines):
-                if engine.blocked:
-                    self.take_up(engine, number, time)
+        signals = self.signals[instruction]
+        if signals:
+            producer = self.engines[self.owner[instruction]].name
+            for semaphore in signals:
+                self.tokens[semaphore].append((time, producer))
+            for engine in self.engines:
+                if engine.missing in signals:
+                    self.take_up(engine, time)
         if self.next_fetch < self.size and self.owner[self.next_fetch] == _BARRIER:
             self.fetch(time)
 
     def timeline(self) -> Timeline:
         cycles = ceil(max(self.done, default=0.0))
         for engine in self.engines:
-            self.idle(engine, cycles - engine.free, END)
+            engine.stands(cycles, END)
         return Timeline(
             tuple(engine.name for engine in self.engines),
             cycles,

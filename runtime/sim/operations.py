@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.sim.numbers import round_bf16, to_integer
+from .numbers import round_bf16, to_integer
 
 TYPES = ("i8", "u8", "i16", "i32", "bf16", "f32", "i64")
 VALUE_TYPES = ("i32", "f32", "i64")
