@@ -6,6 +6,7 @@ from typing import Any
 from ...runtime.sim.costs import Costs, collect, multiplication, transfer
 from ...runtime.sim.stream import Block, Columns, Stream
 from ...runtime.sim.vector_costs import vector_costs
+from ...runtime.sim.vectors import Step
 from .isa import F1, MICROCODE, Conv, Depthwise, Elementwise, Load, Misc, Pool, Save, Weights
 
 COUNTS = ("mac_i8", "vector_op", "fm_byte", "wgt_byte", "psum_byte", "dram_byte")
@@ -33,9 +34,14 @@ def _convolutions(chip: Mapping[str, Any], block: Block) -> Columns:
 
 
 def _misc(chip: Mapping[str, Any], block: Block) -> Columns:
-    records = [record for record in block.records() if isinstance(record, Misc)]
-    programs = [record.program()[0] for record in records]
-    combines = [record.combined() for record in records]
+    programs: list[tuple[Step, ...]] = [()] * len(block)
+    combines = [0] * len(block)
+    for rows in block.alike():
+        record = block.record(rows[0])
+        assert isinstance(record, Misc)
+        steps, combined = record.program()[0], record.combined()
+        for row in rows:
+            programs[row], combines[row] = steps, combined
     return vector_costs(chip["engines"]["misc"], MICROCODE, block, programs, combines, "streams")
 
 

@@ -10,16 +10,13 @@ from typing import Any, ClassVar
 
 from ...runtime.sim import microcode
 from ...runtime.sim.access import Access
-from ...runtime.sim.copies import load_accesses, prepare_load, prepare_store, store_accesses
+from ...runtime.sim.copies import load_accesses, store_accesses
 from ...runtime.sim.fields import Instruction, group, operand
 from ...runtime.sim.isa import Isa
-from ...runtime.sim.memories import Prepared
 from ...runtime.sim.microcode import COMBINES
 from ...runtime.sim.operations import OPERATIONS
 from ...runtime.sim.packed import Packed
-from ...runtime.sim.products import prepare as prepare_product
 from ...runtime.sim.vectors import Source, Step
-from ...runtime.sim.vectors import prepare as prepare_program
 
 MEMORIES = ("fm", "wgt", "psum", "index")
 VALUES = ("i32", "i64")
@@ -56,12 +53,6 @@ class Copy(Instruction, mnemonic="copy", opcode=0):
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         return load_accesses(vars(self), "dram", self.memory, self.near)
 
-    def effect(self, entry: Any) -> Prepared:
-        region, offset = entry.place(self.dram)
-        return prepare_load(
-            vars(self), region, offset, self.memory, self.near, bytes([getattr(self, "fill", 0)])
-        )
-
 
 class Load(Copy, mnemonic="load", opcode=4, queue="load"):
     """DRAM to feature maps, rows and planes of `fill` around them, which read nothing.
@@ -86,10 +77,6 @@ class Save(Copy, mnemonic="save", opcode=6, queue="save"):
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         return store_accesses(vars(self), "dram", self.memory, self.near)
-
-    def effect(self, entry: Any) -> Prepared:
-        region, offset = entry.place(self.dram)
-        return prepare_store(vars(self), region, offset, self.memory, self.near)
 
 
 class Conv(Instruction, mnemonic="conv", opcode=7, queue="conv"):
@@ -125,10 +112,6 @@ class Conv(Instruction, mnemonic="conv", opcode=7, queue="conv"):
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         return self.packed(context).accesses(self.accumulate)
-
-    def effect(self, entry: Any) -> Prepared:
-        views = self.packed(context(entry.chip)).views()
-        return prepare_product("i8", 2, *views, bool(self.accumulate))
 
 
 class Micro(microcode.Micro):
@@ -177,12 +160,6 @@ class Misc(Instruction, mnemonic="misc", opcode=0):
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         counts = (self.n0, self.n1, self.n2, self.n3, self.n4)
         return MICROCODE.accesses(self.streams, counts, self.combined(), self.initialise)
-
-    def effect(self, entry: Any) -> Prepared:
-        counts = (self.n4, self.n3, self.n2, self.n1, self.n0)
-        streams = [MICROCODE.stream(view, counts) for view in self.streams]
-        steps, immediates = self.program()
-        return prepare_program(steps, immediates, streams, COMBINES[self.combined()], bool(self.initialise))
 
 
 class Depthwise(Misc, mnemonic="depthwise", opcode=8, queue="misc"):

@@ -9,9 +9,8 @@ from ...runtime.sim.costs import Costs, collect, multiplication, transfer
 from ...runtime.sim.dram import Dram
 from ...runtime.sim.stream import Block, Columns, Stream
 from ...runtime.sim.vector_costs import vector_costs
-from ...runtime.sim.vectors import Step
 from .isa import MICROCODE, N1, PRODUCT_BYTES, Gather, Lda, Ldw, Mxu, Program, Sto, Vec
-from .programs import steps
+from .programs import in_force, steps
 
 COUNTS = ("mac_i8", "mac_bf16", "vector_op", "spa_byte", "spw_byte", "acc_byte", "dram_byte")
 """What the energy figures of a chip file count."""
@@ -21,8 +20,7 @@ _INDEX_CYCLES = 2
 
 def costs(chip: Mapping[str, Any], stream: Stream) -> Costs:
     """Of every instruction of a decoded stream on a chip."""
-    programs = _programs_of(stream) if Vec in stream.blocks else []
-    of = {**_OF, Vec: lambda chip, block: _vectors(chip, block, programs)}
+    of = {**_OF, Vec: lambda chip, block: _vectors(chip, block, stream)}
     return collect(chip, stream, N1.queues, of, COUNTS)
 
 
@@ -70,29 +68,13 @@ def _products(chip: Mapping[str, Any], block: Block) -> Columns:
     return found
 
 
-def _vectors(chip: Mapping[str, Any], block: Block, programs: list[tuple[Step, ...]]) -> Columns:
+def _vectors(chip: Mapping[str, Any], block: Block, stream: Stream) -> Columns:
+    programs, numbers = in_force(stream)
+    defined = [*map(steps, programs), ()]  # nothing is defined under -1
+    combines = block.columns["combine"].tolist()
     return vector_costs(
-        chip["engines"]["vec"], MICROCODE, block, programs, block.columns["combine"].tolist(), "streams"
+        chip["engines"]["vec"], MICROCODE, block, [defined[number] for number in numbers], combines, "streams"
     )
-
-
-def _programs_of(stream: Stream) -> list[tuple[Step, ...]]:
-    """The program of every vec instruction: the last one defined before it under its number."""
-    block = stream.blocks[Vec]
-    if Program not in stream.blocks:
-        return [()] * len(block)
-    defined = stream.blocks[Program]
-    records = [steps(record) for record in defined.records() if isinstance(record, Program)]
-    numbers = defined.columns["number"]
-    found: list[tuple[Step, ...]] = [()] * len(block)
-    for number in np.unique(block.columns["number"]).tolist():
-        mine = np.nonzero(numbers == number)[0]
-        users = np.nonzero(block.columns["number"] == number)[0]
-        latest = np.searchsorted(defined.positions[mine], block.positions[users]) - 1
-        for user, index in zip(users.tolist(), latest.tolist()):
-            if index >= 0:
-                found[user] = records[mine[index]]
-    return found
 
 
 _OF = {

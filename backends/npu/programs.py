@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ...runtime.sim.stream import Stream
 from ...runtime.sim.vectors import Source, Step
-from .isa import MICROCODE, Program
+from .isa import MICROCODE, Program, Vec
 
 operation = MICROCODE.operation
 
@@ -36,3 +37,18 @@ def steps(program: Program) -> tuple[Step, ...]:
 def faults(program: Program) -> list[str]:
     """What is wrong with a program."""
     return MICROCODE.faults(program.micros, program.immediates)
+
+
+def in_force(stream: Stream) -> tuple[list[Program], list[int]]:
+    """The programs that a stream defines, and for every vec instruction which of them it runs, the last one defined
+    before it under its number; -1 for none."""
+    if Program not in stream.blocks:
+        return [], [-1] * len(stream.blocks[Vec])
+    block, defined = stream.blocks[Vec], stream.blocks[Program]
+    found = np.full(len(block), -1)
+    for number in np.unique(block.columns["number"]).tolist():
+        mine = np.append(np.nonzero(defined.columns["number"] == number)[0], -1)
+        users = np.nonzero(block.columns["number"] == number)[0]
+        latest = np.searchsorted(defined.positions[mine[:-1]], block.positions[users]) - 1
+        found[users] = mine[latest]
+    return [record for record in defined.records() if isinstance(record, Program)], found.tolist()

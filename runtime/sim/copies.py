@@ -5,7 +5,8 @@ plane in DRAM, d1 and d2 in the scratchpad (0: as they touch), before and after:
 are missing are 1 for counts, else 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -15,11 +16,25 @@ from .memories import Memories, Prepared
 
 _BYTE = np.dtype(np.uint8)
 
+Move = Callable[[int, int, int, Memories], None]
+"""A copy between `offset` of a region of DRAM and `place` in a scratchpad: what copies have in common that differ in
+those alone."""
+
 
 def prepare_load(
     field: Mapping[str, int], region: int, offset: int, memory: str, place: int, fill: bytes = b"\0"
 ) -> Prepared:
     """From `offset` of a region of DRAM to `place` in a scratchpad; padding rows hold `fill` over and over."""
+    return partial(load(field, memory, fill), region, offset, place)
+
+
+def prepare_store(field: Mapping[str, int], region: int, offset: int, memory: str, place: int) -> Prepared:
+    """From `place` in a scratchpad to `offset` of a region of DRAM."""
+    return partial(store(field, memory), region, offset, place)
+
+
+def load(field: Mapping[str, int], memory: str, fill: bytes = b"\0") -> Move:
+    """Copies into a scratchpad; padding rows hold `fill` over and over."""
     before1, after1 = field.get("before1", 0), field.get("after1", 0)
     before2, after2 = field.get("before2", 0), field.get("after2", 0)
     n0, n1, n2 = field["n0"], field.get("n1", 1), field.get("n2", 1)
@@ -32,7 +47,7 @@ def prepare_load(
     filled = np.resize(pattern, n0) if len(set(fill)) > 1 else pattern[0]
     padded = rows * planes != n1 * n2
 
-    def run(memories: Memories) -> None:
+    def run(region: int, offset: int, place: int, memories: Memories) -> None:
         target = np.ndarray((planes, rows, n0), _BYTE, memories.near[memory], place, (d2, d1, 1))
         if padded:
             target[...] = filled
@@ -44,14 +59,14 @@ def prepare_load(
     return run
 
 
-def prepare_store(field: Mapping[str, int], region: int, offset: int, memory: str, place: int) -> Prepared:
-    """From `place` in a scratchpad to `offset` of a region of DRAM."""
+def store(field: Mapping[str, int], memory: str) -> Move:
+    """Copies out of a scratchpad."""
     n0, n1, n2 = field["n0"], field.get("n1", 1), field.get("n2", 1)
     d1 = field.get("d1") or n0
     d2 = field.get("d2") or n1 * d1
     shape, strides = (n2, n1, n0), (field.get("s2", 0), field.get("s1", 0), 1)
 
-    def run(memories: Memories) -> None:
+    def run(region: int, offset: int, place: int, memories: Memories) -> None:
         target = np.ndarray(shape, _BYTE, memories.regions[region], offset, strides)
         target[...] = np.ndarray(shape, _BYTE, memories.near[memory], place, (d2, d1, 1))
 

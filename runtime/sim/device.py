@@ -280,6 +280,14 @@ class SimulatedContext:
             raise entry.hanging(call.limit)
         externals = [buffer.reshape(-1).view(np.uint8) for buffer in call.buffers]
         self._memories.regions = (self._code.constants, self.arena, *externals)
+        with np.errstate(all="ignore"):
+            self._execute(entry)
+        call.cycles = entry.timeline.cycles
+        if call.timed:
+            call.chip = entry.run
+
+    def _execute(self, entry: Entry) -> None:
+        """All effects in order."""
         shadows = Shadows(self._memories.near) if self._code.checked else None
         context = entry.model.context(entry.chip)
         for number, effect in entry.effects:
@@ -291,9 +299,6 @@ class SimulatedContext:
                 raise self._fault(entry, number, f"reaches outside a memory: {error}") from None
             except ExecutionError as error:
                 raise self._fault(entry, number, error.message) from None
-        call.cycles = entry.timeline.cycles
-        if call.timed:
-            call.chip = entry.run
 
     @staticmethod
     def _fault(entry: Entry, number: int, message: str) -> ExecutionError:

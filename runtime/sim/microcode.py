@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from .access import Access
 from .fields import Item, operand
 from .numbers import DTYPES
 from .operations import TYPES, VALUE_TYPES, Operation
+from .stream import Columns
 from .vectors import Source, Step, Stream
 
 SOURCES = ("none", "register", "stream", "immediate")
@@ -122,11 +125,20 @@ class Microcode(Generic[_Micro, _View]):
 
     def stream(self, view: View, counts: tuple[int, ...]) -> Stream:
         """The operand over counts n4 to n0."""
-        memory, base = self.memories[view.memory], self._base(view)
-        if memory == INDEX:
-            memory, base = "", base - (base >> _BASE_BITS - 1 << _BASE_BITS)
+        name = self.memories[view.memory]
         strides = (view.s4, view.s3, view.s2, view.s1, view.s0)
-        return Stream(memory, TYPES[view.dtype], base, counts, strides, view.s0 if view.table else 0)
+        table = view.s0 if view.table else 0
+        memory = "" if name == INDEX else name
+        return Stream(memory, TYPES[view.dtype], self._base(view), counts, strides, table)
+
+    def bases(self, views: Columns) -> list[int]:
+        """Where streams begin: byte addresses, or in `index` numbers."""
+        base = views["base"]
+        found = base * np.array([self.units.get(name, 1) for name in self.memories])[views["memory"]]
+        if INDEX in self.memories:
+            numbers = views["memory"] == self.memories.index(INDEX)
+            found = np.where(numbers, _signed(base), found)
+        return found.tolist()
 
     def accesses(
         self, views: Sequence[View], counts: tuple[int, ...], combine: int, initialise: int
@@ -148,7 +160,8 @@ class Microcode(Generic[_Micro, _View]):
         return Access(memory, False, base, size, dims)
 
     def _base(self, view: View) -> int:
-        return view.base * self.units.get(self.memories[view.memory], 1)
+        name = self.memories[view.memory]
+        return _signed(view.base) if name == INDEX else view.base * self.units.get(name, 1)
 
     def steps(self, micros: Sequence[Micro]) -> tuple[Step, ...]:
         """A program's operations, sources in order."""
@@ -207,3 +220,8 @@ class Microcode(Generic[_Micro, _View]):
         if source.kind == "register" and held[source.number] not in (wanted, ""):
             return [f"reads register {source.number} as {wanted}, which holds {held[source.number]}"]
         return []
+
+
+def _signed(base: Any) -> Any:
+    """A two's complement number of the bits of a base."""
+    return base - (base >> _BASE_BITS - 1 << _BASE_BITS)

@@ -9,10 +9,10 @@ _BEYOND = 2.0**31
 
 
 def widened(elements: np.ndarray, dtype: str) -> np.ndarray:
-    """Elements as i32, f32 or i64."""
+    """Elements as i32, f32 or i64; those that are such already are not copied."""
     if dtype == "bf16":
         return (elements.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    if dtype in ("f32", "i64"):
+    if dtype in ("i32", "f32", "i64"):
         return elements
     return elements.astype(np.int32)
 

@@ -3,6 +3,8 @@
 i8 products run as f32: a sum of 1,024 products of two i8 is at most 2^24, which f32 holds exactly; longer sums are cut.
 """
 
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
@@ -27,14 +29,25 @@ class View(NamedTuple):
         """What it touches; elements have so many bytes."""
         return Access(self.memory, write, self.base, bytes, tuple(zip(self.shape, self.strides)))
 
-    def of(self, memories: Memories, dtype: np.dtype) -> np.ndarray:
-        """The elements, not copied."""
-        return np.ndarray(self.shape, dtype, memories.near[self.memory], self.base, self.strides)
+    def at(self, base: int, memories: Memories, dtype: np.dtype) -> np.ndarray:
+        """The elements if it began there, not copied."""
+        return np.ndarray(self.shape, dtype, memories.near[self.memory], base, self.strides)
+
+
+Multiply = Callable[[int, int, int, Memories], None]
+"""A product of views that begin at given addresses: what products have in common that differ in those alone."""
 
 
 def prepare(
     type: str, rows: int, a: View, w: View, c: View, accumulate: bool, exact: bool = False
 ) -> Prepared:
+    """The effect of a product; see `multiply`."""
+    return partial(multiply(type, rows, a, w, c, accumulate, exact), a.base, w.base, c.base)
+
+
+def multiply(
+    type: str, rows: int, a: View, w: View, c: View, accumulate: bool, exact: bool = False
+) -> Multiply:
     """c = or += a @ w. The first `rows` dims of `a` are rows, the others the sum; `w` is [the sum, column tiles, cols],
     of which the columns beyond c's are left out; `c` is [rows, n] of i32 or f32.
 
@@ -44,26 +57,29 @@ def prepare(
     columns = prod(w.shape[-2:])
     element = DTYPES[type] if type != "i8" else np.dtype(np.int8)
     result = DTYPES["i32" if type == "i8" else "f32"]
-    multiply = _integer if type == "i8" else np.matmul
+    product = _integer if type == "i8" else np.matmul
     ordered = exact and type != "i8"
 
-    def run(memories: Memories) -> None:
-        left, right = a.of(memories, element), w.of(memories, element)
-        if type == "i8":
-            x = left.astype(np.float32, order="C").reshape(height, sums)
-            y = right.astype(np.float32, order="C").reshape(sums, columns)[:, :n]
-        else:
-            x = widened(np.ascontiguousarray(left), type).reshape(height, sums)
-            y = widened(np.ascontiguousarray(right), type).reshape(sums, columns)[:, :n]
-        target = c.of(memories, result)
+    def run(at_a: int, at_w: int, at_c: int, memories: Memories) -> None:
+        left, right = a.at(at_a, memories, element), w.at(at_w, memories, element)
+        x = _real(left, type).reshape(height, sums)
+        y = _real(right, type).reshape(sums, columns)[:, :n]
+        target = c.at(at_c, memories, result)
         if ordered:
             _ordered(x, y, target, accumulate)
         elif accumulate:
-            target += multiply(x, y)
+            target += product(x, y)
         else:
-            target[...] = multiply(x, y)
+            target[...] = product(x, y)
 
     return run
+
+
+def _real(elements: np.ndarray, type: str) -> np.ndarray:
+    """As f32, one after another."""
+    if type == "i8":
+        return elements.astype(np.float32, order="C")
+    return widened(np.ascontiguousarray(elements), type)
 
 
 def _integer(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Decoded instructions: a numpy column for each field of each class, and the order between classes kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .fields import Group, Instruction
+from .fields import Group, Instruction, advancing
 
 Columns = dict[str, np.ndarray]
 RAW = ""
@@ -45,21 +45,42 @@ class Block:
         names = list(values)
         return [self.kind(**dict(zip(names, row))) for row in zip(*values.values())]
 
-    def rows(self) -> list[dict[str, int]]:
-        """The fixed fields of each instruction, by name."""
-        names = list(self.columns)
-        return [dict(zip(names, row)) for row in zip(*(self.columns[name].tolist() for name in names))]
+    def record(self, row: int) -> Instruction:
+        """One of them."""
+        values: dict[str, Any] = {name: int(column[row]) for name, column in self.columns.items()}
+        for group in self.kind.groups:
+            begin, count = self.begins(group.name)[row], self.counts[group.name][row]
+            part = {name: column[begin : begin + count] for name, column in self.items[group.name].items()}
+            values[group.name] = _items(group, part)
+        return self.kind(**values)
+
+    def begins(self, group: str) -> np.ndarray:
+        """The place of each instruction's first item of a group, i64[n]."""
+        return np.cumsum(self.counts[group]) - self.counts[group]
+
+    def alike(self, besides: Iterable[Hashable] | None = None) -> list[list[int]]:
+        """Rows of instructions that differ in nothing but addresses, which are fields that loops drive, and semaphores;
+        `besides` has something of each instruction in which they are alike too."""
+        driven, items_driven = advancing(self.kind)
+        left_out = {"wait", "signal", *(each.name for each in driven)}
+        keys: list[Iterable[Hashable]] = [
+            column.tolist() for name, column in self.columns.items() if name not in left_out
+        ]
+        for group in self.kind.groups:
+            left_out = {each.name for each in items_driven[group.name]}
+            flat = [*zip(*(c.tolist() for name, c in self.items[group.name].items() if name not in left_out))]
+            begins, counts = self.begins(group.name).tolist(), self.counts[group.name].tolist()
+            keys.append([tuple(flat[begin : begin + count]) for begin, count in zip(begins, counts)])
+        found: dict[Hashable, list[int]] = {}
+        for row, key in enumerate(zip(*keys, besides or [None] * len(self))):
+            found.setdefault(key, []).append(row)
+        return list(found.values())
 
     def tuples(self, group: Group) -> list[tuple[Any, ...]]:
         """The items of a group for each instruction."""
-        columns = {name: column.tolist() for name, column in self.items[group.name].items()}
-        if group.item is None:
-            flat: list[Any] = columns[RAW]
-        else:
-            names = list(columns)
-            flat = [group.item(**dict(zip(names, row))) for row in zip(*columns.values())]
+        flat = _items(group, self.items[group.name])
         ends = np.cumsum(self.counts[group.name]).tolist()
-        return [tuple(flat[begin:end]) for begin, end in zip([0, *ends], ends)]
+        return [flat[begin:end] for begin, end in zip([0, *ends], ends)]
 
     def flat_steps(self) -> dict[int, tuple[int, ...]]:
         """By position, the steps of each stepped instruction as `Isa.encode` takes them."""
@@ -123,6 +144,16 @@ class Stream:
             if kind.queue:
                 out[block.positions] = names.index(kind.queue)
         return out
+
+
+def _items(group: Group, columns: Columns) -> tuple[Any, ...]:
+    """Columns of a group as items one after another."""
+    if group.item is None:
+        return tuple(columns[RAW].tolist())
+    names = list(columns)
+    return tuple(
+        group.item(**dict(zip(names, row))) for row in zip(*(column.tolist() for column in columns.values()))
+    )
 
 
 def _rows(columns: Columns, count: int) -> list[list[int]]:

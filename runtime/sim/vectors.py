@@ -1,8 +1,10 @@
 """Values of vector engines: a program evaluated on whole numpy views, one call an operation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,13 @@ from .numbers import DTYPES, stored, widened
 from .operations import OPERATIONS
 
 _REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum}
-_MOST_TURNS = 64  # of a loop over reduced dimensions: more are reduced by numpy after one evaluation
+_MOST_TURNS = (
+    64  # of a loop over what reals are combined along: more are reduced by numpy after one evaluation
+)
+_MOST_ELEMENTS = (
+    1 << 16
+)  # of integers that are evaluated at once before they are combined, so that they stay in a cache
+_REALS = ("bf16", "f32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +76,25 @@ class Stream:
             return Access(self.memory, write, self.base, size * self.table)
         return Access(self.memory, write, self.base, size, tuple(zip(self.counts[::-1], self.strides[::-1])))
 
-    def at(self, memories: Memories, turn: dict[int, int] | None = None) -> np.ndarray:
-        """The elements; with `turn`, only those at the given positions of some dimensions, which get extent 1."""
-        base, shape = self.base, self.shape
+    def at(self, memories: Memories, base: int) -> np.ndarray:
+        """The elements if it began there, not copied."""
         if not self.memory:
-            return self._places(turn or {})
-        if turn and not self.table:
-            base += sum(self.strides[axis] * index for axis, index in turn.items() if shape[axis] > 1)
-            shape = tuple(1 if axis in turn else extent for axis, extent in enumerate(shape))
-        return np.ndarray(shape, self._numpy, memories.near[self.memory], base, self.strides)
+            return self._places + np.int32(base)
+        return np.ndarray(self.shape, self._numpy, memories.near[self.memory], base, self.strides)
 
-    def _places(self, turn: dict[int, int]) -> np.ndarray:
-        """The element's own number, for a stream that reads no memory."""
-        dims = len(self.counts)
-        total = np.full((1,) * dims, self.base, np.int32)
+    def part(self, axis: int, first: int, count: int) -> tuple[slice, ...] | None:
+        """What of its elements is needed for some positions of a dimension; None for all."""
+        if self.table or self.shape[axis] == 1:
+            return None
+        return (*(slice(None),) * axis, slice(first, first + count))
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """Each element's own number from 0 on, for a stream that reads no memory."""
+        total = np.zeros((1,) * len(self.shape), np.int32)
         for axis, (extent, stride) in enumerate(zip(self.shape, self.strides)):
-            if axis in turn:
-                total = total + np.int32(stride * turn[axis] * (extent > 1))
-            elif extent > 1:
-                line = np.arange(extent, dtype=np.int32) * np.int32(stride)
-                total = total + line.reshape([-1 if each == axis else 1 for each in range(dims)])
+            line = np.arange(extent, dtype=np.int32) * np.int32(stride)
+            total = total + line.reshape([-1 if each == axis else 1 for each in range(len(self.shape))])
         return total
 
 
@@ -103,111 +110,164 @@ def prepare(
     With `combine` ("sum", "max" or "min") results are combined over the dims in which the destination's stride is 0,
     onto what it holds unless `initialise` is set.
     """
-    target = streams[0]
-    counts = target.counts
-    body = _Body(tuple(program), tuple(immediates), list(streams))
-    reduced = [axis for axis, count in enumerate(counts) if count > 1 and target.shape[axis] == 1]
-    if combine == "none":
+    sweep = Sweep(program, immediates, streams, combine, initialise)
+    return partial(sweep.run, [stream.base for stream in streams])
 
-        def run(memories: Memories) -> None:
-            target.at(memories)[...] = stored(body.evaluate(memories, None), target.dtype)
 
-        return run
-    ufunc = _REDUCE[combine]
+class Sweep:
+    """A program over streams that may begin anywhere: what instructions have in common that differ in that alone. See
+    `prepare`."""
 
-    def run_combined(memories: Memories) -> None:
-        out = target.at(memories)
-        with np.errstate(all="ignore"):
-            total = body.combined(memories, ufunc, counts, reduced)
-            if not initialise:
-                total = ufunc(widened(out, target.dtype), total)
-        out[...] = stored(total, target.dtype)
+    def __init__(
+        self,
+        program: Sequence[Step],
+        immediates: Sequence[int],
+        streams: Sequence[Stream],
+        combine: str = "none",
+        initialise: bool = True,
+    ):
+        self.program, self.immediates, self.streams = program, immediates, streams
+        self.combine, self.initialise = combine, initialise
 
-    return run_combined
+    def run(self, bases: Sequence[int], memories: Memories) -> None:
+        """Execute it with streams that begin at these addresses."""
+        arrays = [stream.at(memories, base) for stream, base in zip(self.streams, bases)]
+        out, dtype = arrays[0], self.streams[0].dtype
+        if self.combine == "none":
+            _store(out, self._body.evaluate(arrays), dtype)
+            return
+        ufunc = _REDUCE[self.combine]
+        totals = self._in_turns(arrays, ufunc) if self._real else self._in_blocks(arrays, ufunc)
+        for part, total in totals:
+            place = out if part is None else out[part]
+            if not self.initialise:
+                total = ufunc(widened(place, dtype), total)
+            _store(place, total, dtype)
+
+    @cached_property
+    def _body(self) -> "_Body":
+        return _Body(self.program, self.immediates, self.streams)
+
+    @cached_property
+    def _real(self) -> bool:
+        """Whether values may be reals, for which the order in which they are combined matters."""
+        return any(stream.dtype in _REALS for stream in self.streams[1:]) or any(
+            step.type == "f32" or step.to in _REALS for step in self.program
+        )
+
+    @cached_property
+    def _reduced(self) -> tuple[int, ...]:
+        """Dimensions that are combined."""
+        target = self.streams[0]
+        return tuple(
+            axis for axis, count in enumerate(target.counts) if count > 1 and target.shape[axis] == 1
+        )
+
+    @cached_property
+    def _blocks(self) -> list[tuple[tuple[int, ...], list[tuple[slice, ...] | None]]]:
+        """Parts of the work along the outermost dimension that is kept, each with its extents and what it takes of
+        each stream."""
+        counts = self.streams[0].counts
+        kept = (axis for axis, count in enumerate(counts) if count > 1 and axis not in self._reduced)
+        axis = next(kept, None)
+        if axis is None or prod(counts) <= _MOST_ELEMENTS:
+            return [(counts, [None] * len(self.streams))]
+        step = max(1, _MOST_ELEMENTS * counts[axis] // prod(counts))
+        found = []
+        for first in range(0, counts[axis], step):
+            count = min(step, counts[axis] - first)
+            parts = [stream.part(axis, first, count) for stream in self.streams]
+            found.append(((*counts[:axis], count, *counts[axis + 1 :]), parts))
+        return found
+
+    def _in_blocks(self, arrays: list[np.ndarray], ufunc: Any) -> list[tuple[Any, np.ndarray]]:
+        """Integers combined, in any order: parts of the destination, and their values."""
+        totals = []
+        for counts, parts in self._blocks:
+            value = self._body.evaluate(_taken(arrays, parts))
+            value = np.broadcast_to(value, counts)
+            total = ufunc.reduce(value, axis=self._reduced, dtype=value.dtype, keepdims=True)
+            totals.append((parts[0], total))
+        return totals
+
+    def _in_turns(self, arrays: list[np.ndarray], ufunc: Any) -> list[tuple[Any, np.ndarray]]:
+        """Reals combined along outer dimensions first, each in the order of its index."""
+        counts, axes = self.streams[0].counts, self._reduced
+        turns = prod(counts[axis] for axis in axes)
+        total: Any = None
+        if turns <= _MOST_TURNS:
+            for index in product(*(range(counts[axis]) for axis in axes)):
+                taken = arrays
+                for axis, first in zip(axes, index):
+                    taken = _taken(taken, [stream.part(axis, first, 1) for stream in self.streams])
+                value = self._body.evaluate(taken)
+                total = value if total is None else ufunc(total, value)
+            return [(None, total)]
+        value = np.broadcast_to(self._body.evaluate(arrays), counts)
+        kept = [axis for axis in range(len(counts)) if axis not in axes]
+        ordered = value.transpose(*axes, *kept).reshape(turns, *(counts[axis] for axis in kept))
+        ordered = np.ascontiguousarray(ordered)  # numpy adds along an outer axis one by one, inside in pairs
+        total = ufunc.reduce(ordered, axis=0, dtype=value.dtype)
+        return [(None, total.reshape([1 if axis in axes else counts[axis] for axis in range(len(counts))]))]
+
+
+def _taken(arrays: list[np.ndarray], parts: Sequence[tuple[slice, ...] | None]) -> list[np.ndarray]:
+    return [array if part is None else array[part] for array, part in zip(arrays, parts)]
+
+
+def _store(place: np.ndarray, value: np.ndarray, dtype: str) -> None:
+    place[...] = stored(value, dtype) if dtype == "bf16" else value
 
 
 class _Body:
-    """A program bound to the streams of an instruction."""
+    """A program as calls of functions on numbered values: immediates, streams, registers."""
 
-    def __init__(self, program: tuple[Step, ...], immediates: tuple[int, ...], streams: list[Stream]):
-        self.steps, self.streams = program, streams
+    def __init__(self, program: Sequence[Step], immediates: Sequence[int], streams: Sequence[Stream]):
         raw = np.array(immediates, np.int32)
-        self.immediates = {
-            "i32": list(raw),
-            "f32": list(raw.view(np.float32)),
-            "i64": list(raw.astype(np.int64)),
+        self._immediates: dict[str, np.ndarray] = {
+            "i32": raw,
+            "f32": raw.view(np.float32),
+            "i64": raw.astype(np.int64),
         }
+        self._streams = streams
+        self._places: dict[tuple[str, int, str], int] = {}
+        self.values: list[Any] = []
+        self.reads: list[tuple[int, int, str]] = []  # value, stream, its type
+        self.calls: list[tuple[Callable[..., Any], list[int], int]] = []
+        for step in program:
+            operands = [self._operand(step, position) for position in range(len(step.sources))]
+            result = self._place("register", step.dst)
+            op = OPERATIONS[step.name]
+            self.calls.append((partial(op.numpy, to=step.to) if op.to else op.numpy, operands, result))
 
-    def combined(self, memories: Memories, ufunc: Any, counts: Sequence[int], axes: list[int]) -> np.ndarray:
-        """Results combined over `axes`, which keep extent 1: outer dimensions first, each in the order of its index."""
-        turns = int(np.prod([counts[axis] for axis in axes], dtype=int))
-        if turns <= _MOST_TURNS:
-            total: Any = None
-            for index in product(*(range(counts[axis]) for axis in axes)):
-                value = self.evaluate(memories, dict(zip(axes, index)))
-                total = value if total is None else ufunc(total, value)
-            return total
-        value = self.evaluate(memories, None)
-        value = np.broadcast_to(value, counts)
-        kept = [axis for axis in range(len(counts)) if axis not in axes]
-        ordered = value.transpose(*axes, *kept).reshape(turns, *(counts[axis] for axis in kept))
-        if value.dtype.kind == "f":
-            ordered = np.ascontiguousarray(
-                ordered
-            )  # numpy adds along an outer axis one by one, inside in pairs
-        total = ufunc.reduce(ordered, axis=0, dtype=value.dtype)
-        return total.reshape([1 if axis in axes else counts[axis] for axis in range(len(counts))])
-
-    def evaluate(self, memories: Memories, turn: dict[int, int] | None) -> np.ndarray:
-        """The value of the last operation."""
-        registers: dict[int, Any] = {}
+    def evaluate(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """The value of the last operation on the elements of the streams."""
+        values = self.values.copy()
+        for place, stream, dtype in self.reads:
+            values[place] = widened(arrays[stream], dtype)
         value: Any = None
-        with np.errstate(all="ignore"):
-            for step in self.steps:
-                operands = [
-                    self._operand(source, step, position, registers, memories, turn)
-                    for position, source in enumerate(step.sources)
-                ]
-                if step.name == "lookup":
-                    value = self._lookup(step, operands[0], memories)
-                else:
-                    op = OPERATIONS[step.name]
-                    value = op.numpy(*operands, step.to) if op.to else op.numpy(*operands)
-                    if value.dtype == np.bool_:
-                        value = value.astype(np.int32)
-                registers[step.dst] = value
+        for function, operands, place in self.calls:
+            value = values[place] = function(*[values[each] for each in operands])
         return value
 
-    def _operand(
-        self,
-        source: Source,
-        step: Step,
-        position: int,
-        registers: dict[int, Any],
-        memories: Memories,
-        turn: dict[int, int] | None,
-    ) -> Any:
-        if source.kind == "register":
-            return registers[source.number]
+    def _operand(self, step: Step, position: int) -> int:
+        """The number of an operand's value."""
+        source = step.sources[position]
         if source.kind == "immediate":
             as_index = position == 0 and step.name in ("where", "lookup")
-            return self.immediates["i32" if as_index else step.type][source.number]
-        if source.number >= len(self.streams):
+            type = "i32" if as_index else step.type
+            return self._place("immediate", source.number, type, self._immediates[type][source.number])
+        if source.kind == "stream" and source.number >= len(self._streams):
             raise ExecutionError(
                 f"{step.name} reads stream {source.number}, which vec does not have", location="vec"
             )
-        stream = self.streams[source.number]
-        if step.name == "lookup" and position == 1:
-            return stream
-        return widened(stream.at(memories, turn), stream.dtype)
+        return self._place(source.kind, source.number)
 
-    def _lookup(self, step: Step, index: Any, memories: Memories) -> np.ndarray:
-        stream = self.streams[step.sources[1].number]
-        table = stream.at(memories)
-        chosen = np.asarray(index)
-        if chosen.size and (chosen.min() < 0 or chosen.max() >= len(table)):
-            raise ExecutionError(
-                f"index {chosen.min() if chosen.min() < 0 else chosen.max()} is outside a table of {len(table)}",
-                location="lookup",
-            )
-        return widened(table[chosen], stream.dtype)
+    def _place(self, kind: str, number: int, type: str = "", value: Any = None) -> int:
+        """The place of an immediate, a stream or a register among the values."""
+        place = self._places.setdefault((kind, number, type), len(self.values))
+        if place == len(self.values):
+            self.values.append(value)
+            if kind == "stream":
+                self.reads.append((place, number, self._streams[number].dtype))
+        return place
