@@ -5,7 +5,7 @@ effects on memory happen in that order, so that a missing semaphore gives wrong 
 instruction set and its engines are is said by a `Model`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -212,11 +212,10 @@ class Entry:
         summary |= {"cores": cores, "together": self.together}
         summary["runs_per_second"] = cores / max(1, self.together) * clock * 1e6
         queues = self.model.isa.queues
-        names = [type(record).mnemonic for record in self.stream.records]
         spans = tuple(
             Span(name, queues[engine], begin, end, kernel)
             for name, engine, begin, end, kernel in zip(
-                names,
+                self.stream.mnemonics,
                 asked.work.engine.tolist(),
                 timeline.begin.tolist(),
                 timeline.end.tolist(),
@@ -235,7 +234,7 @@ class Entry:
         looked_up = 0
         context = self.model.context(self.chip)
         name = home_name(self.chip)
-        for record, moved in zip(self.stream.records, self.costs.counts["dram_byte"].astype(int).tolist()):
+        for record, moved in self._moving(self.costs.counts["dram_byte"].astype(int)):
             for access in record.accesses(context):
                 marks = next((each for each in touched if 0 <= access.first - each[0] < len(each[1])), None)
                 if access.memory != name or marks is None:
@@ -245,6 +244,13 @@ class Entry:
                 else:
                     access._replace(base=access.base - marks[0]).marks(marks[1])[...] = True
         return sum(int(marks.sum()) for _, marks in touched) + looked_up
+
+    def _moving(self, moved: np.ndarray) -> Iterator[tuple[Instruction, int]]:
+        """Instructions that move bytes of home memory, and how many."""
+        for block in self.stream.blocks.values():
+            bytes_ = moved[block.positions]
+            if bytes_.any():
+                yield from zip(block.records(), bytes_.tolist())
 
     def kernel(self, instruction: int) -> Mapping[str, Any]:
         """The kernel that an instruction belongs to: its name and sources."""

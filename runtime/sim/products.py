@@ -14,7 +14,8 @@ from .access import Access
 from .memories import Memories, Prepared
 from .numbers import DTYPES, widened
 
-_EXACT_DEPTH = 1024
+EXACT_DEPTH = 1024
+"""Products of i8 whose sum f32 holds exactly."""
 
 
 class View(NamedTuple):
@@ -84,11 +85,11 @@ def _real(elements: np.ndarray, type: str) -> np.ndarray:
 
 def _integer(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The product of whole numbers of i8's range in f32, exact, as i32 that wraps."""
-    if x.shape[1] <= _EXACT_DEPTH:
+    if x.shape[1] <= EXACT_DEPTH:
         return np.matmul(x, y).astype(np.int32)
     total = np.zeros((x.shape[0], y.shape[1]), np.int32)
-    for begin in range(0, x.shape[1], _EXACT_DEPTH):
-        end = begin + _EXACT_DEPTH
+    for begin in range(0, x.shape[1], EXACT_DEPTH):
+        end = begin + EXACT_DEPTH
         total += np.matmul(x[:, begin:end], y[begin:end]).astype(np.int32)
     return total
 

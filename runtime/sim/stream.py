@@ -130,6 +130,14 @@ class Stream:
         return out
 
     @property
+    def mnemonics(self) -> list[str]:
+        """The name of each instruction."""
+        out = np.empty(self.size, object)
+        for kind, block in self.blocks.items():
+            out[block.positions] = kind.mnemonic
+        return out.tolist()
+
+    @property
     def words(self) -> np.ndarray:
         """Words of 128 bits of each instruction, i64[size]."""
         out = np.ones(self.size, np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ExecutionError
 from .access import Access
+from .contraction import Contract, contraction
 from .memories import Memories, Prepared
 from .numbers import DTYPES, stored, widened
 from .operations import OPERATIONS
@@ -137,7 +138,10 @@ class Sweep:
             _store(out, self._body.evaluate(arrays), dtype)
             return
         ufunc = _REDUCE[self.combine]
-        totals = self._in_turns(arrays, ufunc) if self._real else self._in_blocks(arrays, ufunc)
+        if self._contract is not None:
+            totals = [(None, self._contract(*(arrays[source.number] for source in self.program[0].sources)))]
+        else:
+            totals = self._in_turns(arrays, ufunc) if self._real else self._in_blocks(arrays, ufunc)
         for part, total in totals:
             place = out if part is None else out[part]
             if not self.initialise:
@@ -147,6 +151,19 @@ class Sweep:
     @cached_property
     def _body(self) -> "_Body":
         return _Body(self.program, self.immediates, self.streams)
+
+    @cached_property
+    def _contract(self) -> Contract | None:
+        """Sums of products of bytes as a product of matrices, where they are one."""
+        operations = [
+            (step.name, step.type, *(source.kind for source in step.sources)) for step in self.program
+        ]
+        if self.combine != "sum" or operations != [("mul", "i32", "stream", "stream")]:
+            return None
+        left, right = (self.streams[source.number] for source in self.program[0].sources)
+        if not left.dtype == right.dtype == "i8" or not left.memory or not right.memory:
+            return None
+        return contraction(self.streams[0].counts, left.shape, right.shape, self._reduced)
 
     @cached_property
     def _real(self) -> bool:

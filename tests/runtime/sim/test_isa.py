@@ -201,3 +201,23 @@ def test_damaged_code_is_decoded_or_refused():
 def test_two_instructions_may_not_share_an_opcode():
     with pytest.raises(ValueError, match="share"):
         Isa("twice", (Copy, Copy))
+
+
+def test_instructions_are_alike_that_differ_in_addresses_and_semaphores():
+    parts = (Part(base=1, stride=2), Part(base=3))
+    records = [
+        Copy(source=0, target=5, count=2),
+        Copy(source=9, target=6, count=2, wait=1, signal=2),
+        Copy(source=0, target=5, count=3),
+        Fetch(parts=parts, numbers=(1, 2)),
+        Fetch(parts=(Part(base=7, stride=2), Part(base=8)), numbers=(1, 2)),
+        Fetch(parts=parts, numbers=(1, 3)),
+        Fetch(parts=parts[:1], numbers=(1, 2)),
+    ]
+    stream = TOY.decode(TOY.encode(records))
+    copies, fetches = stream.blocks[Copy], stream.blocks[Fetch]
+    assert copies.alike() == [[0, 1], [2]]
+    assert copies.alike(besides="xyx") == [[0], [1], [2]]
+    assert fetches.alike() == [[0, 1], [2], [3]]
+    assert [fetches.record(row) for row in range(4)] == fetches.records() == records[3:]
+    assert stream.mnemonics == ["copy"] * 3 + ["fetch"] * 4
