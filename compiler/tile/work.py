@@ -67,11 +67,12 @@ def is_product(expr: Expr) -> bool:
 
 
 def body_cost(stage: Stage, engine: Engine) -> float:
-    """Cycles that one vector of a stage's domain takes; see `merged_operations`."""
+    """Cycles that one vector of a stage's domain takes; see `merged_operations`. Windows of integers alone run at
+    `mac_per_cycle`."""
     operations = merged_operations(stage.body)
     special = sum(node.op in SPECIAL for node in operations)
     plain = len(operations) - special
-    if stage.combine is not None and not special and plain <= 1:
+    if stage.combine is not None and not special and plain <= 1 and stage.body.dtype.is_integer:
         return engine.lanes / max(engine.mac_per_cycle, engine.lanes)
     plain += stage.combine is not None
     return max(1.0, plain) + special * engine.lanes / engine.special_per_cycle

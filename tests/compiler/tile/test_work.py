@@ -69,6 +69,16 @@ def test_the_predicted_operations_of_a_body_are_those_of_its_program():
     assert body_cost(kernel.stages[0], Engine("vec", "elementwise", lanes=8, mac_per_cycle=8)) == 3
 
 
+@pytest.mark.parametrize(("dtype", "cycles"), [("i32", 0.25), ("f32", 2)])
+def test_windows_of_integers_alone_run_at_the_rate_of_products(dtype, cycles):
+    kernel = parse_kernel(
+        f'kernel "w" {{ input x: {dtype}[8, 9] input w: {dtype}[8, 9] output y: {dtype}[8] '
+        "stage s (n: 8, reduce k: 9): y[n] = sum mul(x[n, k], w[n, k]) }"
+    )
+    vec = Engine("vec", "elementwise", lanes=8, mac_per_cycle=32)
+    assert body_cost(kernel.stages[0], vec) == cycles
+
+
 def test_a_mapping_is_data_alone():
     slow = Dataflow("only", "10*m*n_tiles*k_tiles")
     array = Engine("array", "contract", rows=4, cols=4, mapping={"only": slow})
