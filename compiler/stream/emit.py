@@ -118,6 +118,7 @@ class Emission:
         self.live: dict[str, list[Tile]] = {name: [] for name in self.buffers}
         self.begun = dict.fromkeys(schedule.holds, 0)
         self.fresh: set[str] = set()
+        self.edges: dict[tuple[Hold, int], tuple[Ints, Ints, Ints]] = {}
         self.room = self._room()
         self.places: dict[Hold, int] = {}
         self.kept: Mapping[str, Tile] = {}
@@ -243,14 +244,24 @@ class Emission:
         if name not in self.kept:
             if node.load:
                 self.writer.load(tile)
-            elif tile.fill is not None and tile.inside != (tile.low, tile.size):
-                self.writer.fill(tile)
+            elif tile.fill is not None:
+                self.edge(hold, tile)
         self.live[name].append(tile)
         self.block(node.body)
         self.live[name].pop()
         if node.store and name not in self.kept:
             self.at(max(lags))
             self.writer.store(tile)
+
+    def edge(self, hold: Hold, tile: Tile) -> None:
+        """Fill in what lies past the edges of a local's buffer, unless the tile before it in the same place had the same
+        edges: what stages write lies inside."""
+        low, size = tile.inside
+        before = tuple(inside - first for inside, first in zip(low, tile.low))
+        edges = before, size, tile.size
+        if size != tile.size and self.edges.get((hold, tile.address)) != edges:
+            self.writer.fill(tile)
+        self.edges[hold, tile.address] = edges
 
     def tile(self, hold: Hold) -> Tile:
         """The next tile of a hold: its places are taken in turns."""
