@@ -1,6 +1,7 @@
 """The columns of products as arrays of multipliers read them: packed [column tiles, outer sums, run, cols].
 
-The run of a sum (the dims that lie side by side in the rows operand) is filled up to whole heights of the array.
+The run of a sum (the dims that lie side by side in the rows operand) takes whole heights of the array in a tile; at home
+it is not filled up.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from ..target.description import Engine
 from ..tile.products import Product
 from ..tile.stage import REDUCE, Access, Affine, Kernel
 from ..tile.work import sum_run
-from .copies import Copy
+from .copies import Copy, flat
 from .emit import Ints, Tile
 from .places import by_dim, offset, shape_of, steps_at_home
 
@@ -70,10 +71,24 @@ class Columns:
         return order == packed and whole and self.extents[n] == self.array.cols
 
     def packed(self, array: np.ndarray, low: Ints) -> np.ndarray:
-        """The part of a constant that begins at `low`, packed."""
+        """The part of a constant that begins at `low`, packed as it is stored."""
         lows = by_dim(self.found.columns, low)
-        n, rows, cols = self.found.lane, self.array.rows, self.array.cols
-        return pack(array, self.found.columns, lows, self.extents, self.outer, self.run, n, rows, cols)
+        n, cols = self.found.lane, self.array.cols
+        return pack(array, self.found.columns, lows, self.extents, self.outer, self.run, n, cols)
+
+    def runs(self, tile: Tile, home: int, most: int) -> Iterator[Copy]:
+        """A packed constant at `home` into a tile, each run to its place; `most`: contiguous bytes of an instruction."""
+        line = self.array.cols * tile.buffer.dtype.bytes
+        run, pitch = self.length * line, self.depth * line
+        count = self.elements // (self.depth * self.array.cols)
+        if run == pitch:
+            yield from flat(home, tile.address, count * run, most)
+        elif run <= most:
+            several = {"s1": run, "d1": pitch} if count > 1 else {}
+            yield Copy(home, tile.address, run, count, **several)
+        else:
+            for number in range(count):
+                yield from flat(home + number * run, tile.address + number * pitch, run, most)
 
     def copies(self, tile: Tile, home: int, dims: int = 2) -> Iterator[Copy]:
         """A tile packed from a row-major array at `home`, by instructions with `dims` strided dims (1 or 2).
@@ -118,10 +133,9 @@ def pack(
     outer: Sequence[str],
     run: Sequence[str],
     n: str,
-    rows: int,
     cols: int,
 ) -> np.ndarray:
-    """Columns as the array reads them: [column tiles, outer sums, run filled up to rows, cols], zeros at the ends."""
+    """Columns as the array reads them: [column tiles, outer sums, run, cols], zeros behind the last column."""
     order = [*outer, *run, n]
     grids = np.ix_(*(np.arange(extents[name]) + lows[name] for name in order))
     where = dict(zip(order, grids))
@@ -133,7 +147,7 @@ def pack(
     values = np.broadcast_to(array[index], tuple(extents[name] for name in order))
     sums, depth = prod(extents[name] for name in outer), prod(extents[name] for name in run)
     values = values.reshape(sums, depth, extents[n])
-    tiles, deep = -(-extents[n] // cols), -(-depth // rows) * rows
-    out = np.zeros((sums, deep, tiles * cols), array.dtype)
-    out[:, :depth, : extents[n]] = values
-    return np.ascontiguousarray(out.reshape(sums, deep, tiles, cols).transpose(2, 0, 1, 3))
+    tiles = -(-extents[n] // cols)
+    out = np.zeros((sums, depth, tiles * cols), array.dtype)
+    out[:, :, : extents[n]] = values
+    return np.ascontiguousarray(out.reshape(sums, depth, tiles, cols).transpose(2, 0, 1, 3))

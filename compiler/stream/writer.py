@@ -197,10 +197,11 @@ class StreamWriter(ABC):
             )
             if key not in self.home.places:
                 self.home.constant(key, columns.packed(operand.array, tile.low))
-            self._flat(tile, self.home.places[key], columns.elements * tile.buffer.dtype.bytes)
+            copies = columns.runs(tile, self.home.places[key], self.limits.copy_bytes)
         else:
-            for copy in columns.copies(tile, self.home.address(operand), self.limits.copy_dims):
-                self.copy_in(copy, tile.memory, b"\0")
+            copies = columns.copies(tile, self.home.address(operand), self.limits.copy_dims)
+        for copy in copies:
+            self.copy_in(copy, tile.memory, b"\0")
 
     def _columns(self, name: str, size: Ints) -> Columns:
         assert self.array is not None

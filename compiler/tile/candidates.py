@@ -83,12 +83,14 @@ class Candidates(Placing):
         if key not in self._tiles:
             sizes = self.sizes(key[1]).buffers[buffer.name]
             bytes_ = self._tile_bytes(buffer, sizes)
-            moved = np.zeros(self.count) if buffer.role == LOCAL else self._moved(buffer, sizes, bytes_)
+            stored = self._tile_bytes(buffer, sizes, filled=buffer.role != CONSTANT)
+            moved = np.zeros(self.count) if buffer.role == LOCAL else self._moved(buffer, sizes, stored)
             self._tiles[key] = np.ceil(bytes_ / 64) * 64, moved
         return self._tiles[key]
 
-    def _tile_bytes(self, buffer: Buffer, sizes: Sequence[Any]) -> np.ndarray:
-        """Bytes of a tile; columns of a product are packed: sums and columns are filled up to whole array tiles."""
+    def _tile_bytes(self, buffer: Buffer, sizes: Sequence[Any], filled: bool = True) -> np.ndarray:
+        """Bytes of a tile; columns of a product are packed: columns, and sums where they are `filled`, take whole array
+        tiles."""
         elements = np.ones(self.count)
         for found in self.products.values():
             if found.columns.buffer != buffer.name:
@@ -104,7 +106,8 @@ class Candidates(Placing):
                     elements = elements * np.ceil(size / self.array.cols) * self.array.cols
                 else:
                     elements = elements * size
-            return elements * np.ceil(inner / self.array.rows) * self.array.rows * buffer.dtype.bytes
+            depth = np.ceil(inner / self.array.rows) * self.array.rows if filled else inner
+            return elements * depth * buffer.dtype.bytes
         for size in sizes:
             elements = elements * size
         return elements * buffer.dtype.bytes
