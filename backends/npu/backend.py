@@ -18,7 +18,8 @@ class NpuBackend(StreamBackend):
     def instructions(self) -> "Instructions":
         """n1; see `isa.py` and `writer.py`."""
         from ...compiler.stream.instructions import Instructions
+        from .costs import costs
         from .isa import N1, context
         from .writer import PROGRAMS, Writer, define
 
-        return Instructions(N1, Writer, context, PROGRAMS, define)
+        return Instructions(N1, Writer, context, PROGRAMS, define, costs=costs)

@@ -15,28 +15,26 @@ SPARE = 2
 
 
 def loads_ahead(
-    kernels: Sequence[Sequence[Instruction]],
+    records: Sequence[Instruction],
     loads: Collection[str],
     queues: Sequence[str],
     depth: int,
     touched: Touched,
-) -> list[tuple[int, Instruction]]:
-    """The instructions of kernels that follow one another, each with the number of its kernel. `loads` are those of the
-    `queues` that load, each `depth` deep."""
-    turns = [(number, record) for number, records in enumerate(kernels) for record in records]
-    records = [record for _, record in turns]
+) -> list[int]:
+    """The positions of the instructions of kernels that follow one another, in their new order. `loads` are those of
+    the `queues` that load, each `depth` deep."""
     after = [max(needed.values(), default=-1) for needed in dependences(records, queues, touched)]
     waiting = {name: [n for n, record in enumerate(records) if record.queue == name] for name in loads}
     begun, passed = dict.fromkeys(loads, 0), dict.fromkeys(loads, 0)
-    out: list[tuple[int, Instruction]] = []
-    for turn, (number, record) in enumerate(turns):
+    out: list[int] = []
+    for turn, record in enumerate(records):
         if record.queue in waiting:
             passed[record.queue] += 1
         for name, members in waiting.items():
             most = min(len(members), passed[name] + max(0, depth - SPARE))
             while begun[name] < most and (members[begun[name]] <= turn or after[members[begun[name]]] < turn):
-                out.append(turns[members[begun[name]]])
+                out.append(members[begun[name]])
                 begun[name] += 1
         if record.queue not in waiting:
-            out.append((number, record))
+            out.append(turn)
     return out

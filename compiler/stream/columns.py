@@ -1,7 +1,7 @@
 """The columns of products as arrays of multipliers read them: packed [column tiles, outer sums, run, cols].
 
-The run of a sum (the dims that lie side by side in the rows operand) takes whole heights of the array in a tile; at home
-it is not filled up.
+The run of a sum (the dims that lie side by side in the rows operand) takes whole heights of the array in a tile; at
+home it is not filled up.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,7 +77,8 @@ class Columns:
         return pack(array, self.found.columns, lows, self.extents, self.outer, self.run, n, cols)
 
     def runs(self, tile: Tile, home: int, most: int) -> Iterator[Copy]:
-        """A packed constant at `home` into a tile, each run to its place; `most`: contiguous bytes of an instruction."""
+        """A packed constant at `home` into a tile, each run to its place, by instructions of at most so many contiguous
+        bytes."""
         line = self.array.cols * tile.buffer.dtype.bytes
         run, pitch = self.length * line, self.depth * line
         count = self.elements // (self.depth * self.array.cols)

@@ -21,10 +21,10 @@ from ..tile.schedule import Hold, Schedule
 from ..tile.spine import clip, largest_tiles, loop_ranges
 from ..tile.stage import Buffer, Kernel, Number, Stage
 from .compose import is_fetch
+from .pieces import Box, Pieces
 from .programs import Pending
 
 Ints = tuple[int, ...]
-Box = Mapping[str, tuple[int, int]]
 
 ALIGNMENT = 64
 """Tiles start at multiples of so many bytes."""
@@ -101,10 +101,18 @@ class Writer(Protocol):
 
 
 class Emission:
-    """One kernel, to be written once."""
+    """One kernel, to be written once; boxes of its stages in `pieces`, where these are given."""
 
-    def __init__(self, kernel: Kernel, schedule: Schedule, target: Target, writer: Writer):
+    def __init__(
+        self,
+        kernel: Kernel,
+        schedule: Schedule,
+        target: Target,
+        writer: Writer,
+        pieces: Pieces | None = None,
+    ):
         self.kernel, self.schedule, self.target, self.writer = kernel, schedule, target, writer
+        self.pieces = pieces
         self.extents: dict[str, int] = {name: d.size for name, d in kernel.dims.items()}
         self.buffers = {buffer.name: buffer for buffer in kernel.buffers}
         arrays = [engine for engine in target.engines.values() if engine.does == "contract"]
@@ -254,8 +262,8 @@ class Emission:
             self.writer.store(tile)
 
     def edge(self, hold: Hold, tile: Tile) -> None:
-        """Fill in what lies past the edges of a local's buffer, unless the tile before it in the same place had the same
-        edges: what stages write lies inside."""
+        """Fill in what lies past the edges of a local's buffer, unless the tile before it in the same place had the
+        same edges: what stages write lies inside."""
         low, size = tile.inside
         before = tuple(inside - first for inside, first in zip(low, tile.low))
         edges = before, size, tile.size
@@ -294,7 +302,9 @@ class Emission:
         found = self.products[stage.name]
         if is_fetch(self.kernel, stage):
             self.writer.gather(stage, box, tiles)
-        elif found is not None:
-            self.writer.contract(stage, found, box, tiles, accumulate=not fresh)
-        else:
-            self.writer.elementwise(stage, box, tiles, initialise=fresh)
+            return
+        for piece in [box] if self.pieces is None else self.pieces.of(stage, box):
+            if found is not None:
+                self.writer.contract(stage, found, piece, tiles, accumulate=not fresh)
+            else:
+                self.writer.elementwise(stage, piece, tiles, initialise=fresh)

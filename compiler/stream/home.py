@@ -1,7 +1,7 @@
 """What lies where in home memory: the arena, the caller's arrays, and constants in the order of their first use."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,6 +31,12 @@ class Home:
         self.external_base = aligned(self.arena_bytes)
         self.constant_base = aligned(self.external_base + self.external_bytes, self.page)
         self.size = 0
+
+    def copy(self) -> "Home":
+        """The same places so far."""
+        found = replace(self, places=dict(self.places), parts=list(self.parts))
+        found.size = self.size
+        return found
 
     def address(self, placed: Placed) -> int:
         """The byte address of an operand that is no constant."""

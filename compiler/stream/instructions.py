@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...runtime.sim.costs import Costs
 from ...runtime.sim.fields import Instruction
 from ...runtime.sim.isa import Isa
+from ...runtime.sim.stream import Stream
 from .constraints import NO_ROWS, Constraint
 from .programs import Body, Pending, number_programs
 from .writer import StreamWriter
@@ -17,7 +19,8 @@ class Instructions:
 
     `context` makes of a chip record what `Instruction.accesses` needs. `programs` is how many programs a vector engine
     stores, and `define` the instruction that defines one; 0 where every instruction brings its own. `constraints` are
-    the chip's own, beside those of the kit.
+    the chip's own, beside those of the kit. `costs` are those of a chip's record and a stream: where they are given,
+    instructions are put in the order that is the quickest by the clock.
     """
 
     isa: Isa
@@ -26,6 +29,7 @@ class Instructions:
     programs: int = 0
     define: Callable[[Body, int], Instruction] | None = None
     constraints: tuple[Constraint, ...] = ()
+    costs: Callable[[Mapping[str, Any], Stream], Costs] | None = None
 
     @property
     def further(self) -> tuple[Constraint, ...]:

@@ -81,6 +81,17 @@ def dependences(
         yield needed
 
 
+def predecessors(records: Sequence[Instruction], touched: Touched) -> Iterator[list[int]]:
+    """For each instruction those that have to be complete before it, whatever order its queue has: the last that wrote
+    bytes that it touches, and those that have read since what it writes."""
+    memories: dict[str, _Bytes] = {}
+    for position, record in enumerate(records):
+        needed: dict[int, int] = {}
+        for access in touched.by(record):
+            memories.setdefault(access.memory, _Bytes()).touch(access, position, position, needed)
+        yield list(needed)
+
+
 def synchronise(
     records: Sequence[Instruction], queues: Sequence[str], semaphores: int, touched: Touched
 ) -> dict[tuple[str, str], int]:

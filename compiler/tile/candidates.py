@@ -13,10 +13,9 @@ import numpy as np
 from ..target.description import Engine, Target
 from .infer import Range, infer
 from .placing import Placing
-from .products import Product
 from .spines import Cut
 from .stage import CONSTANT, LOCAL, Buffer, Kernel, Stage, dim
-from .work import array_cycles, lane_dim, line, sum_run, vector_cycles
+from .work import lane_dim, product_cycles, sum_run, vector_cycles
 
 INSTRUCTION = 8
 """Cycles that an instruction costs beside its work: what it waits for its tokens, and a little for its bytes."""
@@ -169,7 +168,8 @@ class Candidates(Placing):
         """The engine of a stage, and its cycles for a box."""
         if stage.name in self.products:
             assert self.array is not None
-            return self.array, self._array_cycles(self.products[stage.name], sizes)
+            cut = self.steps.keys()
+            return self.array, product_cycles(self.array, self.products[stage.name], sizes, cut)
         if self.fetched(stage) is None:
             lane = lane_dim(self.kernel, stage, self.vector)
             return self.vector, vector_cycles(self.kernel, stage, self.vector, sizes, lane)
@@ -194,26 +194,3 @@ class Candidates(Placing):
         for size, extent in zip(box, buffer.static_shape):
             inside, total = inside * np.minimum(size, extent), total * size
         return np.ceil((total - inside) / self.vector.lanes) + 4 * INSTRUCTION
-
-    def _array_cycles(self, found: Product, sizes: Mapping[str, Any]) -> Any:
-        assert self.array is not None
-        n_dim = found.lane
-        extra: Any = 1
-        m: Any = 1
-        for name in found.m:
-            m = m * sizes[name]
-        n: Any = sizes[n_dim]
-        k = sum_run(found, {d for d in found.k if d in self.steps})
-        inner: Any = 1
-        outer: Any = 1
-        for name in found.k:
-            if name in k:
-                inner = inner * sizes[name]
-            else:
-                outer = outer * sizes[name]
-        for name in (*found.batch, *found.n):
-            if name != n_dim:
-                extra = extra * sizes[name]
-        tiles = np.ceil(inner / self.array.rows) * outer
-        rows = line(found, sizes)
-        return extra * array_cycles(self.array, found, rows, m / rows, n, inner * outer, tiles, outer)

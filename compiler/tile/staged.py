@@ -23,6 +23,9 @@ from .stage import LOCAL, OUTPUT, Kernel
 HANDOVER = 40
 """Cycles from the end of a copy to the beginning of its use and back."""
 
+PIECES = 2
+"""How many turns a tile counts for that is worked on in pieces."""
+
 MOST_PLACES = 8
 """Places of a buffer at most, beyond those that it needs: addresses that take turns make bodies of loops longer."""
 
@@ -72,13 +75,18 @@ class _Move:
     turnaround: np.ndarray
 
 
-def stage_tiles(kernel: Kernel, target: Target) -> StagedChoice:
-    """The cheapest schedule; UnsupportedError where nothing fits the target's memories."""
-    return Staging(kernel, target).choice()
+def stage_tiles(kernel: Kernel, target: Target, interleaved: bool = False) -> StagedChoice:
+    """The cheapest schedule; UnsupportedError where nothing fits the target's memories. `interleaved`: tiles are worked
+    on in pieces, beside those of the kernels before and after."""
+    return Staging(kernel, target, interleaved).choice()
 
 
 class Staging(Candidates):
-    """The choice of a schedule for one kernel on one target."""
+    """The choice of a schedule for one kernel on one target; see `stage_tiles`."""
+
+    def __init__(self, kernel: Kernel, target: Target, interleaved: bool = False):
+        super().__init__(kernel, target)
+        self.pieces = PIECES if interleaved else 1
 
     def choice(self) -> StagedChoice:
         """The best of all orders, depths and sizes; of equal ones the first."""
@@ -108,7 +116,7 @@ class Staging(Candidates):
             return best
         turns = [each[alive] for each in turns]
         engines = {name: cycles[alive] for name, cycles in engines.items()}
-        filling = _first_turn(list(engines.values()), turns[self.reduced(order)])
+        filling = _first_turn(list(engines.values()), turns[self.reduced(order)] * self.pieces)
         fixed, options = self._depths(order)
         tiles: dict[tuple[str, int], tuple[np.ndarray, _Move | None]] = {}
         for depths in options:
@@ -160,8 +168,8 @@ class Staging(Candidates):
 
     def _slots_of(self, times: Mapping[str, int], room: Mapping[str, int]) -> dict[str, int]:
         """Places of each buffer whose tiles change so many times and take so many bytes together. Few tiles that only
-        arrays read have a place each, where half of their memory has room for that: the next kernel's are loaded
-        meanwhile."""
+        arrays read have a place each, where half of their memory has room for that (all of it where kernels are
+        interleaved): the next kernel's are loaded meanwhile."""
         slots = {name: self.slots[name] if count > 1 else 1 for name, count in times.items()}
         used: dict[str, int] = {}
         for name, bytes_ in room.items():
@@ -169,8 +177,9 @@ class Staging(Candidates):
         for name, count in times.items():
             memory = self.memory[name]
             more = room[name] // slots[name] * max(0, count - slots[name])
-            small = used[memory] + more <= self.target.memories[memory].bytes // 2
-            if more and small and count <= MOST_PLACES and memory not in self.vector.writes:
+            small = used[memory] + more <= self.target.memories[memory].bytes * self.pieces // 2
+            several = count <= MOST_PLACES * self.pieces
+            if more and small and several and memory not in self.vector.writes:
                 slots[name] = count
                 used[memory] += more
         return slots

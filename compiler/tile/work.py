@@ -1,8 +1,9 @@
 """What the engines of a chip take for a box of a stage: products on an array, all other work on a vector engine."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import reduce
 from math import ceil, prod
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,21 @@ def array_cycles(
     """Cycles of one macro product by the best of an array's mappings; see `mapping_costs`."""
     costs = mapping_costs(array, found, m0, m1, n, k, k_tiles, runs)
     return reduce(np.minimum, costs)
+
+
+def product_cycles(array: Engine, found: Product, sizes: Mapping[str, Any], cut: Collection[str]) -> Any:
+    """Cycles of an array for a box of a product; `cut` are dims that tiles may not have as a whole."""
+    run = sum_run(found, {name for name in found.k if name in cut})
+    inner, outer = (_product(sizes[name] for name in found.k if (name in run) == inside) for inside in (1, 0))
+    m = _product(sizes[name] for name in found.m)
+    others = _product(sizes[name] for name in (*found.batch, *found.n) if name != found.lane)
+    rows = line(found, sizes)
+    tiles = np.ceil(inner / array.rows) * outer
+    return others * array_cycles(array, found, rows, m / rows, sizes[found.lane], inner * outer, tiles, outer)
+
+
+def _product(sizes: Iterable[Any]) -> Any:
+    return reduce(mul, sizes, 1)
 
 
 def best_mapping(

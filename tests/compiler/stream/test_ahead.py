@@ -13,8 +13,9 @@ def product(w: int) -> Mxu:
 
 
 def order(*kernels: list, depth: int = 8) -> list[tuple[int, str]]:
-    ordered = loads_ahead(kernels, LOADS, QUEUES, depth, ARRAY)
-    return [(n, type(record).mnemonic) for n, record in ordered]
+    turns = [(n, record) for n, records in enumerate(kernels) for record in records]
+    ordered = loads_ahead([record for _, record in turns], LOADS, QUEUES, depth, ARRAY)
+    return [(turns[place][0], type(turns[place][1]).mnemonic) for place in ordered]
 
 
 def test_weights_of_the_next_kernel_go_before_work_that_does_not_touch_them():

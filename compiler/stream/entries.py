@@ -1,0 +1,210 @@
+"""Segments of calls as entry points: which calls are one kernel, what stays, code and reports."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...runtime.sim.errors import EncodingError
+from ...runtime.sim.fields import Halt, Instruction
+from ...runtime.sim.isa import Isa
+from ...runtime.sim.rolling import roll
+from ..diagnostics import UnsupportedError
+from ..target.backend import Call, KernelReport
+from ..target.description import Target
+from ..tile.products import product
+from .chains import divide
+from .compose import product_types
+from .emit import Emission, Tile
+from .home import Home
+from .instructions import Instructions
+from .orders import Ordered, Orders
+from .pieces import Pieces
+from .programs import Pending
+from .residents import Part, Step, Use, begins, residents
+from .tiled import Kernels, Tiled
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Calls that are one kernel on the chip: as one call, each, and the position of the first over all segments."""
+
+    call: Call
+    members: Sequence[Call]
+    first: int
+
+    @property
+    def numbers(self) -> range:
+        """The members' positions."""
+        return range(self.first, self.first + len(self.members))
+
+    def apart(self) -> list["_Group"]:
+        """Each member on its own."""
+        return [_Group(call, (call,), self.first + n) for n, call in enumerate(self.members)]
+
+
+def _spans(kernels: Sequence[int]) -> list[list[int]]:
+    """First instruction, count and kernel of each run of instructions of one kernel."""
+    found: list[list[int]] = []
+    for place, kernel in enumerate(kernels):
+        if not found or found[-1][2] != kernel:
+            found.append([place, 0, kernel])
+        found[-1][1] += 1
+    return found
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry point of a segment: its calls in groups, each with its tiled parts, and their instructions; or by
+    positions of calls the `reasons` why there is none. `home` is what lies there with it."""
+
+    home: Home
+    groups: Sequence[_Group]
+    parts: Sequence[Sequence[Tiled]] = ()
+    ordered: Ordered | None = None
+    code: bytes = b""
+    reasons: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def cycles(self) -> float:
+        """What the clock says; infinite where it was not asked."""
+        return float("inf") if self.ordered is None else self.ordered.cycles
+
+
+class Program:
+    """Code, entry points, kernels' names and reports, segment by segment; what was refused, by position."""
+
+    def __init__(self, kernels: Kernels, target: Target, instructions: Instructions, home: Home):
+        self.target, self.instructions, self.home = target, instructions, home
+        self.orders = Orders(instructions, target)
+        self.in_turn, self.interleaved = kernels, Kernels(target, interleaved=True)
+        self.code = b""
+        self.entries: list[dict[str, Any]] = []
+        self.names: list[dict[str, Any]] = []
+        self.reports: list[KernelReport] = []
+        self.reasons: dict[int, str] = {}
+        self.done = 0
+
+    def add(self, calls: Sequence[Call], externals: Mapping[str, tuple[int, int]]) -> None:
+        """An entry point that runs the calls of a segment: the quicker one of tiles for kernels that follow one another
+        and of tiles for interleaved ones, where the clock is asked."""
+        self.home.externals = {slot: offset for slot, (offset, _) in externals.items()}
+        entry = self._entry(calls, self.in_turn)
+        if entry.cycles < float("inf"):
+            other = self._entry(calls, self.interleaved)
+            entry = min((entry, other), key=lambda each: each.cycles)
+        self.done += len(calls)
+        self.reasons |= entry.reasons
+        if entry.ordered is None:
+            return
+        outside = [[self.home.external_base + offset, size] for offset, size in externals.values()]
+        spans = _spans([len(self.names) + kernel for kernel in entry.ordered.kernels])
+        if spans:
+            spans[-1][1] += 1  # the halt belongs to the last kernel
+        start = len(self.code)
+        self.code += entry.code
+        self.home = entry.home
+        self.entries.append({"start": start, "end": len(self.code), "externals": outside, "spans": spans})
+        for group, parts in zip(entry.groups, entry.parts):
+            self.names.append({"name": group.call.name, "sources": list(group.call.location.names)})
+            self.reports += _reports(group, parts)
+
+    def _entry(self, calls: Sequence[Call], kernels: Kernels) -> _Entry:
+        groups: list[_Group] = []
+        rest = calls
+        for call, count in divide(calls, kernels.costs):
+            groups.append(_Group(call, rest[:count], self.done + len(calls) - len(rest)))
+            rest = rest[count:]
+        entry = self._written(groups, kernels, True)
+        if entry.reasons:  # strides of what stays may reach further than an instruction's fields
+            entry = self._written(groups, kernels, False)
+        return entry
+
+    def _written(self, groups: Sequence[_Group], kernels: Kernels, keep: bool) -> _Entry:
+        """An entry point; with `keep` arrays may stay in the scratchpad. Calls that can't be emitted together are so
+        apart."""
+        home = self.home.copy()
+        steps = [self._step(group, kernels, home) for group in groups]
+        near = self.target.memories[self.target.engine("elementwise").writes[0]]
+        tiles = residents(steps, near) if keep else {}
+        memories = [memory for memory in self.target.memories.values() if not memory.home]
+        places = begins(steps, memories, near.name, tiles)
+        written: list[list[Instruction | Pending]] = []
+        reasons = {}
+        for number, (group, step) in enumerate(zip(groups, steps)):
+            try:
+                written.append(_emit(step, number, places[number], tiles))
+            except UnsupportedError as error:
+                if len(group.members) > 1:
+                    apart = [*groups[:number], *group.apart(), *groups[number + 1 :]]
+                    return self._written(apart, kernels, keep)
+                reasons[group.first] = error.message
+        if reasons:
+            return _Entry(home, groups, reasons=reasons)
+        ordered = self.orders.best(written)
+        try:
+            code = self.instructions.isa.encode(*roll([*ordered.records, Halt()]))
+        except EncodingError:
+            for kernel, why in _not_encoded(ordered, self.instructions.isa).items():
+                reasons |= dict.fromkeys(groups[kernel].numbers, why)
+            return _Entry(home, groups, reasons=reasons)
+        parts = [[tiled for tiled, _ in kernels.find(group.call)] for group in groups]
+        return _Entry(home, groups, parts, ordered, code)
+
+    def _step(self, group: _Group, kernels: Kernels, home: Home) -> Step:
+        """The kernels of a group, not written yet."""
+        parts = []
+        types = product_types(self.target)
+        for tiled, names in kernels.find(group.call):
+            kernel = tiled.kernel
+            products = {stage.name: product(kernel, stage, types) for stage in kernel.stages}
+            operands = {
+                name: group.call.operands[own] for name, own in names.items() if own in group.call.operands
+            }
+            writer = self.instructions.writer(kernel, self.target, products, operands, home)
+            pieces = None
+            if kernels.interleaved:
+                pieces = Pieces(kernel, self.target, products, tiled.choice.estimate.parts)
+            emission = Emission(kernel, tiled.choice.schedule, self.target, writer, pieces)
+            parts.append(Part(emission, operands))
+        return Step(parts, group.members)
+
+
+def _emit(
+    step: Step, number: int, begins: Mapping[str, int], tiles: Mapping[Use, Tile]
+) -> list[Instruction | Pending]:
+    """The instructions of a step, whose number is given; `begins` says where its tiles lie, `tiles` has those of
+    buffers that stay."""
+    written: list[Instruction | Pending] = []
+    for place, part in enumerate(step.parts):
+        kept = {use.buffer: tile for use, tile in tiles.items() if (use.step, use.part) == (number, place)}
+        part.emission.run(begins, kept)
+        written += part.emission.writer.instructions()
+    return written
+
+
+def _not_encoded(ordered: Ordered, isa: Isa) -> dict[int, str]:
+    """By kernel, why its instructions can't be encoded: a field that is too small for a number."""
+    found = {}
+    for begin, count, kernel in _spans(ordered.kernels):
+        try:
+            isa.encode(ordered.records[begin : begin + count])
+        except EncodingError as error:
+            found[kernel] = str(error.problems[0]) if error.problems else error.message
+    return found
+
+
+def _reports(group: _Group, parts: Sequence[Tiled]) -> Iterator[KernelReport]:
+    """A report for each call, with the kernel and the schedule of the longest part; the first of a group has what all
+    take."""
+    longest = max(parts, key=lambda part: part.choice.estimate.cycles)
+    estimates = [part.choice.estimate for part in parts]
+    breakdown: dict[str, float] = {}
+    for estimate in estimates:
+        for name, cycles in {**estimate.parts, "before and after": estimate.prologue}.items():
+            breakdown[name] = breakdown.get(name, 0.0) + cycles
+    total = sum(estimate.cycles for estimate in estimates)
+    for call in group.members:
+        yield KernelReport(
+            call.name, call.location, longest.choice.schedule, total, breakdown, longest.kernel
+        )
+        total, breakdown = 0.0, {f"with {group.members[0].name}": 0.0}
