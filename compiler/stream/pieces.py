@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..target.description import Target
 from ..tile.infer import Range, infer
 from ..tile.products import Product
-from ..tile.stage import Affine, Kernel, Stage, dim
+from ..tile.stage import PARALLEL, Affine, Kernel, Stage, dim
 from ..tile.work import lane_dim, product_cycles, vector_cycles
 
 Box = Mapping[str, tuple[int, int]]
@@ -95,7 +95,7 @@ def _rows(kernel: Kernel) -> dict[str, str]:
     found = {}
     for stage in kernel.stages:
         ranges = boxes.stages[stage.name]
-        moving = [d.name for d in stage.dims if "row" in ranges[d.name].low.dims]
+        moving = [d.name for d in stage.kind(PARALLEL) if "row" in ranges[d.name].low.dims]
         if moving:
             found[stage.name] = moving[0]
     return found
