@@ -1,5 +1,6 @@
 """Arrays that stay in the scratchpad between kernels: the same values, and no way home where there is room."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from isthmus.backends.npu.isa import Ldw, Sto
 from isthmus.compiler.ir.graph import Graph, graph_input
 from isthmus.compiler.ir.types import TensorType, dtype_of
 from isthmus.compiler.ops import get
-from isthmus.compiler.stream import compile as stream
+from isthmus.compiler.stream import entries
 from isthmus.package import Package
 from isthmus.testing.properties import codes
 
@@ -64,13 +65,14 @@ def test_what_does_not_fit_goes_home(tmp_path: Path) -> None:
 def test_where_instructions_reach_no_further_all_go_home(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def entry(self, groups, keep, externals, original=stream._Program._entry):
+    def written(self, groups, kernels, keep, original=entries.Program._written):
         asked.append(keep)
-        return {0: "too far"} if keep else original(self, groups, keep, externals)
+        found = original(self, groups, kernels, keep)
+        return replace(found, ordered=None, reasons={0: "too far"}) if keep else found
 
-    monkeypatch.setattr(stream._Program, "_entry", entry)
+    monkeypatch.setattr(entries.Program, "_written", written)
     assert stores_in_the_arena(package_of(windows(2), "n1-8")) > 0
-    assert asked == [True, False]
+    assert asked == [True, False] * 2
 
 
 def test_weights_lie_behind_those_of_the_kernel_before() -> None:
@@ -79,3 +81,10 @@ def test_weights_lie_behind_those_of_the_kernel_before() -> None:
     loads = [record for record in code.entry(0).stream.records if isinstance(record, Ldw)]
     assert len(loads) >= 4
     assert all(a.spw + a.n0 <= b.spw for a, b in pairwise(loads))
+
+
+def test_weights_are_not_filled_up_at_home() -> None:
+    """A run of 8 x 3 factors fills 24 of 32 rows of the array: the others are left out."""
+    (code,) = codes(package_of(windows(1), "n1-32"))
+    loads = [record for record in code.entry(0).stream.records if isinstance(record, Ldw)]
+    assert {(record.n0, record.n1, record.d1) for record in loads} == {(24 * 32, 3, 32 * 32)}
