@@ -209,10 +209,12 @@ def _is_strided(emission: Emission, stage: Stage, name: str) -> bool:
 
 
 def _life(steps: Sequence[Step], uses: Sequence[Use]) -> _Life | None:
-    """The box that all uses see; None where they fill in different elements, or see different shapes of a padded
-    array."""
+    """The box that all uses see; None where they fill in different elements, see different shapes of a padded array, or
+    none reads all of it: what nobody reads would look like a value that is lost."""
     emissions = [steps[use.step].parts[use.part].emission for use in uses]
     buffers = [each.buffers[use.buffer] for each, use in zip(emissions, uses)]
+    if not any(_sees_all(each, use.buffer) for each, use in zip(emissions[1:], uses[1:])):
+        return None
     fills = {each.fills[use.buffer] for each, use in zip(emissions, uses) if use.buffer in each.fills}
     shape = buffers[0].static_shape
     low, high = (0,) * len(shape), shape
@@ -227,3 +229,10 @@ def _life(steps: Sequence[Step], uses: Sequence[Use]) -> _Life | None:
     size = tuple(h - a for h, a in zip(high, low))
     bytes_ = -(-prod(size) * buffers[0].dtype.bytes // ALIGNMENT) * ALIGNMENT
     return _Life(uses, (low, size), next(iter(fills), None), bytes_)
+
+
+def _sees_all(emission: Emission, name: str) -> bool:
+    """Whether what a kernel reads of a buffer reaches from end to end."""
+    low, size = emission.whole(name)
+    shape = emission.buffers[name].static_shape
+    return all(a <= 0 and a + n >= extent for a, n, extent in zip(low, size, shape))
