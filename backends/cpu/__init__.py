@@ -68,9 +68,12 @@ class CpuBackend:
 
     def rules(self, options: Mapping[str, Any]) -> "Sequence[Rule]":
         """Fast convolutions, unless they are switched off: the CPU runs all ops as they are."""
-        from .winograd import rules
+        from . import winograd, winograd_integers
 
-        return rules(options.get("winograd", "on"))
+        if not winograd.is_wanted(options.get("winograd", "on")):
+            return ()
+        exact = winograd_integers.RULES if winograd_integers.pays(self.target(options)) else ()
+        return (*winograd.RULES, *exact)
 
     def refusals(self, node: "Node", options: Mapping[str, Any]) -> list[str]:
         """Why a node has no machine code; see `constraints.py`."""

@@ -72,6 +72,14 @@ def _all(*names: str) -> frozenset[str]:
     return frozenset(names)
 
 
+_PAIRS = Leaf(
+    2,
+    2,
+    {4: _all("sse2"), 8: _all("avx2"), 16: _all("avx512bw")},
+    row=i16,
+    column=i16,
+    calls={4: "llvm.x86.sse2.pmadd.wd", 8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"},
+)
 _EVERY = {4: _all(), 8: _all(), 16: _all()}
 LEAVES: dict[str, Leaf] = {
     "tiles_i8": Leaf(4, 64, {16: _all("amx-tile", "amx-int8")}),
@@ -84,14 +92,8 @@ LEAVES: dict[str, Leaf] = {
         calls={8: "llvm.x86.avx512.vpdpbusd.256", 16: "llvm.x86.avx512.vpdpbusd.512"},
         accumulates=True,
     ),
-    "pairs": Leaf(
-        2,
-        2,
-        {4: _all("sse2"), 8: _all("avx2"), 16: _all("avx512bw")},
-        row=i16,
-        column=i16,
-        calls={4: "llvm.x86.sse2.pmadd.wd", 8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"},
-    ),
+    "pairs": _PAIRS,
+    "words": _PAIRS,
     "pairs_bf16": Leaf(
         2,
         2,

@@ -5,7 +5,7 @@ tiles' points, and transforms back. F(m, 3) makes m outputs of an axis at once f
 quarter of the products, F(2, 3) four ninths. The transformed weights are (m + 2)^2 / 9 times as large.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,21 +70,25 @@ FORMS = (_F4, _F2)
 
 
 def form_for(y: Value, w: Value) -> Form | None:
-    """The form that pays for a convolution, None where the direct one does."""
+    """The form that pays for a convolution in f32, None where the direct one does."""
+    return next(forms_for(y, w), None) if y.dtype == f32 else None
+
+
+def forms_for(y: Value, w: Value, bytes_: int = 4) -> Iterator[Form]:
+    """The forms that may pay for a convolution whose transformed weights are of so many bytes, the best one first."""
     attributes = y.node.attributes
-    if y.dtype != f32 or w.type.rank != 4 or not y.type.is_static or attributes["groups"] != 1:
-        return None
+    if w.type.rank != 4 or not y.type.is_static or attributes["groups"] != 1:
+        return
     outputs, inputs, *taps = w.type.static_shape
     if taps != [3, 3] or {*attributes["strides"], *attributes["dilations"]} != {1}:
-        return None
+        return
     if min(outputs, inputs) < CHANNELS:
-        return None
+        return
     for form in FORMS:
         height, width = (-(-extent // form.m) * form.m / extent for extent in y.type.static_shape[2:])
-        size = outputs * inputs * (form.m + 2) ** 2 * 4
+        size = outputs * inputs * (form.m + 2) ** 2 * bytes_
         if size <= WEIGHTS and height * width <= WASTE:
-            return form
-    return None
+            yield form
 
 
 def convolved(
@@ -103,7 +107,7 @@ def convolved(
     for axis, extent in enumerate(extents):  # [N, C, H, W] => [i, N, C, y, W] => [j, i, N, C, y, x]
         x = split_tiles(
             x,
-            matrix=_flat(form.input),
+            matrix=row_by_row(form.input),
             rows=points,
             axis=2 + 2 * axis,
             step=form.m,
@@ -112,11 +116,11 @@ def convolved(
         )
     y = einsum(x, constant(transformed), equation="jincyx,ijoc->jinoyx")
     for axis, extent in reversed(list(enumerate(extents))):
-        y = join_tiles(y, matrix=_flat(form.output), rows=form.m, axis=2 + 2 * axis, extent=extent)
+        y = join_tiles(y, matrix=row_by_row(form.output), rows=form.m, axis=2 + 2 * axis, extent=extent)
     return y if bias is None else math.add(y, constant(bias.reshape(-1, 1, 1)))
 
 
-def _flat(matrix: np.ndarray) -> tuple[float, ...]:
+def row_by_row(matrix: np.ndarray) -> tuple[float, ...]:
     return tuple(matrix.reshape(-1).tolist())
 
 
@@ -151,10 +155,10 @@ RULES = (
 )
 
 
-def rules(choice: object) -> tuple[Rule, ...]:
-    """The rules, or none where the option is "off"; CompileError for what is neither "on" nor "off"."""
+def is_wanted(choice: object) -> bool:
+    """What the option says; CompileError for what is neither "on" nor "off"."""
     if choice in ("on", True):
-        return RULES
+        return True
     if choice in ("off", False):
-        return ()
+        return False
     raise CompileError(f"the cpu's option 'winograd' is {choice!r}", hint="it is on or off")

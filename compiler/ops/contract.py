@@ -7,7 +7,7 @@ import numpy as np
 
 from ..diagnostics import TypeRuleError
 from ..ir.dims import Dim, product
-from ..ir.types import TensorType
+from ..ir.types import DType, TensorType
 from ..tile.writer import Ref, Stages
 from .engine import Cost, Tolerance, case, op
 from .rules import broadcast_shapes, differ, only, same_dtype, wide, widen
@@ -114,25 +114,28 @@ def _einsum_extents(terms: list[str], operands: tuple[TensorType, ...]) -> dict[
     return extents
 
 
-def _einsum_type(*operands: TensorType, equation: str) -> TensorType:
+def einsum_type(*operands: TensorType, equation: str) -> TensorType:
     terms, result = _labels(equation, [operand.rank for operand in operands])
     extents = _einsum_extents(terms, operands)
     return TensorType(same_dtype(*operands), tuple(extents[label] for label in result))
 
 
-def _einsum_cost(results: tuple[TensorType, ...], *operands: TensorType, equation: str) -> Cost:
+def einsum_cost(results: tuple[TensorType, ...], *operands: TensorType, equation: str) -> Cost:
     terms, _ = _labels(equation, [operand.rank for operand in operands])
     points = product(_einsum_extents(terms, operands).values())
     return Cost(macs=points * (len(operands) - 1)) if len(operands) > 1 else Cost(operations=points)
 
 
 def _einsum_stages(s: Stages, *operands: Ref, equation: str) -> None:
-    """Operands are contracted from left to right, each label summed as soon as nothing further needs it."""
+    einsum_stages(s, *operands, equation=equation, dtype=wide(operands[0].dtype))
+
+
+def einsum_stages(s: Stages, *operands: Ref, equation: str, dtype: DType) -> None:
+    """Operands are contracted from left to right in a dtype, each label summed as soon as nothing further needs it."""
     terms, result = _labels(equation, [operand.rank for operand in operands])
     types = tuple(TensorType(operand.dtype, operand.shape) for operand in operands)
     extents = _einsum_extents(terms, types)
     dims = dict(zip(extents, s.dims(*extents.values()), strict=True))
-    dtype = wide(operands[0].dtype)
     total, held = None, set()
     for n, (term, operand) in enumerate(zip(terms, operands, strict=True)):
         index = [
@@ -153,9 +156,9 @@ def _einsum_stages(s: Stages, *operands: Ref, equation: str) -> None:
 
 @op(
     "nn.einsum",
-    infer=_einsum_type,
+    infer=einsum_type,
     stages=_einsum_stages,
-    cost=_einsum_cost,
+    cost=einsum_cost,
     tolerance=CONTRACTION,
     samples=(
         case("f32[3, 5, 4]", "f32[3, 4, 7]", equation="bij,bjk->bik"),

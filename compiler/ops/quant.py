@@ -12,7 +12,7 @@ from ..ir.dims import ceildiv, product
 from ..ir.types import DTYPES, DType, TensorType, bf16, dtype_of, f16, f32, i8, i32, u8
 from ..tile.stage import Affine, Const, Expr, apply, lift, select
 from ..tile.writer import Ref, Stages
-from .contract import matmul_type
+from .contract import einsum_cost, einsum_stages, einsum_type, matmul_type
 from .convolution import conv, conv_products, conv_type
 from .engine import Cost, Tolerance, case, op
 from .math import cast, cast_body
@@ -350,6 +350,35 @@ def _as_i32(x: np.ndarray) -> np.ndarray:
 def matmul(x, y, x_zero=None, y_zero=None):
     """The matrix product of x - x_zero and y - y_zero in i32: zero points are [], one a row of x, one a column of y."""
     return _as_i32(np.matmul(_shift_array(x, x_zero, -2), _shift_array(y, y_zero, -1)))
+
+
+def _einsum_type(x, y, *, equation):
+    for operand in (x, y):
+        if operand.dtype.kind != "int" or operand.dtype.bits not in (8, 16):
+            raise TypeRuleError(f"quant.einsum: an operand is {operand}, expected i8 or i16")
+    return einsum_type(x, y, equation=equation).with_dtype(i32)
+
+
+def _einsum_stages(s: Stages, x: Ref, y: Ref, *, equation: str) -> None:
+    einsum_stages(s, x, y, equation=equation, dtype=i32)
+
+
+@op(
+    "quant.einsum",
+    infer=_einsum_type,
+    stages=_einsum_stages,
+    cost=einsum_cost,
+    tolerance=EXACT,
+    samples=(
+        case(("i16[3, 5, 4]", -9000, 9000), ("i16[3, 4, 7]", -9000, 9000), equation="bij,bjk->bik"),
+        case("i8[2, 5, 3]", "i8[4, 3]", equation="bij,kj->bik"),
+    ),
+)
+def einsum(x, y, *, equation: str):
+    """Einstein summation of two operands in i32, which wraps; see `nn.einsum`."""
+    return _as_i32(
+        np.einsum(equation.replace(" ", ""), *(_shift_array(a, None, 0) for a in (x, y)), optimize=True)
+    )
 
 
 def _conv_type(x, w, x_zero=None, w_zero=None, *, strides, pads, dilations, groups, fill):

@@ -42,6 +42,8 @@ def kernels() -> Iterator[tuple[str, Kernel]]:
     for a, b in (("i8", "i8"), ("u8", "i8"), ("i8", "u8"), ("u8", "u8")):
         yield make(BYTES, a=a, b=b, t="i32", m=7, n=19, k=9)
         yield make(BYTES_CONV, a=a, b=b, h=4, w=9, c=5, f=17, s=1)
+    for n, k in ((19, 9), (16, 64)):
+        yield make(BYTES, a="i16", b="i16", t="i32", m=7, n=n, k=k)
     for n in (1, 7, 16, 33):
         yield make(BYTES, a="i8", b="i8", t="i32", m=5, n=n, k=32)
         yield make(BYTES, a="bf16", b="bf16", t="f32", m=5, n=n, k=32)
@@ -195,7 +197,7 @@ def test_panels_for_shifted_rows_end_in_what_the_shift_adds() -> None:
 def test_machines_have_only_engines_that_they_can_run() -> None:
     names = {level: set(describe(select(level, None)).engines) & set(LEAVES) for level in ("avx2", "amx")}
     assert {"tiles_i8", "tiles_bf16", "dots", "pairs_bf16"} <= names["amx"]
-    assert names["avx2"] == {"pairs", "widened"}
+    assert names["avx2"] == {"pairs", "words", "widened"}
 
 
 def test_blocks_of_more_than_two_tiles_are_refused() -> None:
