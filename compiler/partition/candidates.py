@@ -53,20 +53,20 @@ def candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
     while True:
         found = _candidates(graph, system, known)
         torn = [
-            node
+            unit
             for unit in found.units
             if len({known.pins[node] for node in unit.nodes if node in known.pins}) > 1
-            for node in unit.nodes
         ]
         if not torn:
             _require_homes(found.units, known)
             return found
-        if all(known.apart[device.name].issuperset(torn) for device in system.devices):
-            names = dict.fromkeys(name for node in torn for name in node.location.names)
+        cut = [known.cut(unit.nodes, system) for unit in torn]
+        if not any(cut):
+            names = dict.fromkeys(
+                name for unit in torn for node in unit.nodes for name in node.location.names
+            )
             hint = "pin them to one device"
             raise UnsupportedError("can't be cut where pins want it", location=", ".join(names), hint=hint)
-        for device in system.devices:
-            known.apart[device.name].update(torn)
 
 
 def _candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:

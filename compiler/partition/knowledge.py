@@ -31,6 +31,8 @@ class Knowledge:
     refused: dict[str, dict[Node, str]] = field(default_factory=lambda: defaultdict(dict))
     accepted: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
     apart: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
+    unjoined: set[Node] = field(default_factory=set)
+    """Nodes whose kernels are not counted as one with others."""
     seconds: dict[tuple[str, str], float | str] = field(default_factory=dict)
     pins: dict[Node, str] = field(default_factory=dict)
     alternatives: dict[str, list[tuple[frozenset[str], float]]] = field(default_factory=dict)
@@ -55,6 +57,17 @@ class Knowledge:
             self.refused[device].update(dict.fromkeys(nodes, reason))
             self.accepted[device].difference_update(nodes)
         self.apart[device].update(nodes)
+
+    def cut(self, nodes: Collection[Node], system: System) -> bool:
+        """Nodes that stay together are to run on several devices: first their kernels are no longer joined, then the
+        nodes are tried apart; whether there was something to cut."""
+        if not self.unjoined.issuperset(nodes):
+            self.unjoined.update(nodes)
+            return True
+        left = [device for device in system.devices if not self.apart[device.name].issuperset(nodes)]
+        for device in left:
+            self.apart[device.name].update(nodes)
+        return bool(left)
 
     def cost(self, device: Device, step: KernelStep) -> float:
         """Seconds of a kernel; UnsupportedError where it can't run."""
@@ -134,7 +147,7 @@ def form_on(graph: Graph, device: Device, known: Knowledge, host: str) -> Formed
 
 def _joined(plan: Plan, seconds: list[float], device: Device, known: Knowledge) -> Iterator[Sequence[int]]:
     """Steps that the device runs as one kernel, but for nodes that are to be apart; `seconds` become their shares."""
-    apart = known.apart[device.name]
+    apart = known.apart[device.name] | known.unjoined
     for is_run, numbers in groupby(range(len(plan.steps)), lambda n: isinstance(plan.steps[n], KernelStep)):
         if not is_run:
             continue

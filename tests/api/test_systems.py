@@ -169,6 +169,7 @@ def test_explain_tells_of_every_node_where_it_runs_and_why(quantised):
         assert set(each.seconds) | set(each.refused) == {"cpu", "n1-8", "n1-32"}
     by_name = {each.node: each for each in told.placements}
     assert by_name["conv2, norm2"].device == "n1-8"
+    assert by_name["conv2, norm2"].unit == by_name["relu2"].unit  # pins cut between kernels, not in them
     assert by_name["conv2, norm2"].refused == {"cpu": "pinned to n1-8", "n1-32": "pinned to n1-8"}
     assert "pinned to cpu" in by_name["dense1"].reason
     assert told.ways[0].latency == min(way.latency for way in told.ways)
