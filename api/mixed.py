@@ -67,5 +67,6 @@ def value(built: SystemBuilt) -> float:
 
 
 def _products(graph: Any) -> set[str]:
-    """Names that a float graph's nodes come from."""
-    return {name for node in graph.nodes for name in node.location.names}
+    """Names that a float graph's nodes come from, inputs left out."""
+    nodes = (node for node in graph.nodes if node.op not in ("input", "constant"))
+    return {name for node in nodes for name in node.location.names}

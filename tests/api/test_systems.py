@@ -223,7 +223,7 @@ def test_what_runs_on_a_device_of_floats_stays_in_floats(images, monkeypatch):
     estimate = CpuBackend.estimate
 
     def slow_integers(self, kernel, options):
-        return estimate(self, kernel, options) * (1 + any(b.dtype.bytes == 1 for b in kernel.buffers))
+        return estimate(self, kernel, options) * (1 + 3 * any(b.dtype.bytes == 1 for b in kernel.buffers))
 
     monkeypatch.setattr(CpuBackend, "estimate", slow_integers)
     precision = find_precision("int8", [{"image": image[None]} for image in images[:4]])
