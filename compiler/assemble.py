@@ -71,8 +71,8 @@ def _reads(plan: Plan) -> Counter[str]:
 
 def _placed(array: Array, buffer: Buffer, read: Counter[str]) -> Placed:
     if array.place == "constant":
-        content = array.content.reshape(buffer.shape)  # type: ignore[arg-type]
-        return Constant(content, (array.value.node.attributes["value"], array.layout))
+        key = (array.value.node.attributes["value"], array.layout)
+        return Constant(array.content, key, buffer.static_shape)
     return Arena(array.offset, read[array.name]) if array.place == "arena" else External(array.name)
 
 

@@ -87,11 +87,10 @@ def build(
     passes = passes_for(backend, options.device, options.precision)
     hashed = Background(model_sha256)
     graph, hits = optimise(graph, observe, passes)
-    stored = Background(lambda: stored_graph.to_entries(graph))
+    stored = Background(lambda: stored_graph.to_entries(graph, options.strip))
     plan, compiled, refused = _form_and_compile(graph, backend, options)
     program, entries = assemble.program(plan, backend.name, compiled, (graph.input_names, graph.output_names))
-    source = stored.result()
-    entries |= stored_graph.without_constants(source) if options.strip else source
+    entries |= stored.result()
     manifest = Manifest(
         tool_version=tool_version,
         model=model,

@@ -1,48 +1,43 @@
 """A graph as package entries and back: its text, and one blob of its larger constants with an index."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
-from ..runtime.memory import zeros
+from ..runtime.content import Content
 from .diagnostics import CompileError
 from .ir.graph import Graph, Tensor
 from .ir.text import parse_graph, print_graph
 from .ir.types import DTYPES, dtype_of
 
 TEXT, INDEX, BLOB = "graph/graph.ir", "graph/constants.json", "graph/constants.bin"
-_ALIGNMENT = 64
+Entries = dict[str, bytes | Content]
 
 
-def to_entries(graph: Graph) -> dict[str, bytes | np.ndarray]:
-    """Entries that hold the graph whole; equal graphs give equal bytes."""
+def to_entries(graph: Graph, strip: bool = False) -> Entries:
+    """Entries that hold the graph whole; equal graphs give equal bytes.
+
+    `strip`: its text alone, which stays readable where the constants are gone.
+    """
     text = print_graph(graph)
-    index: dict[str, object] = {}
-    parts: list[tuple[int, np.ndarray]] = []
-    size = 0
+    index: dict[str, dict[str, object]] = {}
+    parts = {}
     for name, tensor in text.tensors.items():
         dtype = dtype_of(tensor.array.dtype)
+        index[name] = {"dtype": dtype.name, "shape": tensor.array.shape}
         if dtype.kind == "string":
-            index[name] = {
-                "dtype": dtype.name,
-                "shape": tensor.array.shape,
-                "items": tensor.array.reshape(-1).tolist(),
-            }
-            continue
-        flat = np.ascontiguousarray(tensor.array).reshape(-1).view(np.uint8)
-        index[name] = {"dtype": dtype.name, "shape": tensor.array.shape, "offset": size, "bytes": flat.size}
-        parts.append((size, flat))
-        size += -(-flat.size // _ALIGNMENT) * _ALIGNMENT
-    blob = zeros(size)
-    for offset, flat in parts:
-        blob[offset : offset + flat.size] = flat
-    return {TEXT: text.text.encode(), INDEX: json.dumps(index, sort_keys=True).encode(), BLOB: blob}
-
-
-def without_constants(entries: Mapping[str, bytes | np.ndarray]) -> dict[str, bytes | np.ndarray]:
-    """The entries of a stripped package: the text stays readable, the constants are gone."""
-    return {name: data for name, data in entries.items() if name not in (INDEX, BLOB)}
+            index[name] |= {"items": tensor.array.reshape(-1).tolist()}
+        else:
+            parts[name] = tensor.array
+    blob = Content(list(parts.values()))
+    for name, (start, part) in zip(parts, blob.parts(), strict=True):
+        index[name] |= {"offset": start, "bytes": part.size}
+    entries: Entries = {TEXT: text.text.encode()}
+    if not strip:
+        blob.sum_ahead()
+        entries |= {INDEX: json.dumps(index, sort_keys=True).encode(), BLOB: blob}
+    return entries
 
 
 def from_entries(read: Callable[[str], np.ndarray], names: tuple[str, ...], location: str) -> Graph:

@@ -118,12 +118,11 @@ def build_system(
     passes = passes_for(system, options.precision)
     hashed = Background(model_sha256)
     graph, hits = optimise(graph, observe, passes)
-    stored = Background(lambda: stored_graph.to_entries(graph))
+    stored = Background(lambda: stored_graph.to_entries(graph, options.strip))
     partition, candidates, compiled = _partition_and_compile(graph, system, wishes)
     layout = candidates[0].layout
     program, entries = layout.program(compiled)
-    source = stored.result()
-    entries |= stored_graph.without_constants(source) if options.strip else source
+    entries |= stored.result()
     manifest = Manifest(
         tool_version=tool_version,
         model=model,

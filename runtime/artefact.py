@@ -5,7 +5,6 @@ hash of everything that is executed; weights are checked at the first run (CRC-3
 (SHA-256 of every entry).
 """
 
-import hashlib
 import mmap
 import os
 import secrets
@@ -16,13 +15,15 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
 
+from .background import Background
+from .content import Buffer, Content
 from .errors import PackageError
 from .manifest import Entry, Manifest
-from .memory import aligned
 from .program import Program
 
 MANIFEST, PROGRAM = "manifest.json", "program.json"
@@ -32,18 +33,16 @@ _STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can express
 _PADDING = 0xD935  # the extra field that Android's zipalign registered for padding
 _DAMAGED = "the file is damaged or cut short; copy it again or recompile the model"
 
-Buffer = bytes | bytearray | memoryview | np.ndarray
-
 
 class Artefact:
     """A package's contents, in memory or mapped from a file; immutable."""
 
-    def __init__(self, manifest: Manifest, program: Program, entries: Mapping[str, Buffer]):
+    def __init__(self, manifest: Manifest, program: Program, entries: Mapping[str, Buffer | Content]):
         """A package from its parts; sizes and hashes are filled into the manifest. Aligned entries are not copied."""
         self.program = program
         self.location = manifest.model or "package"
-        self._entries = {name: aligned(_bytes(entries[name])) for name in sorted(entries)}
-        self._entries[PROGRAM] = _bytes(program.to_json().encode())
+        self._entries = {name: Content.of(entries[name]) for name in sorted(entries)}
+        self._entries[PROGRAM] = Content.of(program.to_json().encode())
         self._check_references()
         self._manifest = manifest
         self._crc: dict[str, int] = {}
@@ -65,12 +64,14 @@ class Artefact:
                 f"no {MANIFEST} in it", location=self.location, hint="expected an .isth package"
             )
         self.verify_once([MANIFEST])
-        self._manifest = Manifest.from_json(self._entries.pop(MANIFEST).tobytes(), f"{path}:{MANIFEST}")
+        self._manifest = Manifest.from_json(
+            self._entries.pop(MANIFEST).joined.tobytes(), f"{path}:{MANIFEST}"
+        )
         self._check_sizes()
         if PROGRAM not in self._entries:
             raise PackageError(f"no {PROGRAM} in it", location=self.location, hint=_DAMAGED)
         self._check_hashes([PROGRAM])
-        self.program = Program.from_json(self._entries[PROGRAM].tobytes(), f"{path}:{PROGRAM}")
+        self.program = Program.from_json(self._entries[PROGRAM].joined.tobytes(), f"{path}:{PROGRAM}")
         self._check_references()
         self._check_hashes([device.code for device in self.program.devices if device.code])
         return self
@@ -80,8 +81,12 @@ class Artefact:
         """The manifest with the size and hash of every entry."""
         if self._manifest.entries:
             return self._manifest
-        entries = {name: Entry(data.size, _sha256(data)) for name, data in self._entries.items()}
-        return replace(self._manifest, entries=entries)
+        return self._listing({name: content.sha256 for name, content in self._entries.items()})
+
+    def _listing(self, digests: Mapping[str, str]) -> Manifest:
+        """The manifest with the size and the given hash of every entry."""
+        sizes = {name: content.size for name, content in self._entries.items()}
+        return replace(self._manifest, entries={n: Entry(sizes[n], digest) for n, digest in digests.items()})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,21 +99,15 @@ class Artefact:
             raise PackageError(
                 f"no entry '{name}'", location=self.location, hint=f"it has {', '.join(self._entries)}"
             )
-        return self._entries[name]
+        return self._entries[name].joined
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the package; the file appears whole or not at all. PackageError when it can't be written."""
         target = Path(path)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
-            with open(temporary, "xb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                    _write(archive, MANIFEST, _bytes(self.manifest.to_json().encode()))
-                    _write(archive, PROGRAM, self._entries[PROGRAM])
-                    for name in sorted(self._entries.keys() - {PROGRAM}):
-                        _write(archive, name, self._entries[name])
-                file.flush()
-                os.fsync(file.fileno())
+            with open(temporary, "xb", buffering=0) as file:
+                self._write(file)
             os.replace(temporary, target)
         except OSError as error:
             raise PackageError(
@@ -119,6 +118,29 @@ class Artefact:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def _write(self, file: FileIO) -> None:
+        """Entries are written while their checksums are found, which stand before them: their sizes are known."""
+        blank = self._listing(dict.fromkeys(self._entries, "0" * 64))
+        others = {name: self._entries[name] for name in sorted(self._entries.keys() - {PROGRAM})}
+        contents = {PROGRAM: self._entries[PROGRAM], **others}
+        places, end = _places({MANIFEST: len(blank.to_json()), **{n: c.size for n, c in contents.items()}})
+        writing = Background(lambda: [_put(file, places[name][1], contents[name]) for name in contents])
+        listing = Background(lambda: self.manifest.to_json().encode())
+        sums = {name: content.crc32 for name, content in contents.items()}
+        text = listing.result()
+        sums[MANIFEST] = zlib.crc32(text)
+        writing.result()
+        _write_at(file, text, places[MANIFEST][1])
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, (info, start) in places.items():
+                info.CRC = sums[name]
+                header = info.FileHeader(_is_large(info))
+                _write_at(file, header, start - len(header))
+                archive.filelist.append(info)
+                archive.NameToInfo[name] = info
+            archive.start_dir = end
+            archive.comment = b""  # has the directory written
+
     def verify(self) -> None:
         """Compare every entry with its SHA-256; PackageError names each that differs. About a second a gigabyte."""
         self._check_hashes(list(self._entries))
@@ -128,7 +150,7 @@ class Artefact:
         with self._lock:
             for name in names:
                 expected = self._crc.get(name)
-                if expected is not None and zlib.crc32(self._entries[name].data) != expected:
+                if expected is not None and self._entries[name].crc32 != expected:
                     raise PackageError(
                         "its bytes changed since it was made", location=self._at(name), hint=_DAMAGED
                     )
@@ -152,7 +174,7 @@ class Artefact:
                 )
 
     def _check_hashes(self, names: list[str]) -> None:
-        wrong = [name for name in names if _sha256(self._entries[name]) != self.manifest.entries[name].sha256]
+        wrong = [name for name in names if self._entries[name].sha256 != self.manifest.entries[name].sha256]
         if wrong:
             raise PackageError(
                 "its SHA-256 differs from the manifest's", location=self._at(", ".join(wrong)), hint=_DAMAGED
@@ -169,7 +191,7 @@ class Artefact:
             )
 
 
-def _map(path: Path) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def _map(path: Path) -> tuple[dict[str, Content], dict[str, int]]:
     """Entries of a zip as views of the mapped file, and their CRCs."""
     location = str(path)
     try:
@@ -186,7 +208,7 @@ def _map(path: Path) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         raise PackageError(
             f"not a package, or a damaged one ({error})", location=location, hint=_DAMAGED
         ) from None
-    entries: dict[str, np.ndarray] = {}
+    entries: dict[str, Content] = {}
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.filename in entries:
             raise PackageError(
@@ -199,7 +221,7 @@ def _map(path: Path) -> tuple[dict[str, np.ndarray], dict[str, int]]:
             raise PackageError(
                 "the entry is cut short", location=f"{location}:{info.filename}", hint=_DAMAGED
             )
-        entries[info.filename] = content[start : start + info.file_size]
+        entries[info.filename] = Content.of(content[start : start + info.file_size])
     return entries, {info.filename: info.CRC for info in infos}
 
 
@@ -211,24 +233,36 @@ def _data_offset(content: np.ndarray, header: int) -> int | None:
     return header + _LOCAL_HEADER.size + name + extra if magic == b"PK\x03\x04" else None
 
 
-def _write(archive: zipfile.ZipFile, name: str, data: np.ndarray) -> None:
-    info = zipfile.ZipInfo(name, _STAMP)
-    info.create_system, info.external_attr = 3, 0o644 << 16  # Unix, whatever the machine
-    info.file_size = data.size
-    large = data.size * 1.05 > zipfile.ZIP64_LIMIT  # zipfile's own rule for the 20 bytes of a 64-bit size
-    header = archive.fp.tell() + 30 + len(name.encode()) + (20 if large else 0)  # type: ignore[union-attr]
-    boundary = PAGE if data.size >= PAGE else LINE
-    padding = -(header + 4) % boundary
-    info.extra = _PADDING.to_bytes(2, "little") + padding.to_bytes(2, "little") + bytes(padding)
-    with archive.open(info, "w") as file:
-        file.write(data.data)
+def _places(sizes: Mapping[str, int]) -> tuple[dict[str, tuple[zipfile.ZipInfo, int]], int]:
+    """For each entry its record and where its bytes start, large ones at pages; and where the last one ends."""
+    places, end = {}, 0
+    for name, size in sizes.items():
+        info = zipfile.ZipInfo(name, _STAMP)
+        info.create_system, info.external_attr = 3, 0o644 << 16  # Unix, whatever the machine
+        info.file_size = info.compress_size = size
+        info.header_offset = end
+        end += 30 + len(name.encode()) + (20 if _is_large(info) else 0)
+        padding = -(end + 4) % (PAGE if size >= PAGE else LINE)
+        info.extra = _PADDING.to_bytes(2, "little") + padding.to_bytes(2, "little") + bytes(padding)
+        end += len(info.extra)
+        places[name] = info, end
+        end += size
+    return places, end
 
 
-def _bytes(data: Buffer) -> np.ndarray:
-    if isinstance(data, np.ndarray):
-        return np.ascontiguousarray(data).reshape(-1).view(np.uint8)
-    return np.frombuffer(data, np.uint8)
+def _is_large(info: zipfile.ZipInfo) -> bool:
+    """Whether a size takes 64 bits, by zipfile's own rule."""
+    return info.file_size * 1.05 > zipfile.ZIP64_LIMIT
 
 
-def _sha256(data: np.ndarray) -> str:
-    return hashlib.sha256(data.data).hexdigest()
+def _put(file: FileIO, start: int, content: Content) -> None:
+    for offset, part in content.parts():
+        _write_at(file, part.data, start + offset)
+
+
+def _write_at(file: FileIO, data: bytes | memoryview, position: int) -> None:
+    """Write all of it: the system may take less at once."""
+    left = memoryview(data)
+    while left:
+        done = os.pwrite(file.fileno(), left, position)
+        left, position = left[done:], position + done

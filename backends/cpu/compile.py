@@ -20,6 +20,7 @@ from ...compiler.tile.canonical import canonical
 from ...compiler.tile.check import require_legal
 from ...compiler.tile.stage import Apply, Kernel, Load, walk
 from ...compiler.tile.tiler import Choice, tile
+from ...runtime.background import Background
 from . import abi, codegen
 from .constants import Blob
 from .entry import DECLARATIONS, Step, entry_text, support_object, support_text
@@ -123,6 +124,7 @@ def compile_segments(
     listings: Sequence[str] = (),
 ) -> Compiled:
     """The program of a package's CPU part; see `Backend.compile`."""
+    support = Background(lambda: support_object(machine))
     with codegen.Compiler(machine) as compiler:
         kernels = _Kernels(machine, target, compiler)
         blob = Blob()
@@ -148,7 +150,7 @@ def compile_segments(
         distinct = kernels.emitted.values()
         compiler.add(entries, [*DECLARATIONS, *(emitted.code.declaration for emitted in distinct)])
         constants = blob.finish()
-        objects = [*compiler.finish(), support_object(machine)]
+        objects = [*compiler.finish(), support.result()]
     exports = [f"segment_{n}" for n in range(len(segments))]
     image = link(objects, [*exports, *POOL_EXPORTS])
     facts = describe(

@@ -1,12 +1,13 @@
 """The constants blob: arrays packed as kernels want them, in the order in which they are read, each once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from ...compiler.target.backend import Constant
+from ...runtime.background import Background
 from ...runtime.memory import zeros
 from .abi import ALIGNMENT
 from .holds import Packing
@@ -92,7 +93,7 @@ class Blob:
     def place(self, constant: Constant, packing: Packing | None) -> int:
         """The byte offset at which a constant will stand, packed or as it is."""
         form = None if packing is None else replace(packing, buffer="")
-        key = (constant.key, constant.array.shape, form)
+        key = (constant.key, constant.shape, form)
         if key not in self._offsets:
             self._offsets[key] = self._size
             self._parts.append((self._size, constant, packing))
@@ -102,10 +103,22 @@ class Blob:
         return self._offsets[key]
 
     def finish(self) -> np.ndarray:
-        """The blob, with room behind the last constant for whole-vector reads and the prefetcher."""
+        """The blob, with room behind the last constant for whole-vector reads and the prefetcher.
+
+        Two threads fill it: copies give up the interpreter's lock.
+        """
         blob = zeros(self._size + 4 * ALIGNMENT)
-        for offset, constant, packing in self._parts:
-            array = constant.array
+        parts = iter(self._parts)
+        beside = Background(lambda: self._fill(blob, parts))
+        self._fill(blob, parts)
+        beside.result()
+        return blob
+
+    @staticmethod
+    def _fill(blob: np.ndarray, parts: Iterator[tuple[int, Constant, Packing | None]]) -> None:
+        """Pack what the iterator, which another thread may be at as well, has left."""
+        for offset, constant, packing in parts:
+            array = constant.source.reshape(constant.shape)
             dtype = _dtype(constant, packing)
             bytes = _elements(constant, packing) * dtype.itemsize
             out = blob[offset : offset + bytes].view(dtype)
@@ -113,12 +126,11 @@ class Blob:
                 out.reshape(array.shape)[...] = array
             else:
                 pack(array, packing, out)
-        return blob
 
 
 def _dtype(constant: Constant, packing: Packing | None) -> np.dtype:
-    return constant.array.dtype if packing is None or packing.dtype is None else packing.dtype.numpy
+    return constant.source.dtype if packing is None or packing.dtype is None else packing.dtype.numpy
 
 
 def _elements(constant: Constant, packing: Packing | None) -> int:
-    return constant.array.size if packing is None else packed_size(constant.array.shape, packing)
+    return constant.source.size if packing is None else packed_size(constant.shape, packing)

@@ -136,7 +136,7 @@ def _placed(call: Call, without: str = "") -> list[Placed]:
 
 def _seen_as(operand: Placed, shape: tuple[int, ...]) -> Placed:
     if isinstance(operand, Constant):
-        return replace(operand, array=operand.array.reshape(shape))
+        return replace(operand, shape=shape)
     return operand
 
 

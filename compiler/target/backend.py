@@ -7,6 +7,7 @@ been placed (`compile`).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,12 +42,21 @@ class Preferences:
     linger: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Constant:
-    """A constant operand, physical axes in the kernel's order, of any strides. `key` is equal for equal arrays."""
+    """A constant operand: `source` has its elements in their order, of any strides; the kernel sees them in `shape`.
 
-    array: np.ndarray
+    `key` is equal for equal arrays.
+    """
+
+    source: np.ndarray
     key: object
+    shape: tuple[int, ...]
+
+    @cached_property
+    def array(self) -> np.ndarray:
+        """What the kernel sees: a copy where axes were merged that do not follow each other in memory."""
+        return self.source.reshape(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,8 @@ def emit(works: Sequence[Work], level: str | None = None) -> Module:
         arguments, externals = [], 0
         for name in code.parameters:
             if work.kernel.buffer(name).role == CONSTANT:
-                constant = Constant(np.ascontiguousarray(work.arrays[name]), (number, name))
+                array = np.ascontiguousarray(work.arrays[name])
+                constant = Constant(array, (number, name), array.shape)
                 arguments.append((abi.CONSTANTS_BUFFER, blob.place(constant, packings.get(name))))
             else:
                 arguments.append((abi.FIRST_EXTERNAL_BUFFER + externals, 0))

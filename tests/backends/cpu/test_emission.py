@@ -157,9 +157,10 @@ def test_packed_panels_hold_every_element_once() -> None:
 def test_equal_constants_are_stored_once() -> None:
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
     blob = Blob()
-    plain, again = blob.place(Constant(array, "a"), None), blob.place(Constant(array.copy(), "a"), None)
+    plain, again = (blob.place(Constant(each, "a", (3, 4)), None) for each in (array, array.copy()))
     packing = Packing("w", (), (0, 1), ((0, 4),), 16)
-    other, packed = blob.place(Constant(array + 1, "b"), None), blob.place(Constant(array, "a"), packing)
+    other = blob.place(Constant(array + 1, "b", (3, 4)), None)
+    packed = blob.place(Constant(array, "a", (3, 4)), packing)
     assert plain == again
     assert len({plain, other, packed}) == 3
     data = blob.finish()
