@@ -3,26 +3,37 @@
 A file a package, named by the SHA-256 of the model's content, of how it was compiled, of the compiler itself and of
 this machine. Files appear whole or not at all, so any number of processes may share the folder; the longest unused ones
 go first. Only models that are one file are kept: what else a model reads is not known before it is read.
+
+What finds a package imports next to nothing: the command line copies one before numpy would be there.
 """
 
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from isthmus.compiling import CACHE
-from isthmus.runtime.artefact import Artefact
-from isthmus.runtime.errors import PackageError
+if TYPE_CHECKING:
+    from isthmus.runtime.artefact import Artefact
+
+CACHE = "ISTHMUS_CACHE"
+"""Names the folder of packages that were compiled before, or says "off"."""
 
 LIMIT = 8 << 30
 """Bytes that the folder may hold."""
 
 _PARTS = ("", ".compiler", ".frontends", ".backends", ".runtime")
 _LIBRARIES = ("numpy", "llvmlite", "onnx")
+_PIECE = 16 << 20
+_SETTLED = 2 * 10**9
+"""Nanoseconds for which a file must have been left alone before its times are taken for its content's."""
 
 
 def folder() -> Path | None:
@@ -42,12 +53,100 @@ def folder() -> Path | None:
 
 def key(source: Path, sha256: str, how: Mapping[str, Any]) -> str:
     """The name of the package of a model under the keywords of `compile` that change its bytes."""
-    facts = [source.name, sha256, how, list(_compiler()), _machine()]
+    given = {name: value for name, value in how.items() if value}
+    facts = [source.name, sha256, given, list(_compiler()), _machine()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=repr).encode()).hexdigest()
 
 
-def find(name: str) -> Artefact | None:
+def name(source: Path, how: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The name of the package of a file, and the file's SHA-256.
+
+    None where nothing is kept: the cache is off, there is no such file to read, or a chip's file is named, which may
+    change.
+    """
+    if folder() is None or not source.is_file() or str(how["target"]).endswith(".toml"):
+        return None
+    try:
+        sha256 = digest(source)
+    except OSError:
+        return None
+    return key(source, sha256, how), sha256
+
+
+def digest(source: Path) -> str:
+    """The SHA-256 of a file, as hex: found once for as long as the file is the same by number, size and all its times.
+
+    Only for a file that was last changed some seconds before: times may be too coarse to tell two changes apart.
+    """
+    base, now = folder(), time.time_ns()
+    if base is None:
+        return _sha256(source)
+    found = source.stat()
+    facts = [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    known = base / f"{hashlib.sha256(os.fsencode(source.absolute())).hexdigest()}.digest"
+    try:
+        *before, sha256 = json.loads(known.read_text())
+        if before == facts:
+            return str(sha256)
+    except (OSError, ValueError, TypeError):
+        pass
+    sha256 = _sha256(source)
+    if now - max(found.st_mtime_ns, found.st_ctime_ns) > _SETTLED:
+        try:
+            with _replacing(known) as temporary:
+                temporary.write_text(json.dumps([*facts, sha256]))
+        except OSError:
+            pass  # it is found again
+    return sha256
+
+
+def _sha256(source: Path) -> str:
+    """In large pieces: between any two of them it may wait for the interpreter."""
+    state, piece = hashlib.sha256(), bytearray(_PIECE)
+    with source.open("rb", buffering=0) as file:
+        while size := file.readinto(piece):
+            state.update(memoryview(piece)[:size])
+    return state.hexdigest()
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A path to write that takes the place of `path` when it is written."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def copy(name: str, output: Path) -> dict[str, Any] | None:
+    """Copy a package that is kept; its number of kernels and its fallbacks.
+
+    None where none is kept, or one that can't be read or does not list its kernels, and where it can't be written.
+    """
+    path = _path(name)
+    if path is None or not path.exists():
+        return None
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest, program = (json.loads(archive.read(f"{part}.json")) for part in ("manifest", "program"))
+        steps = [step for device in program["devices"] for run in device["meta"]["steps"] for step in run]
+        with _replacing(output) as temporary:
+            shutil.copyfile(path, temporary)
+        os.utime(path)
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+        return None
+    return {"kernels": len(steps), "fallbacks": manifest["fallbacks"]}
+
+
+def find(name: str) -> "Artefact | None":
     """A package that is kept; None for none, or for one that is damaged, which is then removed."""
+    from isthmus.runtime.artefact import Artefact
+    from isthmus.runtime.errors import PackageError
+
     path = _path(name)
     if path is None or not path.exists():
         return None
@@ -63,7 +162,12 @@ def find(name: str) -> Artefact | None:
     return artefact
 
 
-def keep(name: str, artefact: Artefact, sha256: str) -> threading.Thread | None:
+def lists_kernels(artefact: "Artefact") -> bool:
+    """Whether `copy` could tell the kernels of a package."""
+    return all("steps" in device.meta for device in artefact.program.devices)
+
+
+def keep(name: str, artefact: "Artefact", sha256: str) -> threading.Thread | None:
     """Write a package while its user goes on, if a file of that digest is its whole model.
 
     Gives the thread that does it, which ends before the process does.
@@ -76,7 +180,9 @@ def keep(name: str, artefact: Artefact, sha256: str) -> threading.Thread | None:
     return writing
 
 
-def _write(path: Path, artefact: Artefact, sha256: str) -> None:
+def _write(path: Path, artefact: "Artefact", sha256: str) -> None:
+    from isthmus.runtime.errors import PackageError
+
     try:
         if artefact.manifest.model_sha256 != sha256:
             return

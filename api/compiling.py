@@ -3,13 +3,12 @@
 The file's content is hashed while what loads a package is imported: this module imports next to nothing itself.
 """
 
-import hashlib
-import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isthmus import cache as store
 from isthmus.runtime.background import Background
 
 if TYPE_CHECKING:
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
     from isthmus.model import Shapes
     from isthmus.package import Package
     from isthmus.precision import Samples
-
-CACHE = "ISTHMUS_CACHE"
-"""Names the folder of packages that were compiled before, or says "off"."""
-
-_PIECE = 16 << 20
 
 
 def compile(
@@ -70,12 +64,6 @@ def compile(
     precision = precision_name(precision, calibration, quantisation)
     given = observe is not None or calibration is not None or example_inputs is not None
     kept = cache and not given and precision != "int8" and isinstance(source, str | PathLike)
-    hashed = _hashed(Path(source)) if kept else None
-    from isthmus.runtime.executor import check_threads
-    from isthmus.targets import find_target
-
-    check_threads(threads)
-    find_target(target)
     how = {
         "target": target,
         "shapes": shapes,
@@ -84,8 +72,8 @@ def compile(
         "strip": strip,
         "options": options,
     }
-    if hashed is not None:
-        return _cached(Path(source), hashed, how, threads)
+    if kept:
+        return _cached(Path(source), how, threads)
     return _compile(source, how, threads, observe, example_inputs, calibration)
 
 
@@ -98,33 +86,15 @@ def precision_name(
     return "f32" if calibration is None and quantisation is None else "int8"
 
 
-def _hashed(source: Path) -> "Background[str] | None":
-    """The SHA-256 of a file under way; None for what is no file, and where nothing is kept."""
-    if os.environ.get(CACHE) == "off" or not source.is_file():
-        return None
-    return Background(lambda: _digest(source))
-
-
-def _digest(source: Path) -> str:
-    """SHA-256 of a file, as hex. In large pieces: between any two of them it may wait for the interpreter."""
-    state, piece = hashlib.sha256(), bytearray(_PIECE)
-    with source.open("rb", buffering=0) as file:
-        while size := file.readinto(piece):
-            state.update(memoryview(piece)[:size])
-    return state.hexdigest()
-
-
-def _cached(
-    source: Path, hashed: "Background[str]", how: Mapping[str, Any], threads: int | None
-) -> "Package | DynamicPackage":
-    """The package from the cache, or compiled and kept there."""
-    from isthmus import cache as store
+def _cached(source: Path, how: Mapping[str, Any], threads: int | None) -> "Package | DynamicPackage":
+    """The package from the cache, or compiled and kept there; its name is found while what loads it is imported."""
+    naming = Background(lambda: store.name(source, how))
     from isthmus.package import Package
 
-    if store.folder() is None or str(how["target"]).endswith(".toml"):
+    kept = naming.result()
+    if kept is None:
         return _compile(source, how, threads)
-    sha256 = hashed.result()
-    name = store.key(source, sha256, how)
+    name, sha256 = kept
     found = store.find(name)
     if found is not None:
         return Package(found, threads)
@@ -138,5 +108,9 @@ def _compile(
     source: Any, how: Mapping[str, Any], threads: int | None, *more: Any
 ) -> "Package | DynamicPackage":
     from isthmus.compilation import compile_source
+    from isthmus.runtime.executor import check_threads
+    from isthmus.targets import find_target
 
+    check_threads(threads)
+    find_target(how["target"])
     return compile_source(source, how, threads, *(more or (None,)))

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .background import Background
 from .content import Buffer, Content
 from .errors import PackageError
 from .manifest import Entry, Manifest
@@ -120,17 +119,17 @@ class Artefact:
 
     def _write(self, file: FileIO) -> None:
         """Entries are written while their checksums are found, which stand before them: their sizes are known."""
+        for content in self._entries.values():
+            content.sum_ahead()
         blank = self._listing(dict.fromkeys(self._entries, "0" * 64))
         others = {name: self._entries[name] for name in sorted(self._entries.keys() - {PROGRAM})}
         contents = {PROGRAM: self._entries[PROGRAM], **others}
         places, end = _places({MANIFEST: len(blank.to_json()), **{n: c.size for n, c in contents.items()}})
-        writing = Background(lambda: [_put(file, places[name][1], contents[name]) for name in contents])
-        listing = Background(lambda: self.manifest.to_json().encode())
-        sums = {name: content.crc32 for name, content in contents.items()}
-        text = listing.result()
-        sums[MANIFEST] = zlib.crc32(text)
-        writing.result()
+        for name, content in contents.items():
+            _put(file, places[name][1], content)
+        text = self.manifest.to_json().encode()
         _write_at(file, text, places[MANIFEST][1])
+        sums = {MANIFEST: zlib.crc32(text), **{name: content.crc32 for name, content in contents.items()}}
         with zipfile.ZipFile(file, "w") as archive:
             for name, (info, start) in places.items():
                 info.CRC = sums[name]

@@ -1,5 +1,6 @@
 """Verbs on models: check, compile, explain, show."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,45 @@ def compile(
     """Compile MODEL and write the result to a file, a package by default."""
     import time
 
-    from isthmus import batches
+    from isthmus import cache
+
+    begin = time.perf_counter()
+    asked = precision.reporting(report)
+    how = {
+        "target": target,
+        "shapes": shapes,
+        "precision": asked.name or "f32",
+        "strip": strip,
+        "options": options,
+    }
+    kept = cache.name(Path(model), how) if emit == "package" and asked.is_plain else None
+    told = None if kept is None else cache.copy(kept[0], Path(output))
+    if told is None:
+        told = _build(settings, Path(model), emit, output, asked, how, kept)
+    files = told.pop("files", [output])
+    record: dict[str, Any] = {
+        "files": files,
+        "bytes": sum(Path(file).stat().st_size for file in files),
+        "seconds": time.perf_counter() - begin,
+        **told,
+    }
+    text = "\n".join(_lines(record))
+    if "quantisation" in record:
+        record["quantisation"] = record["quantisation"].to_json()
+    settings.show(record, text)
+
+
+def _build(
+    settings: Settings,
+    model: Path,
+    emit: str,
+    output: str,
+    asked: AskedPrecision,
+    how: Mapping[str, Any],
+    kept: tuple[str, str] | None,
+) -> dict[str, Any]:
+    """Compile, write, and keep the package for the next time; what there is to tell."""
+    from isthmus import batches, cache
     from isthmus.advice import idle_array
     from isthmus.compilation import build_model
     from isthmus.compiler.passes import GRAPH_PASSES
@@ -78,14 +117,13 @@ def compile(
     from isthmus.precision import find_precision
     from isthmus.targets import find_backend, find_target
 
-    asked = precision.reporting(report)
+    target, options = how["target"], how["options"]
     asked.check()
     find_target(target)
-    begin = time.perf_counter()
     with progress(
-        f"compiling {Path(model).name}", len(GRAPH_PASSES) + 2, not (settings.quiet or settings.json)
+        f"compiling {model.name}", len(GRAPH_PASSES) + 2, not (settings.quiet or settings.json)
     ) as advance:
-        bound = read(model, shapes)
+        bound = read(str(model), how["shapes"])
         advance("read")
         wanted = find_precision(**asked.keywords(bound))
         listings = () if emit in ("package", "ir") else (emit if emit in ("llvm", "asm") else "object",)
@@ -95,34 +133,35 @@ def compile(
             bound,
             target,
             batch=batches.whole(bound) if plain else None,
-            strip=strip,
+            strip=how["strip"],
             options=listed,
             observe=observer(advance),
             precision=wanted,
         )
         advance("write")
+        if kept is not None and not bound.decisive and cache.lists_kernels(built.artefact):
+            cache.keep(kept[0], built.artefact, kept[1])
         written = write(built, emit, output)
-    seconds = time.perf_counter() - begin
-    record: dict[str, Any] = {
+    told: dict[str, Any] = {
         "files": [str(path) for path in written],
-        "bytes": sum(path.stat().st_size for path in written),
-        "seconds": seconds,
         "kernels": len(built.reports),
         "fallbacks": list(built.artefact.manifest.fallbacks),
     }
-    lines = [
-        f"{', '.join(record['files'])}: {record['bytes']:,} bytes, {record['kernels']} kernels, {seconds:.2f} s"
-    ]
+    if isinstance(built, Built) and (advice := idle_array(built, find_backend(target).target(options))):
+        told["advice"] = advice
+    if wanted.report is not None:
+        told["quantisation"] = wanted.report
+    return told
+
+
+def _lines(record: Mapping[str, Any]) -> list[str]:
+    """What `compile` tells a person."""
+    sizes = f"{record['bytes']:,} bytes, {record['kernels']} kernels, {record['seconds']:.2f} s"
+    lines = [f"{', '.join(record['files'])}: {sizes}"]
     if record["fallbacks"]:
         lines.append(f"{len(record['fallbacks'])} nodes run by their reference meaning, slowly:")
         lines += [f"  {fallback}" for fallback in record["fallbacks"]]
-    if isinstance(built, Built) and (advice := idle_array(built, find_backend(target).target(options))):
-        record["advice"] = advice
-        lines.append(advice)
-    if wanted.report is not None:
-        record["quantisation"] = wanted.report.to_json()
-        lines.append(str(wanted.report))
-    settings.show(record, "\n".join(lines))
+    return lines + [str(record[name]) for name in ("advice", "quantisation") if name in record]
 
 
 @click.command(short_help="Tell where every node runs, and at what cost.")

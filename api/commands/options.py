@@ -160,6 +160,11 @@ class AskedPrecision:
         """The same, with the errors of all layers measured if `report`."""
         return replace(self, choices={**self.choices, "report": True}) if report else self
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether neither samples nor choices of 8-bit integers are given."""
+        return self.name != "int8" and not self.files and not self.choices
+
     def check(self) -> None:
         """UnsupportedError for what does not go together, before anything is read."""
         from isthmus.precision import find_precision

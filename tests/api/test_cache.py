@@ -9,13 +9,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import isthmus
-from isthmus import cache, compiling
+from isthmus import cache
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     path = tmp_path / "cache"
-    monkeypatch.setenv(compiling.CACHE, str(path))
+    monkeypatch.setenv(cache.CACHE, str(path))
     return path
 
 
@@ -67,7 +67,7 @@ def test_nothing_is_kept_where_it_is_off(folder, model, monkeypatch) -> None:
     isthmus.compile(model, cache=False)
     isthmus.compile(model, observe=lambda *_: None)
     assert kept(folder) == []
-    monkeypatch.setenv(compiling.CACHE, "off")
+    monkeypatch.setenv(cache.CACHE, "off")
     isthmus.compile(model)
     assert kept(folder) == []
 
