@@ -10,7 +10,6 @@ What finds a package imports next to nothing: the command line copies one before
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import threading
 import time
@@ -112,7 +111,7 @@ def _sha256(source: Path) -> str:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A path to write that takes the place of `path` when it is written."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -51,6 +51,7 @@ def check(
 @options.precision
 @click.option("--report", is_flag=True, help="For int8: measure and print the error of every layer.")
 @click.option("--strip", is_flag=True, help="Leave the graph's constants out; the package gets smaller.")
+@click.option("--no-cache", is_flag=True, help="Compile also what was compiled before, and keep nothing.")
 @options.backend_options
 @options.system
 @common
@@ -64,6 +65,7 @@ def compile(
     precision: AskedPrecision,
     report: bool,
     strip: bool,
+    no_cache: bool,
     options: Any,
 ) -> None:
     """Compile MODEL and write the result to a file, a package by default."""
@@ -80,7 +82,8 @@ def compile(
         "strip": strip,
         "options": options,
     }
-    kept = cache.name(Path(model), how) if emit == "package" and asked.is_plain else None
+    wanted = emit == "package" and asked.is_plain and not no_cache
+    kept = cache.name(Path(model), how) if wanted else None
     told = None if kept is None else cache.copy(kept[0], Path(output))
     if told is None:
         told = _build(settings, Path(model), emit, output, asked, how, kept)

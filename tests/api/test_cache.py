@@ -1,5 +1,6 @@
 """The cache of packages: hits need the same content and options, damage and foreign folders count as nothing."""
 
+import json
 import os
 import threading
 
@@ -50,6 +51,56 @@ def test_the_second_compilation_only_loads(folder, model, monkeypatch) -> None:
     }
     data = {"x": np.array([[-1, 2, 3], [4, -5, 6]], np.float32)}
     assert np.array_equal(second.run(data)["y"], np.maximum(data["x"], 0))
+
+
+def test_the_command_line_shares_it(folder, model, tmp_path, monkeypatch, command) -> None:
+    first = command("compile", model, "-o", tmp_path / "first.isth", "--json")
+    assert len(kept(folder)) == 1
+    monkeypatch.setattr("isthmus.commands.building._build", None)  # nothing is compiled again
+    second = command("compile", model, "-o", tmp_path / "second.isth", "--json")
+    assert (tmp_path / "second.isth").read_bytes() == (tmp_path / "first.isth").read_bytes()
+    facts = ("bytes", "kernels", "fallbacks")
+    told = [json.loads(each.out) for each in (first, second)]
+    assert [told[0][name] for name in facts] == [told[1][name] for name in facts]
+    monkeypatch.setattr("isthmus.compilation.read_open", None)
+    assert isthmus.compile(model).artefact.manifest.model == "model.onnx"
+
+
+@pytest.mark.parametrize(
+    "options", [["--emit", "ir"], ["--report"], ["--strip"], ["--no-cache"], ["--option", "level=x86-64"]]
+)
+def test_another_file_is_not_copied(folder, model, tmp_path, monkeypatch, options, command) -> None:
+    command("compile", model, "-o", tmp_path / "first.isth")
+    kept(folder)
+    monkeypatch.setattr(
+        "isthmus.commands.building._build", lambda *_: {"kernels": 99, "fallbacks": [], "files": []}
+    )
+    assert "99 kernels" in command("compile", model, "-o", tmp_path / "second.isth", *options).out
+
+
+def test_a_damaged_package_is_not_copied(folder, model, tmp_path, command) -> None:
+    command("compile", model, "-o", tmp_path / "first.isth")
+    (file,) = kept(folder)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-10])
+    command("compile", model, "-o", tmp_path / "second.isth")
+    assert (tmp_path / "second.isth").read_bytes() == whole
+    assert kept(folder)[0].read_bytes() == whole
+
+
+def test_a_file_that_rests_is_hashed_once(folder, model, monkeypatch) -> None:
+    before = cache.digest(model)
+    monkeypatch.setattr(cache, "_SETTLED", -1)
+    assert cache.digest(model) == before
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "_sha256", None)  # it is not read again
+        assert cache.digest(model) == before
+    content = bytearray(model.read_bytes())
+    content[-1] ^= 1
+    times = model.stat().st_atime_ns, model.stat().st_mtime_ns
+    model.write_bytes(content)
+    os.utime(model, ns=times)  # the same size and time of change, as far as a user can set them
+    assert cache.digest(model) != before
 
 
 def test_what_changes_the_bytes_changes_the_name(folder, model) -> None:
