@@ -44,17 +44,25 @@ def _pack_grouped(array: np.ndarray, packing: Packing, out: np.ndarray) -> None:
     start = 0
     for begin, size in packing.panels:
         padded = _padded(size, packing.unit)
-        end = start + prod(inner) * groups * padded * group
-        panel = out[..., start:end].reshape(*lead, *inner, groups, padded, group)
+        end = start + prod(inner) * groups * packing.planes * padded * group
+        panel = out[..., start:end].reshape(*lead, *inner, groups, packing.planes, padded, group)
         columns = moved[..., begin : begin + size]
         for n in range(group):
             source = columns[..., n::group, :]
-            panel[..., : source.shape[-2], :size, n] = source
+            for plane, values in enumerate(_planes(source) if packing.signs else (source,)):
+                panel[..., : source.shape[-2], plane, :size, n] = values
         start = end
-        if packing.shift:
+        if packing.ends:
             start += padded * group
-            sums = columns.reshape(*lead, -1, size).sum(outer, dtype=np.int32)
-            out[..., end:start].view(np.int32)[..., :size] = -packing.shift * sums
+            flat = columns.reshape(*lead, -1, size)
+            turned = -flat.clip(max=0).sum(outer, dtype=np.int32) if packing.signs else 0
+            ends = turned - packing.shift * flat.sum(outer, dtype=np.int32)
+            out[..., end:start].view(np.int32)[..., :size] = ends
+
+
+def _planes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Magnitudes of 8-bit numbers, and masks of their signs."""
+    return np.abs(array.astype(np.int16)), np.where(array < 0, 255, 0)
 
 
 def packed_size(shape: Sequence[int], packing: Packing) -> int:
@@ -63,7 +71,9 @@ def packed_size(shape: Sequence[int], packing: Packing) -> int:
     rows = prod(shape[axis] for axis in packing.order[:-1])
     if packing.dtype is not None:
         along = shape[packing.order[-2]]
-        rows = rows // max(1, along) * _padded(along, packing.depth) + (packing.group if packing.shift else 0)
+        rows = rows // max(1, along) * _padded(along, packing.depth) * packing.planes + (
+            packing.group if packing.ends else 0
+        )
     return prod(shape[axis] for axis in packing.outer) * rows * padded
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Factor:
     """How the leaf of a stage wants one of its factors: `axis` is that of the neighbours, of which `group` lie together
-    and as many as `depth` divides are there. `shift` is added to the rows."""
+    and as many as `depth` divides are there. `shift` is added to the rows. `signs`: see `Leaf`."""
 
     access: Access
     dtype: DType
@@ -33,6 +33,7 @@ class Factor:
     shift: int
     group: int = 1
     depth: int = 1
+    signs: bool = False
 
 
 def factor(kernel: Kernel, schedule: Schedule, buffer: str) -> Factor | None:
@@ -52,7 +53,7 @@ def factor(kernel: Kernel, schedule: Schedule, buffer: str) -> Factor | None:
         shift = leaf.shift(kernel.buffer(rows).dtype)
         if shared:
             return Factor(access, leaf.row or own, axis, shift)
-        return Factor(access, leaf.column or own, axis, shift, leaf.group, leaf.depth)
+        return Factor(access, leaf.column or own, axis, shift, leaf.group, leaf.depth, leaf.signs)
     return None
 
 
@@ -100,7 +101,8 @@ class DotBlock(Block):
                 shared = self._row({**row, **turn})
                 for m, column in enumerate(columns):
                     at = n * self.columns + m
-                    totals[at] = self.leaf.add(self.s, totals[at], shared, column, self.lanes)
+                    masks = self._masks({**turn, self.vector: self._starts()[m]})
+                    totals[at] = self.leaf.add(self.s, totals[at], shared, [column, *masks], self.lanes)
         return totals
 
     def _groups(self, ranges: Mapping[str, Range]) -> list[dict[str, int]]:
@@ -118,6 +120,15 @@ class DotBlock(Block):
 
     def _column(self, point: Mapping[str, int]) -> Register:
         return self.values.neighbours(self.column, point, self._type(self.column))
+
+    def _masks(self, point: Mapping[str, int]) -> list[Register]:
+        """The masks of a column's signs: operands in memory for each row anew, there are no registers for them. LLVM
+        would load them once and keep them, but for the fence, which makes no code."""
+        if not self.leaf.signs:
+            return []
+        self.b.line('fence syncscope("singlethread") acq_rel')
+        behind = self.values.linear(self.column).coefficient(self.along) * self.leaf.group // 2
+        return [self.values.neighbours(self.column, point, self._type(self.column), behind)]
 
     def _type(self, access: Access) -> str:
         """Of a vector of a factor."""

@@ -22,8 +22,9 @@ class Packing:
 
     Each panel holds the axes of `order`, its last axis padded to a multiple of `unit`; panels follow each other.
     `panels` lists (start, size) along that axis. Elements become `dtype`, if one is given. `group` neighbours along the
-    axis before the last one lie beside each other, as many as `depth` divides, filled up with zeros. Where rows are
-    shifted by `shift`, a panel ends in what that adds to each column's sum, negative and in 32 bits.
+    axis before the last one lie beside each other, as many as `depth` divides, filled up with zeros; with `signs` they
+    are magnitudes, and after those of all columns stand as many masks, all ones for what is negative. Where rows are
+    shifted by `shift`, or turned round by signs, a panel ends in what makes up for that, in 32 bits a column.
     """
 
     buffer: str
@@ -35,6 +36,17 @@ class Packing:
     group: int = 1
     depth: int = 1
     shift: int = 0
+    signs: bool = False
+
+    @property
+    def planes(self) -> int:
+        """How many elements of a panel each number takes."""
+        return 2 if self.signs else 1
+
+    @property
+    def ends(self) -> bool:
+        """Whether panels end in numbers with which sums begin."""
+        return bool(self.shift) or self.signs
 
 
 def dense(buffer: Buffer, base: Register) -> Storage:
@@ -102,7 +114,12 @@ def packed(
     packing = Packing(buffer.name, (), (), (), lanes)
     if wanted is not None:
         packing = replace(
-            packing, dtype=wanted.dtype, group=wanted.group, depth=wanted.depth, shift=wanted.shift
+            packing,
+            dtype=wanted.dtype,
+            group=wanted.group,
+            depth=wanted.depth,
+            shift=wanted.shift,
+            signs=wanted.signs,
         )
     dtype, group = packing.dtype or buffer.dtype, packing.group
     *rest, panel = hold.layout
@@ -116,8 +133,8 @@ def packed(
         if not inner or inner[-1] != wanted.axis:
             raise UnsupportedError(f"the packed constant '{buffer.name}' moves along what is summed")
         sizes[wanted.axis] = _padded(sizes[wanted.axis], wanted.depth)
-    ends = prod(sizes.values())
-    rows = ends + (group if packing.shift else 0)
+    ends = prod(sizes.values()) * packing.planes
+    rows = ends + (group if packing.ends else 0)
     unit = hold.panel or lanes
     if hold.panel is not None and (wanted is not None or unit % lanes):
         raise UnsupportedError(
@@ -129,7 +146,7 @@ def packed(
     strides[panel] = group
     for axis in (panel, *inner):
         lows[axis] = box[axis].low
-    step = width
+    step = width * packing.planes
     for axis in reversed(inner):
         strides[axis], step = step, step * sizes[axis]
     step = rows * _padded(shape[panel], unit)
@@ -144,7 +161,7 @@ def packed(
         padded=True,
         ahead=rows * tile * dtype.bytes if hold.slots > 1 else 0,
         held_at=hold.at,
-        ends=ends * width if packing.shift else 0,
+        ends=ends * width if packing.ends else 0,
         panels=(panel, width, (rows - 1) * width) if hold.panel is not None else None,
     )
     panels = _panels(kernel, schedule.loops[: hold.at], buffer, panel)

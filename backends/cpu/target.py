@@ -17,6 +17,8 @@ def describe(machine: Machine) -> Target:
     vectors = {"lanes": machine.lanes, "registers": machine.registers}
     widths = dict.fromkeys(("fma", "vec", "dots", "pairs_bf16", "widened"), vectors)
     pairs = {**vectors, "registers": machine.registers - 1}  # products need a place before they are added
-    target = read_target(text, "cpu.toml", engine={**widths, "pairs": pairs, "words": pairs})
+    signs = {**vectors, "registers": machine.registers - 2}  # and ones, to add up pairs
+    own = {**widths, "pairs": pairs, "words": pairs, "signs": signs, "signs_u8": signs}
+    target = read_target(text, "cpu.toml", engine=own)
     engines = {n: e for n, e in target.engines.items() if n not in LEAVES or LEAVES[n].serves(machine)}
     return replace(target, engines=engines)

@@ -139,8 +139,7 @@ class Nest:
         if self.root.combine is None:
             return [{inner: min(extent, self.engine.lanes)}]
         sizes = {min(extent, size) for size in (1, 2, 4, 6, 7, 8, 9, 12, 13, 14, 16, 24, 28) if size <= most}
-        if extent <= most:
-            sizes.add(extent)
+        sizes.add(min(extent, most))
         tiles = [{inner: size} for size in sorted(sizes)]
         if outer and extent <= most:
             for more in range(2, min(self.extents[outer[0]], most // extent) + 1):

@@ -14,7 +14,7 @@ from isthmus.backends.cpu.leaves import LEAVES
 from isthmus.backends.cpu.machine import Machine, select
 from isthmus.backends.cpu.target import describe
 from isthmus.compiler.diagnostics import UnsupportedError
-from isthmus.compiler.ir.types import DType, bf16, i8, i16
+from isthmus.compiler.ir.types import DType, bf16, i8, i16, u8
 from isthmus.compiler.tile.check import check
 from isthmus.compiler.tile.draw import draw_arrays
 from isthmus.compiler.tile.stage import Kernel
@@ -128,7 +128,7 @@ def listing(text: str, machine: Machine) -> str:
     ("machine", "dtype", "wanted"),
     [
         (select("x86-64", None), "i8", ["pmaddwd"]),
-        (select("avx2", None), "i8", ["vpmaddwd", "vpbroadcastd"]),
+        (select("avx2", None), "i8", ["vpmaddubsw", "vpxor", "vpbroadcastd"]),
         (select("avx512", None), "i8", ["vpmaddwd", "zmm"]),
         (with_features("avx512vnni"), "i8", ["vpdpbusd", "zmm"]),
         (with_features("avxvnni", level="avx2"), "i8", ["vpdpbusd", "ymm"]),
@@ -149,17 +149,35 @@ def test_features_choose_the_operation(machine: Machine, dtype: str, wanted: lis
     assert all(name in code for name in wanted)
 
 
-def test_hot_loops_keep_their_sums_in_registers() -> None:
-    code = listing(TEXT, select("avx2", None))
-    loop = max(code.split("\n.LBB"), key=lambda block: block.count("vpmaddwd"))
-    assert loop.count("vpmaddwd") >= 20
+@pytest.mark.parametrize(("dtype", "operation"), [("i8", "vpmaddubsw"), ("i16", "vpmaddwd")])
+def test_hot_loops_keep_their_sums_in_registers(dtype: str, operation: str) -> None:
+    code = listing(BYTES.format(a=dtype, b=dtype, t="i32", m=37, n=70, k=128), select("avx2", None))
+    loop = max(code.split("\n.LBB"), key=lambda block: block.count(operation))
+    assert loop.count(operation) >= 18
     assert "rsp" not in loop
 
 
-def panels(array: np.ndarray, dtype: DType, group: int, depth: int, offset: int = 0) -> np.ndarray:
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+def test_the_largest_products_pass_no_register(dtype: str) -> None:
+    """Pairs of products of the ends of both ranges come to 32,768 in 16 bits, or nearly so."""
+    kernel = parse_kernel(BYTES.format(a=dtype, b="i8", t="i32", m=16, n=16, k=12))
+    assert tile(kernel, describe(select(None, None)))[0].schedule.place("mm").bound("k")
+    arrays = draw_arrays(kernel, np.random.default_rng(6))
+    ends = {"i8": [-128, 127], "u8": [0, 255]}
+    pattern = np.array(np.meshgrid(*[[0, 1]] * 4)).reshape(4, 16).T.repeat(3, 1)
+    arrays["a"] = np.take(ends[dtype], pattern).astype(arrays["a"].dtype)
+    arrays["b"] = np.take([-128, 127], pattern.T).astype(np.int8)
+    want = run_untiled(kernel, arrays)
+    for level in LEVELS:
+        assert not differences(Image([Work(kernel, arrays)], level).run(0), want)
+
+
+def panels(
+    array: np.ndarray, dtype: DType, group: int, depth: int, offset: int = 0, signs: bool = False
+) -> np.ndarray:
     """A matrix packed in panels of 32 and 16 columns."""
     cuts = tuple((n, min(32, array.shape[1] - n)) for n in range(0, array.shape[1], 32))
-    packing = Packing("w", (), (0, 1), cuts, 16, dtype, group, depth, offset)
+    packing = Packing("w", (), (0, 1), cuts, 16, dtype, group, depth, offset, signs)
     flat = np.zeros(packed_size(array.shape, packing), dtype.numpy)
     pack(array, packing, flat)
     return flat
@@ -194,10 +212,23 @@ def test_panels_for_shifted_rows_end_in_what_the_shift_adds() -> None:
     assert np.array_equal(flat[-64:].view(np.int32)[:8], -128 * columns[:, 32:].sum(0, dtype=np.int32))
 
 
+def test_panels_with_signs_hold_magnitudes_and_masks() -> None:
+    """What is left after rows were turned round where a number is negative stands at the end."""
+    columns = np.random.default_rng(5).integers(-128, 128, (10, 16)).astype(np.int8)
+    flat = panels(columns, u8, 4, 4, offset=-128, signs=True)
+    groups = flat[: 3 * 2 * 16 * 4].reshape(3, 2, 16, 4)
+    sizes, masks = (np.moveaxis(groups[:, n], 2, 1).reshape(12, 16)[:10] for n in (0, 1))
+    assert np.array_equal(sizes, np.abs(columns.astype(int)))
+    assert np.array_equal(masks == 255, columns < 0)
+    assert np.array_equal(masks == 0, columns >= 0)
+    whole = columns.astype(np.int32)
+    assert np.array_equal(flat[384:].view(np.int32), 128 * whole.sum(0) - whole.clip(max=0).sum(0))
+
+
 def test_machines_have_only_engines_that_they_can_run() -> None:
     names = {level: set(describe(select(level, None)).engines) & set(LEAVES) for level in ("avx2", "amx")}
     assert {"tiles_i8", "tiles_bf16", "dots", "pairs_bf16"} <= names["amx"]
-    assert names["avx2"] == {"pairs", "words", "widened"}
+    assert names["avx2"] == {"pairs", "words", "signs", "signs_u8", "widened"}
 
 
 def test_blocks_of_more_than_two_tiles_are_refused() -> None:
