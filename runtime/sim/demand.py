@@ -1,5 +1,6 @@
 """What transfers ask of DRAM: bursts and pages of each channel, and how long those take by themselves."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,27 +88,59 @@ def _joined(n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> tuple[np.ndarray, ..
     return n0, n1, n2, s1, s2
 
 
+def _by_rows(
+    needed: np.ndarray, rows: Sequence[np.ndarray], of: Callable[..., Sequence[np.ndarray]]
+) -> list[np.ndarray]:
+    """Arrays over transfers, of which `of` works out those at once of which as many rows are looked at."""
+    found: list[np.ndarray] = []
+    for count in np.unique(needed).tolist() or [1]:
+        chosen = needed == count
+        parts = of(max(count, 1), *(each[chosen] for each in rows))
+        found = found or [np.zeros((len(needed), *part.shape[1:]), part.dtype) for part in parts]
+        for whole, part in zip(found, parts):
+            whole[chosen] = part
+    return found
+
+
 def _bursts(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
     """Bursts that the rows touch, one that two successive rows share once. The pattern of the first rows repeats, or
     that of the first planes where they have few rows."""
     few = n1 <= _SAMPLED_ROWS // 2
     planes = np.where(few, _SAMPLED_ROWS // np.maximum(n1, 1), 1)
     rows, repeated = np.where(few, planes * n1, _SAMPLED_ROWS), np.where(few, planes * s2, _SAMPLED_ROWS * s1)
-    number = np.arange(_SAMPLED_ROWS)
+    total = np.where(few, n1 * n2, n1)
+    columns = (few, rows, repeated, total, address, n0, n1, s1, s2)
+    (counted,) = _by_rows(np.minimum(rows, total), columns, lambda *each: (_of_pattern(burst, *each),))
+    return np.where(few, counted, counted * n2)
+
+
+def _of_pattern(
+    burst: int,
+    looked_at: int,
+    few: Any,
+    rows: Any,
+    repeated: Any,
+    total: Any,
+    address: Any,
+    n0: Any,
+    n1: Any,
+    s1: Any,
+    s2: Any,
+) -> np.ndarray:
+    """Bursts of `total` rows of which the first `rows` are a pattern, after `repeated` bytes the next one."""
+    number = np.arange(looked_at)
     inner = np.where(few[:, None], number % np.maximum(n1, 1)[:, None], number)
     outer = np.where(few[:, None], number // np.maximum(n1, 1)[:, None], 0)
     start = address[:, None] + inner * s1[:, None] + outer * s2[:, None]
     first, last = start // burst, (start + n0[:, None] - 1) // burst
     each = last - first + 1
     each[:, 1:] -= first[:, 1:] == last[:, :-1]
-    sums = np.cumsum(each, axis=1)
-    total, again = np.where(few, n1 * n2, n1), np.arange(len(n1))
-    rest = total % np.maximum(rows, 1)
+    sums, again = np.cumsum(each, axis=1), np.arange(len(n1))
+    patterns, rest = np.divmod(total, np.maximum(rows, 1))
+    end = np.minimum(rows, looked_at) - 1
+    seam = (address + repeated) // burst == last[again, end]
     partial = np.where(rest > 0, sums[again, rest - 1], 0)
-    seam = (address + repeated) // burst == last[again, rows - 1]
-    counted = total // np.maximum(rows, 1) * sums[again, rows - 1] + partial
-    counted -= seam * np.maximum((total - 1) // np.maximum(rows, 1), 0)
-    return np.where(few, counted, counted * n2)
+    return patterns * sums[again, end] + partial - seam * np.maximum((total - 1) // np.maximum(rows, 1), 0)
 
 
 def _ends(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> dict[str, np.ndarray]:
@@ -135,8 +168,15 @@ class _Channels:
 
 def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> _Channels:
     """Row by row; of more rows than `_SPREAD_ROWS` the others are taken to be like the first ones."""
+    needed = np.minimum(n1 * n2, _SPREAD_ROWS)
+    return _Channels(*_by_rows(needed, (address, n0, n1, n2, s1, s2), lambda *each: _spread(dram, *each)))
+
+
+def _spread(
+    dram: Dram, looked_at: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
+) -> tuple[np.ndarray, ...]:
+    """The fields of `_Channels`, by the first rows."""
     total = n1 * n2
-    looked_at = min(_SPREAD_ROWS, max(int(total.max(initial=0)), 1))
     row = np.minimum(np.arange(looked_at), np.maximum(total - 1, 0)[:, None])
     inner = np.maximum(n1, 1)[:, None]
     start = address[:, None] + row % inner * s1[:, None] + row // inner * s2[:, None]
@@ -155,7 +195,7 @@ def _channels(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: 
 
     more = (total > looked_at)[:, None]
     behind = (address + (n2 - 1) * s2 + (n1 - 1) * s1 + n0 - 1) // (dram.page * dram.channels)
-    return _Channels(
+    return (
         (after - before).sum(1),
         np.where(more, _pages_of_all(dram, pages, looked_at, address, n0, n1, n2, s1, s2), pages),
         np.where(in_first[:, 0], page[0][:, :1], -1),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import ceil
+from typing import Any
 
 import numpy as np
 
@@ -120,8 +121,8 @@ def simulate_together(
         core.fetch(0.0)
     while True:
         if events and events[0][0] <= sharing.time:
-            time, number, _, engine, instruction = heapq.heappop(events)
-            cores[number].step(time, engine, instruction)
+            time, _, _, happens, subject = heapq.heappop(events)
+            happens(subject, time)
         elif sharing.owner >= 0:
             number, engine = divmod(sharing.owner, len(engines))
             cores[number].transferred(engine, sharing.time)
@@ -133,9 +134,8 @@ def simulate_together(
     return [core.timeline() for core in cores]
 
 
-_Event = tuple[float, int, int, int, int]
-"""Time, core, running number, engine, instruction: (-1, i): i is complete, (e, -1): e looks at its head, (e, i): e's
-transfer i begins."""
+_Event = tuple[float, int, int, Callable[[Any, float], None], Any]
+"""Time, core, running number, what happens, and to which engine or instruction."""
 _NONE = -1
 
 
@@ -197,21 +197,10 @@ class _Core:
         self.next_fetch, self.fetch_time = 0, 0.0
         self.pushed = 0
 
-    def step(self, time: float, engine: int, instruction: int) -> None:
-        """What an event says happens."""
-        if engine < 0:
-            self.complete(instruction, time)
-        elif instruction < 0:
-            self.take_up(self.engines[engine], time)
-        else:
-            owner = self.number * len(self.engines) + engine
-            reopening = self.sharing.add(owner, time, self.asked[instruction])
-            self.transfer[instruction] += reopening
-            self.opening[instruction] = max(self.opening[instruction], reopening)
-
-    def push(self, time: float, engine: int, instruction: int) -> None:
+    def push(self, time: float, happens: Callable[[Any, float], None], subject: Any) -> None:
+        """Something of this core happens then, behind what has been pushed before for the same time."""
         self.pushed += 1
-        heapq.heappush(self.events, (time, self.number, self.pushed, engine, instruction))
+        heapq.heappush(self.events, (time, self.number, self.pushed, happens, subject))
 
     def fetch(self, time: float) -> None:
         """Hand on instructions while queues have room; a barrier waits until all before it are complete."""
@@ -230,7 +219,7 @@ class _Core:
             self.fetch_time = max(self.fetch_time, time) + cycles
             self.arrival[self.next_fetch] = self.fetch_time
             if number >= 0 and engine.fetched - engine.taken == 1:
-                self.push(max(self.fetch_time, engine.accepts), number, -1)
+                self.push(max(self.fetch_time, engine.accepts), self.take_up, engine)
             self.next_fetch += 1
             time = 0.0
 
@@ -244,7 +233,7 @@ class _Core:
         if self.settled[instruction]:
             ready = max(ready, engine.last_done)
         if ready > time:
-            self.push(ready, engine.number, -1)
+            self.push(ready, self.take_up, engine)
             return
         waits = self.waits[instruction]
         for semaphore in waits:
@@ -264,10 +253,18 @@ class _Core:
         end = begin + self.busy[instruction]
         if self.transfer[instruction] > 0:
             engine.transferring = True
-            self.push(end, engine.number, instruction)
+            self.push(end, self.begin_transfer, engine)
         else:
             self.finish(engine, instruction, end)
         self.fetch(time)
+
+    def begin_transfer(self, engine: _Engine, time: float) -> None:
+        """The instruction that an engine has taken up asks for DRAM."""
+        instruction = engine.members[engine.taken - 1]
+        owner = self.number * len(self.engines) + engine.number
+        reopening = self.sharing.add(owner, time, self.asked[instruction])
+        self.transfer[instruction] += reopening
+        self.opening[instruction] = max(self.opening[instruction], reopening)
 
     def transferred(self, number: int, time: float) -> None:
         """The transfer of an engine is complete."""
@@ -288,9 +285,9 @@ class _Core:
             engine.at_port.append(done)
             engine.accepts = max(engine.accepts, engine.at_port[0])
         engine.last_done = max(engine.last_done, done)
-        self.push(engine.last_done, -1, instruction)
+        self.push(engine.last_done, self.complete, instruction)
         if engine.taken < engine.fetched:
-            self.push(engine.accepts, engine.number, -1)
+            self.push(engine.accepts, self.take_up, engine)
 
     def come(self, instruction: int, end: float) -> float:
         """When the port could have written a transfer if it had not to wait for the `tail`: it waits for the burst

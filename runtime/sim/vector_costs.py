@@ -32,8 +32,12 @@ def vector_costs(
     extents = _extents(engine, columns, views, owner, np.array(combines))
     vectors = outer * extents[0] * extents[1]
     names = [COMBINES[combine] for combine in combines]
-    cycles = np.array([_cycles_a_vector(engine, code, *each) for each in zip(programs, names)], float)
-    fast = np.array([_is_fast(*each) for each in zip(programs, names)], bool)
+    kinds = [(id(program), name) for program, name in zip(programs, names)]  # of which there are few
+    of = dict(zip(kinds, zip(programs, names)))
+    cycles_of = {kind: _cycles_a_vector(engine, code, *each) for kind, each in of.items()}
+    fast_of = {kind: _is_fast(*each) for kind, each in of.items()}
+    cycles = np.array([cycles_of[kind] for kind in kinds], float)
+    fast = np.array([fast_of[kind] for kind in kinds], bool)
     if INDEX in code.memories:  # the window reads memories alone
         numbered = views["memory"] == code.memories.index(INDEX)
         fast &= np.bincount(owner, numbered, len(block)) == 0
