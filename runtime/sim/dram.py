@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from math import ceil
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -117,36 +117,49 @@ class Dram:
         return periods * self.refresh_every + (active - periods * working)
 
 
-class Asked(NamedTuple):
-    """What one transfer asks; see `demand.Demand`."""
+@dataclass(slots=True, eq=False)
+class Transfer:
+    """What one transfer asks, see `demand.Demand`, and how it goes while it is in flight.
+
+    `appetite`: its share by its turns. `spare`: cycles that it takes less where nothing is under way: as many bursts as
+    may be are served at once, and some pages are opened before the first of them is back, a third of one on the
+    average. A refresh closes its page, which it `reopens` in so many cycles if the next burst would not have opened one
+    anyway, and takes `fewer` for that nothing is under way then, and a burst that was being served is, half of one on
+    the average.
+
+    `left` are the cycles that are to come, `pace` how fast they go by, `again` how many a refresh adds.
+    """
 
     cycles: float
     served: float
     held: float
     share: float
     turn: float
-    opens: float
     touches: int
     keeps: int
+    appetite: float
+    spare: float
+    reopens: float
+    fewer: float
+    owner: int = -1
+    left: float = 0.0
+    pace: float = 1.0
+    again: float = 0.0
 
 
-class _Flight:
-    """A transfer in flight: cycles of it that are `left`, the `pace` at which they go by, and how many `again` a
-    refresh adds; it takes `spare` fewer where nothing is under way."""
-
-    __slots__ = ("again", "appetite", "asked", "fewer", "left", "owner", "pace", "reopens", "spare")
-
-    def __init__(self, owner: int, asked: Asked, dram: Dram):
-        self.owner, self.asked, self.left, self.pace = owner, asked, asked.cycles, 1.0
-        self.appetite = asked.share / asked.turn
-        # As many bursts as may be are served at once, and some pages are opened before the first of them is back, a
-        # third of one on the average.
-        self.spare = max(0.0, min(asked.cycles - asked.served, dram.gap + dram.page_miss / 3))
-        # A refresh closes the page, if the next burst would not have opened one anyway. Nothing is under way then, and
-        # a burst that was being served is, half of one on the average.
-        self.reopens = dram.page_miss * (1 - asked.opens)
-        self.fewer = self.spare + dram.cycles_of_a_burst / 2
-        self.again = 0.0
+def transfers(dram: Dram, work: Any) -> list[Transfer | None]:
+    """Those of instructions, whose columns are those of `events.Work`; None where there is none."""
+    found: list[Transfer | None] = [None] * len(work.transfer)
+    chosen = np.nonzero(work.transfer > 0)[0]
+    names = ("transfer", "served", "held", "share", "turn", "opens", "touches", "keeps")
+    cycles, served, held, share, turn, opens, touches, keeps = (getattr(work, name)[chosen] for name in names)
+    spare = np.maximum(np.minimum(cycles - served, dram.gap + dram.page_miss / 3), 0.0)
+    reopens, fewer = dram.page_miss * (1 - opens), spare + dram.cycles_of_a_burst / 2
+    asked = (cycles, served, held, share, turn, touches.astype(int), keeps.astype(int))
+    columns = (*asked, share / turn, spare, reopens, fewer)
+    for place, each in zip(chosen.tolist(), map(Transfer, *(column.tolist() for column in columns))):
+        found[place] = each
+    return found
 
 
 class Sharing:
@@ -158,24 +171,23 @@ class Sharing:
 
     def __init__(self, dram: Dram):
         self.dram = dram
-        self.flights: list[_Flight] = []
+        self.flights: list[Transfer] = []
         self.clock = 0.0  # in active cycles, up to which what is left of the flights is right
         self.refreshes = 0  # up to then
         self.idle = -float("inf")  # since when, where nothing is in flight
         self.closed: dict[int, int] = {}  # masks of channels that each owner has not touched since a refresh
         self.time, self.owner = float("inf"), -1
 
-    def add(self, owner: int, time: float, asked: Asked) -> float:
+    def add(self, owner: int, time: float, transfer: Transfer) -> float:
         """A transfer starts; cycles in which it opens pages that a refresh has closed."""
         self._advance(time)
         closed = self.closed.get(owner, 0)
-        reopening = self.dram.page_miss if closed & asked.keeps else 0.0
-        self.closed[owner] = closed & ~asked.touches
-        flight = _Flight(owner, asked, self.dram)
-        flight.left += reopening
-        if not self.flights and flight.spare:
-            flight.left -= flight.spare * min(1.0, (time - self.idle) / self.dram.slots_free_again)
-        self.flights.append(flight)
+        reopening = self.dram.page_miss if closed & transfer.keeps else 0.0
+        self.closed[owner] = closed & ~transfer.touches
+        transfer.owner, transfer.left = owner, transfer.cycles + reopening
+        if not self.flights and transfer.spare:
+            transfer.left -= transfer.spare * min(1.0, (time - self.idle) / self.dram.slots_free_again)
+        self.flights.append(transfer)
         self._repace()
         return reopening
 
@@ -199,7 +211,7 @@ class Sharing:
             flight.left += more * flight.again - elapsed * flight.pace
         if more > 0:
             self.closed = dict.fromkeys(self.closed, -1)
-            self.closed |= {flight.owner: ~flight.asked.touches for flight in self.flights}
+            self.closed |= {flight.owner: ~flight.touches for flight in self.flights}
             self.refreshes = refreshes
         if elapsed > 0:
             self.clock = clock
@@ -210,22 +222,21 @@ class Sharing:
         self.time, self.owner = float("inf"), -1
         if not self.flights:
             return
-        room, turns = 1.0, sum([each.asked.turn for each in self.flights])
+        room, turns = 1.0, sum([each.turn for each in self.flights])
         served = held = 0.0
         for flight in sorted(self.flights, key=_APPETITE):
-            asked = flight.asked
-            given = min(asked.share, room * asked.turn / turns)
-            flight.pace = given / asked.share
-            served += given * asked.served / asked.cycles
-            held += given * asked.held / asked.cycles
-            room, turns = room - given, turns - asked.turn
+            given = min(flight.share, room * flight.turn / turns)
+            flight.pace = given / flight.share
+            served += given * flight.served / flight.cycles
+            held += given * flight.held / flight.cycles
+            room, turns = room - given, turns - flight.turn
         faster = 1 / max(served, held)
         for flight in self.flights:
             flight.pace = min(1.0, flight.pace * faster)
             flight.again = flight.reopens - flight.fewer * flight.pace
         self.time, self.owner = min([(self._until(flight), flight.owner) for flight in self.flights])
 
-    def _until(self, flight: _Flight) -> float:
+    def _until(self, flight: Transfer) -> float:
         """When a transfer will be complete, the pages opened again that refreshes close. A refresh waits for the burst
         that is being served.
 

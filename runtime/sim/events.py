@@ -7,18 +7,18 @@ long as its transfer takes), and is complete `tail` cycles later, when it signal
 operations an instruction.
 """
 
-import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from heapq import heappop, heappush
 from math import ceil
 from typing import Any
 
 import numpy as np
 
 from ..errors import Problem
-from .dram import Asked, Dram, Sharing
+from .dram import Dram, Sharing, transfers
 from .errors import HazardError
 from .fields import SEMAPHORES
 
@@ -121,7 +121,7 @@ def simulate_together(
         core.fetch(0.0)
     while True:
         if events and events[0][0] <= sharing.time:
-            time, _, _, happens, subject = heapq.heappop(events)
+            time, _, _, happens, subject = heappop(events)
             happens(subject, time)
         elif sharing.owner >= 0:
             number, engine = divmod(sharing.owner, len(engines))
@@ -173,7 +173,7 @@ class _Core:
         self.number, self.sharing, self.events, self.control = number, sharing, events, control
         self.size = len(work.engine)
         self.owner = work.engine.tolist()
-        self.words = work.words.tolist()
+        self.issue = (work.words * control.issue_cycles).tolist()
         self.waits = [_numbers(mask) for mask in work.wait.tolist()]
         self.signals = [_numbers(mask) for mask in work.signal.tolist()]
         self.lead, self.busy, self.tail, self.overlap = (
@@ -182,9 +182,7 @@ class _Core:
         self.transfer, self.port, self.opening, self.behind, self.last = (
             each.tolist() for each in (work.transfer, work.port, work.opening, work.behind, work.last)
         )
-        columns = (work.transfer, work.served, work.held, work.share, work.turn, work.opens)
-        masks = work.touches.astype(int).tolist(), work.keeps.astype(int).tolist()
-        self.asked = list(map(Asked, *(each.tolist() for each in columns), *masks))
+        self.asked = transfers(sharing.dram, work)
         self.settled = work.settled.tolist()
         self.engines = [
             _Engine(name, n, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
@@ -200,7 +198,7 @@ class _Core:
     def push(self, time: float, happens: Callable[[Any, float], None], subject: Any) -> None:
         """Something of this core happens then, behind what has been pushed before for the same time."""
         self.pushed += 1
-        heapq.heappush(self.events, (time, self.number, self.pushed, happens, subject))
+        heappush(self.events, (time, self.number, self.pushed, happens, subject))
 
     def fetch(self, time: float) -> None:
         """Hand on instructions while queues have room; a barrier waits until all before it are complete."""
@@ -215,8 +213,7 @@ class _Core:
                 if engine.fetched - engine.taken >= depth:
                     return
                 engine.fetched += 1
-            cycles = self.words[self.next_fetch] * self.control.issue_cycles
-            self.fetch_time = max(self.fetch_time, time) + cycles
+            self.fetch_time = max(self.fetch_time, time) + self.issue[self.next_fetch]
             self.arrival[self.next_fetch] = self.fetch_time
             if number >= 0 and engine.fetched - engine.taken == 1:
                 self.push(max(self.fetch_time, engine.accepts), self.take_up, engine)
@@ -229,9 +226,8 @@ class _Core:
             return
         instruction = engine.members[engine.taken]
         arrival = self.arrival[instruction]
-        ready = max(arrival, engine.accepts)
-        if self.settled[instruction]:
-            ready = max(ready, engine.last_done)
+        settled = engine.last_done if self.settled[instruction] else 0.0
+        ready = max(arrival, engine.accepts, settled)
         if ready > time:
             self.push(ready, self.take_up, engine)
             return
@@ -251,7 +247,7 @@ class _Core:
         engine.stands(time + self.lead[instruction], PREPARE)
         begin = self.begin[instruction] = engine.free
         end = begin + self.busy[instruction]
-        if self.transfer[instruction] > 0:
+        if self.asked[instruction] is not None:
             engine.transferring = True
             self.push(end, self.begin_transfer, engine)
         else:
@@ -261,10 +257,12 @@ class _Core:
     def begin_transfer(self, engine: _Engine, time: float) -> None:
         """The instruction that an engine has taken up asks for DRAM."""
         instruction = engine.members[engine.taken - 1]
-        owner = self.number * len(self.engines) + engine.number
-        reopening = self.sharing.add(owner, time, self.asked[instruction])
-        self.transfer[instruction] += reopening
-        self.opening[instruction] = max(self.opening[instruction], reopening)
+        asked = self.asked[instruction]
+        assert asked is not None
+        reopening = self.sharing.add(self.number * len(self.engines) + engine.number, time, asked)
+        if reopening:
+            self.transfer[instruction] += reopening
+            self.opening[instruction] = max(self.opening[instruction], reopening)
 
     def transferred(self, number: int, time: float) -> None:
         """The transfer of an engine is complete."""

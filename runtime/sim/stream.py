@@ -49,7 +49,7 @@ class Block:
         """One of them."""
         values: dict[str, Any] = {name: int(column[row]) for name, column in self.columns.items()}
         for group in self.kind.groups:
-            begin, count = self.begins(group.name)[row], self.counts[group.name][row]
+            begin, count = self.counts[group.name][:row].sum(), self.counts[group.name][row]
             part = {name: column[begin : begin + count] for name, column in self.items[group.name].items()}
             values[group.name] = _items(group, part)
         return self.kind(**values)
