@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 import isthmus
+from isthmus.compilation import build_model, finish
+from isthmus.compiler.target.backend import KernelReport
+from isthmus.compiler.target.description import Target
+from isthmus.compiler.tile.products import product
+from isthmus.compiler.tile.work import body_cost
 from isthmus.package import Package
+from isthmus.targets import find_backend
 from isthmus.testing.properties import broken, cycles, widened
 
 from . import models
@@ -30,6 +37,7 @@ COLUMNS = (
         "cycles",
         "runs/s",
         "fused bound",
+        "vector bound",
         "reached",
         "of peak",
         "overlap",
@@ -56,9 +64,10 @@ def measure(name: str, chips: Sequence[str], precision: str, samples: int) -> It
     wanted = judge.run(given) if precision == "int8" else isthmus.compile(file).run(given)
     for chip in chips:
         begin = time.perf_counter()
-        package = isthmus.compile(judge.graph, target=chip, cache=False)
-        assert isinstance(package, Package)
+        built = build_model(judge.graph, chip)
+        package = finish(built)
         compiled = time.perf_counter()
+        target = find_backend(chip).target({})
         profile = package.profile(given)
         seconds = time.perf_counter() - compiled
         error, right = judged(wanted, profile.outputs, precision)
@@ -68,6 +77,7 @@ def measure(name: str, chips: Sequence[str], precision: str, samples: int) -> It
                 "precision": precision,
                 "chip": chip,
                 **figures([run.summary for run in profile.chips]),
+                "vector": vector_bound(built.reports, target),
                 "code": sum(
                     len(package.artefact.entry(device.code)) for device in package.artefact.program.devices
                 ),
@@ -95,6 +105,22 @@ def figures(segments: Sequence[dict[str, Any]]) -> Row:
     }
 
 
+def vector_bound(reports: Sequence[KernelReport], target: Target) -> float:
+    """Cycles of the vector unit at least: every element that the network's kernels work out on it, each once, on full
+    lanes. What stripes compute again, padding and pauses between instructions come on top."""
+    vector = target.engine("elementwise")
+    types = next((engine.types for engine in target.engines.values() if engine.does == "contract"), ())
+    total = 0.0
+    for report in reports:
+        if not report.cycles:
+            continue  # a part of the kernel before, which is counted there
+        for stage in report.kernel.stages:
+            if product(report.kernel, stage, types) is None:
+                points = prod(d.size for d in stage.dims)
+                total += points / vector.lanes * body_cost(stage, vector)
+    return total
+
+
 def judged(wanted: dict[str, np.ndarray], got: dict[str, np.ndarray], precision: str) -> tuple[float, bool]:
     """For integers how many elements differ, else the largest difference by the largest output; whether it is right."""
     if precision == "int8":
@@ -115,7 +141,8 @@ def cells(row: Row) -> list[str]:
         f"{row['cycles']:,}",
         f"{row['runs']:,.1f}",
         f"{row['bound']:,.0f}",
-        f"{row['bound'] / row['cycles']:.1%}",
+        f"{row['vector']:,.0f}",
+        f"{max(row['bound'], row['vector']) / row['cycles']:.1%}",
         f"{row['peak']:.1%}",
         f"{row['overlap']:.1%}",
         f"{row['code'] / 1024:.0f}",
