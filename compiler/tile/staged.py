@@ -87,6 +87,8 @@ class Staging(Candidates):
     def __init__(self, kernel: Kernel, target: Target, interleaved: bool = False):
         super().__init__(kernel, target)
         self.pieces = PIECES if interleaved else 1
+        self.most_places = 2 * MOST_PLACES if interleaved else MOST_PLACES
+        self.kept_free = 0.0 if interleaved else 0.5
 
     def choice(self) -> StagedChoice:
         """The best of all orders, depths and sizes; of equal ones the first."""
@@ -177,9 +179,8 @@ class Staging(Candidates):
         for name, count in times.items():
             memory = self.memory[name]
             more = room[name] // slots[name] * max(0, count - slots[name])
-            small = used[memory] + more <= self.target.memories[memory].bytes * self.pieces // 2
-            several = count <= MOST_PLACES * self.pieces
-            if more and small and several and memory not in self.vector.writes:
+            small = used[memory] + more <= self.target.memories[memory].bytes * (1 - self.kept_free)
+            if more and small and count <= self.most_places and memory not in self.vector.writes:
                 slots[name] = count
                 used[memory] += more
         return slots
