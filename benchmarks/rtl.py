@@ -36,6 +36,8 @@ FITTED = frozenset(
 )
 """Models, chips and memories on whose layers the model of time was looked at while it was mended; all else is only
 tested."""
+KEPT = simulation.BUILDS / "runs"
+"""What the RTL came to, for code that comes again: after a change of the simulator only that runs anew."""
 MEMORIES = {
     "own": "",
     "wide": "memory.dram = {{ bandwidth = {bandwidth}, channels = 2, latency = 80, page_miss = 40, "
@@ -90,14 +92,14 @@ def of_layers(name: str, chip: str, memory: str, folder: Path, most: int) -> Ite
     for layer in layers(quantised(name).graph)[:most]:
         package = isthmus.compile(layer.graph, target=target(chip, memory, folder))
         for call in record(package, arrays(layer.graph)):
-            yield _row(name, chip, memory, layer.name, compare(call))
+            yield _row(name, chip, memory, layer.name, compare(call, kept=KEPT))
 
 
 def of_network(name: str, chip: str, memory: str, folder: Path) -> Iterator[Row]:
     """A row a call, one for a network that runs whole on the chip."""
     package = isthmus.compile(quantised(name), target=target(chip, memory, folder))
     for call in record(package, models.inputs(name, 1)):
-        yield _row(name, chip, memory, "whole", compare(call))
+        yield _row(name, chip, memory, "whole", compare(call, kept=KEPT))
 
 
 def of_samples(chip: str) -> Iterator[Row]:
@@ -105,7 +107,7 @@ def of_samples(chip: str) -> Iterator[Row]:
     for name in samples.SAMPLES:
         graph = samples.graph(name)
         for call in record(isthmus.compile(graph, target=chip), arrays(graph)):
-            yield _row("samples", chip, "own", name, compare(call))
+            yield _row("samples", chip, "own", name, compare(call, kept=KEPT))
 
 
 def of_random(chip: str, first: int, count: int) -> Iterator[Row]:
@@ -114,7 +116,7 @@ def of_random(chip: str, first: int, count: int) -> Iterator[Row]:
     for seed in range(first, first + count):
         made = programs.random_program(seed, found)
         call = assembled.executed(made, found, programs.data(seed), programs.ARENA_BYTES)
-        yield _row("random", chip, "own", f"seed {seed}", compare(call))
+        yield _row("random", chip, "own", f"seed {seed}", compare(call, kept=KEPT))
 
 
 def _row(model: str, chip: str, memory: str, name: str, found: Compared) -> Row:

@@ -1,8 +1,10 @@
 """A package on the simulator and on the RTL: the same bytes in DRAM, and cycles side by side."""
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,16 +86,52 @@ def record(package: Package, given: Any) -> list[Recorded]:
     return calls
 
 
-def compare(call: Recorded, chip: Mapping[str, Any] | None = None) -> Compared:
-    """Run a call on the RTL too; `chip` replaces the record that the RTL is built and set up from."""
-    entry = call.entry
-    regions = [(start, data) for (start, _), data in zip(entry.regions, call.before)]
+def compare(call: Recorded, chip: Mapping[str, Any] | None = None, kept: Path | None = None) -> Compared:
+    """Run a call on the RTL too; `chip` replaces the record that the RTL is built and set up from. `kept`: a folder of
+    what runs came to; one of the same design, figures, code and bytes is not run again."""
+    entry, on = call.entry, chip or call.entry.chip
+    file = kept / f"{_digest(call, on)}.npz" if kept else None
     begin = time.perf_counter()
-    ran = simulation.run(chip or entry.chip, call.code, regions)
+    found = _known(file) if file and file.exists() else _run(call, on)
+    if file and not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, status=found.status, cycles=found.cycles, wrong=found.wrong, **found.done)
     seconds = time.perf_counter() - begin
+    kernels = _kernels(entry, found.done)
+    return Compared(found.status, entry.timeline.cycles, found.cycles, found.wrong, seconds, kernels)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a run on the RTL came to."""
+
+    status: str
+    cycles: int
+    wrong: int
+    done: Mapping[str, np.ndarray]
+
+
+def _run(call: Recorded, chip: Mapping[str, Any]) -> _Outcome:
+    regions = [(start, data) for (start, _), data in zip(call.entry.regions, call.before)]
+    ran = simulation.run(chip, call.code, regions)
     wrong = sum(int((got != want).sum()) for got, want in zip(ran.regions, call.after))
-    cycles = entry.timeline.cycles
-    return Compared(ran.status, cycles, ran.cycles, wrong, seconds, _kernels(entry, ran.done))
+    return _Outcome(ran.status, ran.cycles, wrong, ran.done)
+
+
+def _known(file: Path) -> _Outcome:
+    with np.load(file) as found:
+        done = {name: found[name] for name in found.files if name not in ("status", "cycles", "wrong")}
+        return _Outcome(str(found["status"]), int(found["cycles"]), int(found["wrong"]), done)
+
+
+def _digest(call: Recorded, chip: Mapping[str, Any]) -> str:
+    """Of all that decides what a run comes to; the name of the executable has that of the design."""
+    design = simulation.executable(chip).parent.name
+    places = [start for start, _ in call.entry.regions]
+    digest = hashlib.sha256(repr((design, simulation.inputs(chip), places)).encode())
+    for data in (call.code, *call.before, *call.after):
+        digest.update(np.ascontiguousarray(data))
+    return digest.hexdigest()[:24]
 
 
 def _kernels(entry: Entry, done: Mapping[str, np.ndarray]) -> tuple[Kernel, ...]:

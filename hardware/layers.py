@@ -9,6 +9,7 @@ import numpy as np
 
 from isthmus.compiler.ir.graph import Graph, Node, Value, graph_input
 from isthmus.compiler.ir.types import TensorType
+from isthmus.compiler.ops import get
 
 BEGIN = ("quant.conv", "quant.matmul", "reduce.sum", "reduce.max", "nn.max_pool")
 FOLLOW = ("math.add", "quant.requantize_fixed", "quant.lookup", "math.max", "math.min", "math.clip")
@@ -57,19 +58,33 @@ def _follower(node: Node, users: object) -> Node | None:
 
 
 def _alone(chain: list[Node]) -> Graph:
+    """A graph of the chain. Images come and go with their channels last, as between the layers of a network; with
+    channels first a layer would mostly be the change of that."""
     inputs: dict[Value, Value] = {}
     inside: dict[Value, Value] = {}
     for node in chain:
-        operands = []
         for value in node.operands:
-            if value is None or value.constant is not None:
-                operands.append(value)
-            elif value in inside:
-                operands.append(inside[value])
-            else:
-                operands.append(inputs.setdefault(value, graph_input(f"x{len(inputs)}", value.type)))
+            if value is not None and value.constant is None and value not in inside:
+                given = inputs[value] = graph_input(f"x{len(inputs)}", _outside(value.type))
+                inside[value] = get("shape.transpose")(given, perm=(0, 3, 1, 2)) if _is_image(value) else given
+        operands = [value and inside.get(value, value) for value in node.operands]
         inside[node.result] = node.with_operands(operands).result
-    return Graph(list(inputs.values()), [inside[chain[-1].result]], ["y"])
+    result = inside[chain[-1].result]
+    if _is_image(result):
+        result = get("shape.transpose")(result, perm=(0, 2, 3, 1))
+    return Graph(list(inputs.values()), [result], ["y"])
+
+
+def _is_image(value: Value) -> bool:
+    return isinstance(value.type, TensorType) and len(value.type.shape) == 4
+
+
+def _outside(type: TensorType) -> TensorType:
+    """The type of an image with its channels last."""
+    if len(type.shape) != 4:
+        return type
+    n, c, h, w = type.shape
+    return TensorType(type.dtype, (n, h, w, c))
 
 
 def arrays(graph: Graph, seed: int = 0) -> list[np.ndarray]:

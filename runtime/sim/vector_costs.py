@@ -1,6 +1,7 @@
 """What programs over streams cost on a vector engine, all instructions of a class at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,13 +42,13 @@ def vector_costs(
     if INDEX in code.memories:  # the window reads memories alone
         numbered = views["memory"] == code.memories.index(INDEX)
         fast &= np.bincount(owner, numbered, len(block)) == 0
-    fetched, stored = _fetches(engine, code, columns, views, owner, np.array(combines), extents)
+    fetches = _fetches(engine, code, columns, views, owner, np.array(combines), extents)
     factor = np.where(_transposes(columns, views, owner), engine.get("transpose_factor", 1), 1)
-    moved = np.maximum(fetched, stored)
+    moved = np.maximum(fetches.all, fetches.stored)
     combined = _combined(views, owner, np.array(combines), extents)
     a_cycle = engine.get("mac_per_cycle", engine["lanes"]) / engine["lanes"]
     window = windowed(vectors, combined, max(1, int(a_cycle))) / min(1.0, a_cycle) * factor
-    busy = np.where(fast, window, np.maximum(vectors * cycles, moved))
+    busy = np.where(fast, window, np.maximum(vectors * cycles + fetches.first - 1, moved))
     between = engine.get("between", 0)  # in which the pipeline drains, to the last element
     operations = np.array([len(program) for program in programs])
     touched = _touched(columns, views, owner)
@@ -115,6 +116,16 @@ def _is_fast(program: Sequence[Step], combine: str) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetches:
+    """Cycles of each instruction: those in which it fetches operands, those for its first vector, and those in which
+    it stores results."""
+
+    all: np.ndarray
+    first: np.ndarray
+    stored: np.ndarray
+
+
 def _fetches(
     engine: Mapping[str, Any],
     code: Microcode[Any, Any],
@@ -123,34 +134,39 @@ def _fetches(
     owner: np.ndarray,
     combines: np.ndarray,
     extents: Sequence[np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cycles of each instruction in which a memory gives its operands, the busiest of them, and in which results are
-    stored. A memory gives one operand a cycle; one that stays where it is isn't fetched again. Lanes run inside of the
-    other dimensions when more operands stand still along them than along the next one; what is combined runs
-    innermost."""
+) -> _Fetches:
+    """A memory gives one operand a cycle; one that stays where it is isn't fetched again, and the next vector's are
+    fetched when all of one are there. Lanes run inside of the other dimensions when more operands stand still along
+    them than along the next one; what is combined runs innermost."""
     count = len(columns["n0"])
     is_target = _targets(owner, count)
     target = [views[f"s{axis}"][is_target] for axis in range(5)]
     reduced = [(combines != 0) & (target[axis] == 0) & (columns[f"n{axis}"] > 1) for axis in range(5)]
-    moving = ~is_target & (views["table"] == 0)
+    fetched = ~is_target & (views["table"] == 0)
     if INDEX in code.memories:
-        moving &= views["memory"] != code.memories.index(INDEX)
+        fetched &= views["memory"] != code.memories.index(INDEX)
     inside = _lanes_inside(views, owner, ~is_target, extents, reduced)
     order: list[tuple[int, np.ndarray]] = [(0, ~reduced[0] & ~inside)]
     order += [(axis, ~reduced[axis]) for axis in (4, 3, 2, 1)]
     order += [(0, ~reduced[0] & inside), *((axis, reduced[axis]) for axis in (4, 3, 2, 1)), (0, reduced[0])]
-    turns, fetches = np.ones(count, np.int64), np.ones(len(owner), np.int64)
-    for axis, here in order:
-        turns = turns * np.where(here, extents[axis], 1)
-        moves = (here & (extents[axis] > 1))[owner] & (views[f"s{axis}"] != 0)
-        fetches = np.where(moves, turns[owner], fetches)
+    turns = [np.ones(count, np.int64)]  # vectors that begin one of a loop or of those around it
+    moves = np.zeros(len(owner), np.int64)  # the innermost loop in which a view moves
+    for level, (axis, here) in enumerate(order, 1):
+        turns.append(turns[-1] * np.where(here, extents[axis], 1))
+        moving = (here & (extents[axis] > 1))[owner] & (views[f"s{axis}"] != 0)
+        moves = np.where(moving, level, moves)
     across = ~np.isin(views["s0"], (0, 1)) & (columns["n0"] > 1)[owner]
-    cycles = fetches * np.where(across, engine.get("transpose_factor", 1), 1)
-    busiest = np.zeros(count)
-    for number in range(len(code.memories)):
-        given = np.bincount(owner, np.where(moving & (views["memory"] == number), cycles, 0), count)
-        busiest = np.maximum(busiest, given)
-    return busiest, cycles[is_target]
+    cycles = np.where(across, engine.get("transpose_factor", 1), 1)
+    total, before, a_vector = np.zeros(count), np.zeros(count), []
+    for level, so_far in enumerate(turns):
+        a_vector.append(np.ones(count))
+        for number in range(len(code.memories)):
+            given = fetched & (views["memory"] == number) & (moves >= level)
+            a_vector[-1] = np.maximum(a_vector[-1], np.bincount(owner, np.where(given, cycles, 0), count))
+        total += (so_far - before) * a_vector[-1]
+        before = so_far
+    stored = np.stack(turns)[moves[is_target], np.arange(count)] * cycles[is_target]
+    return _Fetches(total, a_vector[0], stored)
 
 
 def _lanes_inside(
