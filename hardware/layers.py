@@ -66,7 +66,9 @@ def _alone(chain: list[Node]) -> Graph:
         for value in node.operands:
             if value is not None and value.constant is None and value not in inside:
                 given = inputs[value] = graph_input(f"x{len(inputs)}", _outside(value.type))
-                inside[value] = get("shape.transpose")(given, perm=(0, 3, 1, 2)) if _is_image(value) else given
+                inside[value] = (
+                    get("shape.transpose")(given, perm=(0, 3, 1, 2)) if _is_image(value) else given
+                )
         operands = [value and inside.get(value, value) for value in node.operands]
         inside[node.result] = node.with_operands(operands).result
     result = inside[chain[-1].result]

@@ -42,6 +42,7 @@ def _gathers(chip: Mapping[str, Any], block: Block) -> Columns:
     fewer = (found["pages"] / used - pages) * dram.page_miss
     for name in ("transfer", "served", "held"):
         found[name] = np.maximum(found[name] - fewer, 0)
+    found["following"], found["starved"] = found["transfer"], np.zeros(len(block))
     found["pages"] = pages * used
     found["settled"] = np.ones(len(block))
     found["port"] = np.maximum(found["port"], found["burst_bytes"] / dram.burst + _INDEX_CYCLES * count)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .demand import Demand, demand
-from .dram import Dram
+from .dram import BUFFERED, Dram
 from .events import Work
 from .fields import Barrier, Instruction
 from .formula import formula
@@ -27,6 +27,7 @@ WORK = (
         "overlap",
         "settled",
         "transfer",
+        "following",
         "served",
         "held",
         "share",
@@ -35,7 +36,7 @@ WORK = (
         "touches",
         "keeps",
     ),
-    *("port", "opening", "behind", "last"),
+    *("port", "opening", "behind", "last", "starved"),
 )
 """Cycles of an instruction; see `events.Work`."""
 
@@ -98,14 +99,15 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
     dram = Dram.of(home(chip))
     none = np.zeros_like(columns["n0"])
     n1, n2 = columns.get("n1", none + 1), columns.get("n2", none + 1)
-    asked = demand(
-        dram, columns["dram"], columns["n0"], n1, n2, columns.get("s1", none), columns.get("s2", none)
-    )
+    stores = chip["engines"][queue].get("does") == "store"
+    rows = (columns["n0"], n1, n2, columns.get("s1", none), columns.get("s2", none))
+    asked = demand(dram, columns["dram"], *rows, stores)
     port = chip["engines"][queue].get("bytes_per_cycle") or dram.bytes_per_cycle
     port_cycles = _written(columns, n1, n2, port)
-    moves = _moves_of_store if chip["engines"][queue].get("does") == "store" else _moves_of_load
+    moves = _moves_of_store if stores else _moves_of_load
     return {
         "transfer": asked.cycles,
+        "following": asked.following,
         "served": asked.served,
         "held": asked.held,
         "share": asked.share,
@@ -124,15 +126,20 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
 
 def _moves_of_load(dram: Dram, asked: Demand, port: _Port, width: float) -> Columns:
     """When the port writes what DRAM brings. Padding in front is there at once; a burst as its transfer begins, those
-    behind a page that was closed once that is open."""
+    behind a page that was closed once that is open. DRAM stands still where the buffer is full before that padding
+    is written; a refresh may last longer than the buffer serves the port."""
     registers, burst = int(dram.latency > 0), dram.burst / dram.bytes_per_cycle
     rows = port.all - port.ahead - port.behind
+    bursts = np.maximum(asked.burst_bytes / dram.burst, 1)
+    full = np.where(bursts > BUFFERED, port.ahead - asked.cycles * BUFFERED / bursts, 0)
     part = rows * asked.last / np.maximum(port.read_bytes, 1)
     last = np.maximum(part, np.ceil(asked.last / width)) + port.behind + registers - burst
     before = np.where(asked.opening > 0, asked.before, 0)
     return {
+        "busy": np.maximum(full, 0) * (asked.cycles > 0),
         "tail": np.where(asked.cycles > 0, dram.latency, 0),
         "last": np.where(asked.cycles > 0, last, 0),
+        "starved": np.maximum(dram.without - rows * BUFFERED / bursts, 0) * (asked.cycles > 0),
         "opening": asked.opening + before * (asked.cycles - asked.opening),
         "behind": rows * (1 - before) + port.behind + 2 * registers,
     }

@@ -12,19 +12,22 @@ _SAMPLED_ROWS = 64
 """Rows of a transfer of which it is looked at which bursts they touch."""
 _SPREAD_ROWS = 32
 """And at which channels and pages."""
+_QUEUED = 8
+"""Bursts of an engine that wait at a channel at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What transfers ask, arrays over them: active cycles when alone, which are those in which their busiest channel is
-    occupied, `served`, or those in which it is `held` because so many bursts are under way; the share of all channels
-    that they then take; the cycles of a `turn`, a burst on its channel; the part of the bursts that `opens` a page;
-    bytes in whole bursts, and pages opened, one a channel; `opening`: cycles to open a page that the first row finds
-    closed, and `before`: the part of all bursts that comes before it; `touches` and `keeps`: masks of channels, of all
-    that it touches, and of those that transfers before left open for it, which a refresh closes; `first` and `last`:
-    bytes of its first and last burst."""
+    occupied, `served`, or those in which it is `held` because so many bursts are under way; cycles when `following` on
+    the transfer before at once; the share of all channels that they then take; the cycles of a `turn`, a burst on its
+    channel; the part of the bursts that `opens` a page; bytes in whole bursts, and pages opened, one a channel;
+    `opening`: cycles to open a page that the first row finds closed, and `before`: the part of all bursts that comes
+    before it; `touches` and `keeps`: masks of channels, of all that it touches, and of those that transfers before left
+    open for it, which a refresh closes; `first` and `last`: bytes of its first and last burst."""
 
     cycles: np.ndarray
+    following: np.ndarray
     served: np.ndarray
     held: np.ndarray
     share: np.ndarray
@@ -40,9 +43,11 @@ class Demand:
     last: np.ndarray
 
 
-def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> Demand:
+def demand(
+    dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any, write: bool = False
+) -> Demand:
     """Of the transfers of one stream in order: n2 planes of n1 rows of n0 bytes at strides s2, s1; i64 arrays,
-    n1 * n2 = 0 for none.
+    n1 * n2 = 0 for none. All of them `write` or read.
 
     Bursts are those of the rows themselves; planes are taken to lie to the bursts as the first one does.
     """
@@ -53,14 +58,15 @@ def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
     kept = _kept_open(channels, some)
     bursts = total[:, None] * channels.bursts / np.maximum(channels.bursts.sum(1, keepdims=True), 1)
     pages = np.maximum(channels.pages - kept, 0)
-    served, held = dram.served(bursts, pages), dram.held(bursts, pages)
+    served, held = dram.served(bursts, pages), dram.held(bursts, pages, write)
     strided = (pages > 1) & (rows[2] > 1)[:, None]
-    loads = np.where(strided, dram.apart(bursts, pages), np.maximum(served, held))
+    loads = np.where(strided, dram.apart(bursts, pages, write), np.maximum(served, held))
     cycles, load, number = loads.max(1), loads.sum(1), np.maximum(total, 1)
     before = np.minimum(np.where(kept, channels.crossing[:, None], channels.before).min(1), total)
     bit = 1 << np.arange(dram.channels)
     found = {
         "cycles": cycles,
+        "following": _following(loads, dram.cycles_of_a_burst),
         "served": served.max(1),
         "held": np.minimum(held.max(1), cycles),
         "share": load / np.where(cycles > 0, cycles * dram.channels, 1),
@@ -75,6 +81,21 @@ def demand(dram: Dram, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
         **_ends(dram.burst, *rows),
     }
     return Demand(**{name: np.where(some, each, 0) for name, each in found.items()})
+
+
+def _following(loads: np.ndarray, a_burst: float) -> np.ndarray:
+    """Cycles of each transfer from the end of the one before, of which another channel than the busiest one was through
+    earlier and has gone on with this one's bursts, as many as its queue holds. `loads`: of each channel, [transfers,
+    channels]."""
+    if loads.shape[1] == 1:
+        return loads[:, 0]
+    found, most = [], _QUEUED * a_burst
+    through = [0.0] * loads.shape[1]  # how much earlier each channel was
+    for each in loads.tolist():
+        left = [max(0.0, load - earlier) for load, earlier in zip(each, through)]
+        found.append(max(1.0, *left))
+        through = [min(found[-1] - load, most) for load in left]
+    return np.array(found)
 
 
 def _joined(n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> tuple[np.ndarray, ...]:

@@ -10,13 +10,17 @@ one another's pages.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from math import ceil
+from math import ceil, exp
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 _ROUNDING = 1e-9
+BUFFERED = 62
+"""Bursts that a copy engine holds for its port at most."""
+_AT_ONCE = 2.5
+"""Cycles from one transfer to the next of an engine that has it ready: whole ones, and one to take it up."""
 
 
 @dataclass(frozen=True)
@@ -57,35 +61,39 @@ class Dram:
         first = run * np.arange(self.channels)
         return turns[..., None] * run + np.clip(rest[..., None] - first, 0, run)
 
-    @cached_property
-    def slots_free_again(self) -> float:
-        """Cycles from a burst's grant, its page open, until another one may take its place: its data leave at the rate
-        of all channels. A memory without latency frees it at once."""
-        return self.latency + (self.latency > 0) + self.cycles_of_a_burst * (1 - 1 / self.channels)
+    def slots_free_again(self, write: bool = False) -> float:
+        """Cycles from a burst's grant, its page open, until another one may take its place: what is read leaves at the
+        rate of all channels, what is written at that of its own. A memory without latency frees it at once."""
+        ahead = 0 if write else 1 / self.channels
+        return self.latency + (self.latency > 0) + self.cycles_of_a_burst * (1 - ahead)
+
+    @property
+    def without(self) -> int:
+        """Cycles from the last burst that is back before a refresh to the first one behind it."""
+        return self.refresh_for + self.page_miss + self.latency
 
     def served(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
         """Cycles of a channel for so many bursts and pages opened."""
         return bursts * self.cycles_of_a_burst + pages * self.page_miss
 
-    @cached_property
-    def gap(self) -> float:
+    def gap(self, write: bool = False) -> float:
         """Cycles that a channel waits for each `outstanding` bursts that follow one another in a page."""
         at_once = (self.outstanding or np.inf) * self.cycles_of_a_burst
-        return max(0.0, self.slots_free_again - at_once)
+        return max(0.0, self.slots_free_again(write) - at_once)
 
-    def apart(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
+    def apart(self, bursts: np.ndarray, pages: np.ndarray, write: bool) -> np.ndarray:
         """Cycles that they take if pages are opened at even distances: a gap for every `outstanding` bursts that are
         whole between two."""
         most = self.outstanding or np.inf
         distance = bursts / np.maximum(pages, 1)
         least, part = np.floor(distance), distance % 1
         gaps = least // most * (1 - part) + (least + 1) // most * part
-        return self.served(bursts, pages) + self.gap * gaps * np.maximum(pages, 1)
+        return self.served(bursts, pages) + self.gap(write) * gaps * np.maximum(pages, 1)
 
-    def held(self, bursts: np.ndarray, pages: np.ndarray) -> np.ndarray:
+    def held(self, bursts: np.ndarray, pages: np.ndarray, write: bool) -> np.ndarray:
         """Cycles in which places of bursts under way are taken, of which a channel has `outstanding` for all."""
         slots = bursts / (self.outstanding or np.inf)
-        return slots * self.slots_free_again + np.minimum(slots, pages) * self.page_miss
+        return slots * self.slots_free_again(write) + np.minimum(slots, pages) * self.page_miss
 
     @cached_property
     def working(self) -> int:
@@ -121,16 +129,17 @@ class Dram:
 class Transfer:
     """What one transfer asks, see `demand.Demand`, and how it goes while it is in flight.
 
-    `appetite`: its share by its turns. `spare`: cycles that it takes less where nothing is under way: as many bursts as
-    may be are served at once, and some pages are opened before the first of them is back, a third of one on the
-    average. A refresh closes its page, which it `reopens` in so many cycles if the next burst would not have opened one
-    anyway, and takes `fewer` for that nothing is under way then, and a burst that was being served is, half of one on
-    the average.
+    `appetite`: its share by its turns. `spare`: cycles that it takes less where nothing is under way, as no burst waits
+    for another one's place. A refresh closes its page, which costs `reopens` cycles if the next burst would not have
+    opened one anyway, less those waits; a burst that was being served is, half of one on the average. `opens` and
+    `together`: cycles of its turns that belong to bursts which open a page, and the part of its time that it saves if
+    others open theirs before those are back.
 
     `left` are the cycles that are to come, `pace` how fast they go by, `again` how many a refresh adds.
     """
 
     cycles: float
+    following: float
     served: float
     held: float
     share: float
@@ -140,23 +149,40 @@ class Transfer:
     appetite: float
     spare: float
     reopens: float
-    fewer: float
+    opens: float
+    together: float
     owner: int = -1
     left: float = 0.0
     pace: float = 1.0
     again: float = 0.0
+
+    def follow(self) -> None:
+        """It follows on the one before at once: a channel that was through earlier has begun with its bursts."""
+        part = self.following / self.cycles
+        self.cycles, self.served, self.held = self.following, self.served * part, self.held * part
+        self.share = min(1.0, self.share / part)
+        self.appetite = self.share / self.turn
 
 
 def transfers(dram: Dram, work: Any) -> list[Transfer | None]:
     """Those of instructions, whose columns are those of `events.Work`; None where there is none."""
     found: list[Transfer | None] = [None] * len(work.transfer)
     chosen = np.nonzero(work.transfer > 0)[0]
-    names = ("transfer", "served", "held", "share", "turn", "opens", "touches", "keeps")
-    cycles, served, held, share, turn, opens, touches, keeps = (getattr(work, name)[chosen] for name in names)
-    spare = np.maximum(np.minimum(cycles - served, dram.gap + dram.page_miss / 3), 0.0)
-    reopens, fewer = dram.page_miss * (1 - opens), spare + dram.cycles_of_a_burst / 2
-    asked = (cycles, served, held, share, turn, touches.astype(int), keeps.astype(int))
-    columns = (*asked, share / turn, spare, reopens, fewer)
+    names = ("transfer", "following", "served", "held", "share", "turn")
+    asked = [getattr(work, name)[chosen] for name in names]
+    cycles, _, served, _, share, turn = asked
+    opens, touches, keeps = (
+        work.opens[chosen],
+        work.touches[chosen].astype(int),
+        work.keeps[chosen].astype(int),
+    )
+    gap = np.maximum(np.minimum(cycles - served, dram.gap()), 0.0)
+    windows = (
+        cycles / turn / (dram.outstanding or np.inf)
+    )  # behind the last one nothing waits, however small it is
+    spare, reopens = gap * (1 - (np.ceil(windows) - windows)), dram.page_miss * (1 - opens) - gap
+    together = np.minimum(gap, dram.page_miss) * opens / turn
+    columns = (*asked, touches, keeps, share / turn, spare, reopens, opens * turn, together)
     for place, each in zip(chosen.tolist(), map(Transfer, *(column.tolist() for column in columns))):
         found[place] = each
     return found
@@ -175,18 +201,22 @@ class Sharing:
         self.clock = 0.0  # in active cycles, up to which what is left of the flights is right
         self.refreshes = 0  # up to then
         self.idle = -float("inf")  # since when, where nothing is in flight
+        self.ended: dict[int, float] = {}  # when the last transfer of each owner was complete
         self.closed: dict[int, int] = {}  # masks of channels that each owner has not touched since a refresh
         self.time, self.owner = float("inf"), -1
 
     def add(self, owner: int, time: float, transfer: Transfer) -> float:
         """A transfer starts; cycles in which it opens pages that a refresh has closed."""
         self._advance(time)
+        earlier = transfer.following < transfer.cycles
+        if earlier and not self.flights and time < self.ended.get(owner, 0) + _AT_ONCE:
+            transfer.follow()
         closed = self.closed.get(owner, 0)
         reopening = self.dram.page_miss if closed & transfer.keeps else 0.0
         self.closed[owner] = closed & ~transfer.touches
         transfer.owner, transfer.left = owner, transfer.cycles + reopening
         if not self.flights and transfer.spare:
-            transfer.left -= transfer.spare * min(1.0, (time - self.idle) / self.dram.slots_free_again)
+            transfer.left -= transfer.spare * min(1.0, (time - self.idle) / self.dram.slots_free_again())
         self.flights.append(transfer)
         self._repace()
         return reopening
@@ -201,7 +231,7 @@ class Sharing:
             rest, self.closed[owner] = 0.0, -1
         for other in self.flights:
             other.left += rest / len(self.flights)
-        self.idle = time
+        self.idle = self.ended[owner] = time
         self._repace()
 
     def _advance(self, time: float) -> None:
@@ -218,7 +248,8 @@ class Sharing:
 
     def _repace(self) -> None:
         """Who asks for less than its turns are of all turns gets it whole; the others share what is left. Where some
-        are held by bursts that are under way, others go on meanwhile."""
+        are held by bursts that are under way, others go on meanwhile; and the pages of two that are opened within as
+        many bursts as may be under way cost the wait for those once."""
         self.time, self.owner = float("inf"), -1
         if not self.flights:
             return
@@ -228,13 +259,21 @@ class Sharing:
             given = min(flight.share, room * flight.turn / turns)
             flight.pace = given / flight.share
             served += given * flight.served / flight.cycles
-            held += given * flight.held / flight.cycles
+            held += given * (flight.held / flight.cycles - self._together(flight))
             room, turns = room - given, turns - flight.turn
         faster = 1 / max(served, held)
         for flight in self.flights:
             flight.pace = min(1.0, flight.pace * faster)
-            flight.again = flight.reopens - flight.fewer * flight.pace
+            flight.again = flight.reopens - flight.pace * self.dram.cycles_of_a_burst / 2
         self.time, self.owner = min([(self._until(flight), flight.owner) for flight in self.flights])
+
+    def _together(self, flight: Transfer) -> float:
+        """The part of its time that a transfer saves because others open pages."""
+        if not flight.together or len(self.flights) == 1:
+            return 0.0
+        others = sum([each.opens for each in self.flights]) - flight.opens
+        bursts = (self.dram.outstanding - 1) / sum([each.turn for each in self.flights])
+        return flight.together * (1 - exp(-bursts * others))
 
     def _until(self, flight: Transfer) -> float:
         """When a transfer will be complete, the pages opened again that refreshes close. A refresh waits for the burst

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Problem
-from .dram import Dram, Sharing, transfers
+from .dram import BUFFERED, Dram, Sharing, transfers
 from .errors import HazardError
 from .fields import SEMAPHORES
 
@@ -38,10 +38,11 @@ class Work:
     `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `words` are those that
     the fetch unit reads. `lead`, `busy` and `tail` are cycles; `overlap`: how long before the end of `busy` the engine
     accepts the next one's preparation. `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead,
-    with a `share` of its channels, in bursts of `turn` cycles; `served`, `held`, `opens`, `touches`, `keeps`: see
-    `demand.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD` copies may be behind
-    them: `last` of them after the transfer and `tail`, and `behind` of them after the first `opening` cycles of it.
-    `settled` is 1 where all that the engine did before must be complete first.
+    with a `share` of its channels, in bursts of `turn` cycles; `following`, `served`, `held`, `opens`, `touches`,
+    `keeps`: see `demand.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD` copies
+    may be behind them: `last` of them after the transfer and `tail`, and `behind` of them after the first `opening`
+    cycles of it; a refresh that comes upon the port costs `starved`. `settled` is 1 where all that the engine did
+    before must be complete first.
     """
 
     engine: np.ndarray
@@ -53,6 +54,7 @@ class Work:
     tail: np.ndarray
     overlap: np.ndarray
     transfer: np.ndarray
+    following: np.ndarray
     served: np.ndarray
     held: np.ndarray
     share: np.ndarray
@@ -62,6 +64,7 @@ class Work:
     opening: np.ndarray
     behind: np.ndarray
     last: np.ndarray
+    starved: np.ndarray
     touches: np.ndarray
     keeps: np.ndarray
     settled: np.ndarray
@@ -179,8 +182,11 @@ class _Core:
         self.lead, self.busy, self.tail, self.overlap = (
             each.tolist() for each in (work.lead, work.busy, work.tail, work.overlap)
         )
-        self.transfer, self.port, self.opening, self.behind, self.last = (
-            each.tolist() for each in (work.transfer, work.port, work.opening, work.behind, work.last)
+        self.transfer, self.port, self.opening = (
+            each.tolist() for each in (work.transfer, work.port, work.opening)
+        )
+        self.behind, self.last, self.starved = (
+            each.tolist() for each in (work.behind, work.last, work.starved)
         )
         self.asked = transfers(sharing.dram, work)
         self.settled = work.settled.tolist()
@@ -279,7 +285,8 @@ class _Core:
         done = end + tail + self.last[instruction]
         if self.port[instruction]:
             come = self.come(instruction, end) + tail
-            done = max(done, come, engine.at_port[-1] + self.port[instruction])
+            at_port = max(come, engine.at_port[-1] + self.port[instruction])
+            done = max(done, self.held_back(instruction, end, at_port))
             engine.at_port.append(done)
             engine.accepts = max(engine.accepts, engine.at_port[0])
         engine.last_done = max(engine.last_done, done)
@@ -303,6 +310,15 @@ class _Core:
             return opened
         before = (dram.active(again) - begin) / max(over - begin - dram.page_miss, 1.0)
         return max(opened, again + dram.page_miss + max(0.0, 1 - before) * behind)
+
+    def held_back(self, instruction: int, end: float, done: float) -> float:
+        """When a port is through that would be at `done`: DRAM brings no more than the buffer takes, so that refreshes
+        come upon the transfer after `end` too, where it might have been complete."""
+        starved, dram = self.starved[instruction], self.sharing.dram
+        if not starved:
+            return done
+        read = done - BUFFERED * dram.burst / dram.bytes_per_cycle
+        return done + starved * max(0, dram.refreshes(read) - dram.refreshes(end))
 
     def complete(self, instruction: int, time: float) -> None:
         """The instruction's effect is there: it signals."""

@@ -157,7 +157,8 @@ def _fetches(
         moves = np.where(moving, level, moves)
     across = ~np.isin(views["s0"], (0, 1)) & (columns["n0"] > 1)[owner]
     cycles = np.where(across, engine.get("transpose_factor", 1), 1)
-    total, before, a_vector = np.zeros(count), np.zeros(count), []
+    total = np.zeros(count)
+    before, a_vector = np.zeros(count, np.int64), list[np.ndarray]()
     for level, so_far in enumerate(turns):
         a_vector.append(np.ones(count))
         for number in range(len(code.memories)):

@@ -28,7 +28,8 @@ def work(*instructions: dict[str, Any]) -> Work:
     others = {
         name: np.array([each.get(name, 1) for each in instructions]) for name in ("share", "turn", "touches")
     }
-    others["served"] = np.array([each.get("served", each.get("transfer", 0)) for each in instructions], float)
+    for name in ("served", "following"):
+        others[name] = np.array([each.get(name, each.get("transfer", 0)) for each in instructions], float)
     zeros = {name: column(name) for name in WORK if name not in others}
     return Work(engine, **masks, words=np.ones(len(engine), int), **zeros, **others)
 

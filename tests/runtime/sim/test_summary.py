@@ -17,7 +17,8 @@ def summary(spans: list[tuple[int, int]], transfers: list[int], macs: list[int])
     transfer = np.array(transfers, np.float64)
     busy = np.where(transfer > 0, 3, end - begin)
     engine = np.zeros(count, np.int64)
-    work_of = dict.fromkeys(WORK, none) | {"busy": busy, "transfer": transfer, "served": transfer}
+    work_of = dict.fromkeys(WORK, none) | {"busy": busy, "transfer": transfer}
+    work_of |= {"following": transfer, "served": transfer}
     work_of |= {"share": none + 1, "turn": none + 1}
     work = Work(engine=engine, wait=engine, signal=engine, words=engine + 1, **work_of)
     timeline = Timeline(("all",), int(end.max()), begin, end, end, [*range(count)], {"all": {}})
