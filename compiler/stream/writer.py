@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product as cartesian
 from math import prod
 from typing import ClassVar
@@ -19,7 +19,7 @@ from ..tile.stage import CONSTANT, Affine, Kernel, Load, Lookup, Stage
 from .columns import Columns
 from .copies import Axis, Copy, copies_in, copies_out, flat, joined
 from .emit import Box, Ints, Tile
-from .home import Home
+from .home import Home, aligned
 from .multiply import Multiplier, Multiply
 from .places import offset, shape_of, start
 from .programs import Machine, Pending
@@ -79,6 +79,7 @@ class StreamWriter(ABC):
     home: Home
     written: list[tuple[Ints, Instruction | Pending]] = field(default_factory=list)
     now: Ints = ()
+    copied: tuple[int, str, Copy, Ints] | None = None
 
     limits: ClassVar[Limits]
     machine: ClassVar[Machine]
@@ -181,8 +182,27 @@ class StreamWriter(ABC):
         return pattern
 
     def _flat(self, tile: Tile, home: int, count: int) -> None:
-        for copy in flat(home, tile.address, count, self.limits.copy_bytes):
+        """Contiguous bytes, in one copy with those that were written just before where they lie side by side at home
+        and in the tile's memory."""
+        before, self.copied = self.copied, None
+        copies = list(flat(home, tile.address, count, self.limits.copy_bytes))
+        if before is not None and len(copies) == 1 and self._follows(before, tile.memory, copies[0]):
+            self.written.pop()
+            first = before[2]
+            copies = [replace(first, n0=home - first.home + count)]
+        known = len(self.written)
+        for copy in copies:
             self.copy_in(copy, tile.memory, b"\0")
+        if len(self.written) == known + 1:
+            self.copied = len(self.written), tile.memory, copies[0], self.now[:-1]
+
+    def _follows(self, before: tuple[int, str, Copy, Ints], memory: str, copy: Copy) -> bool:
+        """Whether a copy goes on where one ends that was written last, but for what aligns it."""
+        written, where, first, now = before
+        step = aligned(first.n0)
+        beside = (first.home + step, first.near + step) == (copy.home, copy.near)
+        together = (written, where, now) == (len(self.written), memory, self.now[:-1])
+        return together and beside and step + copy.n0 <= self.limits.copy_bytes
 
     def _load_columns(self, tile: Tile, operand: Placed) -> None:
         """Packed when compiled if they are constant, else row by row."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from isthmus import compile, read
-from isthmus.backends.npu.isa import Ldw, Sto
+from isthmus.backends.npu.isa import Lda, Ldw, Sto
 from isthmus.compiler.ir.graph import Graph, graph_input
 from isthmus.compiler.ir.types import TensorType, dtype_of
 from isthmus.compiler.ops import get
@@ -16,6 +16,7 @@ from isthmus.compiler.stream import entries
 from isthmus.package import Package
 from isthmus.testing.properties import codes
 
+from .networks import graph_of, samples
 from .test_joint_kernels import CHANNELS, HEIGHT, WIDTH, convolution, drawn
 
 
@@ -89,3 +90,13 @@ def test_weights_are_not_filled_up_at_home() -> None:
     loads = [record for record in code.entry(0).stream.records if isinstance(record, Ldw)]
     assert (24 * 32, 3, 32 * 32) in {(record.n0, record.n1, record.d1) for record in loads}
     assert all(record.n0 < record.d1 for record in loads)
+
+
+def test_constants_that_lie_side_by_side_are_one_copy() -> None:
+    """Bias, multiplier and shift of 32 channels, 128 bytes each."""
+    name = "inverted_residual"
+    package = compile(graph_of(name), "n1-8", precision="int8", calibration=samples(name, 2))
+    assert isinstance(package, Package)
+    (code,) = codes(package)
+    loads = [record for record in code.entry(0).stream.records if isinstance(record, Lda)]
+    assert 3 * 128 in {record.n0 for record in loads if record.dram >= code.meta["dram"]["constants"]}
