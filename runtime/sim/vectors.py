@@ -132,10 +132,11 @@ class Sweep:
 
     def run(self, bases: Sequence[int], memories: Memories) -> None:
         """Execute it with streams that begin at these addresses."""
+        body = self._body  # first, since it tells what is wrong with the program
         arrays = [stream.at(memories, base) for stream, base in zip(self.streams, bases)]
         out, dtype = arrays[0], self.streams[0].dtype
         if self.combine == "none":
-            _store(out, self._body.evaluate(arrays), dtype)
+            _store(out, body.evaluate(arrays), dtype)
             return
         ufunc = _REDUCE[self.combine]
         if self._contract is not None:
