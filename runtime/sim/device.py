@@ -236,13 +236,18 @@ class Entry:
         name = home_name(self.chip)
         for record, moved in self._moving(self.costs.counts["dram_byte"].astype(int)):
             for access in record.accesses(context):
-                marks = next((each for each in touched if 0 <= access.first - each[0] < len(each[1])), None)
-                if access.memory != name or marks is None:
+                if access.memory != name:
+                    continue
+                first = access.first
+                start, marks = next(
+                    (each for each in touched if 0 <= first - each[0] < len(each[1])), (0, None)
+                )
+                if marks is None:
                     continue
                 if access.size > moved:
                     looked_up += moved
                 else:
-                    access._replace(base=access.base - marks[0]).marks(marks[1])[...] = True
+                    access._replace(base=access.base - start).marks(marks)[...] = True
         return sum(int(marks.sum()) for _, marks in touched) + looked_up
 
     def _moving(self, moved: np.ndarray) -> Iterator[tuple[Instruction, int]]:
