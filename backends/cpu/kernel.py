@@ -67,6 +67,9 @@ class KernelCode:
         return f"declare hidden void @{self.name}({'ptr, ' * len(self.parameters)}i64)"
 
 
+_VECTOR_BYTES = 64  # at most
+
+
 class KernelEmitter:
     """Emits one kernel. `declarations` collects the intrinsics that the module must declare."""
 
@@ -84,6 +87,7 @@ class KernelEmitter:
         self._open: list[
             tuple[str, int]
         ] = []  # open loop variables with their depth in the spine (ribs: last)
+        self._kept: dict[str, Register] = {}
         self.packings: dict[str, Packing] = {}
         self.panelled: dict[str, tuple[Hold, Sequence[Range]]] = {}
         self.buffers = {buffer.name: buffer for buffer in kernel.buffers}
@@ -127,6 +131,14 @@ class KernelEmitter:
         return all(loop.kind == PARALLEL_LOOP for loop in loops) and len({loop.dim for loop in loops}) == len(
             loops
         )
+
+    def kept(self, constant: Register) -> Register:
+        """The address of a constant on the stack: what is read there in place of elements that are not there."""
+        key = str(constant)
+        if key not in self._kept:
+            self._kept[key] = self.b.alloca(_VECTOR_BYTES)
+            self.b.entry_lines.append(f"store {constant}, ptr {self._kept[key].text}, align 1")
+        return self._kept[key]
 
     def _refuse_borders(self) -> None:
         """A tile that its readers may leave would have to be clipped at the edges of the tensor.

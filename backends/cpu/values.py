@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.ir.types import DType, boolean, i64
+from ...compiler.ir.types import DType, boolean, i64, u8
 from ...compiler.tile.infer import Range, affine_range
 from ...compiler.tile.stage import REDUCE, Access, Affine, Apply, Const, Expr, Index, Load, Lookup, Stage, dim
 from . import vectors
@@ -203,12 +203,10 @@ class Values:
             if mask is not None:
                 guard = self.b.pure(guard.type, f"and {guard.type} {{0}}, {{1}}", [guard, mask])
             return vectors.load(self.b, pointer, storage.dtype, lanes, guard, fill)
-        assert storage.base is not None
-        safe = self.b.pure("ptr", "select i1 {0}, ptr {1}, ptr {2}", [guard, pointer, storage.base])
-        value = vectors.load(self.b, safe, storage.dtype, lanes, mask, None)
-        return self.b.pure(
-            value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill]
-        )
+        if storage.dtype == boolean:  # bytes in memory
+            fill = self.s.constant(int(access.fill), u8, lanes)  # type: ignore[arg-type]
+        safe = self.b.pure("ptr", "select i1 {0}, ptr {1}, ptr {2}", [guard, pointer, self.e.kept(fill)])
+        return vectors.load(self.b, safe, storage.dtype, lanes, mask, None)
 
     def neighbours(self, access: Access, point: Point, type: str, behind: int = 0) -> Register:
         """What lies so many elements behind an access's point, as a value of an LLVM type of whole elements."""

@@ -150,3 +150,19 @@ def test_operations_need_no_library_on_aarch64() -> None:
         [codegen.object_code(machine(triple), module.text)], [f"segment_{n}" for n in module.entries]
     )
     assert image.machine == "aarch64"
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_vectors_of_floats_saturate_as_integers(level: str | None) -> None:
+    """Where numpy leaves it open: the ends of i32, 0 for what is no number; narrower integers have its lower bits."""
+    limit = np.float32(2**31)
+    below = np.nextafter(limit, np.float32(0))
+    values = np.array(
+        [limit, below, -limit, -2 * limit, 3e38, np.inf, -np.inf, np.nan, 1.9, -1.9, 0], np.float32
+    )
+    most, least = 2**31 - 1, -(2**31)
+    wanted = np.array([most, below, least, least, most, most, least, 0, 1, -1, 0], np.int32)
+    made = [Work(kernel("cast", [f32], dtype, values.size), {"x0": values}) for dtype in (i32, i8)]
+    image = Image(made, level)
+    np.testing.assert_array_equal(image.run(0)["y"], wanted)
+    np.testing.assert_array_equal(image.run(1)["y"], wanted.astype(np.int8))
