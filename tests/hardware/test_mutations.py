@@ -59,6 +59,17 @@ def plain() -> tuple[int, int]:
     return sums(record("n1-8"), record("n1-8"))
 
 
+def test_every_figure_of_time_is_changed() -> None:
+    plain = simulation.inputs(record("n1-8"))
+    found = {
+        name
+        for changes in CHANGES.values()
+        for name, value in simulation.inputs(changed(changes)).items()
+        if value != plain[name]
+    }
+    assert found == {*plain}
+
+
 @needs_verilator
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_figure_changed_on_both_sides_keeps_the_agreement_and_on_one_side_is_noticed(name: str) -> None:

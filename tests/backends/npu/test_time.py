@@ -151,6 +151,22 @@ def test_vector_work_costs_what_the_chip_says(micro, combine, vectors):
     assert timeline.end[2] - timeline.begin[2] == 4 + -(-(20 * 3 * vectors) // 1)
 
 
+def test_a_vector_waits_for_all_that_one_memory_gives_for_it():
+    """Two parameters that stay along the lines: with each of two vectors of channels one of them comes a cycle late."""
+
+    def spent(*names: str) -> float:
+        operands = [view(SPA, I8, 512, 1, 16), *(view(SPW, I8, 16 * n, 1, 0) for n in range(len(names)))]
+        records = [
+            Program(number=0, micros=(operation("mac", 0, *(stream(1 + n) for n in range(3))),)),
+            Vec(number=0, n0=16, n1=16, streams=(view(SPA, I8, 0, 1, 16), *operands)),
+        ]
+        timeline = run(records).entry.timeline
+        return float(timeline.end[1] - timeline.begin[1])
+
+    assert spent("scale", "offset") == 4 + 32 + 2
+    assert spent("scale", "offset", "unused") == 4 + 32 + 4
+
+
 def test_steps_across_banks_are_slow():
     def spent(*strides: int) -> float:
         records = [

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isthmus.runtime.sim.costs import WORK
+from isthmus.runtime.sim.costs import WORK, transfer
 from isthmus.runtime.sim.demand import demand
 from isthmus.runtime.sim.dram import Dram
 from isthmus.runtime.sim.errors import HazardError
@@ -324,3 +324,64 @@ def test_a_page_closed_behind_the_first_bursts_is_told_with_what_comes_before_it
     found = demand(dram, *(np.array(each) for each in ([0, 1920], [64, 512], [1, 1], [1, 1], [0, 0], [0, 0])))
     assert found.opening.tolist() == [24, 24]
     assert found.before.tolist() == [0, 0.25]
+
+
+def test_what_is_written_leaves_its_place_at_the_rate_of_its_own_channel():
+    dram = Dram(32, 2, 256, 80, 64, outstanding=16)
+    columns = [np.array([each]) for each in (0, 4096, 1, 1, 0, 0)]
+    assert demand(dram, *columns).cycles[0] == 32 / 16 * (80 + 1 + 2)
+    assert demand(dram, *columns, write=True).cycles[0] == 32 / 16 * (80 + 1 + 4)
+
+
+def test_a_channel_that_is_through_goes_on_with_the_next_transfer():
+    """Seven runs of four bursts of 4 cycles: four of them on one channel, three on the other, which the next one makes
+    up for when it follows at once and nobody else is there."""
+    dram = Dram(32, 2, 256, 0, 64)
+    address, zeros = np.array([0, 1792]), np.zeros(2, int)
+    found = demand(dram, address, zeros + 1792, zeros + 1, zeros + 1, zeros, zeros)
+    assert found.cycles.tolist() == [64, 64]
+    assert found.following.tolist() == [64, 48]
+    first = {"engine": "load", "transfer": 64.0, "share": 0.875}
+    second = {**first, "following": 48.0}
+    assert timed(first, second, dram=dram).cycles == 64 + 48
+    assert timed(first, {**second, "busy": 10}, dram=dram).cycles == 64 + 10 + 64
+
+
+def test_pages_that_two_open_together_cost_the_wait_for_bursts_under_way_once():
+    """Held 83 cycles for each 16 bursts of 64: both save of these 19 cycles where the other opens a page near by."""
+    dram = Dram(32, 2, 256, 80, 64, 2048, 40, outstanding=16)
+
+    def cycles(opens: float, *engines: str) -> int:
+        asked = {"transfer": 830.0, "served": 640.0, "held": 830.0, "turn": 5.0, "opens": opens}
+        return timed(*({"engine": engine, **asked} for engine in engines), dram=dram).cycles
+
+    assert cycles(0.1, "load", "store") < cycles(0, "load", "store") - 40
+    assert cycles(0.1, "load") == cycles(0, "load")
+
+
+def test_a_refresh_that_comes_upon_a_port_starves_it():
+    """The transfer is complete before the refresh at 2840, but DRAM brings no more than the port's buffer takes."""
+    late = {"engine": "load", "transfer": 2400.0, "port": 4000.0, "behind": 4000.0}
+    plain, starved = (timed({**late, "starved": n}, dram=PINNED).cycles for n in (0, 96))
+    assert starved == plain + 96
+    early = {**late, "transfer": 1000.0, "port": 2000.0, "behind": 2000.0, "starved": 96}
+    assert timed(early, dram=PINNED).cycles == timed({**early, "starved": 0}, dram=PINNED).cycles
+
+
+def test_padding_in_front_holds_dram_back_once_the_buffer_is_full():
+    chip = {
+        "name": "n",
+        "memories": {"dram": {"home": True, "bytes_per_cycle": 16, "latency": 40, "burst": 64}},
+        "engines": {"lda": {"does": "load"}},
+    }
+    columns = {
+        name: np.array([each]) for name, each in {"n0": 960, "n1": 7, "n2": 7, "s1": 960, "s2": 6720}.items()
+    }
+    columns["dram"] = np.array([0])
+    assert transfer(chip, columns, "lda", "spa")["busy"][0] == 0
+    padded = transfer(chip, columns | {"before2": np.array([1])}, "lda", "spa")
+    assert padded["busy"][0] == 7 * 60 - 62 * 4
+    assert (
+        transfer(chip, columns | {"n2": np.array([0]), "before2": np.array([1])}, "lda", "spa")["busy"][0]
+        == 0
+    )
