@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,10 @@ def of_layers(name: str, chip: str, memory: str, folder: Path, most: int) -> Ite
     """A row a layer; the first `most` of them."""
     for layer in layers(quantised(name).graph)[:most]:
         package = isthmus.compile(layer.graph, target=target(chip, memory, folder))
+        hosted = [step.op for step in package.loaded.executable.program.steps if step.kind == "host"]
         for call in record(package, arrays(layer.graph)):
-            yield _row(name, chip, memory, layer.name, compare(call, kept=KEPT))
+            row = _row(name, chip, memory, layer.name, compare(call, kept=KEPT))
+            yield replace(row, status=f"{', '.join(hosted)} not on the chip") if hosted else row
 
 
 def of_network(name: str, chip: str, memory: str, folder: Path) -> Iterator[Row]:

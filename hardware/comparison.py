@@ -95,7 +95,8 @@ def compare(call: Recorded, chip: Mapping[str, Any] | None = None, kept: Path | 
     found = _known(file) if file and file.exists() else _run(call, on)
     if file and not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, status=found.status, cycles=found.cycles, wrong=found.wrong, **found.done)
+        head = {"status": found.status, "cycles": found.cycles, "wrong": found.wrong}
+        np.savez(file, **head, **found.done)  # type: ignore[arg-type]
     seconds = time.perf_counter() - begin
     kernels = _kernels(entry, found.done)
     return Compared(found.status, entry.timeline.cycles, found.cycles, found.wrong, seconds, kernels)
@@ -130,7 +131,7 @@ def _digest(call: Recorded, chip: Mapping[str, Any]) -> str:
     places = [start for start, _ in call.entry.regions]
     digest = hashlib.sha256(repr((design, simulation.inputs(chip), places)).encode())
     for data in (call.code, *call.before, *call.after):
-        digest.update(np.ascontiguousarray(data))
+        digest.update(memoryview(np.ascontiguousarray(data)))
     return digest.hexdigest()[:24]
 
 
