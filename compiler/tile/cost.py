@@ -6,7 +6,7 @@ found, and what is fetched through them again and again is charged at the bandwi
 The figures are data of the target (calibrated, see docs/design); `explain --kernel` prints the breakdown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product as cartesian
@@ -19,7 +19,7 @@ from ..ops.scalar import SCALARS
 from ..target.description import Engine, Target
 from .infer import Range, infer
 from .schedule import Hold, Loop, Place, Schedule, segments
-from .stage import LOCAL, PARALLEL, REDUCE, Affine, Apply, Buffer, Expr, Kernel, Stage, dim, walk
+from .stage import LOCAL, PARALLEL, REDUCE, Affine, Apply, Buffer, Expr, Kernel, Lookup, Stage, dim, walk
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,24 @@ def nest_compute(
 
 
 def memory_cycles(
-    kernel: Kernel, target: Target, loops: Sequence[str], steps: np.ndarray, holds: Sequence[Hold]
+    kernel: Kernel,
+    target: Target,
+    loops: Sequence[str],
+    steps: np.ndarray,
+    holds: Sequence[Hold],
+    beside: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
     """Cycles each memory spends feeding the next one inwards, for many candidates of one loop order at once.
 
     `loops` names the dims of the spine, `steps[depth, candidate]` their tile sizes. A cache keeps the tiles under the
     first loops at which everything fits in it (double-buffered tiles twice); tiles that never fit are fetched again by
-    every inner loop. Short runs of contiguous bytes waste bandwidth at home.
+    every inner loop. Short runs of contiguous bytes waste bandwidth at home. Buffers `beside` the loops, which no stage
+    inside touches, are fetched once.
     """
     touched = {access.buffer for stage in kernel.stages for access in (*stage.reads, stage.write)}
-    buffers = [b for b in kernel.buffers if b.role != LOCAL and b.name in touched]
+    used = [b for b in kernel.buffers if b.role != LOCAL and b.name in touched]
+    buffers = [b for b in used if b.name not in beside]
+    once = sum(prod(b.static_shape) * b.dtype.bytes for b in used if b.name in beside)
     env: dict[str, Range] = {}
     boxes, trips = [_box_sizes(kernel, buffers, env)], []
     for depth, name in enumerate(loops):
@@ -154,7 +162,7 @@ def memory_cycles(
     out = {}
     for cache, source in zip(caches, [*caches[1:], target.home], strict=True):
         capacity = cache.bytes * cache.usable
-        traffic = np.zeros(count)
+        traffic = np.full(count, float(once))
         settled = np.zeros(count, bool)
         for depth in range(len(boxes)):
             chosen = ~settled & ((total[depth] <= capacity) | (depth == len(boxes) - 1))
@@ -176,9 +184,17 @@ def memory_cycles(
 
 
 def _box_sizes(kernel: Kernel, buffers: Sequence[Buffer], env: Mapping[str, Range]) -> dict[str, list[Any]]:
-    """The part of each buffer that is touched under the given loops, in elements along each axis."""
+    """The part of each buffer that is touched under the given loops, in elements along each axis; along an axis that is
+    looked up, as many as there are look-ups."""
     found = infer(kernel, env)
-    return {b.name: [r.size for r in found.buffer(kernel, b.name)] for b in buffers}
+    sizes: dict[str, list[Any]] = {b.name: [r.size for r in found.buffer(kernel, b.name)] for b in buffers}
+    for stage in kernel.stages:
+        for access in stage.reads:
+            for axis, part in enumerate(access.index):
+                if isinstance(part, Lookup) and access.buffer in sizes:
+                    reads = prod(found.stages[stage.name][name].size for name in part.access.dims)
+                    sizes[access.buffer][axis] = np.minimum(sizes[access.buffer][axis], reads)
+    return sizes
 
 
 def _product(factors: Sequence[Any], count: int) -> np.ndarray:
@@ -233,5 +249,9 @@ def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimat
             cycles += 3 * prod(sizes.values())
         total += cycles * blocks * runs
     steps = np.array([[loop.step] for loop in schedule.loops]).reshape(len(schedule.loops), 1)
-    memory = memory_cycles(kernel, target, [loop.dim for loop in schedule.loops], steps, schedule.holds)
+    inside = [stage for stage in kernel.stages if schedule.place(stage.name).at]
+    looped = {access.buffer for stage in inside for access in (*stage.reads, stage.write)}
+    beside = {buffer.name for buffer in kernel.buffers} - looped if schedule.loops else set()
+    names = [loop.dim for loop in schedule.loops]
+    memory = memory_cycles(kernel, target, names, steps, schedule.holds, beside)
     return Estimate(total, {name: float(cycles[0]) for name, cycles in memory.items()})

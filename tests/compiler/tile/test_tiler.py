@@ -192,3 +192,34 @@ def test_a_whole_network_is_tiled_within_a_second() -> None:
     for kernel in kernels:
         tile(kernel, chip)
     assert process_time() - begin < 1.5
+
+
+TABLE = """kernel "rows" {{
+  input x: i64[64]  input t: f32[{rows}, 768]  local m: f32[64]  output y: f32[64, 768]
+  stage mx (i: 64, reduce j: 768): m[i] = max t[x[i], j]
+  stage dv (i: 64, j: 768): y[i, j] = div(t[x[i], j], m[i])
+}}"""
+STEPS = """kernel "steps" {{
+  input x: f32[{n}, 2048]  constant w: f32[2048, 256]  constant r: f32[256, 256]
+  local a: f32[{n}, 256]  local g: f32[{n}, 256]  local h: f32[{n}, 256]  output y: f32[{n}, 256]
+  stage all (t: {n}, c: 256, reduce k: 2048): a[t, c] = sum mul(x[t, k], w[k, c])
+  stage gates (scan t: {n}, c: 256, reduce k: 256): g[t, c] = sum mul(h[t - 1, k] else 0.0, r[k, c])
+  stage cell (scan t: {n}, c: 256): h[t, c] = add(g[t, c], a[t, c])
+  stage out (scan t: {n}, c: 256): y[t, c] = h[t, c]
+}}"""
+
+
+def test_a_table_costs_the_rows_that_are_read_of_it() -> None:
+    few, many = (
+        tile(parse_kernel(TABLE.format(rows=rows)), target("avx2"))[0].estimate for rows in (1000, 100_000)
+    )
+    assert few == many
+
+
+def test_weights_of_what_is_no_step_are_read_once() -> None:
+    """Those of the first product fill a cache: at every step they would be read again."""
+    short, long = (
+        tile(parse_kernel(STEPS.format(n=n)), target("avx2"))[0].estimate.memory["dram"] for n in (64, 256)
+    )
+    inputs = (256 - 64) * (2048 + 256) * 4  # bytes of x and y that more steps have
+    assert (long - short) * target("avx2").memories["dram"].bandwidth < 2 * inputs
