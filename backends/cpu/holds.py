@@ -14,6 +14,8 @@ from .dot import Factor
 from .storage import Storage
 
 _STACK_LIMIT = 1 << 20
+_CROWDED = 512
+"""Rows a multiple of so many bytes apart would share a few sets of a cache."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def scratch(
     sizes = [box[axis].size for axis in order]
     if sizes and sizes[-1] >= lanes:
         sizes[-1] = -(-sizes[-1] // lanes) * lanes
+    if len(sizes) > 1 and not sizes[-1] * buffer.dtype.bytes % _CROWDED:
+        sizes[-1] += lanes
     strides = [0] * len(box)
     step = 1
     for axis, size in reversed(list(zip(order, sizes, strict=True))):

@@ -133,18 +133,20 @@ def memory_cycles(
     steps: np.ndarray,
     holds: Sequence[Hold],
     beside: Collection[str] = (),
+    locals: bool = False,
 ) -> dict[str, np.ndarray]:
     """Cycles each memory spends feeding the next one inwards, for many candidates of one loop order at once.
 
     `loops` names the dims of the spine, `steps[depth, candidate]` their tile sizes. A cache keeps the tiles under the
     first loops at which everything fits in it (double-buffered tiles twice); tiles that never fit are fetched again by
     every inner loop. Short runs of contiguous bytes waste bandwidth at home. Buffers `beside` the loops, which no stage
-    inside touches, are fetched once.
+    inside touches, are fetched once. `locals`: tiles of locals are in caches too.
     """
     touched = {access.buffer for stage in kernel.stages for access in (*stage.reads, stage.write)}
-    used = [b for b in kernel.buffers if b.role != LOCAL and b.name in touched]
-    buffers = [b for b in used if b.name not in beside]
-    once = sum(prod(b.static_shape) * b.dtype.bytes for b in used if b.name in beside)
+    tiles = {h.buffer: h.at for h in holds if locals and kernel.buffer(h.buffer).role == LOCAL}
+    used = [b for b in kernel.buffers if b.name in touched and (b.role != LOCAL or b.name in tiles)]
+    buffers = [b for b in used if b.name not in beside or b.name in tiles]
+    once = sum(prod(b.static_shape) * b.dtype.bytes for b in used if b not in buffers)
     env: dict[str, Range] = {}
     boxes, trips = [_box_sizes(kernel, buffers, env)], []
     for depth, name in enumerate(loops):
@@ -157,6 +159,9 @@ def memory_cycles(
     slots = {hold.buffer: hold.slots for hold in holds}
     packed = {hold.buffer for hold in holds if hold.layout is not None}
     bytes = [{b.name: _product(box[b.name], count) * b.dtype.bytes for b in buffers} for box in boxes]
+    for name, at in tiles.items():  # no more of a local exists than its tile
+        for outer in bytes[:at]:
+            outer[name] = bytes[at][name]
     total = [sum((size * slots.get(name, 1) for name, size in at.items()), np.zeros(count)) for at in bytes]
     caches = [m for m in target.memories.values() if m.managed == "cache" and not m.home]
     out = {}
@@ -176,7 +181,7 @@ def memory_cycles(
                     again, _product(trips, count), _fetches(buffer.name, depth, trips, bytes, count)
                 )
                 waste: Any = 1.0
-                if source.home and buffer.name not in packed:
+                if source.home and buffer.name not in packed and buffer.name not in tiles:
                     waste += source.run_overhead / _run_bytes(buffer, boxes[depth][buffer.name], count)
                 traffic += np.where(chosen, size * fetches * waste, 0.0)
         out[source.name] = traffic / source.bandwidth
@@ -253,5 +258,5 @@ def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimat
     looped = {access.buffer for stage in inside for access in (*stage.reads, stage.write)}
     beside = {buffer.name for buffer in kernel.buffers} - looped if schedule.loops else set()
     names = [loop.dim for loop in schedule.loops]
-    memory = memory_cycles(kernel, target, names, steps, schedule.holds, beside)
+    memory = memory_cycles(kernel, target, names, steps, schedule.holds, beside, locals=True)
     return Estimate(total, {name: float(cycles[0]) for name, cycles in memory.items()})

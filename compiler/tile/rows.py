@@ -1,18 +1,43 @@
 """Tiling rows: several reductions over shared row dims (softmax, norms, attention), and recurrences over time.
 
-The rows (or the time) are the spine; every stage has its own loops below; intermediate tiles live in a near memory.
+The rows (or the time) are the spine; every stage has its own loops below; intermediate tiles live in a cache.
+Where sums over a long dim can be repaired, it may be cut too: all rows of a strip pass by one piece of it after another.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 
 from ..diagnostics import UnsupportedError
 from ..target.description import Engine, Target
 from .access_maps import axes_below, contraction, strides, vector_dim
+from .check import check
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import estimate_rows
 from .schedule import Hold, Loop, Place, Schedule
-from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affine, Kernel, Stage, dim
+from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affine, Buffer, Kernel, Stage, dim
+
+BLOCKS = (4, 5, 6)
+"""Rows of a register block: of a product what cuts its tile evenly and wastes the fewest columns, else the first."""
+
+TILES = (1, 2, 4, 12, 24)
+"""Rows of a tile: few stay in the nearest memory, many read the other operands less often."""
+
+PIECE = 384
+"""Elements of a piece of a dim that is cut: a panel of them stays near while rows pass by."""
+
+STRIP = 1024
+"""Rows whose sums are kept while they pass by pieces."""
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Rows of a tile, and a reduced dim with the size of its pieces where that is cut."""
+
+    rows: str | None
+    size: int
+    dim: str | None = None
+    piece: int = 0
 
 
 class Rows:
@@ -22,7 +47,7 @@ class Rows:
         self.kernel = kernel
         self.target = target
         self.extents = {name: d.size for name, d in kernel.dims.items()}
-        self.near = next(m for m in target.memories.values() if m.managed == "cache")
+        self.cache = [m for m in target.memories.values() if m.managed == "cache" and not m.home][-1]
         shared = [frozenset(d.name for d in s.kind(PARALLEL)) for s in kernel.stages]
         common = frozenset.intersection(*shared)
         final = kernel.stages[-1]
@@ -37,25 +62,61 @@ class Rows:
         self.lanes = target.engine("elementwise").lanes
 
     def choices(self, keep: int) -> list[Choice]:
-        """Rows a tile: as many as fit a near memory, 1 to 8."""
+        """Tiles of several heights, and with them pieces of a dim of sums that can be repaired."""
         rows = self.spine[-1] if self.spine else None
-        sizes = [1] if rows is None else sorted({min(self.extents[rows], n) for n in (1, 2, 4, 8)})
-        schedules = [self._schedule(rows, size) for size in sizes]
+        sizes = (1,) if rows is None else sorted({min(self.extents[rows], size) for size in TILES})
+        schedules = [self._schedule(_Cut(rows, size)) for size in sizes]
+        if rows is not None and self.extents[rows] >= TILES[-1]:
+            pieces = [self._schedule(_Cut(rows, TILES[-1], *cut)) for cut in self._pieces()]
+            schedules += [s for s in pieces if not check(self.kernel, s, self.target)]
         choices = [Choice(s, estimate_rows(self.kernel, s, self.target)) for s in schedules]
         return sorted(choices, key=lambda choice: choice.estimate.cycles)[:keep]
 
-    def _schedule(self, rows: str | None, size: int) -> Schedule:
-        order = [Loop(d, size if d == rows else 1) for d in self.spine]
-        if len(order) == 1 and rows is not None:
-            strip = -(-self.extents[rows] // (4 * CHUNKS) // size) * size
-            if strip > size:
-                order.insert(0, Loop(rows, strip))
-        loops = parallel_loops(order, self.extents)
+    def _pieces(self) -> list[tuple[str, int]]:
+        """Dims that some stage reduces and repairs while others have them in what they write, and how they are cut."""
+        repaired = [s for s in self.kernel.stages if s.repair is not None]
+        names = dict.fromkeys(d.name for s in repaired for d in s.kind(REDUCE))
+        written = {d.name for s in self.kernel.stages for d in s.kind(PARALLEL)}
+        vectors = {name: -(-self.extents[name] // self.lanes) for name in names if name in written}
+        widths = {name: _balanced(count, PIECE // self.lanes) * self.lanes for name, count in vectors.items()}
+        return [(name, width) for name, width in widths.items() if width < self.extents[name]]
+
+    def _schedule(self, cut: _Cut) -> Schedule:
+        loops = self._loops(cut)
         depth = len(loops)
-        holds = [Hold(b.name, self.near.name, depth) for b in self.kernel.role(LOCAL)]
+        around = depth if cut.dim is None else next(n for n, loop in enumerate(loops) if loop.dim == cut.dim)
+        in_pieces = {s.name for s in self.kernel.stages if cut.dim in {d.name for d in s.dims}}
+        pieces = {s.write.buffer for s in self.kernel.stages if cut.dim in {d.name for d in s.kind(PARALLEL)}}
+        holds = [Hold(b.name, self.cache.name, around) for b in self._locals() if b.name not in pieces]
+        holds += [Hold(b.name, self.cache.name, depth) for b in self._locals() if b.name in pieces]
         holds += self._transposed(loops)
-        places = [self._place(stage, depth, rows, size) for stage in self.kernel.stages]
+        places = [
+            self._place(s, depth if s.name in in_pieces else around, cut.rows, cut.size)
+            for s in self.kernel.stages
+        ]
         return Schedule(tuple(loops), tuple(holds), tuple(places))
+
+    def _loops(self, cut: _Cut) -> list[Loop]:
+        """The spine: dims before the rows, strips of rows where those are too few chunks, pieces, tiles of rows."""
+        order = [Loop(d, 1) for d in self.spine if d != cut.rows]
+        if cut.rows is None:
+            return parallel_loops(order, self.extents)
+        extent = self.extents[cut.rows]
+        chunks = prod(self.extents[loop.dim] for loop in order)
+        wanted = CHUNKS if self._transposed([Loop(d, 1) for d in self.spine]) else 4 * CHUNKS
+        parts = -(-wanted // chunks) if chunks < CHUNKS else 1
+        if cut.dim is not None:
+            parts = max(parts, -(-extent // STRIP))
+        strip = -(-extent // (parts * cut.size)) * cut.size
+        tiles = Loop(cut.rows, cut.size)
+        if cut.size < strip < extent:
+            order.append(Loop(cut.rows, strip))
+        if cut.dim is None:
+            return parallel_loops([*order, tiles], self.extents)
+        return [*parallel_loops(order, self.extents), Loop(cut.dim, cut.piece, unit=self.lanes), tiles]
+
+    def _locals(self) -> Sequence[Buffer]:
+        return self.kernel.role(LOCAL)
 
     def _place(self, stage: Stage, depth: int, rows: str | None, size: int) -> Place:
         vector = vector_dim(self.kernel, stage, self.lanes, self.spine)
@@ -71,15 +132,15 @@ class Rows:
         engine = self.target.engine("contract" if found else "elementwise")
         names = {d.name: d.kind for d in stage.dims}
         ribs = [Loop(n, 1) for n, kind in names.items() if kind == PARALLEL and n not in (vector, rows)]
-        tile = size if rows in names else 1
-        if found is None and rows in names:
-            tile = min(size, 4)
-            ribs.append(Loop(rows, tile))
+        vectors = -(-self.extents[vector] // self.lanes) if vector is not None else 1
+        heights = [n for n in BLOCKS if size % n == 0] if found is not None and rows in names else []
+        heights = heights or [min(BLOCKS[0], size) if rows in names else 1]
+        widths = {n: _balanced(vectors, self._widest(engine, n, found is not None)) for n in heights}
+        height = min(widths, key=lambda n: -(-vectors // widths[n]) * widths[n])
         if vector is not None:
-            width = _balanced(
-                -(-self.extents[vector] // self.lanes), self._widest(engine, tile, found is not None)
-            )
-            ribs.append(Loop(vector, width * self.lanes, unit=self.lanes))
+            ribs.append(Loop(vector, widths[height] * self.lanes, unit=self.lanes))
+        if rows in names:
+            ribs.append(Loop(rows, height))
         reduce = [d for d in stage.kind(REDUCE) if d.name != vector]
         last = reduce[-1].name if reduce else None
         ribs += [Loop(d.name, 2 if d.name == last else 1) for d in reduce]
@@ -129,7 +190,7 @@ class Rows:
             depth = 1 + max((n for n, loop in enumerate(loops) if loop.dim in access.dims), default=-1)
             axes = [axis for name, axis in where.items() if name != columns]
             fixed = [axis for axis in range(len(access.index)) if axis not in where.values()]
-            holds.append(Hold(buffer.name, self.near.name, depth, layout=(*fixed, *axes, where[columns])))
+            holds.append(Hold(buffer.name, self.cache.name, depth, layout=(*fixed, *axes, where[columns])))
         return holds
 
 
@@ -152,7 +213,7 @@ class Steps(Rows):
         """
         (scan,) = self.spine
         places = [self._step(stage) for stage in self.kernel.stages]
-        holds = [Hold(b.name, self.near.name, 0) for b in self.kernel.role(LOCAL)] + self._panels(places)
+        holds = [Hold(b.name, self.cache.name, 0) for b in self.kernel.role(LOCAL)] + self._panels(places)
         schedule = Schedule((Loop(scan, 1),), tuple(holds), tuple(places))
         return [Choice(schedule, estimate_rows(self.kernel, schedule, self.target))][:keep]
 
@@ -185,10 +246,7 @@ class Steps(Rows):
         if not rows:
             return self._place(stage, 0, None, 1)
         size = _balanced(rows[-1].size, 6)
-        place = self._place(stage, 0, rows[-1].name, size)
-        tiled = next(n for n, loop in enumerate(place.loops) if stage.dim(loop.dim).kind == REDUCE)
-        loops = (*place.loops[:tiled], Loop(rows[-1].name, size), *place.loops[tiled:])
-        return replace(place, loops=loops)
+        return self._place(stage, 0, rows[-1].name, size)
 
 
 def _balanced(vectors: int, most: int) -> int:
