@@ -1,6 +1,7 @@
 """Placed kernels -> one code image: tile, emit each distinct kernel once, lay out constants, write the entries."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ...compiler.diagnostics import UnsupportedError
@@ -30,6 +31,9 @@ from .link import describe, link
 from .machine import Machine
 from .pool_ir import POOL_EXPORTS
 from .requantise import with_upper_words
+
+OTHERS = 8
+"""Schedules of a kernel that are tried where the cheapest one has no code."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +76,28 @@ class _Kernels:
         normal, key = self._normal(call.kernel, _far_shifts(call))
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.emitted:
-            choice = tile(normal, self.target)[0]
-            require_legal(normal, choice.schedule)
-            name = f"kernel_{len(self.emitted)}"
-            declarations: set[str] = set()
-            code = KernelEmitter(normal, choice.schedule, self.machine, name, declarations).emit()
-            self.emitted[key] = _Emitted(normal, choice, code, frozenset(declarations))
-            self.compiler.add([code.text], declarations)
+            emitted = self._emit(normal)
+            self.emitted[key] = emitted
+            self.compiler.add([emitted.code.text], emitted.declarations)
         emitted = self.emitted[key]
         return emitted, tuple(names[p] for p in emitted.code.parameters)
+
+    def _emit(self, kernel: Kernel) -> _Emitted:
+        """The code of the cheapest schedule that has some; what the cheapest of all lacks where none has."""
+        try:
+            return self._code(kernel, tile(kernel, self.target)[0])
+        except UnsupportedError:
+            for choice in tile(kernel, self.target, OTHERS)[1:]:
+                with suppress(UnsupportedError):
+                    return self._code(kernel, choice)
+            raise
+
+    def _code(self, kernel: Kernel, choice: Choice) -> _Emitted:
+        require_legal(kernel, choice.schedule)
+        declarations: set[str] = set()
+        name = f"kernel_{len(self.emitted)}"
+        code = KernelEmitter(kernel, choice.schedule, self.machine, name, declarations).emit()
+        return _Emitted(kernel, choice, code, frozenset(declarations))
 
     def _normal(self, kernel: Kernel, far: frozenset[str]) -> tuple[Kernel, str]:
         """A kernel's normal form and its key; layers that repeat share their parts, so that it is found once."""

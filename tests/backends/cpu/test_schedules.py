@@ -21,6 +21,7 @@ from isthmus.compiler.tile.draw import draw_arrays, draw_schedule
 from isthmus.compiler.tile.schedule import Loop, Schedule
 from isthmus.compiler.tile.stage import REDUCE, SCAN, Kernel
 from isthmus.compiler.tile.text import parse_kernel, print_kernel, print_schedule
+from isthmus.compiler.tile.tiler import tile
 from isthmus.compiler.tile.untiled import run_untiled
 
 from .forms import ATTENTION, CONV, LAYER_NORM, MATMUL, POOL, SOFTMAX
@@ -114,3 +115,26 @@ def test_a_random_schedule_of_op_samples() -> None:
             want = {name: meaning[int(name[1:])] for name in got}
             found = differences(got, want, turns(works[number].kernel), ulps=8)
             assert not found, f"{case.label}: {found}\n{print_schedule(works[number].schedule)}"
+
+
+def test_all_tiles_of_rows_equal_the_untiled_meaning() -> None:
+    """Few rows and many at once, whole or passing by pieces of what they sum, and rows that are cut unevenly."""
+    target = describe(select(None, None))
+    rng = np.random.default_rng(9)
+    works, cut = [], 0
+    for m, n, d in ((29, 800, 9), (50, 37, 16), (7, 401, 5)):
+        text = ATTENTION.format(m=m, n=n, d=d)
+        for total in ("sum e[b, i, j]", "sum mul(e[b, i, j], v[b, j, f])"):
+            text = text.replace(total, f"{total} repair m by exp(sub(old:f32, new:f32))")
+        kernel = parse_kernel(text)
+        arrays = draw_arrays(kernel, rng)
+        for choice in tile(kernel, target, 20):
+            assert not check(kernel, choice.schedule)
+            works.append(Work(kernel, arrays, choice.schedule))
+            cut += any(loop.step < n for loop in choice.schedule.loops if kernel.dims[loop.dim].size == n)
+    assert cut
+    image = Image(works)
+    assert image.refused == {}
+    for number, work in enumerate(works):
+        want = run_untiled(work.kernel, work.arrays)
+        assert not differences(image.run(number), want, turns=800), print_schedule(work.schedule)
