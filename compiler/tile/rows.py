@@ -1,11 +1,11 @@
 """Tiling rows: several reductions over shared row dims (softmax, norms, attention), and recurrences over time.
 
 The rows (or the time) are the spine; every stage has its own loops below; intermediate tiles live in a cache.
-Where sums over a long dim can be repaired, it may be cut too: all rows of a strip pass by one piece of it after another.
+Where sums over a long dim can be repaired, it may be cut: all rows of a strip pass by one piece of it after another.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 from ..diagnostics import UnsupportedError
@@ -15,7 +15,7 @@ from .check import check
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import estimate_rows
 from .schedule import Hold, Loop, Place, Schedule
-from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affine, Buffer, Kernel, Stage, dim
+from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affine, Kernel, Stage, dim
 
 BLOCKS = (4, 5, 6)
 """Rows of a register block: of a product what cuts its tile evenly and wastes the fewest columns, else the first."""
@@ -87,8 +87,8 @@ class Rows:
         around = depth if cut.dim is None else next(n for n, loop in enumerate(loops) if loop.dim == cut.dim)
         in_pieces = {s.name for s in self.kernel.stages if cut.dim in {d.name for d in s.dims}}
         pieces = {s.write.buffer for s in self.kernel.stages if cut.dim in {d.name for d in s.kind(PARALLEL)}}
-        holds = [Hold(b.name, self.cache.name, around) for b in self._locals() if b.name not in pieces]
-        holds += [Hold(b.name, self.cache.name, depth) for b in self._locals() if b.name in pieces]
+        depths = [(b.name, depth if b.name in pieces else around) for b in self.kernel.role(LOCAL)]
+        holds = [Hold(name, self.cache.name, at) for name, at in sorted(depths, key=lambda each: each[1])]
         holds += self._transposed(loops)
         places = [
             self._place(s, depth if s.name in in_pieces else around, cut.rows, cut.size)
@@ -114,9 +114,6 @@ class Rows:
         if cut.dim is None:
             return parallel_loops([*order, tiles], self.extents)
         return [*parallel_loops(order, self.extents), Loop(cut.dim, cut.piece, unit=self.lanes), tiles]
-
-    def _locals(self) -> Sequence[Buffer]:
-        return self.kernel.role(LOCAL)
 
     def _place(self, stage: Stage, depth: int, rows: str | None, size: int) -> Place:
         vector = vector_dim(self.kernel, stage, self.lanes, self.spine)
