@@ -280,6 +280,8 @@ class StreamWriter(ABC):
         taken = tuple(box[name][1] for name in names)
         if indices.size != taken and len(names) > 1:
             raise UnsupportedError("indices of rows do not lie side by side")
+        if target.size[1:] != (*taken, *sizes)[1:]:
+            raise UnsupportedError("rows that are looked up do not lie side by side in their tile")
         for places in cartesian(*(range(axis.inside) for axis in axes)):
             at = offset(tuple(low for low, _ in ranges), tuple(shape))
             at += sum(n * axis.home for axis, n in zip(axes, places))
