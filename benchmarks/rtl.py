@@ -29,8 +29,11 @@ from . import models
 
 FITTED = frozenset(
     {
-        *(("mobilenetv2", "n1-8", "own"), ("mobilenetv2", "n1-16", "own"), ("mobilenetv2", "f1-b512", "own")),
-        *(("mobilenetv2", "n1-16", "wide"), ("resnet50", "n1-16", "wide")),
+        *(
+            ("mobilenetv2", "n1-16", "own"),
+            ("mobilenetv2", "n1-16", "wide"),
+            ("mobilenetv2", "f1-b512", "own"),
+        ),
         *(("resnet18", "f1-b512", "own"), ("samples", "f1-b512", "own")),
     }
 )
