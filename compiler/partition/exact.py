@@ -13,8 +13,8 @@ from .model import Assignment, Model, scheduled
 EXACT = 14
 """The most units that are searched exhaustively."""
 
-_NODES = 30_000
-"""Partial assignments that a search looks at: beyond, it gives what it has found."""
+_LATENCY_NODES, _PERIOD_NODES = 100_000, 30_000
+"""Partial assignments that a search looks at, a second's worth: beyond, it gives what it has found."""
 
 _BEST = 24
 """How many of the assignments of least latency are given: kernels that are formed apart cost a little more or less than
@@ -28,7 +28,7 @@ def least_latencies(model: Model, starts: Sequence[Assignment]) -> list[Assignme
     """The assignments of least latency, the best first; `starts` are some to begin with."""
     best = sorted({(scheduled(model, each), each) for each in starts})
     stack = [_Bound(model, _quickest(model))]
-    for _ in range(_NODES):
+    for _ in range(_LATENCY_NODES):
         if not stack:
             break
         bound = stack.pop()
@@ -105,7 +105,7 @@ def least_period(model: Model, known: Assignment) -> Assignment:
     least = [min(cost for cost in row if cost is not None) for row in model.seconds]
     best, period = known, max(loads(model, known))
     stack: list[Assignment] = [()]
-    for _ in range(_NODES):
+    for _ in range(_PERIOD_NODES):
         if not stack:
             break
         placed = stack.pop()
