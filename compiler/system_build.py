@@ -1,5 +1,6 @@
 """compile() for several devices, top to bottom: graph passes, partition, every device's plan and code, one program."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
@@ -21,6 +22,7 @@ from .partition.system import Device, System
 from .passes import GRAPH_PASSES, Pass, Rewrite
 from .passes.plan import HostStep, Step
 from .pipeline import Observer, Options, optimise
+from .rewrite import Rule
 from .target.backend import Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 8  # each one keeps away from a device what it turned out not to run
@@ -98,9 +100,22 @@ def _names(step: Step) -> tuple[str, ...]:
 
 
 def passes_for(system: System, precision: tuple[Pass, ...]) -> tuple[Pass, ...]:
-    """What every model goes through, a precision's passes, then the rewrites of all devices."""
-    rules = dict.fromkeys(rule for device in system.devices for rule in device.backend.rules(device.options))
-    return (*GRAPH_PASSES, *precision, *([Rewrite("legalise", tuple(rules))] if rules else []))
+    """What every model goes through, a precision's passes, then the rewrites of all chips."""
+    rules = _rules(system, chips=True)
+    return (*GRAPH_PASSES, *precision, *([Rewrite("legalise", rules)] if rules else []))
+
+
+def forms(graph: Graph, system: System) -> list[tuple[Graph, Mapping[str, int]]]:
+    """A graph that has gone through its passes, and, with their hits, what rewrites make of it that are of devices that
+    run all ops as they are: it is faster there, and slower or not run at all elsewhere, so both are looked at."""
+    other = Rewrite("legalise", _rules(system, chips=False)).run(graph)
+    return [(graph, {}), *([(other.graph, other.hits)] if any(other.hits.values()) else [])]
+
+
+def _rules(system: System, chips: bool) -> tuple[Rule, ...]:
+    """The rules of devices that are chips with a clock, or of the others."""
+    devices = [device for device in system.devices if device.has_clock == chips]
+    return tuple(dict.fromkeys(rule for each in devices for rule in each.backend.rules(each.options)))
 
 
 def build_system(
@@ -118,8 +133,11 @@ def build_system(
     passes = passes_for(system, options.precision)
     hashed = Background(model_sha256)
     graph, hits = optimise(graph, observe, passes)
+    plans = [(_planned(form, system, wishes), own) for form, own in forms(graph, system)]
+    (partition, candidates), own = min(plans, key=lambda each: each[0][0].value(each[0][1][0]))
+    graph, hits = partition.graph, {**hits, "legalise": Counter(hits.get("legalise")) + Counter(own)}
     stored = Background(lambda: stored_graph.to_entries(graph, options.strip))
-    partition, candidates, compiled = _partition_and_compile(graph, system, wishes)
+    partition, candidates, compiled = _compiled(partition, candidates)
     layout = candidates[0].layout
     program, entries = layout.program(compiled)
     entries |= stored.result()
@@ -143,20 +161,38 @@ def build_system(
     return SystemBuilt(artefact, graph, system, partition, candidates, compiled, hits)
 
 
-def _partition_and_compile(
-    graph: Graph, system: System, wishes: Wishes
-) -> tuple[Partition, tuple[Candidate, ...], dict[str, Compiled]]:
+Worked = tuple[Candidate, ...]
+
+
+def _planned(graph: Graph, system: System, wishes: Wishes) -> tuple[Partition, Worked]:
+    """A partition, and the assignments that were worked out, the best first."""
     known = Knowledge(pins=pinned(graph, wishes.pins, system))
+    return _placed(lambda: Partition(graph, system, known, wishes.objective))
+
+
+def _placed(partitioned: Callable[[], Partition]) -> tuple[Partition, Worked]:
+    """A partition that all devices run; what they turn out not to run is known at the next attempt."""
     for _ in range(_ATTEMPTS):
-        partition = Partition(graph, system, known, wishes.objective)
+        partition = partitioned()
         candidates = work_out(partition)
-        if candidates is None:
-            continue
+        if candidates is not None:
+            return partition, candidates
+    raise _refused(partition.known)
+
+
+def _compiled(partition: Partition, candidates: Worked) -> tuple[Partition, Worked, dict[str, Compiled]]:
+    """The code of the best assignment; where a chip refuses kernels, of the best without them."""
+    graph, system, known, objective = partition.graph, partition.system, partition.known, partition.objective
+    for _ in range(_ATTEMPTS):
         try:
             return partition, candidates, compile_parts(candidates[0].layout, known, system.devices)
         except KernelsRefused:
-            continue
-    raise UnsupportedError(
+            partition, candidates = _placed(lambda: Partition(graph, system, known, objective))
+    raise _refused(known)
+
+
+def _refused(known: Knowledge) -> UnsupportedError:
+    return UnsupportedError(
         "",
         problems=[
             Problem(str(node.location), f"{node.op} on {device}: {why}", "report this model")
@@ -166,7 +202,7 @@ def _partition_and_compile(
     )
 
 
-def work_out(partition: Partition) -> tuple[Candidate, ...] | None:
+def work_out(partition: Partition) -> Worked | None:
     """The assignments that may be the best, kernel by kernel, the best first; None where a device turned out not to run
     its part. UnsupportedError where no assignment fits the memories."""
     found: list[Candidate] = []

@@ -12,9 +12,10 @@ from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.partition.partition import Partition
 from isthmus.model import Model
 from isthmus.package import Package
+from isthmus.precision import find_precision
 from isthmus.testing.parts import device_by_device
 
-from ..backends.npu.networks import add, dense, graph_of, op, samples, weights
+from ..backends.npu.networks import add, conv, dense, graph_of, op, samples, weights
 
 SYSTEMS = Path(__file__).resolve().parents[2] / "examples" / "systems"
 
@@ -45,6 +46,16 @@ def test_values_do_not_depend_on_where_units_run(network, system, placed_in_turn
     profile = package.profile(sample)
     assert len({event.resource for event in profile.system.events} & set(system.split("+"))) > 1
     assert np.array_equal(profile.outputs["output"], package.graph.evaluate(sample)["output"])
+
+
+@pytest.mark.parametrize(("device", "precision", "is_fast"), [("cpu", "f32", True), ("n1-8", "int8", False)])
+def test_what_is_rewritten_for_the_cpu_alone_is_so_only_where_that_pays(device, precision, is_fast):
+    x = graph_input("x", parse_type("f32[1, 32, 28, 28]"))
+    model = Model(Graph([x], [conv(conv(x, 32), 32)], ["y"], "pair"), "pair")
+    sample = {"x": np.random.default_rng(4).standard_normal((1, 32, 28, 28)).astype("f")}
+    how = find_precision(precision, [sample] if precision == "int8" else None)
+    built = build_model(model, "cpu+n1-8", precision=how, options={"pins": {"*": device}})
+    assert any(node.op == "nn.split_tiles" for node in built.graph.nodes) == is_fast
 
 
 @pytest.mark.parametrize("system", ["cpu+n1-8", "n1-8+cpu"])
