@@ -84,7 +84,7 @@ def _attention_stages(
     dtype = wide(q.dtype)
 
     product = s.total("sum", q[b, head, i, d].cast(dtype) * k[b, group, j, d].cast(dtype), [*row, j])
-    score = product * scale
+    score = product if scale == 1.0 else product * scale
     if softcap:
         score = apply("tanh", score * (1 / softcap)) * softcap
     if mask is not None:
@@ -92,7 +92,8 @@ def _attention_stages(
         score = select(m, score, -np.inf) if m.dtype == boolean else score + m.cast(dtype)
     if causal:
         score = select(s.index(i - j + offset) >= 0, score, -np.inf)
-    score = s.value(score, [*row, j])
+    if score is not product:
+        score = s.value(score, [*row, j])
     top = s.total("max", score, row)
     weight = s.value(apply("exp", score - finite(top)), [*row, j])
     total = s.total("sum", weight, row, repair=rescale(top))
