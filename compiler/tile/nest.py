@@ -14,7 +14,7 @@ from .access_maps import contraction, is_plain, strides, vector_dim
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import Estimate, memory_cycles, nest_cycles
 from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule
-from .stage import CONSTANT, LOCAL, PARALLEL, REDUCE, Access, Affine, Kernel, Stage
+from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, Access, Affine, Kernel, Stage
 
 LINE = 64
 """Bytes of a cache line: a window takes whole ones at each of its places."""
@@ -22,6 +22,12 @@ LINE = 64
 STREAM = 2
 """Vectors of a panel where one row passes by all columns: blocks of several such panels read as many streams at once,
 and memory feeds four faster than one."""
+
+FAR = 4096
+"""Bytes between neighbours of a sum from which each opens a page of its own: rows are copied side by side then."""
+
+SLOW = 2
+"""How much longer a product takes whose rows are read so."""
 
 
 class Nest:
@@ -92,7 +98,8 @@ class Nest:
             if loop.kind != PARALLEL_LOOP:
                 break
             chunks *= -(-extents[loop.dim] // loop.step)
-        return self._computed[key] + chunks * self.engine.tile_overhead
+        slow = SLOW if self._is_far() and not self._gathered(loops) else 1
+        return slow * self._computed[key] + chunks * self.engine.tile_overhead
 
     def _row_dims(self, others: list[str]) -> list[str]:
         """The dims whose neighbours share operand loads, innermost first; at most two."""
@@ -197,7 +204,7 @@ class Nest:
             s.write.buffer for s in self.kernel.stages if self.kernel.buffer(s.write.buffer).role == LOCAL
         ]
         holds = [Hold(name, self.engine.accumulators, depth) for name in local]
-        holds += self._packed(loops, width)
+        holds += [*self._packed(loops, width), *self._gathered(loops)]
         places = tuple(self._place(stage, depth, tile, width) for stage in self.kernel.stages)
         return Schedule(tuple(loops), tuple(holds), places)
 
@@ -253,6 +260,42 @@ class Nest:
                 slots = 2 if columns and panel is None else 1
                 holds.append(Hold(name, self.panels, depth, slots, self._layout(access), panel=panel))
         return holds
+
+    def _is_far(self) -> bool:
+        """Whether many columns are multiplied by rows whose neighbours in the sum lie pages apart."""
+        if (
+            self.vector is None
+            or self.contraction is None
+            or self.extents[self.vector] < 8 * self.engine.lanes
+        ):
+            return False
+        access = self.contraction.rows_operand
+        inner = self.root.kind(REDUCE)[-1].name
+        step = strides(self.kernel, access, inner) * self.kernel.buffer(access.buffer).dtype.bytes
+        return step >= FAR and is_plain(access)
+
+    def _gathered(self, loops: Sequence[Loop]) -> list[Hold]:
+        """The rows of a strip, copied before columns pass by, what is summed side by side; none where no room is."""
+        if not self._is_far():
+            return []
+        assert self.contraction is not None
+        access = self.contraction.rows_operand
+        buffer = self.kernel.buffer(access.buffer)
+        reads = [a for s in self.kernel.stages for a in s.reads if a.buffer == buffer.name]
+        if buffer.role != INPUT or len(reads) > 1:
+            return []
+        depth = next(n for n, loop in enumerate(loops) if loop.dim == self.vector)
+        tile = {name: self.extents[name] for name in access.dims} | {
+            loop.dim: loop.step for loop in loops[:depth] if loop.dim in access.dims
+        }
+        room = self.target.memories[self.panels]
+        if 2 * prod(tile.values()) * buffer.dtype.bytes > room.bytes * room.usable:
+            return []
+        inner = self.root.kind(REDUCE)[-1].name
+        axes = sorted(
+            range(len(access.index)), key=lambda axis: inner in getattr(access.index[axis], "dims", ())
+        )
+        return [Hold(buffer.name, self.panels, depth, layout=tuple(axes))]
 
     def _layout(self, access: Access) -> tuple[int, ...]:
         """Axis order of a packed constant: outer parallel dims, reduce dims in loop order, the vector dim last."""

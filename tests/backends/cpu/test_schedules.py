@@ -138,3 +138,22 @@ def test_all_tiles_of_rows_equal_the_untiled_meaning() -> None:
     for number, work in enumerate(works):
         want = run_untiled(work.kernel, work.arrays)
         assert not differences(image.run(number), want, turns=800), print_schedule(work.schedule)
+
+
+def test_rows_whose_sums_jump_from_page_to_page_are_copied() -> None:
+    """Only from a page on, and only where many columns pass by them."""
+    target = describe(select(None, None))
+    works, copied = [], []
+    for m, n in ((1200, 130), (1200, 9), (600, 130)):
+        kernel = parse_kernel(f"""kernel "turned" {{
+          input x: f32[40, {m}]  constant w: f32[40, {n}]  output y: f32[{m}, {n}]
+          stage s (i: {m}, j: {n}, reduce k: 40): y[i, j] = sum mul(x[k, i], w[k, j])
+        }}""")
+        schedule = tile(kernel, target)[0].schedule
+        assert not check(kernel, schedule, target)
+        copied.append([hold.layout for hold in schedule.holds if hold.buffer == "x"])
+        works.append(Work(kernel, draw_arrays(kernel, np.random.default_rng(3)), schedule))
+    assert copied == [[(1, 0)], [], []]
+    image = Image(works)
+    for number, work in enumerate(works):
+        assert not differences(image.run(number), run_untiled(work.kernel, work.arrays), turns=40)
