@@ -159,9 +159,9 @@ def memory_cycles(
     slots = {hold.buffer: hold.slots for hold in holds}
     packed = {hold.buffer for hold in holds if hold.layout is not None}
     bytes = [{b.name: _product(box[b.name], count) * b.dtype.bytes for b in buffers} for box in boxes]
-    for name, at in tiles.items():  # no more of a local exists than its tile
-        for outer in bytes[:at]:
-            outer[name] = bytes[at][name]
+    for name, held_at in tiles.items():  # no more of a local exists than its tile
+        for around in bytes[:held_at]:
+            around[name] = bytes[held_at][name]
     total = [sum((size * slots.get(name, 1) for name, size in at.items()), np.zeros(count)) for at in bytes]
     caches = [m for m in target.memories.values() if m.managed == "cache" and not m.home]
     out = {}
