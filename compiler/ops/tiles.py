@@ -131,8 +131,13 @@ def split_tiles(
     windows = np.lib.stride_tricks.sliding_window_view(moved, factors.shape[1], -1)[
         ..., : reach - factors.shape[1] + 1 : step, :
     ]
-    out = np.einsum("...ti,ri->r...t", windows, factors.astype(windows.dtype))
-    return np.moveaxis(out, -1, axis + 1).astype(result)
+    return np.moveaxis(_combinations(factors, windows), -1, axis + 1).astype(result)
+
+
+def _combinations(factors: np.ndarray, elements: np.ndarray) -> np.ndarray:
+    """Sums over the last axis, one for each row of factors along a new first one; what meets 0 may be no number."""
+    rows = factors.astype(elements.dtype)
+    return np.stack([elements[..., row != 0] @ row[row != 0] for row in rows])
 
 
 def _exact(x: np.ndarray) -> np.ndarray:
@@ -195,8 +200,8 @@ def join_tiles(x, *, matrix: tuple[float, ...], rows: int, axis: int, extent: in
     where its product with the divisor's power of two is within i32.
     """
     factors = np.array(matrix).reshape(rows, -1)
-    wide = _exact(np.moveaxis(x, axis + 1, -1))
-    out = np.einsum("i...,ri->...r", wide, factors.astype(wide.dtype))
+    wide = _exact(np.moveaxis(np.moveaxis(x, axis + 1, -1), 0, -1))
+    out = np.moveaxis(_combinations(factors, wide), 0, -1)
     merged = out.reshape(*out.shape[:-2], -1)[..., :extent]
     result = np.moveaxis(merged, -1, axis).astype(x.dtype)
     if divisor == 1:
