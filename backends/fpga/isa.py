@@ -4,6 +4,7 @@ A chip file fixes the parallelism of the arrays, the memories and the part that 
 same on all overlays of the family. Elements are integers: i8 products, programs in i32 and i64.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -138,7 +139,7 @@ MULTIPLY = (Step("mul", "i32", "i32", 0, (Source("stream", 1), Source("stream", 
 TAKE = (Step("copy", "i32", "i32", 0, (Source("stream", 1),)),)
 
 
-class Misc(Instruction, mnemonic="misc", opcode=0):
+class Misc(Instruction, ABC, mnemonic="misc", opcode=0):
     """What the instructions of the misc engine share: five extents, streams over them, a program, a combination."""
 
     n0: int = operand(16, "innermost extent, along the lanes", least=1)
@@ -149,13 +150,13 @@ class Misc(Instruction, mnemonic="misc", opcode=0):
     initialise: int = operand(1, "combine anew, not onto what stream 0 holds", default=1)
     streams: tuple[View, ...] = group(View, 8, "the destination, then the sources", default=())
 
+    @abstractmethod
     def program(self) -> tuple[tuple[Step, ...], tuple[int, ...]]:
         """Operations and immediates."""
-        raise NotImplementedError
 
+    @abstractmethod
     def combined(self) -> int:
         """How results are combined, a number of `COMBINES`."""
-        raise NotImplementedError
 
     def accesses(self, context: Any = None) -> tuple[Access, ...]:
         counts = (self.n0, self.n1, self.n2, self.n3, self.n4)
