@@ -133,17 +133,18 @@ def memory_cycles(
     steps: np.ndarray,
     holds: Sequence[Hold],
     beside: Collection[str] = (),
-    locals: bool = False,
+    with_locals: bool = False,
 ) -> dict[str, np.ndarray]:
     """Cycles each memory spends feeding the next one inwards, for many candidates of one loop order at once.
 
     `loops` names the dims of the spine, `steps[depth, candidate]` their tile sizes. A cache keeps the tiles under the
     first loops at which everything fits in it (double-buffered tiles twice); tiles that never fit are fetched again by
     every inner loop. Short runs of contiguous bytes waste bandwidth at home. Buffers `beside` the loops, which no stage
-    inside touches, are fetched once. `locals`: tiles of locals are in caches too.
+    inside touches, are fetched once. `with_locals`: their tiles are in
+    caches too.
     """
     touched = {access.buffer for stage in kernel.stages for access in (*stage.reads, stage.write)}
-    tiles = {h.buffer: h.at for h in holds if locals and kernel.buffer(h.buffer).role == LOCAL}
+    tiles = {h.buffer: h.at for h in holds if with_locals and kernel.buffer(h.buffer).role == LOCAL}
     used = [b for b in kernel.buffers if b.name in touched and (b.role != LOCAL or b.name in tiles)]
     buffers = [b for b in used if b.name not in beside or b.name in tiles]
     once = sum(prod(b.static_shape) * b.dtype.bytes for b in used if b not in buffers)
@@ -258,5 +259,5 @@ def estimate_rows(kernel: Kernel, schedule: Schedule, target: Target) -> Estimat
     looped = {access.buffer for stage in inside for access in (*stage.reads, stage.write)}
     beside = {buffer.name for buffer in kernel.buffers} - looped if schedule.loops else set()
     names = [loop.dim for loop in schedule.loops]
-    memory = memory_cycles(kernel, target, names, steps, schedule.holds, beside, locals=True)
+    memory = memory_cycles(kernel, target, names, steps, schedule.holds, beside, with_locals=True)
     return Estimate(total, {name: float(cycles[0]) for name, cycles in memory.items()})
