@@ -1,17 +1,16 @@
 """Arrays in files: `.npz` and `.npy` read and written without pickle, written whole or not at all."""
 
 import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isthmus.runtime.dtypes import is_tensor, numpy_dtype
 from isthmus.runtime.errors import InputError
+from isthmus.runtime.files import replacing
 from isthmus.runtime.program import Port
 
 
@@ -83,22 +82,18 @@ def save_arrays(path: str, arrays: Mapping[str, Any]) -> None:
     Raises:
         InputError: the place can't be written.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with zipfile.ZipFile(temporary, "x") as archive:  # numpy.savez can't take every name
+        # numpy.savez cannot take every name
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
             for name, array in flattened(arrays).items():
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, array, allow_pickle=False)
-        os.replace(temporary, target)
     except OSError as error:
         raise InputError(
             f"can't be written: {error.strerror or error}",
             location=path,
             hint="choose a folder that exists, is writable and has space",
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def flattened(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -14,10 +14,11 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from isthmus.runtime.files import replacing
 
 if TYPE_CHECKING:
     from isthmus.runtime.artefact import Artefact
@@ -92,7 +93,7 @@ def digest(source: Path) -> str:
     sha256 = _sha256(source)
     if now - max(found.st_mtime_ns, found.st_ctime_ns) > _SETTLED:
         try:
-            with _replacing(known) as temporary:
+            with replacing(known) as temporary:
                 temporary.write_text(json.dumps([*facts, sha256]))
         except OSError:
             pass  # it is found again
@@ -106,17 +107,6 @@ def _sha256(source: Path) -> str:
         while size := file.readinto(piece):
             state.update(memoryview(piece)[:size])
     return state.hexdigest()
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A path to write that takes the place of `path` when it is written."""
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def copy(name: str, output: Path) -> dict[str, Any] | None:
@@ -133,7 +123,7 @@ def copy(name: str, output: Path) -> dict[str, Any] | None:
         with zipfile.ZipFile(path) as archive:
             manifest, program = (json.loads(archive.read(f"{part}.json")) for part in ("manifest", "program"))
         steps = [step for device in program["devices"] for run in device["meta"]["steps"] for step in run]
-        with _replacing(output) as temporary:
+        with replacing(output) as temporary:
             shutil.copyfile(path, temporary)
         os.utime(path)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError):
@@ -192,8 +182,9 @@ def _write(path: Path, artefact: "Artefact", sha256: str) -> None:
 
 
 def shrink(path: Path, limit: int) -> None:
-    """Remove the packages that were unused longest until the rest takes at most `limit` bytes."""
-    files = sorted(((f.stat().st_mtime_ns, f.stat().st_size, f) for f in path.glob("*.isth")), reverse=True)
+    """Remove what was unused longest until the rest takes at most `limit` bytes: packages, and digests of models."""
+    found = [file for kind in ("*.isth", "*.digest") for file in path.glob(kind)]
+    files = sorted(((f.stat().st_mtime_ns, f.stat().st_size, f) for f in found), reverse=True)
     total = 0
     for _, size, file in files:
         total += size

@@ -7,7 +7,6 @@ hash of everything that is executed; weights are checked at the first run (CRC-3
 
 import mmap
 import os
-import secrets
 import struct
 import threading
 import zipfile
@@ -22,6 +21,7 @@ import numpy as np
 
 from .content import Buffer, Content
 from .errors import PackageError
+from .files import replacing
 from .manifest import Entry, Manifest
 from .program import Program
 
@@ -102,20 +102,15 @@ class Artefact:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the package; the file appears whole or not at all. PackageError when it can't be written."""
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
-            with open(temporary, "xb", buffering=0) as file:
+            with replacing(path) as temporary, open(temporary, "xb", buffering=0) as file:
                 self._write(file)
-            os.replace(temporary, target)
         except OSError as error:
             raise PackageError(
                 f"can't be written: {error.strerror or error}",
                 location=str(path),
                 hint="choose a folder that exists, is writable and has space",
             ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _write(self, file: FileIO) -> None:
         """Entries are written while their checksums are found, which stand before them: their sizes are known."""

@@ -6,7 +6,6 @@ Libraries and executables go through the C compiler on PATH; they hold the const
 import os
 import platform
 import re
-import secrets
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...compiler.diagnostics import CompileError, Problem, UnsupportedError
+from ...runtime.files import replacing
 from ...runtime.program import DeviceProgram, Port, Program, Slot
 from . import c_source
 from .abi import CodeFacts
@@ -42,18 +42,15 @@ class NativeModel:
 def write_file(path: str | os.PathLike[str], content: bytes | str) -> Path:
     """Write an object, IR or assembly, whole or not at all; CompileError when the place can't be written."""
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, target)
+        with replacing(target) as temporary:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise CompileError(
             f"can't be written: {error.strerror or error}",
             location=str(path),
             hint="choose a folder that exists, is writable and has space",
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 
