@@ -49,12 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     document: Result = {"machine": machine, "runs": options.runs, "best_probes": best, "models": results}
     document["means"] = {str(threads): report.means(results, threads) for threads in options.threads}
     written.write_text(json.dumps(document, indent=1) + "\n")
-    draw(document, options.folder / "bench.png")
     if options.json:
         print(json.dumps(document))
     else:
         report.show(document, console)
-        console.print(f"written: {written} and bench.png beside it", soft_wrap=True)
+    draw(document, options.folder / "bench.png")
+    console.print(f"written: {written} and bench.png beside it", soft_wrap=True)
     slower = regression.regressions(document, options.against or {})
     for line in slower:
         Console(stderr=True).print(f"[red]slower:[/] {line}", soft_wrap=True, highlight=False)
