@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.types import DType, boolean, i64, u8
 from ...compiler.tile.infer import Range, affine_range
-from ...compiler.tile.stage import REDUCE, Access, Affine, Apply, Const, Expr, Index, Load, Lookup, Stage, dim
+from ...compiler.tile.stage import Access, Affine, Apply, Const, Expr, Index, Load, Lookup, Stage, dim
 from . import vectors
 from .builder import Register, integer
-from .scalars import element_type, vector_type
+from .scalars import vector_type
 from .storage import Storage
+from .strided import Strided
 
 if TYPE_CHECKING:
     from .kernel import KernelEmitter
@@ -41,6 +42,7 @@ class Values:
         self._origins: dict[Affine, tuple[Affine, list[tuple[str, int]]]] = {}
         self._pointers: dict[object, Register] = {}
         self._splats: dict[str, Register] = {}
+        self._strided = Strided(self, vector) if vector is not None else None
 
     def begin(self, ranges: Mapping[str, Range]) -> None:
         """Start a new block over `ranges`: what was loaded before may have changed."""
@@ -82,6 +84,10 @@ class Values:
             raise UnsupportedError(f"stage {self.stage.name} has a repair factor where a value is needed")
         self._cache[key] = result
         return result
+
+    def keep(self, expr: Load, point: Point, value: Register) -> None:
+        """What was loaded together with another point's value, until that is asked for."""
+        self._cache[(expr, *[point.get(name, 0) for name in self._dims(expr)])] = value
 
     def _dims(self, expr: Expr) -> tuple[str, ...]:
         """The dims that an expression depends on."""
@@ -183,18 +189,14 @@ class Values:
         linear = self.linear(access)
         by_lane = any(isinstance(p, Lookup) and self.vector in p.access.dims for p in access.index)
         stride = linear.coefficient(self.vector) if self.vector is not None else 0
-        if lanes and (stride != 1 or by_lane):
-            rows = None if by_lane or access.fill is not None else self._transposable(linear, point, lanes)
-            if rows is not None:
-                return self._transposed(expr, rows, point, lanes)
-            return self._gather(expr, point, lanes)
-        if lanes and access.fill is not None and _splits(storage.dtype):
-            return self._gather(expr, point, lanes)
-        coordinates = self._gathered(storage, access, point)
+        if lanes and (stride != 1 or by_lane or (access.fill is not None and _splits(storage.dtype))):
+            assert self._strided is not None
+            return self._strided.load(expr, point, lanes)
+        coordinates = self.looked_up(storage, access, point)
         if not lanes:
-            return self._load_one(expr, point, coordinates)
-        guard = self._guards(access, point, lanes, coordinates) if access.fill is not None else None
-        pointer = self._address(storage, self._place(access, point), coordinates)
+            return self.load_one(expr, point, coordinates)
+        guard = self.guards(access, point, lanes, coordinates) if access.fill is not None else None
+        pointer = self.address(storage, self._place(access, point), coordinates)
         mask = None if storage.padded else self.mask(point, lanes)
         if guard is None:
             return vectors.load(self.b, pointer, storage.dtype, lanes, mask, None)
@@ -216,14 +218,14 @@ class Values:
 
     def pointer(self, access: Access, point: Point, behind: int = 0) -> Register:
         """The address of what lies so many elements behind an access's point; no lookups, no guards."""
-        return self._address(self.e.storage[access.buffer], self._place(access, point) + behind)
+        return self.address(self.e.storage[access.buffer], self._place(access, point) + behind)
 
-    def _load_one(self, expr: Load, point: Point, coordinates: list[tuple[Register, int]]) -> Register:
+    def load_one(self, expr: Load, point: Point, coordinates: list[tuple[Register, int]]) -> Register:
         """One element; outside the buffer its fill."""
         access = expr.access
         storage = self.e.storage[access.buffer]
-        guard = self._guards(access, point, 0, coordinates) if access.fill is not None else None
-        pointer = self._address(storage, self._place(access, point), coordinates)
+        guard = self.guards(access, point, 0, coordinates) if access.fill is not None else None
+        pointer = self.address(storage, self._place(access, point), coordinates)
         if guard is None:
             return vectors.load(self.b, pointer, storage.dtype, 0, None, None)
         assert storage.base is not None
@@ -234,7 +236,7 @@ class Values:
             value.type, f"select i1 {{0}}, {value.type} {{1}}, {value.type} {{2}}", [guard, value, fill]
         )
 
-    def _guards(
+    def guards(
         self,
         access: Access,
         point: Point,
@@ -291,7 +293,7 @@ class Values:
         reach = affine_range(part, whole) if set(part.dims) <= set(whole) else Range(Affine(), 1)
         return reach.low.const < 0 or reach.low.const + reach.size > extent
 
-    def _gathered(self, storage: Storage, access: Access, point: Point) -> list[tuple[Register, int]]:
+    def looked_up(self, storage: Storage, access: Access, point: Point) -> list[tuple[Register, int]]:
         """Coordinates from index tensors, as (value, stride); lanes of them if they vary along the vector."""
         out = []
         for stride, part in zip(storage.strides, access.index, strict=True):
@@ -302,7 +304,7 @@ class Values:
                 out.append((self.s.cast(value, dtype, i64, lanes), stride))
         return out
 
-    def _address(
+    def address(
         self, storage: Storage, offset: Affine, extra: Iterable[tuple[Register, int]] = ()
     ) -> Register:
         """A pointer to an element: base, a step per loop variable (outer first), gathered parts, the constant."""
@@ -329,54 +331,6 @@ class Values:
             pointer = self.b.pure("ptr", "getelementptr i8, ptr {0}, i64 {1}", [pointer, step])
         return pointer
 
-    def _transposable(self, linear: Affine, point: Point, lanes: int) -> str | None:
-        """A row dim along which the operand is contiguous, if the block holds a whole square of it here."""
-        assert self.vector is not None
-        if point[self.vector] + lanes > self.ranges[self.vector].size:
-            return None
-        for d in self.stage.dims:
-            whole = self.ranges[d.name].size >= point.get(d.name, 0) // lanes * lanes + lanes
-            if d.name != self.vector and d.kind != REDUCE and linear.coefficient(d.name) == 1 and whole:
-                return d.name
-        return None
-
-    def _transposed(self, expr: Load, rows: str, point: Point, lanes: int) -> Register:
-        """A square of the operand is loaded along its contiguous dim and transposed in registers, for all its rows."""
-        assert self.vector is not None
-        storage = self.e.storage[expr.access.buffer]
-        linear = self.linear(expr.access)
-        first = point[rows] // lanes * lanes
-        square = []
-        for lane in range(lanes):
-            at = {**point, rows: first, self.vector: point[self.vector] + lane}
-            pointer = self._address(storage, self.offset(linear, at))
-            square.append(vectors.load(self.b, pointer, storage.dtype, lanes, None, None))
-        dims = self._dims(expr)
-        turned = vectors.transposed(self.b, square)
-        for row, value in enumerate(turned):
-            at = {**point, rows: first + row}
-            self._cache[(expr, *[at.get(name, 0) for name in dims])] = value
-        return turned[point[rows] - first]
-
-    def _gather(self, expr: Load, point: Point, lanes: int) -> Register:
-        """Lane by lane, for strides other than 1 and gathered coordinates."""
-        assert self.vector is not None
-        storage = self.e.storage[expr.access.buffer]
-        element = element_type(expr.dtype)
-        type = vector_type(element, lanes)
-        total = Register("zeroinitializer", type)
-        coordinates = self._gathered(storage, expr.access, point)
-        left = min(lanes, self.ranges[self.vector].size - point[self.vector])
-        for lane in range(left):
-            at = {**point, self.vector: point[self.vector] + lane}
-            value = self._load_one(
-                expr, at, [(vectors.lane(self.b, c, lane), stride) for c, stride in coordinates]
-            )
-            total = self.b.here(
-                type, f"insertelement {type} {total.text}, {element} {value.text}, i64 {lane}"
-            )
-        return total
-
     def store(self, value: Register, dtype: DType, point: Point) -> None:
         """Write one row's vector (or scalar), converted to the buffer's dtype."""
         access = self.stage.write
@@ -388,20 +342,12 @@ class Values:
         if storage.registers is not None:
             storage.registers[_register_key(access, point)] = value
             return
-        guard = self._guards(access, point, lanes) if access.fill is not None else None
+        guard = self.guards(access, point, lanes) if access.fill is not None else None
         linear = self.linear(access)
         stride = linear.coefficient(self.vector) if self.vector is not None else 0
         if lanes and (stride != 1 or (guard is not None and _splits(storage.dtype))):
-            vector = self.vector
-            assert vector is not None
-            left = min(lanes, self.ranges[vector].size - point[vector])
-            for lane in range(left):
-                part = self.b.here(
-                    value.type.split(" x ")[1][:-1], f"extractelement {value.type} {value.text}, i64 {lane}"
-                )
-                at = {**point, vector: point[vector] + lane}
-                inside = self._guards(access, at, 0) if guard is not None else None
-                self._store_at(part, storage, self.offset(linear, at), 0, None, inside)
+            assert self._strided is not None
+            self._strided.store(value, access, point, lanes, guard is not None)
             return
         mask = self.mask(point, lanes)
         if mask is not None and self._ends(storage, access, point):
@@ -413,7 +359,7 @@ class Values:
         ):
             # LLVM 22 writes too many bytes where it joins a narrowing with a masked store of one lane.
             value, lanes, mask = vectors.lane(self.b, value, 0), 0, None
-        self._store_at(value, storage, self.offset(linear, point), lanes, mask, guard)
+        self.store_at(value, storage, self.offset(linear, point), lanes, mask, guard)
 
     def _ends(self, storage: Storage, access: Access, point: Point) -> bool:
         """Whether a vector ends a padded tile: all lanes may be written, which leaves no undefined ones."""
@@ -428,7 +374,7 @@ class Values:
                 return not begin.terms and ends
         return False
 
-    def _store_at(
+    def store_at(
         self,
         value: Register,
         storage: Storage,
@@ -437,7 +383,7 @@ class Values:
         mask: Register | None,
         guard: Register | None,
     ) -> None:
-        pointer = self._address(storage, offset)
+        pointer = self.address(storage, offset)
         if storage.dtype == boolean:
             bytes = vector_type("i8", lanes)
             value = self.b.pure(bytes, f"zext {value.type} {{0}} to {bytes}", [value])
@@ -478,7 +424,7 @@ class Values:
             "llvm.prefetch.p0", "void", ["ptr", "i32 immarg", "i32 immarg", "i32 immarg"]
         )
         for line in range(lines):
-            pointer = self._address(flat, start + position + (storage.ahead + line * 64))
+            pointer = self.address(flat, start + position + (storage.ahead + line * 64))
             self.b.line(f"call void {callee}(ptr {pointer.text}, i32 0, i32 2, i32 1)")
 
 

@@ -74,10 +74,38 @@ def _exchanged(
     """One step of a transposition: the blocks of `distance` lanes off the diagonal change places."""
     low = [n if not n & distance else lanes + n - distance for n in range(lanes)]
     high = [n + distance if not n & distance else lanes + n for n in range(lanes)]
-    mask = [", ".join(f"i32 {n}" for n in order) for order in (low, high)]
-    text = "shufflevector {t} {{0}}, {t} {{1}}, <{n} x i32> <{m}>"
-    first, second = (builder.pure(x.type, text.format(t=x.type, n=lanes, m=order), [x, y]) for order in mask)
-    return first, second
+    return _shuffled(builder, x, y, low), _shuffled(builder, x, y, high)
+
+
+def _shuffled(builder: Builder, x: Register, y: Register, order: Sequence[int]) -> Register:
+    """As many lanes of two vectors as one has, by their numbers in both."""
+    mask = ", ".join(f"i32 {n}" for n in order)
+    text = f"shufflevector {x.type} {{0}}, {x.type} {{1}}, <{len(order)} x i32> <{mask}>"
+    return builder.pure(x.type, text, [x, y])
+
+
+def woven(builder: Builder, parts: Sequence[Register]) -> list[Register]:
+    """Lane 0 of all parts, lane 1 of all parts, and so on, as as many vectors; a power of two of them."""
+    if len(parts) == 1:
+        return list(parts)
+    evens, odds = woven(builder, parts[::2]), woven(builder, parts[1::2])
+    lanes = _lanes(parts[0])
+    orders = [[half * lanes // 2 + n // 2 + n % 2 * lanes for n in range(lanes)] for half in (0, 1)]
+    pairs = zip(evens, odds, strict=True)
+    return [_shuffled(builder, x, y, order) for x, y in pairs for order in orders]
+
+
+def unwoven(builder: Builder, run: Sequence[Register]) -> list[Register]:
+    """The parts that `woven` makes such a run of."""
+    if len(run) == 1:
+        return list(run)
+    lanes = _lanes(run[0])
+    pairs = list(zip(run[::2], run[1::2], strict=True))
+    evens, odds = (
+        unwoven(builder, [_shuffled(builder, x, y, range(first, 2 * lanes, 2)) for x, y in pairs])
+        for first in (0, 1)
+    )
+    return [part for both in zip(evens, odds, strict=True) for part in both]
 
 
 def mask_of(left: int, lanes: int) -> Register:
@@ -92,6 +120,10 @@ def flags(lanes: Sequence[bool]) -> Register:
 
 def _element(vector: Register) -> str:
     return vector.type.split(" x ")[1][:-1]
+
+
+def _lanes(vector: Register) -> int:
+    return int(vector.type[1:].split(" x ")[0])
 
 
 def _mangled(element: str) -> str:

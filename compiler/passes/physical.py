@@ -27,7 +27,7 @@ from ..tile.stage import (
     dim,
     rewrite,
 )
-from .accesses import Coordinates, extents_of, positions, reach, rename
+from .accesses import Coordinates, digits, extents_of, positions, reach, rename
 from .draft import Draft
 from .merge import merge_dims
 from .plan import Layout
@@ -88,6 +88,7 @@ def _formed(kernel: Kernel, values: Mapping[str, Placed]) -> tuple[Kernel, dict[
     form.reshape(_ordered_locals(form, order))
     form.reshape(_without_unit_axes(form))
     merge_dims(form)
+    form.reshape(_by_digits(form, order))
     return _named(form, order)
 
 
@@ -203,6 +204,37 @@ def _without_unit_axes(form: Shaping) -> dict[str, Reshape]:
         if len(kept) < len(shape):
             changes[name] = _selected(shape, kept)
     return changes
+
+
+def _by_digits(form: Shaping, order: Sequence[str]) -> dict[str, Reshape]:
+    """Constants with an axis for each dim where several step through one in another order than loops go, as behind a
+    shuffle of channels: so they can be packed in the order of their reader's loops."""
+    constants = (name for name, buffer in form.buffers.items() if buffer.role == CONSTANT)
+    cuts = {name: _cuts(form, name, order) for name in constants}
+    return {name: _split(form.shape(name), each) for name, each in cuts.items() if any(each)}
+
+
+def _cuts(form: Shaping, name: str, order: Sequence[str]) -> list[tuple[int, ...]]:
+    """For each axis of a buffer the extents of the dims that step through it in every access, () where one may stay."""
+    cuts = []
+    for axis, extent in enumerate(form.shape(name)):
+        found = [digits(access.index[axis], form.extents, extent) or [] for access in form.on(name)]
+        ways = {tuple(size for _, size in each) for each in found}
+        places = [[order.index(dim) for dim, _ in each] for each in found]
+        cuts.append(ways.pop() if len(ways) == 1 and any(each != sorted(each) for each in places) else ())
+    return cuts
+
+
+def _split(shape: tuple[int, ...], cuts: Sequence[tuple[int, ...]]) -> Reshape:
+    def index(parts: Coordinates) -> Coordinates:
+        out: list[Affine | Lookup] = []
+        for part, cut in zip(parts, cuts, strict=True):
+            outer_first = sorted(part.terms, key=lambda term: -term[1]) if isinstance(part, Affine) else ()
+            out.extend([dim(name) for name, _ in outer_first] if cut else [part])
+        return tuple(out)
+
+    axes = zip(shape, cuts, strict=True)
+    return Reshape(tuple(size for extent, cut in axes for size in cut or (extent,)), index)
 
 
 def _selected(shape: tuple[int, ...], axes: Sequence[int]) -> Reshape:

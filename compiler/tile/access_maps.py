@@ -21,6 +21,9 @@ from .stage import (
     rewrite,
 )
 
+WOVEN = (2, 4)
+"""Distances of neighbours that a step or two of shuffles between whole vectors overcome."""
+
 
 def strides(kernel: Kernel, access: Access, dim: str) -> int:
     """Elements between neighbours along `dim` in the accessed buffer; a huge number through a lookup."""
@@ -69,6 +72,16 @@ def contraction(stage: Stage, vector: str | None) -> Contraction | None:
     )
 
 
+def woven(kernel: Kernel, stage: Stage, access: Access, lane: str) -> str | None:
+    """The dim that fills the gaps between neighbours along `lane` in memory, if those are of 2 or 4 elements: whole
+    vectors of it are woven into what lies there, or taken apart."""
+    step = strides(kernel, access, lane)
+    if step not in WOVEN or access.fill is not None:
+        return None
+    names = (d.name for d in stage.kind(PARALLEL) if d.extent == step and d.name != lane)
+    return next((name for name in names if strides(kernel, access, name) == 1), None)
+
+
 def vector_dim(kernel: Kernel, stage: Stage, lanes: int, without: Sequence[str] = ()) -> str | None:
     """The dim to vectorise: contiguous in what is written and read, wide enough; best a parallel one."""
     best: tuple[float, str] | None = None
@@ -77,16 +90,15 @@ def vector_dim(kernel: Kernel, stage: Stage, lanes: int, without: Sequence[str] 
         if dim.extent == 1 or not isinstance(dim.extent, int) or dim.name in without:
             continue
         written = strides(kernel, stage.write, dim.name)
+        penalty = 0.0
         if dim.kind == PARALLEL and written not in (1, 0):
-            penalty = 4.0
-        else:
-            penalty = 0.0
+            penalty = 4.0 if woven(kernel, stage, stage.write, dim.name) is None else 0.5
         if dim.kind == REDUCE:
             penalty += 1.0
         for access in stage.reads:
             step = strides(kernel, access, dim.name)
             if step not in (0, 1) and access.buffer not in packable:
-                penalty += 2.0
+                penalty += 2.0 if woven(kernel, stage, access, dim.name) is None else 0.5
         penalty += 2.0 * max(0.0, 1 - dim.extent / lanes)
         rank = (penalty - 0.01 * position, dim.name)
         if best is None or rank < best:

@@ -5,12 +5,13 @@ orders: columns outermost (a panel of the second operand is streamed once), or s
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from math import ceil, prod
 
 import numpy as np
 
 from ..target.description import Engine, Target
-from .access_maps import contraction, is_plain, strides, vector_dim
+from .access_maps import contraction, is_plain, strides, vector_dim, woven
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import Estimate, memory_cycles, nest_cycles
 from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule
@@ -105,9 +106,18 @@ class Nest:
         """The dims whose neighbours share operand loads, innermost first; at most two."""
         if self.contraction is not None:
             return [d for d in reversed(others) if d in self.contraction.m][:2]
+        whole = [d for d in others if d in self._woven]
         if self.root.combine is not None and others:
-            return [others[-1]]
-        return [d for d in others if self._transposes(d)][:1]
+            return whole or [others[-1]]
+        return whole or [d for d in others if self._transposes(d)][:1]
+
+    @cached_property
+    def _woven(self) -> set[str | None]:
+        """Dims that fill the gaps along the vector dim in what is read or written: a block holds them whole."""
+        if self.vector is None or self.contraction is not None:
+            return set()
+        every = [(s, a) for s in self.kernel.stages for a in (*s.reads, s.write)]
+        return {woven(self.kernel, stage, access, self.vector) for stage, access in every} - {None}
 
     def _transposes(self, dim: str) -> bool:
         """Whether some operand is contiguous along `dim` and not along the vector dim: squares are transposed."""
@@ -143,6 +153,8 @@ class Nest:
         most = max(1, free // width)
         inner, *outer = rows
         extent = self.extents[inner]
+        if inner in self._woven:
+            return [{inner: extent}]
         if self.root.combine is None:
             return [{inner: min(extent, self.engine.lanes)}]
         sizes = {min(extent, size) for size in (1, 2, 4, 6, 7, 8, 9, 12, 13, 14, 16, 24, 28) if size <= most}

@@ -46,6 +46,14 @@ NARROW = """kernel "narrow" {{
   input a: {source}[{m}, {n}]  input b: {source}[{m}, {n}]  output y: {target}[{m}, {n}]
   stage s (i: {m}, j: {n}): y[i, j] = cast(max(a[i, j], b[i, j])):{target}
 }}"""
+WEAVE = """kernel "weave" {{
+  input x: {type}[3, {s}, {n}]  output y: {type}[3, {n}, {s}]
+  stage s (i: 3, j: {n}, k: {s}): y[i, j, k] = neg(x[i, k, j])
+}}"""
+UNWEAVE = """kernel "unweave" {{
+  input x: {type}[3, {n}, {s}]  output y: {type}[3, {s}, {n}]
+  stage s (i: 3, k: {s}, j: {n}): y[i, k, j] = neg(x[i, j, k])
+}}"""
 POOL = """kernel "pool" {{
   input x: f32[{h}, {w}, {c}]  output y: f32[{h}, {w}, {c}]
   stage s (i: {h}, j: {w}, c: {c}, reduce p: 3, reduce q: 3): y[i, j, c] = max x[i + p - 1, j + q - 1, c] else -inf

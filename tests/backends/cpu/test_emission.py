@@ -24,7 +24,7 @@ from isthmus.compiler.tile.stage import Kernel
 from isthmus.compiler.tile.text import parse_kernel, parse_schedule
 from isthmus.compiler.tile.tiler import tile
 
-from .forms import ATTENTION, BYTES, CONV, ELEMENTWISE, LAYER_NORM, MATMUL, POOL, SOFTMAX
+from .forms import ATTENTION, BYTES, CONV, ELEMENTWISE, LAYER_NORM, MATMUL, POOL, SOFTMAX, UNWEAVE, WEAVE
 from .running import Image, Work, emit
 
 TEXTS = {
@@ -212,3 +212,11 @@ def test_panels_that_no_block_reads_side_by_side_are_refused(
     )
     refused = emit([Work(kernel, draw_arrays(kernel, np.random.default_rng(0)), schedule)], "avx2").refused
     assert message in refused[0]
+
+
+@pytest.mark.parametrize("form", [WEAVE, UNWEAVE], ids=["stored", "loaded"])
+def test_what_is_two_or_four_apart_is_moved_in_whole_vectors(form: str) -> None:
+    texts = {gaps: emitted(parse_kernel(form.format(s=gaps, n=43, type="f32")), "avx2") for gaps in (2, 3, 4)}
+    by_lane = {gaps for gaps, text in texts.items() if "insertelement" in text or "extractelement" in text}
+    assert by_lane == {3}
+    assert all("shufflevector" in texts[gaps] for gaps in (2, 4))

@@ -16,7 +16,19 @@ from isthmus.compiler.tile.text import parse_kernel
 from isthmus.compiler.tile.tiler import tile
 from isthmus.compiler.tile.untiled import run_untiled
 
-from .forms import ATTENTION, CONV, ELEMENTWISE, LAYER_NORM, MATMUL, NARROW, POOL, RECURRENCE, SOFTMAX
+from .forms import (
+    ATTENTION,
+    CONV,
+    ELEMENTWISE,
+    LAYER_NORM,
+    MATMUL,
+    NARROW,
+    POOL,
+    RECURRENCE,
+    SOFTMAX,
+    UNWEAVE,
+    WEAVE,
+)
 from .running import Image, Work, differences, distinct
 
 LEVELS = distinct(None, "avx2", "x86-64")
@@ -54,6 +66,10 @@ def kernels(lanes: int) -> Iterator[tuple[str, Kernel]]:
         yield make(CONV, h=2, w=w, c=2, f=lanes)
         yield make(SOFTMAX, m=w, n=lanes + 1)
         yield make(ATTENTION, m=w, n=lanes + 1, d=lanes)
+    for n in (*extents, wide[-1]):
+        for gaps, type in ((2, "f32"), (2, "i8"), (3, "f32"), (4, "f32"), (4, "f64")):
+            yield make(WEAVE, s=gaps, n=n, type=type)
+            yield make(UNWEAVE, s=gaps, n=n, type=type)
     for source, target in (
         ("i8", "i32"),
         ("u8", "f32"),

@@ -60,6 +60,15 @@ def test_overlapping_windows_keep_rows_apart_and_merge_columns_with_channels():
     assert shapes(kernel, "constant") == [(3, 24, 16), (16,)]
 
 
+def test_weights_behind_a_shuffle_of_channels_have_an_axis_for_each_of_its_dims():
+    b = Build("f32[1, 12, 5, 5]")
+    groups = b("shape.reshape", b.inputs[0], shape=(1, 3, 4, 5, 5))
+    mixed = b("shape.reshape", b("shape.transpose", groups, perm=(0, 2, 1, 3, 4)), shape=(1, 12, 5, 5))
+    plan = check(b.graph(b.conv(mixed, 8)), preferences=Preferences())
+    (kernel,) = (step for step in plan.steps if shapes(step, "constant"))
+    assert shapes(kernel, "constant")[0] == (4, 3, 8)
+
+
 def kernel_of_window(plan):
     return next(s for s in plan.steps if isinstance(s, KernelStep) and len(shapes(s, "constant")[0]) == 3)
 
