@@ -1,7 +1,7 @@
 """What faster forms of a model cost in accuracy, beside what they gain: the same model compiled in several ways."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from isthmus.compilation import compile_model
 from isthmus.measurement import measure
 from isthmus.precision import Precision
+from isthmus.runtime.records import dataclass
 
 if TYPE_CHECKING:
     from isthmus.model import Model

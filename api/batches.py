@@ -1,6 +1,6 @@
 """Packages for batches of any extent: compiled once, for a block of the batch, where the model lets them be."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil, log2, prod
 
 from isthmus.compiler.ir.dims import symbol, symbols
@@ -13,6 +13,7 @@ from isthmus.compiler.passes.separate import EXTENTS, obstacle
 from isthmus.compiler.pipeline import Built, optimise
 from isthmus.model import Model
 from isthmus.runtime.program import Block, Port
+from isthmus.runtime.records import dataclass
 from isthmus.targets import find_target
 
 WORK = 100_000

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from isthmus.display import stages
 from isthmus.explanation import Explanation, explain_built
 from isthmus.model import Model, read
 from isthmus.package import Package, load
+from isthmus.runtime.records import dataclass
 
 Say = Callable[[str], None]
 

@@ -1,11 +1,10 @@
 """The code of a package as text: each backend knows its own."""
 
-from dataclasses import dataclass
-
 from isthmus import registry
 from isthmus.runtime.artefact import Artefact
 from isthmus.runtime.errors import DeviceError
 from isthmus.runtime.program import DeviceProgram
+from isthmus.runtime.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 import json
 import zipfile
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from isthmus.compiler.diagnostics import CompileError
 from isthmus.compiler.ir.graph import Graph
 from isthmus.compiler.ir.text import print_graph
+from isthmus.runtime.records import dataclass
 
 KERNELS = "kernels"
 

@@ -1,7 +1,7 @@
 """`explain`: where every node of a model runs, in which kernel, by which schedule, and at what predicted cost."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import isthmus
@@ -14,6 +14,7 @@ from isthmus.compiler.system_build import SystemBuilt
 from isthmus.compiler.tile.text import print_kernel, print_schedule
 from isthmus.model import Model, Shapes, read
 from isthmus.precision import Samples, find_precision
+from isthmus.runtime.records import dataclass
 from isthmus.system_explanation import SystemExplanation, explain_system
 from isthmus.systems import find_wishes
 from isthmus.targets import find_backend, find_target

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from isthmus import cache, registry
 from isthmus.compiler.diagnostics import CompileError, UnsupportedError
+from isthmus.runtime.records import dataclass
 
 
 class Point(Protocol):

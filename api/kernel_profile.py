@@ -6,7 +6,7 @@ is moved once. The machine's peaks are measured once and kept with the cached pa
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from isthmus import cache
 from isthmus.compiler.tile.cost import scalar_cost
 from isthmus.compiler.tile.stage import LOCAL, Apply, Kernel, Lookup, Stage
 from isthmus.pictures import Point, Roof, under_roof
+from isthmus.runtime.records import dataclass
 
 if TYPE_CHECKING:
     from isthmus.backends.cpu.peaks import Peaks

@@ -3,8 +3,9 @@
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from isthmus.runtime.records import dataclass
 
 WARM_UP = 2
 

@@ -1,7 +1,7 @@
 """A model as read: its graph, the meaning that numpy gives it, and how to read it again for other shapes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from isthmus.frontends.bind import bind_inputs
 from isthmus.frontends.driver import Converters, ValuesNeeded, convert
 from isthmus.frontends.registry import Shape, load
 from isthmus.frontends.source import SourceGraph, SourceInput, SourceModel
+from isthmus.runtime.records import dataclass
 
 Shapes = Mapping[str, Shape]
 Values = Mapping[str, Any]

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from isthmus.runtime.profile import ChipRun, Span
+from isthmus.runtime.records import dataclass
 
 _WIDTH, _LEFT, _ROW, _BAR = 1200, 70, 34, 24
 _FINEST = 1 / 1600

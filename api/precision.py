@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from isthmus.compiler.passes.quantise import METHODS, Choices, Report, interpret
 from isthmus.compiler.pipeline import Options, build
 from isthmus.compiling import precision_name
 from isthmus.runtime.errors import InputError
+from isthmus.runtime.records import dataclass
 from isthmus.targets import find_backend
 
 if TYPE_CHECKING:

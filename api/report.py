@@ -1,7 +1,7 @@
 """`check`: everything that stands between a model and a target, found without generating code."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from isthmus.compiler import system_build
@@ -13,6 +13,7 @@ from isthmus.compiler.passes.plan import HostStep
 from isthmus.compiler.pipeline import optimise, passes_for
 from isthmus.model import Model, Shapes, read
 from isthmus.precision import Precision, Samples, find_precision
+from isthmus.runtime.records import dataclass
 from isthmus.systems import find_wishes
 from isthmus.targets import find_target
 

@@ -5,7 +5,7 @@ same shape that they run, which tells what a substitute for it would be worth.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from isthmus.compiler.diagnostics import CompileError
@@ -15,6 +15,7 @@ from isthmus.compiler.ops import get
 from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import Options
 from isthmus.compiler.system_build import SystemBuilt, Wishes, build_system
+from isthmus.runtime.records import dataclass
 from isthmus.system_explanation import Suggestion
 
 MOST = 4

@@ -1,13 +1,14 @@
 """`explain` for a system: for every node where it runs, what it costs there and elsewhere, and why not elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from isthmus.compiler.ir.graph import Node
 from isthmus.compiler.partition.candidates import Unit
 from isthmus.compiler.system_build import SystemBuilt
 from isthmus.runtime.profile import SystemRun
+from isthmus.runtime.records import dataclass
 from isthmus.runtime.system import Event
 
 

@@ -5,12 +5,13 @@ devices work side by side as far as what they pass on allows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from ..runtime import program as runtime
 from ..runtime.distributed import timeline
 from ..runtime.profile import SystemRun
+from ..runtime.records import dataclass
 from ..runtime.system import System as RuntimeSystem
 from . import assemble
 from .ir.graph import Graph, Value

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from ..runtime.artefact import Artefact
 from ..runtime.background import Background
 from ..runtime.manifest import Manifest
+from ..runtime.records import dataclass
 from . import assemble, stored_graph
 from .diagnostics import Problem, UnsupportedError
 from .ir.graph import Graph, Node
@@ -32,6 +33,9 @@ class Options:
     precision: tuple[Pass, ...] = ()
     precision_record: Mapping[str, Any] = field(default_factory=lambda: {"precision": "f32"})
     device: Mapping[str, Any] = field(default_factory=dict)
+
+
+_USUAL = Options()
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def optimise(
 def build(
     graph: Graph,
     backend: Backend,
-    options: Options = Options(),
+    options: Options = _USUAL,
     *,
     tool_version: str,
     model: str = "",

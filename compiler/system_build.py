@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import cycle, islice
 
 from ..runtime.artefact import Artefact
@@ -10,6 +10,7 @@ from ..runtime.background import Background
 from ..runtime.distributed import stages, timeline
 from ..runtime.manifest import Manifest
 from ..runtime.profile import SystemRun
+from ..runtime.records import dataclass
 from . import stored_graph
 from .diagnostics import Problem, UnsupportedError
 from .distribution import Layout

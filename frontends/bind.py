@@ -1,7 +1,7 @@
 """What the user says about inputs, put together with what the file says: dimensions with names are unified."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from ..compiler.diagnostics import ModelError, Problem
 from ..compiler.ir.dims import Dim, Expr, floordiv, substitute, symbol, symbols
 from ..compiler.ir.types import OptionalType, SequenceType, TensorType, Type
+from ..runtime.records import dataclass
 from .source import SourceInput, SourceModel
 
 

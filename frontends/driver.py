@@ -6,7 +6,7 @@ defines by others, and collects every problem of the whole model before it raise
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..compiler.ir.dims import Dim, substitute, symbols
 from ..compiler.ir.graph import Graph, Node, Value, constant, graph_input
 from ..compiler.ir.location import Location, at
 from ..compiler.ir.types import DType, TensorType, Type
+from ..runtime.records import dataclass
 from .bind import bind_inputs
 from .fresh import rename_fresh
 from .known import MOST_ATOMS, atoms, known, memory, remember

@@ -7,7 +7,7 @@ arrays of dimensions, and says None where the answer waits for data.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce as fold
 from operator import add, mul, neg, sub
 from typing import Any
@@ -19,6 +19,7 @@ from ..compiler.ir.dims import Dim, Expr, extreme, substitute, symbol, symbols
 from ..compiler.ir.graph import Value
 from ..compiler.ir.types import TensorType
 from ..compiler.ops import get
+from ..runtime.records import dataclass
 
 LARGEST = 4096
 """Elements of a value beyond which nothing is evaluated: shapes are small, weights are not looked at."""

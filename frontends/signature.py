@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from ..compiler.diagnostics import ModelError
 from ..compiler.ir.graph import Value
+from ..runtime.records import dataclass
 from .source import SourceNode
 
 Converter = Callable[..., Any]

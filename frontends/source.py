@@ -6,13 +6,14 @@ Weights stay lazy: a constant is a function that returns an array, usually a vie
 import hashlib
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from ..compiler.ir.dims import Dim
 from ..compiler.ir.types import DType
+from ..runtime.records import dataclass
 
 Buffer = bytes | mmap.mmap
 

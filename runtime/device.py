@@ -1,13 +1,14 @@
 """What the executor asks of a device: load a program's code, make contexts, run entry points. No optional hooks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 import numpy as np
 
 from .profile import ChipRun
 from .program import DeviceProgram
+from .records import dataclass
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@ line a problem. `IsthmusError` is the root of all errors; `compiler/diagnostics.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from .records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """The package's manifest: what it was made from, for what, by what, and the hashes of all that it holds."""
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
 from .errors import PackageError, VersionError
 from .program import fields_of
+from .records import dataclass
 
 FORMAT = "isthmus-package"
 FORMAT_VERSION = 1

@@ -2,13 +2,14 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import ExecutionError
+from .records import dataclass
 from .system import Event
 
 

@@ -8,11 +8,12 @@ outputs may lie at any address that suits their type (those that the executor al
 """
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, ClassVar, Literal, TypeVar
 
 from .dims import Dim
 from .errors import PackageError
+from .records import dataclass
 from .system import Link, System
 
 Place = Literal["constant", "arena", "input", "output", "host"]

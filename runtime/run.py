@@ -1,7 +1,7 @@
 """One run of a program: its arrays, its steps one by one, its outputs; and the times that a profile collects."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from .device import Call, Context
 from .errors import ExecutionError
 from .profile import ChipRun, StepTime
 from .program import HostStep, Segment, Slot, Transfer
+from .records import dataclass
 
 if TYPE_CHECKING:
     from .executor import Executable

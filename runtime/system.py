@@ -5,7 +5,9 @@ device: values reach it by transfers, which the program lists like any other ste
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from .records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ COMPILER_LAYERS = (
     "pipeline",
     "system_build",
 )
-FRONTENDS_SEE = ("compiler.diagnostics", "compiler.ir", "compiler.ops", "frontends")
+FRONTENDS_SEE = ("compiler.diagnostics", "compiler.ir", "compiler.ops", "frontends", "runtime.records")
 BACKENDS_SEE = (
     "compiler.diagnostics",
     "compiler.ir",

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import wraps
 from typing import Any
 
 import click
+
+from isthmus.runtime.records import dataclass
 
 
 @dataclass

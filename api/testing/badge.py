@@ -1,8 +1,9 @@
 """What a backend can do, by family of tests: passed, refused with a reason, or failed; as a table and as JSON."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
+
+from isthmus.runtime.records import dataclass
 
 PASSED, REFUSED, FAILED = VERDICTS = ("passed", "refused", "failed")
 

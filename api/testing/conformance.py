@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -14,6 +14,7 @@ from isthmus.dynamic import DynamicPackage
 from isthmus.frontends.driver import ValuesNeeded
 from isthmus.frontends.onnx.conformance import SUITES, Outcome, Result, cases, judge
 from isthmus.model import Model, read_open
+from isthmus.runtime.records import dataclass
 from isthmus.testing.expected import Expectation, reason_of, surprises
 from isthmus.testing.workers import run_each
 

@@ -6,12 +6,12 @@ A case that starts to pass is a surprise, and so is an entry that no case has.
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from isthmus.compiler.diagnostics import ModelError
 from isthmus.frontends.onnx.conformance import Outcome
+from isthmus.runtime.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

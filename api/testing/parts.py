@@ -1,7 +1,6 @@
 """A run over several devices beside the meaning of its parts: what each device gave for what it was given."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from isthmus.compiler.ops.interpret import run_graph
 from isthmus.compiler.system_build import SystemBuilt
 from isthmus.package import Package
 from isthmus.runtime.program import Transfer
+from isthmus.runtime.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ they are; a failure that is worth keeping is kept as the text of its smallest pa
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from isthmus.compiler.diagnostics import IsthmusError
 from isthmus.compiler.ir.graph import Graph
 from isthmus.compiler.ir.text import print_graph
 from isthmus.compiling import compile
+from isthmus.runtime.records import dataclass
 from isthmus.testing.comparison import differences
 from isthmus.testing.drawing import Drawing
 from isthmus.testing.shrinking import shrink

@@ -1,7 +1,6 @@
 """What a backend is tried on: the ops' own samples, their samples with extreme elements, and kernels of all sizes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -12,6 +11,7 @@ from isthmus.compiler.ir.location import Location, at
 from isthmus.compiler.ir.types import TensorType, dtype_of
 from isthmus.compiler.ops import math, quant
 from isthmus.compiler.ops.engine import REGISTRY, Op, Sample, get, sample_arrays
+from isthmus.runtime.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

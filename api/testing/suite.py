@@ -11,13 +11,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from isthmus.compiler.diagnostics import IsthmusError, UnsupportedError
 from isthmus.compiling import compile
 from isthmus.package import Package
+from isthmus.runtime.records import dataclass
 from isthmus.runtime.sim.device import SimulatedCode
 from isthmus.targets import find_backend
 from isthmus.testing.badge import FAILED, PASSED, REFUSED, Badge, Outcome

@@ -18,10 +18,10 @@ fields:
 `pool_ir.barrier_ir` is a barrier that keeps to this.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from ...runtime.errors import PackageError
+from ...runtime.records import dataclass
 
 BUFFERS, COUNTERS, BARRIER, THREADS, SYMBOLS, CLOCK, YIELD = range(0, 56, 8)
 CONTEXT_BYTES = 64

@@ -5,7 +5,9 @@ it), and `pure` appends to the open block of that level, whose inner loops are s
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from ...runtime.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ of memory a call (barrier, counters, arrays, arena), kept for the next call.
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from ...runtime.program import Port, Program, Segment, Slot
+from ...runtime.records import dataclass
 from . import abi
 from .abi import CodeFacts
 

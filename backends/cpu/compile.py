@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.target.backend import (
@@ -22,6 +22,7 @@ from ...compiler.tile.check import require_legal
 from ...compiler.tile.stage import Apply, Kernel, Load, walk
 from ...compiler.tile.tiler import Choice, tile
 from ...runtime.background import Background
+from ...runtime.records import dataclass
 from . import abi, codegen
 from .constants import Blob
 from .entry import DECLARATIONS, Step, entry_text, support_object, support_text

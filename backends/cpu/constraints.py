@@ -4,12 +4,12 @@ A node that fails one runs by its op's reference meaning instead, and the packag
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from ...compiler.ir.graph import Node
 from ...compiler.ir.types import TensorType, f16
 from ...compiler.ops.engine import get
 from ...compiler.tile.stage import SCAN, Apply, Expr, Kernel, walk
+from ...runtime.records import dataclass
 from .machine import Machine
 from .scalars import has_code, has_registers
 

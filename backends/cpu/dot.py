@@ -4,7 +4,6 @@ The factor that is the same for all columns is one load of a lane's neighbours, 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product as cartesian
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from ...compiler.ir.types import DType
 from ...compiler.tile.infer import Range
 from ...compiler.tile.schedule import Loop, Place, Schedule
 from ...compiler.tile.stage import REDUCE, Access, Kernel, Stage
+from ...runtime.records import dataclass
 from .block import Block
 from .builder import Register
 from .leaves import LEAVES

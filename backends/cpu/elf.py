@@ -5,9 +5,10 @@ Source: System V Application Binary Interface, chapters 4 and 5 (gABI 4.1).
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ...runtime.errors import DeviceError
+from ...runtime.records import dataclass
 
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 0x1, 0x2, 0x4
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 2, 4, 8, 9

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from ...compiler.diagnostics import CompileError, Problem, UnsupportedError
 from ...runtime.files import replacing
 from ...runtime.program import DeviceProgram, Port, Program, Slot
+from ...runtime.records import dataclass
 from . import c_source
 from .abi import CodeFacts
 from .pool_ir import machine_of

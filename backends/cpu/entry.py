@@ -5,9 +5,9 @@ See `abi.py` for the context.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
+from ...runtime.records import dataclass
 from . import abi, codegen
 from .machine import Machine
 from .pool_ir import barrier_ir, machine_of, pool_ir, take_ir

@@ -6,7 +6,7 @@ on a machine with caches, so they are not looked at.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 
@@ -35,6 +35,7 @@ from ...compiler.tile.stage import (
     dim,
     rewrite,
 )
+from ...runtime.records import dataclass
 from .arrays import ArrayBlock, block_kind, kept, restore
 from .block import identity
 from .builder import Builder, Register

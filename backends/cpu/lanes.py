@@ -4,10 +4,10 @@ Operations are those written, in that order; only `fma` may be rounded once or t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...compiler.ir.types import DType, boolean, f32, f64, i32, i64
+from ...runtime.records import dataclass
 from .builder import Register
 from .literals import element_type, suffix, vector_type
 

@@ -6,9 +6,10 @@ What a leaf wants to find is said here: in which type the two factors lie, and h
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ...compiler.ir.types import DType, f32, i8, i16, u8
+from ...runtime.records import dataclass
 from .builder import Register
 from .machine import Machine
 from .scalars import Scalars, vector_type

@@ -5,9 +5,9 @@ data come first, what must stay writable starts on a page of its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ...runtime.errors import DeviceError, Problem
+from ...runtime.records import dataclass
 from . import elf, relocate
 from .abi import CodeFacts
 from .pool_ir import POOL_EXPORTS

@@ -1,11 +1,11 @@
 """What the emitter needs to know of the machine: triple, CPU name, features, vector lanes."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import llvmlite.binding as llvm
 
 from ...compiler.diagnostics import CompileError
+from ...runtime.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ included. (OCP OFP8 1.0, OCP MX 1.0; on the fnuz formats, NaN and overflow ml_dt
 """
 
 import math
-from dataclasses import dataclass
 
 from ...compiler.ir.types import DType, f32, i8, i32, u8
+from ...runtime.records import dataclass
 from .lanes import Lanes, choose
 
 

@@ -2,11 +2,12 @@
 
 import ctypes
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import llvmlite.binding as llvm
 import numpy as np
 
+from ...runtime.records import dataclass
 from . import codegen, machine
 
 CHAINS = 20  # independent accumulators: more than latency times issue width, fewer than there are registers

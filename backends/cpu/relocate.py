@@ -6,9 +6,9 @@ Offsets are relative to the image's base, which is page aligned, so page-relativ
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ...runtime.errors import DeviceError
+from ...runtime.records import dataclass
 
 # (image, place, target + addend) -> None; target and place are offsets from the base
 Patch = Callable[[bytearray, int, int], None]

@@ -1,10 +1,10 @@
 """Where a kernel's buffers lie while it runs: caller's memory, packed panels, stack tiles, registers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ...compiler.ir.types import DType
 from ...compiler.tile.stage import Affine, Lookup
+from ...runtime.records import dataclass
 from .builder import Register
 
 

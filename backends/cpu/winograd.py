@@ -6,7 +6,6 @@ quarter of the products, F(2, 3) four ninths. The transformed weights are (m + 2
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ...compiler.ops import convolution, math
 from ...compiler.ops.contract import einsum
 from ...compiler.ops.tiles import join_tiles, split_tiles
 from ...compiler.rewrite import As, Const, Maybe, Rule, Var
+from ...runtime.records import dataclass
 
 CHANNELS = 32
 """Fewer of either kind leave too few products for the transforms to pay."""

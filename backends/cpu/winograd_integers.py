@@ -7,7 +7,6 @@ inverse modulo 2^32, so only the power of two in `scale` has to find room beside
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ...compiler.ops import math, quant
 from ...compiler.ops.tiles import join_tiles, split_tiles
 from ...compiler.rewrite import As, Const, Rule, Var
 from ...compiler.target.description import Target
+from ...runtime.records import dataclass
 from .winograd import Form, forms_for, row_by_row
 
 _LARGEST_INPUT = 255

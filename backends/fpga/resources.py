@@ -6,7 +6,6 @@ BRAM; a bank is as many blocks wide as its word needs and as many deep as it has
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from math import ceil, prod
@@ -14,6 +13,7 @@ from typing import Any
 
 from ...compiler.diagnostics import CompileError, Problem
 from ...compiler.target.description import Memory, Target
+from ...runtime.records import dataclass
 from ...runtime.sim.formula import formula
 
 KINDS = ("lut", "ff", "dsp", "bram", "uram")

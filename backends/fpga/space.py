@@ -1,10 +1,10 @@
 """Configurations of the overlay that a part may hold: chip files by parallelism, memories, misc engine and cores."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 
 from ...compiler.target.chipfile import read_target
+from ...runtime.records import dataclass
 from .backend import FpgaBackend
 from .resources import TITLES, estimate, excess, find_part, parts
 

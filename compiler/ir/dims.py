@@ -5,10 +5,11 @@ resolved become opaque atoms. Nothing is guessed: where a relation is not provab
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from itertools import count
 from math import gcd
+
+from ...runtime.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

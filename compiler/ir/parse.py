@@ -3,7 +3,6 @@
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, reduce
 from importlib import resources
 from math import prod
@@ -12,6 +11,7 @@ from typing import Any, NoReturn
 
 import lark
 
+from ...runtime.records import dataclass
 from ..diagnostics import ModelError
 from . import dims
 from .dims import Dim

@@ -9,12 +9,12 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from .dims import Dim, Expr, Monomial
 from .graph import Graph, Node, Tensor, Value
 from .location import Location

@@ -4,12 +4,12 @@ Names of the fp8 and fp4 formats follow ml_dtypes (OCP MX specification 1.0 for 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import ml_dtypes
 import numpy as np
 
+from ...runtime.records import dataclass
 from .dims import Dim, product, substitute
 
 

@@ -1,9 +1,9 @@
 """The table of all ops, derived from their declarations: what each takes, whether it has stages, what it means."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from ...runtime.records import dataclass
 from ..ir.types import DType
 from .engine import REGISTRY, AttributeSpec, Op, spell
 

@@ -9,11 +9,12 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..diagnostics import TypeRuleError, located
 from ..ir.dims import Dim
 from ..ir.graph import Attribute, Graph, Node, Tensor, Value, constant
@@ -57,6 +58,9 @@ class Tolerance:
 
     relative: float = 1e-5
     absolute: float = 1e-6
+
+
+_USUAL = Tolerance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +252,7 @@ def op(
     infer: Callable[..., Type | tuple[Type, ...]],
     stages: Callable[..., Any] | None = None,
     cost: Callable[..., Cost] | None = None,
-    tolerance: Tolerance = Tolerance(),
+    tolerance: Tolerance = _USUAL,
     samples: Sequence[Sample] = (),
     regions: int = 0,
     foldable: bool = True,

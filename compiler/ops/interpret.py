@@ -1,11 +1,12 @@
 """The reference interpreter: runs a graph node by node through the ops' numpy meanings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..diagnostics import CompileError, Problem, UnsupportedError
 from ..ir.dims import Expr, substitute, symbols
 from ..ir.graph import Graph, Node, Value

@@ -9,12 +9,12 @@ dtype, of at most 16 bits: the upper words of the products are enough.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import erf as _erf
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..ir.types import DType, boolean
 
 

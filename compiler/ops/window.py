@@ -4,11 +4,11 @@ Pads are all begins, then all ends; a `Window` holds them as (before, after) for
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..diagnostics import TypeRuleError
 from ..ir.dims import Dim
 from ..ir.types import TensorType

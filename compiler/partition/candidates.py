@@ -6,8 +6,9 @@ the kernels of all devices hold together, so that no border between devices cuts
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from ...runtime.records import dataclass
 from ..diagnostics import Problem, UnsupportedError
 from ..ir.graph import Graph, Node, Value
 from ..passes.plan import HostStep, KernelStep, accesses

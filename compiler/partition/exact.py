@@ -5,8 +5,8 @@ Units get their devices in a fixed order, each as it bounds least first; what ca
 
 from bisect import insort
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from .balance import loads
 from .model import Assignment, Model, scheduled
 

@@ -5,10 +5,11 @@ It grows while kernels are tried, and holds for all assignments that are looked 
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from itertools import groupby
 
+from ...runtime.records import dataclass
 from ..assemble import calls
 from ..diagnostics import Problem, UnsupportedError
 from ..ir.graph import Graph, Node, Value

@@ -5,9 +5,10 @@ Plain numbers instead of names, so that thousands of assignments are judged in a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
+from ...runtime.records import dataclass
 from ..ir.graph import Value
 from .candidates import Unit
 from .knowledge import size

@@ -1,8 +1,8 @@
 """Where every node of a graph runs in a system: candidates, search, and the plans that the assignment leads to."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from ...runtime.records import dataclass
 from ..ir.graph import Graph
 from ..passes.plan import HostStep
 from . import search

@@ -5,8 +5,8 @@ never makes a cycle of waiting: a kernel takes in only what nothing else reads.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from ..ir.graph import Graph, Node, Value, graph_input
 from ..ir.location import at
 from ..ir.types import TensorType

@@ -1,11 +1,11 @@
 """A system as the partitioner sees it: devices with their backends, and the ways from memory to memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, permutations
 from typing import Any
 
+from ...runtime.records import dataclass
 from ...runtime.system import Link
 from ..target.backend import Backend
 from ..target.description import Target

@@ -4,9 +4,9 @@ Pure functions on stages; extents are static here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
+from ...runtime.records import dataclass
 from ..diagnostics import VerifyError
 from ..ir.dims import Dim as Extent
 from ..ops.shape import refine

@@ -1,10 +1,11 @@
 """What a pass is: a frozen dataclass with a name, whose fields are its options, and `run` from graph to graph."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
+from ...runtime.records import dataclass
 from ..ir.graph import Graph
 from ..rewrite import Rule, apply
 

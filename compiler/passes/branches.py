@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from ..ir.graph import Graph, Value
 from ..rewrite.renew import Renewal
 from .base import PassResult

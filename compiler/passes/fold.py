@@ -5,11 +5,11 @@ scalar to gigabytes must not make the compiler do so.
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..diagnostics import VerifyError
 from ..ir.compare import compatible
 from ..ir.graph import Graph, Node, Value, constant

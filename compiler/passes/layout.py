@@ -5,9 +5,10 @@ where there are any, brings along (channels last); all else follows the largest 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 
+from ...runtime.records import dataclass
 from ..ir.graph import Node, Value
 from ..tile.stage import REDUCE, Access, Affine, Dim, Load, Lookup, Stage, dim, rewrite
 from .accesses import factors, innermost, rename

@@ -1,10 +1,10 @@
 """Loops of few turns: what they do is written out, so that it is compiled like everything else."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..ir.graph import Graph, Node, Value, constant
 from ..ir.location import at
 from ..ir.types import TensorType

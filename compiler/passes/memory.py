@@ -5,8 +5,8 @@ management for deep neural net inference", 2020).
 """
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from .plan import ALIGNMENT
 
 

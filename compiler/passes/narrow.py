@@ -1,8 +1,8 @@
 """bf16: products take and give bf16 and sum in f32; norms, softmax, sums and the borders of the model stay f32."""
 
 from collections import Counter
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from ..ir.graph import Graph, Node, Value
 from ..ir.location import at
 from ..ir.types import TensorType, bf16, boolean, f32

@@ -4,9 +4,10 @@ The kernels that come out name their dims, stages and buffers by position, so th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
+from ...runtime.records import dataclass
 from ..ir.types import DType
 from ..tile.canonical import canonical
 from ..tile.stage import (

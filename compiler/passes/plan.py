@@ -5,12 +5,13 @@ An array is one value as it lies in memory. Where arrays lie is decided by `memo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from typing import Literal
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..ir.graph import Node, Value
 from ..ir.location import Location
 from ..ir.types import DType, TensorType, Type

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..ir.graph import Graph, Node, Value
 from ..ir.location import at
 from ..ir.types import TensorType

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Hashable
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from ..ir.compare import attributes_key
 from ..ir.graph import Graph, Node
 from ..ir.location import Location

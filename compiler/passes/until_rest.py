@@ -1,8 +1,8 @@
 """Passes that give each other work, repeated until none finds anything."""
 
 from collections import Counter
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from ..diagnostics import VerifyError
 from ..ir.graph import Graph
 from .base import Pass, PassResult, run_once

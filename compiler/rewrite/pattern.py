@@ -5,11 +5,12 @@ out counts: an operand that it does not mention must be absent, an attribute tha
 """
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..ir.compare import attribute_key
 from ..ir.graph import Node, Value
 from ..ir.types import dtype_of

@@ -1,11 +1,11 @@
 """A rule: a pattern, what to put in its place, and samples from which its test is derived."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..ir.graph import Graph, Node, Value, constant, graph_input
 from ..ir.types import DType, TensorType, dtype_of
 from ..ops.engine import Sample, get, sample_arrays

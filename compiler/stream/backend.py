@@ -5,11 +5,12 @@ A kind of chip gives its name, the folder of its chip files and its instructions
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from ...runtime.records import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

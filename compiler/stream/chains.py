@@ -6,9 +6,10 @@ to take is compared with the calls' own sum, and the best division of the whole 
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
+from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError, VerifyError
 from ..target.backend import Arena, Call, Constant, Placed
 from ..tile.canonical import canonical

@@ -1,8 +1,8 @@
 """What chips of explicit memories can't run, as predicates with the sentence that a user reads."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError
 from ..ir.graph import Node
 from ..ir.types import DType, TensorType

@@ -1,10 +1,10 @@
 """Tiles as strided copies between home and a scratchpad, padding included, cut to what one instruction can do."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product as cartesian
 from math import prod
 
+from ...runtime.records import dataclass
 from .emit import Ints, Tile
 from .places import offset, shape_of
 

@@ -5,11 +5,11 @@ them. What is added is where each tile lies: a hold has as many places in its me
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Protocol
 
+from ...runtime.records import dataclass
 from ...runtime.sim.fields import Instruction
 from ..diagnostics import VerifyError
 from ..target.description import Target

@@ -1,9 +1,10 @@
 """Segments of calls as entry points: which calls are one kernel, what stays, code and reports."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from ...runtime.records import dataclass
 from ...runtime.sim.errors import EncodingError
 from ...runtime.sim.fields import Halt, Instruction
 from ...runtime.sim.isa import Isa

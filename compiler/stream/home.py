@@ -1,10 +1,11 @@
 """What lies where in home memory: the arena, the caller's arrays, and constants in the order of their first use."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..target.backend import Arena, External, Placed
 
 ALIGNMENT = 64

@@ -1,9 +1,9 @@
 """What the kit has to know of an instruction set to compile for it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ...runtime.records import dataclass
 from ...runtime.sim.costs import Costs
 from ...runtime.sim.fields import Instruction
 from ...runtime.sim.isa import Isa

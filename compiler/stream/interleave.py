@@ -6,8 +6,8 @@ still needed. The order is that of a simple clock, which knows what instructions
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from ...runtime.sim.events import Work
 from ...runtime.sim.fields import Instruction
 from .sync import Touched, predecessors

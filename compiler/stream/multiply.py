@@ -1,9 +1,9 @@
 """Products of tiles as what one instruction of an array does: strided rows times packed columns onto accumulators."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product as cartesian
 
+from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError
 from ..target.description import Engine
 from ..tile.products import Product

@@ -1,8 +1,9 @@
 """The order of an entry point's instructions, with the programs that they use and the tokens between them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
+from ...runtime.records import dataclass
 from ...runtime.sim.dram import Dram
 from ...runtime.sim.errors import EncodingError
 from ...runtime.sim.events import Control, Work, simulate

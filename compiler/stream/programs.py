@@ -4,10 +4,11 @@ What an engine's programs may be is a `Machine`; how its instructions spell them
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ...runtime.sim.fields import Instruction
 from ..diagnostics import UnsupportedError
 from ..ir.types import DType, boolean, i32

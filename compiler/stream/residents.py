@@ -6,9 +6,9 @@ whole array, with the padding that readers want around it.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
+from ...runtime.records import dataclass
 from ..target.backend import Arena, Call, Placed
 from ..target.description import Memory
 from ..tile.stage import INPUT, OUTPUT, Affine, Lookup, Number, Stage

@@ -2,8 +2,8 @@
 
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError
 from ..target.backend import Call
 from ..target.description import Target

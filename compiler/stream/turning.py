@@ -3,8 +3,9 @@ elements along its lanes has its memory's banks read one by one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from ...runtime.records import dataclass
 from ..target.description import Engine
 from ..tile.products import product
 from ..tile.stage import LOCAL, Access, Affine, Apply, Buffer, Expr, Kernel, Load, Stage, dim, rewrite, walk

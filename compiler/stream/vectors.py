@@ -1,10 +1,10 @@
 """All work but products as what one instruction of a vector engine does: a program over strided streams."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product as cartesian
 from math import prod
 
+from ...runtime.records import dataclass
 from ..ir.types import DType, i32
 from ..target.description import Engine
 from ..tile.stage import Access, Affine, Apply, Const, Index, Kernel, Load, Stage, walk

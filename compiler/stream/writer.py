@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import product as cartesian
 from math import prod
 from typing import ClassVar
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ...runtime.sim.fields import Instruction
 from ..diagnostics import UnsupportedError
 from ..target.backend import Constant, Placed

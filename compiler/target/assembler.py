@@ -7,7 +7,6 @@ advance. What follows # up to the end of a line is a comment.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import lark
 
 from ...runtime.errors import Problem
+from ...runtime.records import dataclass
 from ...runtime.sim.errors import EncodingError
 from ...runtime.sim.fields import SEMAPHORES, Group, Instruction, Item, Operand
 from ...runtime.sim.isa import Isa

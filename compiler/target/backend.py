@@ -6,13 +6,14 @@ been placed (`compile`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from ...runtime.program import DeviceProgram
+from ...runtime.records import dataclass
 from ..ir.graph import Node
 from ..ir.location import Location
 from ..rewrite import Rule

@@ -5,9 +5,10 @@ keeps its default: caches have no pages, register files no banks.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any
 
+from ...runtime.records import dataclass
 from ..diagnostics import CompileError
 
 

@@ -10,10 +10,11 @@ A link goes both ways, each way at its full rate.
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ...runtime.errors import Problem
+from ...runtime.records import dataclass
 from ..diagnostics import CompileError
 
 BYTES_PER_CYCLE, CLOCK_MHZ, LATENCY_US = 16.0, 1000.0, 2.0

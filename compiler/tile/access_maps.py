@@ -1,9 +1,10 @@
 """What access maps say about a stage: strides, which dim to vectorise, whether it is a contraction and of what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
+from ...runtime.records import dataclass
 from .stage import (
     CONSTANT,
     INPUT,

@@ -4,12 +4,12 @@ Nothing is said here of which tiles are tried, or which are best; what an engine
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product as cartesian
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..target.description import Engine, Target
 from .infer import Range, infer
 from .placing import Placing

@@ -1,8 +1,8 @@
 """Choices that the tilers of all kernel shapes make in one way: which loops run on several cores."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from .cost import Estimate
 from .schedule import PARALLEL_LOOP, Loop, Schedule, trips
 

@@ -7,7 +7,6 @@ The figures are data of the target (calibrated, see docs/design); `explain --ker
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product as cartesian
 from math import ceil, prod
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..ops.scalar import SCALARS
 from ..target.description import Engine, Target
 from .infer import Range, infer

@@ -5,12 +5,12 @@ Where the elements live is the reader's affair: a `Storage` gives dense boxes of
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ...runtime.records import dataclass
 from ..diagnostics import VerifyError
 from ..ir.types import DType, boolean, f32
 from ..ops.scalar import apply_scalar

@@ -6,11 +6,11 @@ The idea is Halide's bounds inference, short because all maps are affine boxes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..diagnostics import VerifyError
 from ..ir.dims import Expr as Symbolic
 from ..ir.dims import extreme

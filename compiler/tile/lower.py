@@ -3,8 +3,7 @@
 Only this module knows where tiles are loaded, initialised and stored, and where repairs go.
 """
 
-from dataclasses import dataclass
-
+from ...runtime.records import dataclass
 from .schedule import Hold, Loop, Place, Schedule
 from .stage import CONSTANT, INPUT, LOCAL, OUTPUT, REDUCE, Kernel, Stage
 

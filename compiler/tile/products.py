@@ -6,8 +6,8 @@ narrow values into wide sums.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ...runtime.records import dataclass
 from .access_maps import strides
 from .stage import CONSTANT, PARALLEL, REDUCE, Access, Affine, Apply, Expr, Kernel, Load, Stage
 

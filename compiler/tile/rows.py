@@ -5,9 +5,9 @@ Where sums over a long dim can be repaired, it may be cut: all rows of a strip p
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
+from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError
 from ..target.description import Engine, Target
 from .access_maps import axes_below, contraction, strides, vector_dim

@@ -5,9 +5,9 @@ that only this rule refuses, and that goes wrong when it is run nevertheless. Wh
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import combinations
 
+from ...runtime.records import dataclass
 from ..diagnostics import VerifyError
 from .infer import access_box, unlooped
 from .schedule import PARALLEL_LOOP, SERIAL, Hold

@@ -4,7 +4,7 @@ What each stage computes inside a tile is never written down: `infer.py` derives
 Text form: `text.py`. Legality: `check.py`.
 """
 
-from dataclasses import dataclass
+from ...runtime.records import dataclass
 
 SERIAL, PARALLEL_LOOP = "serial", "parallel"
 

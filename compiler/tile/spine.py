@@ -4,9 +4,9 @@ Loop variables are named by position ("0", "1", ...) and count elements: a tile 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ...runtime.records import dataclass
 from ..diagnostics import VerifyError
 from .infer import Range, infer
 from .schedule import Hold, Loop, Schedule, trips

@@ -1,10 +1,10 @@
 """Candidate spines of a kernel: orders of loops, and for each loop the sizes of tiles that are worth a look."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import permutations
 from math import ceil, lcm
 
+from ...runtime.records import dataclass
 from .placing import Placing
 from .products import Product
 from .stage import Affine

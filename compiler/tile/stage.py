@@ -6,9 +6,10 @@ names; their meaning is in `compiler/ops/scalar.py`. The notation follows linalg
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
+from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError
 from ..ir.dims import Dim as Extent
 from ..ir.location import NOWHERE, Location

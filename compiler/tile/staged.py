@@ -6,13 +6,13 @@ overlap; what an engine takes for a box stands in `work.py`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product as cartesian
 from math import ceil, prod
 from typing import Any
 
 import numpy as np
 
+from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError
 from ..target.description import Target
 from .candidates import INSTRUCTION, Candidates

@@ -8,7 +8,6 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...compiler.diagnostics import ModelError, UnsupportedError
+from ...runtime.records import dataclass
 from ..files import map_file
 from ..source import Buffer
 

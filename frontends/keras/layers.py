@@ -4,10 +4,11 @@ Keras 3 writes a call as arguments with tensors inside, Keras 2 as a list of [la
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ...runtime.records import dataclass
 
 OPERATIONS = "operations"
 """The domain of Keras's operations (`x + y`, `keras.ops.mean`), which files list among the layers."""

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...compiler.diagnostics import ModelError
+from ...runtime.records import dataclass
 from ..source import SourceModel
 from .files import KerasFile, Load, Place
 from .reader import source_model

@@ -6,7 +6,7 @@ Nested models become bodies. Attributes are what changes the results: initialise
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from ...compiler.diagnostics import CompileError, ModelError, Problem
 from ...compiler.ir.dims import Dim, fresh, symbol
 from ...compiler.ir.types import DType, dtype_of
+from ...runtime.records import dataclass
 from ..checks import in_order
 from ..signature import Parameters
 from ..source import SourceGraph, SourceInput, SourceModel, SourceNode

@@ -1,11 +1,12 @@
 """The table of Keras's layers and operations: converters, what their inputs are called, where their arrays lie."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.graph import Value
+from ...runtime.records import dataclass
 from ..driver import Converter
 from ..source import SourceGraph, SourceNode
 from ..tensorflow.table import TABLE as TENSORFLOW

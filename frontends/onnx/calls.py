@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from onnx import FunctionProto, NodeProto
 
+from ...runtime.records import dataclass
 from .names import domain_of
 
 MOST = 1_000_000

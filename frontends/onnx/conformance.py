@@ -6,7 +6,6 @@ Running them all says which ops and forms of ops a build reads, and whether it g
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from onnx import ModelProto, OptionalProto, SequenceProto, TensorProto, TypeProto, numpy_helper
 
 from ...compiler.diagnostics import CompileError, UnsupportedError
+from ...runtime.records import dataclass
 from .tensors import TensorReader
 
 SUITES = ("node", "simple", "pytorch-operator", "pytorch-converted")

@@ -1,7 +1,7 @@
 """ONNX files and `ModelProto` objects to source graphs: decoding and the checks that need no meaning of the ops."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from onnx import (
 
 from ...compiler.diagnostics import CompileError, ModelError, Problem, located
 from ...compiler.ir.dims import Dim, fresh
+from ...runtime.records import dataclass
 from ..checks import check_names, in_order
 from ..files import Folder, map_file
 from ..source import Buffer, SourceGraph, SourceInput, SourceModel, SourceNode

@@ -1,11 +1,11 @@
 """The converter table: for each op the forms it has had, of which a node gets the newest that its opset knows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.graph import Value
+from ...runtime.records import dataclass
 from ..driver import Converter
 from ..source import SourceGraph, SourceNode
 from .functions import defining_graph, has_definition, is_standard

@@ -6,7 +6,7 @@ to BundleEntryProto; the entry with the empty name is the header. No package rea
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from ...compiler.diagnostics import ModelError
+from ...runtime.records import dataclass
 from ..files import map_file
 from ..source import Buffer
 from .messages import message_class

@@ -5,12 +5,13 @@ handles to them stand for their values: whatever would change one is kept, and n
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from ...compiler.diagnostics import CompileError, ModelError, Problem
+from ...runtime.records import dataclass
 from ..source import SourceGraph, SourceInput, SourceNode
 from .tensors import DTYPE, array_of, shape_of
 

@@ -1,10 +1,10 @@
 """The converter table of TensorFlow's ops, and why some of them have no converter."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.graph import Value
+from ...runtime.records import dataclass
 from ..driver import Converter
 from ..source import SourceGraph, SourceNode
 

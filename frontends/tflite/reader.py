@@ -1,7 +1,7 @@
 """TFLite files to source graphs: subgraphs, signatures, constants, and the checks that need no meaning of the ops."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from keyword import iskeyword
 from pathlib import Path
@@ -12,6 +12,7 @@ import tflite
 
 from ...compiler.diagnostics import CompileError, ModelError, Problem, UnsupportedError, located
 from ...compiler.ir.dims import Dim, fresh
+from ...runtime.records import dataclass
 from ..driver import DEEPEST
 from ..files import map_file
 from ..source import SourceGraph, SourceInput, SourceModel, SourceNode

@@ -6,7 +6,6 @@ Only decoding lives here. The accessors come from the `tflite` package; what the
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from math import prod
 from typing import Any
@@ -16,6 +15,7 @@ import tflite
 
 from ...compiler.diagnostics import ModelError
 from ...compiler.ir.types import DTYPES, DType
+from ...runtime.records import dataclass
 
 DTYPE: dict[int, DType] = {
     getattr(tflite.TensorType, name): DTYPES[ours]

@@ -1,11 +1,12 @@
 """The converter table: for each op a float form, an integer form, and the newest version that they know."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.graph import Value
+from ...runtime.records import dataclass
 from ..driver import Converter
 from ..source import SourceGraph, SourceNode
 from .fixed import check_same_scale

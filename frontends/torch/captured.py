@@ -1,7 +1,6 @@
 """Graphs that torch.compile hands to a backend: traced to ATen calls, open dimensions kept, nothing decomposed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch._guards import tracing
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ...compiler.diagnostics import UnsupportedError
+from ...runtime.records import dataclass
 from ..source import SourceGraph, SourceModel, SourceNode
 from .functional import functionalised
 from .nodes import Ref, aten

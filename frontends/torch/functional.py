@@ -5,10 +5,11 @@ views to the tensor below, and other views of that one are taken anew where they
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from ...compiler.diagnostics import UnsupportedError
+from ...runtime.records import dataclass
 from ..source import SourceGraph, SourceNode
 from .nodes import Ref, aten, renamed
 

@@ -7,10 +7,11 @@ loops are followed where their conditions are known without data.
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ...compiler.diagnostics import ModelError, UnsupportedError, located
+from ...runtime.records import dataclass
 from .archive import Archive
 from .nodes import Ref, references
 from .pickles import Module

@@ -1,9 +1,9 @@
 """Arguments of ATen calls as all readers give them: literals, dtypes, tuples, and references to values by name."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ...runtime.records import dataclass
 from ..source import SourceGraph, SourceNode
 
 
@@ -33,6 +33,9 @@ class Origin:
     line: str = ""
 
 
+UNKNOWN = Origin()
+
+
 def references(argument: Any) -> Iterator[str]:
     """The names that an argument refers to, in order."""
     if isinstance(argument, Ref):
@@ -55,7 +58,7 @@ def aten(
     positional: Sequence[Any] = (),
     named: Mapping[str, Any] | None = None,
     name: str = "",
-    origin: Origin = Origin(),
+    origin: Origin = UNKNOWN,
     domain: str = "aten",
 ) -> SourceNode:
     """A call such as `add.Tensor`: its arguments by place and by name; bodies stand beside them as attributes."""

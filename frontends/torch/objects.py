@@ -3,7 +3,6 @@
 import io
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from ...compiler.diagnostics import ModelError, UnsupportedError
 from ...compiler.ir.dims import Dim
 from ...compiler.ir.types import DTYPES, DType
+from ...runtime.records import dataclass
 from ..source import SourceGraph, SourceInput, SourceModel, SourceNode
 from .archive import Archive
 from .expressions import parse_size

@@ -8,7 +8,6 @@ import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from ...compiler.diagnostics import ModelError
 from ...compiler.ir.types import DTYPES, DType
+from ...runtime.records import dataclass
 from .archive import Archive
 from .tensors import storage_bytes, strided
 

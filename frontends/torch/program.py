@@ -5,7 +5,6 @@ The schema is torch's own (torch/_export/serde/schema.py); major version 8 is re
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from ...compiler.diagnostics import ModelError, Problem, UnsupportedError
 from ...compiler.ir.dims import Dim
+from ...runtime.records import dataclass
 from ..source import SourceGraph, SourceInput, SourceModel, SourceNode
 from .archive import WAY_OUT, Archive, following_schema
 from .expressions import parse_size

@@ -9,7 +9,6 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +18,7 @@ from ...compiler.diagnostics import ModelError, UnsupportedError
 from ...compiler.ir.dims import Dim, Expr
 from ...compiler.ir.graph import Value
 from ...compiler.ir.types import DType
+from ...runtime.records import dataclass
 from ..driver import Call
 from ..known import dims, known
 from ..source import SourceGraph

@@ -2,13 +2,14 @@
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...compiler.diagnostics import ModelError, UnsupportedError
+from ...runtime.records import dataclass
 from ..source import SourceNode
 from .nodes import Origin, Ref, aten, references
 from .pickles import Tensor

@@ -3,13 +3,13 @@
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...compiler.diagnostics import ModelError, UnsupportedError
+from ...runtime.records import dataclass
 from .archive import Archive, following_schema
 from .pickles import Tensor, load_saved
 from .tensors import EXPORTED, dtype_numbered, storage_bytes, strided

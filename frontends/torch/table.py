@@ -1,11 +1,11 @@
 """The converter table: one for exported programs, TorchScript and objects in memory, by ATen's names of ops."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.graph import Value
+from ...runtime.records import dataclass
 from ..driver import Converter
 from ..source import SourceGraph, SourceNode
 from .nodes import Origin

@@ -8,12 +8,12 @@ a matter of time.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import Problem
+from ..records import dataclass
 from .access import Access, conflict
 from .errors import HazardError
 from .fields import SEMAPHORES, Barrier, Instruction

@@ -6,11 +6,11 @@ figures count; `collect` makes a stream's costs of them. Copies and products cos
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..records import dataclass
 from .demand import Demand, demand
 from .dram import BUFFERED, Dram
 from .events import Work

@@ -1,11 +1,11 @@
 """What transfers ask of DRAM: bursts and pages of each channel, and how long those take by themselves."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..records import dataclass
 from .dram import Dram
 
 _SAMPLED_ROWS = 64

@@ -6,7 +6,7 @@ instruction set and its engines are is said by a `Model`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..errors import DeviceError, ExecutionError, PackageError
 from ..memory import zeros
 from ..profile import ChipRun, Span
 from ..program import DeviceProgram
+from ..records import dataclass
 from .checks import check
 from .costs import Costs
 from .dram import Dram

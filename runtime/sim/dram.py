@@ -8,13 +8,15 @@ one another's pages.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from math import ceil, exp
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
+
+from ..records import dataclass
 
 _ROUNDING = 1e-9
 BUFFERED = 62

@@ -9,7 +9,7 @@ operations an instruction.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from heapq import heappop, heappush
 from math import ceil
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Problem
+from ..records import dataclass
 from .dram import BUFFERED, Dram, Sharing, transfers
 from .errors import HazardError
 from .fields import SEMAPHORES

@@ -5,11 +5,12 @@ engine that is asked for less may use instead stands in `programs.py`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from ..records import dataclass
 from .access import Access
 from .fields import Item, operand
 from .numbers import DTYPES

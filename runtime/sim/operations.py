@@ -5,13 +5,13 @@ are i32, f32 or i64; narrower types exist in memory, and `cast` and `requantize`
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import erf
 from typing import Any
 
 import numpy as np
 
 from ..errors import ExecutionError
+from ..records import dataclass
 from .numbers import round_bf16, to_integer
 
 TYPES = ("i8", "u8", "i16", "i32", "bf16", "f32", "i64")

@@ -6,8 +6,8 @@ of the array, cols]; what lies in it beyond k0 and the n columns is ignored. Ele
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from ..records import dataclass
 from .access import Access
 from .products import View
 

@@ -1,13 +1,13 @@
 """Decoded instructions: a numpy column for each field of each class, and the order between classes kept."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from ..records import dataclass
 from .fields import Group, Instruction, advancing
 
 Columns = dict[str, np.ndarray]

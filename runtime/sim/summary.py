@@ -14,11 +14,11 @@ shorter, is also time of the other; 1.0 where there is none of one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..records import dataclass
 from .dram import Dram
 from .events import Timeline, Work
 

@@ -1,11 +1,11 @@
 """What programs over streams cost on a vector engine, all instructions of a class at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..records import dataclass
 from .microcode import COMBINES, INDEX, Microcode
 from .numbers import DTYPES
 from .operations import TYPES

@@ -1,7 +1,7 @@
 """Values of vector engines: a program evaluated on whole numpy views, one call an operation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, partial
 from itertools import product
 from math import prod
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExecutionError
+from ..records import dataclass
 from .access import Access
 from .contraction import Contract, contraction
 from .memories import Memories, Prepared

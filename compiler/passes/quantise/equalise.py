@@ -6,10 +6,10 @@ activations are those that the samples gave, not estimates.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from ....runtime.records import dataclass
 from ...ir.graph import Graph, Node, Value, constant
 from .points import ABSORBING
 

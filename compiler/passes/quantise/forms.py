@@ -5,11 +5,12 @@ is rounded to 8 bits, so each form says how to finish with given parameters.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
+from ....runtime.records import dataclass
 from ...ir.graph import Value, constant
 from ...ir.types import f32, i8
 from ...ops import fixed, math, quant

@@ -5,10 +5,11 @@ whose operands have numbers becomes integer ops; all others compute in floats, a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from ....runtime.records import dataclass
 from ...ir.graph import Graph, Node, Value, constant
 from ...ir.location import at
 from ...ir.types import f32, i8

@@ -1,8 +1,8 @@
 """How reals map to 8-bit numbers."""
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from ....runtime.records import dataclass
 
 LOW, HIGH = -128, 127
 _SMALLEST = 2.0**-100

@@ -1,10 +1,10 @@
 """Where the float graph is observed: which values get parameters of their own, and which share those of another."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from ....runtime.records import dataclass
 from ...ir.graph import Graph, Node, Value
 from ...ir.types import TensorType, f32
 from .movement import MOVES

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
+from ....runtime.records import dataclass
 from ...diagnostics import Problem, UnsupportedError
 from ...ir.graph import Graph, Node, Value
 from ..base import Pass, PassResult

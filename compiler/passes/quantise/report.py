@@ -1,10 +1,10 @@
 """How much quantising has cost: signal to noise of every layer and of the outputs, against the float graph."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from ....runtime.records import dataclass
 from ...ir.graph import Graph, Value
 from .lowering import Lowering
 from .points import is_real

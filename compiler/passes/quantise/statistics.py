@@ -1,10 +1,10 @@
 """Running the float graph on sample inputs and keeping what decides the ranges: histograms, and means of channels."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from ....runtime.records import dataclass
 from ...ir.graph import Graph, Value
 from ...ops.interpret import run_graph
 from .points import Points, channel_means

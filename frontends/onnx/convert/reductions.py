@@ -1,10 +1,10 @@
 """Reductions. Axes moved from an attribute to an operand at opset 13 (ReduceSum) and 18 (the others)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ....compiler.ir.graph import Value, constant
 from ....compiler.ir.types import u8
+from ....runtime.records import dataclass
 from ...build import math, reduce, shape
 from ...known import dims, ints
 from ...normalise import axes_of, axis_of

@@ -1,11 +1,11 @@
 """Taking parts of tensors: slices with numpy's rules, splits, reversals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import Dim
 from ....compiler.ir.graph import Value
+from ....runtime.records import dataclass
 from ...build import shape
 from ...known import dims, ints
 from ...normalise import axes_of, axis_of

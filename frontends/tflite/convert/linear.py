@@ -1,12 +1,12 @@
 """Contractions and pooling on floats. Images come as [N, H, W, C] and are computed as the IR's [N, C, H, W]."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.dims import Dim, product
 from ....compiler.ir.graph import Value
+from ....runtime.records import dataclass
 from ...build import math, nn, shape
 from ...driver import Converter
 from ...known import dims
