@@ -126,11 +126,13 @@ def _known(file: Path) -> _Outcome:
 
 
 def _digest(call: Recorded, chip: Mapping[str, Any]) -> str:
-    """Of all that decides what a run comes to; the name of the executable has that of the design."""
+    """Of all that decides what a run comes to; the name of the executable has that of the design. Not of what is
+    overwritten, which for an output is anything."""
     design = simulation.executable(chip).parent.name
     places = [start for start, _ in call.entry.regions]
     digest = hashlib.sha256(repr((design, simulation.inputs(chip), places)).encode())
-    for data in (call.code, *call.before, *call.after):
+    kept = [data for data, after in zip(call.before, call.after) if np.array_equal(data, after)]
+    for data in (call.code, *kept, *call.after):
         digest.update(memoryview(np.ascontiguousarray(data)))
     return digest.hexdigest()[:24]
 

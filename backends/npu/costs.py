@@ -38,12 +38,13 @@ def _gathers(chip: Mapping[str, Any], block: Block) -> Columns:
     last = (bytes_ - first) % whole
     same = (first**2 + (bytes_ - first - last) * whole + last**2) / bytes_.astype(float) ** 2
     pages = 1 + (count - 1) * (1 - same) + count * n0 / whole
-    used = found["share"] * dram.channels
+    used = found["on"].sum(1)
     fewer = (found["pages"] / used - pages) * dram.page_miss
     for name in ("transfer", "served", "held"):
         found[name] = np.maximum(found[name] - fewer, 0)
     found["following"], found["starved"] = found["transfer"], np.zeros(len(block))
     found["pages"] = pages * used
+    found["on"][:] = used[:, None] / dram.channels
     found["settled"] = np.ones(len(block))
     found["port"] = np.maximum(found["port"], found["burst_bytes"] / dram.burst + _INDEX_CYCLES * count)
     return found

@@ -30,7 +30,7 @@ WORK = (
         "following",
         "served",
         "held",
-        "share",
+        "on",
         "turn",
         "opens",
         "touches",
@@ -66,6 +66,7 @@ def collect(
 ) -> Costs:
     """The costs of every instruction of a decoded stream; an engine's `issue` cycles are added to each of its own."""
     found = {name: np.zeros(stream.size) for name in (*WORK, *counted, "burst_bytes", "pages")}
+    found["on"] = np.zeros((stream.size, Dram.of(home(chip)).channels))
     for kind, block in stream.blocks.items():
         if kind.queue:
             for name, values in of[kind](chip, block).items():
@@ -110,7 +111,7 @@ def transfer(chip: Mapping[str, Any], columns: Columns, queue: str, memory: str)
         "following": asked.following,
         "served": asked.served,
         "held": asked.held,
-        "share": asked.share,
+        "on": asked.on,
         "turn": asked.turn,
         "opens": asked.opens,
         "port": port_cycles.all,

@@ -20,17 +20,18 @@ _QUEUED = 8
 class Demand:
     """What transfers ask, arrays over them: active cycles when alone, which are those in which their busiest channel is
     occupied, `served`, or those in which it is `held` because so many bursts are under way; cycles when `following` on
-    the transfer before at once; the share of all channels that they then take; the cycles of a `turn`, a burst on its
-    channel; the part of the bursts that `opens` a page; bytes in whole bursts, and pages opened, one a channel;
-    `opening`: cycles to open a page that the first row finds closed, and `before`: the part of all bursts that comes
-    before it; `touches` and `keeps`: masks of channels, of all that it touches, and of those that transfers before left
-    open for it, which a refresh closes; `first` and `last`: bytes of its first and last burst."""
+    the transfer before at once; for which part of its cycles it is `on` each channel, [transfers, channels], but for
+    differences that queues bridge; the cycles of a `turn`, a burst on its channel; the part of the bursts that `opens`
+    a page; bytes in whole bursts, and pages opened, one a channel; `opening`: cycles to open a page that the first row
+    finds closed, and `before`: the part of all bursts that comes before it; `touches` and `keeps`: masks of channels,
+    of all that it touches, and of those that transfers before left open for it, which a refresh closes; `first` and
+    `last`: bytes of its first and last burst."""
 
     cycles: np.ndarray
     following: np.ndarray
     served: np.ndarray
     held: np.ndarray
-    share: np.ndarray
+    on: np.ndarray
     turn: np.ndarray
     opens: np.ndarray
     burst_bytes: np.ndarray
@@ -60,8 +61,9 @@ def demand(
     pages = np.maximum(channels.pages - kept, 0)
     served, held = dram.served(bursts, pages), dram.held(bursts, pages, write)
     strided = (pages > 1) & (rows[2] > 1)[:, None]
-    loads = np.where(strided, dram.apart(bursts, pages, write), np.maximum(served, held))
-    cycles, load, number = loads.max(1), loads.sum(1), np.maximum(total, 1)
+    waiting = served + dram.gap(write) * channels.windows * bursts
+    loads = np.where(strided, waiting, np.maximum(served, held))
+    cycles, number = loads.max(1), np.maximum(total, 1)
     before = np.minimum(np.where(kept, channels.crossing[:, None], channels.before).min(1), total)
     bit = 1 << np.arange(dram.channels)
     found = {
@@ -69,8 +71,8 @@ def demand(
         "following": _following(loads, dram.cycles_of_a_burst),
         "served": served.max(1),
         "held": np.minimum(held.max(1), cycles),
-        "share": load / np.where(cycles > 0, cycles * dram.channels, 1),
-        "turn": load / number,
+        "on": _evened(loads, dram.cycles_of_a_burst) / np.where(cycles > 0, cycles, 1)[:, None],
+        "turn": loads.sum(1) / number,
         "opens": np.minimum(pages.sum(1) / number, 1),
         "burst_bytes": total * dram.burst,
         "pages": pages.sum(1),
@@ -80,7 +82,7 @@ def demand(
         "keeps": kept @ bit,
         **_ends(dram.burst, *rows),
     }
-    return Demand(**{name: np.where(some, each, 0) for name, each in found.items()})
+    return Demand(**{name: np.where(some, each.T, 0).T for name, each in found.items()})
 
 
 def _following(loads: np.ndarray, a_burst: float) -> np.ndarray:
@@ -96,6 +98,15 @@ def _following(loads: np.ndarray, a_burst: float) -> np.ndarray:
         found.append(max(1.0, *left))
         through = [min(found[-1] - load, most) for load in left]
     return np.array(found)
+
+
+def _evened(loads: np.ndarray, a_burst: float) -> np.ndarray:
+    """Loads of each channel, [transfers, channels], where one may be ahead of another by a queue: neighbouring
+    transfers make up for that."""
+    mean = loads.mean(1, keepdims=True)
+    apart = loads - mean
+    most = np.abs(apart).max(1, keepdims=True)
+    return mean + apart * np.maximum(most - _QUEUED / 2 * a_burst, 0) / np.where(most > 0, most, 1)
 
 
 def _joined(n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> tuple[np.ndarray, ...]:
@@ -176,11 +187,13 @@ def _ends(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any)
 @dataclass(frozen=True, slots=True)
 class _Channels:
     """What transfers touch of each channel, [transfers, channels]: bursts of the rows that were looked at, pages opened
-    by all, the first and the last page, -1 for none; `before`: bursts of others from the first one on. [transfers]:
-    `crossing`, bursts from the first one to the end of its page."""
+    by all, the first and the last page, -1 for none; `windows`: how often as many bursts as may be
+    `outstanding` lie between a page that is opened and the next one, by bursts; `before`: bursts of others from the
+    first one on. [transfers]: `crossing`, bursts from the first one to the end of its page."""
 
     bursts: np.ndarray
     pages: np.ndarray
+    windows: np.ndarray
     first: np.ndarray
     last: np.ndarray
     before: np.ndarray
@@ -207,18 +220,22 @@ def _spread(
     size = dram.page * dram.channels // dram.burst
     before, after = dram.on_channels(first), dram.on_channels(end)
     page = first // size, np.maximum(end - 1, first) // size
-    in_first = dram.on_channels(np.minimum(end, (page[0] + 1) * size)) > before
-    in_last = (page[1] > page[0])[..., None] & (after > dram.on_channels(page[1] * size))
+    of_first = dram.on_channels(np.minimum(end, (page[0] + 1) * size)) - before
+    of_last = (page[1] > page[0])[..., None] * (after - dram.on_channels(page[1] * size))
+    in_first, in_last = of_first > 0, of_last > 0
     between = np.maximum(page[1] - page[0] - 1, 0)[..., None]
     latest = _latest(np.where(in_last, page[1][..., None], np.where(in_first, page[0][..., None], -1)))
-    same = in_first[:, 1:] & (page[0][:, 1:, None] == latest[:, :-1])
-    pages = in_first.sum(1) + in_last.sum(1) + between.sum(1) - same.sum(1)
+    opens = in_first.copy()
+    opens[:, 1:] &= page[0][:, 1:, None] != latest[:, :-1]
+    pages = opens.sum(1) + in_last.sum(1) + between.sum(1)
 
+    of_any = 1 + (page[1] - page[0]).sum(1) + (page[0][:, 1:] != page[1][:, :-1]).sum(1)
     more = (total > looked_at)[:, None]
     behind = (address + (n2 - 1) * s2 + (n1 - 1) * s1 + n0 - 1) // (dram.page * dram.channels)
     return (
         (after - before).sum(1),
-        np.where(more, _pages_of_all(dram, pages, looked_at, address, n0, n1, n2, s1, s2), pages),
+        np.where(more, _pages_of_all(dram, pages, of_any, looked_at, address, n0, n1, n2, s1, s2), pages),
+        _windows(dram, opens, of_first, in_last, of_last, between, more),
         np.where(in_first[:, 0], page[0][:, :1], -1),
         np.where(more, behind[:, None], latest[:, -1]),
         _reached(dram, first[:, 0]),
@@ -226,21 +243,60 @@ def _spread(
     )
 
 
-def _pages_of_all(
-    dram: Dram, some: np.ndarray, looked_at: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
+def _windows(
+    dram: Dram, opens: Any, of_first: Any, in_last: Any, of_last: Any, between: Any, more: Any
 ) -> np.ndarray:
-    """Pages that all rows open on each channel where the first ones open `some`: those from the first row to the last
-    one, plane by plane where planes go back; fewer where rows are so far apart that they pass over some channels."""
+    """See `_Channels`: of rows that open a page or go on in it, with bursts of that one, and end in another one, with
+    bursts of that. It is not known how many are whole behind what is opened last where there are `more` rows."""
+    most = dram.outstanding or np.inf
+    shape = len(opens), 2 * opens.shape[1], dram.channels
+    opened = np.stack((opens, in_last), 2).reshape(shape)
+    bursts = np.stack((of_first, of_last), 2).reshape(shape)
+    after = np.cumsum(bursts, axis=1)
+    since = after - np.maximum.accumulate(opened * (after - bursts), axis=1)
+    ended = (opened[:, 1:] * (since[:, :-1] // most)).sum(1)
+    last = np.where(more, since[:, -1] / most, since[:, -1] // most)
+    a_page = dram.page // dram.burst
+    whole = ended + last + (between * (a_page // most)).sum(1)
+    return whole / np.maximum(after[:, -1] + a_page * between.sum(1), 1)
+
+
+def _pages_of_all(
+    dram: Dram,
+    some: np.ndarray,
+    of_any: np.ndarray,
+    looked_at: int,
+    address: Any,
+    n0: Any,
+    n1: Any,
+    n2: Any,
+    s1: Any,
+    s2: Any,
+) -> np.ndarray:
+    """Pages that all rows open on each channel where the first ones open `some`, and `of_any` of them: those from the
+    first row to the last one, plane by plane where planes are apart or go back; fewer where rows are so far apart that
+    they pass over some channels."""
     whole, span = dram.page * dram.channels, (n1 - 1) * s1 + n0
-    in_plane = (address % whole + span + whole - 1) // whole
     in_all = (address % whole + (n2 - 1) * s2 + span + whole - 1) // whole
     onwards = (s2 <= whole) & ((s2 >= span) | (n2 == 1))
-    passed = np.where(onwards | (in_all == 1), in_all, in_plane * n2)[:, None]
+    in_planes = _of_planes(looked_at, address, span, n2, s2, whole)
+    passed = np.where(onwards | (in_all == 1), in_all, in_planes)[:, None]
     like = np.maximum(some - 1, 0) * ((n1 * n2 - 1) / max(looked_at - 1, 1))[:, None] + 1
     apart = np.maximum(s1 - n0, np.where(n2 > 1, s2 - span, 0))
-    over = onwards & (apart > dram.interleave * (dram.channels - 1)) & (dram.channels > 1)
-    found = np.where(over[:, None], np.minimum(passed, like), passed)
+    over = (apart > dram.interleave * (dram.channels - 1)) & (dram.channels > 1)
+    found = np.where(over[:, None], passed * np.minimum(some / of_any[:, None], 1), passed)
     return np.where(some > 0, np.where((s1 > whole)[:, None], like, found), 0)
+
+
+def _of_planes(looked_at: int, address: Any, span: Any, n2: Any, s2: Any, whole: int) -> np.ndarray:
+    """Pages of planes of `span` bytes, one that two successive planes share once. Of more planes than are looked at the
+    others are taken to be like the first ones."""
+    plane = address[:, None] + np.minimum(np.arange(looked_at), n2[:, None] - 1) * s2[:, None]
+    first, last = plane // whole, (plane + span[:, None] - 1) // whole
+    new = last - first + 1
+    new[:, 1:] -= first[:, 1:] == last[:, :-1]
+    new[:, 1:] *= plane[:, 1:] != plane[:, :-1]
+    return new[:, 0] + new[:, 1:].sum(1) * np.maximum((n2 - 1) / max(looked_at - 1, 1), 1)
 
 
 def _reached(dram: Dram, first: np.ndarray) -> np.ndarray:

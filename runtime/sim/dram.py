@@ -7,11 +7,10 @@ cost does not depend on the length of a transfer. Each stream is taken to have b
 one another's pages.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
 from math import ceil, exp
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -83,15 +82,6 @@ class Dram:
         at_once = (self.outstanding or np.inf) * self.cycles_of_a_burst
         return max(0.0, self.slots_free_again(write) - at_once)
 
-    def apart(self, bursts: np.ndarray, pages: np.ndarray, write: bool) -> np.ndarray:
-        """Cycles that they take if pages are opened at even distances: a gap for every `outstanding` bursts that are
-        whole between two."""
-        most = self.outstanding or np.inf
-        distance = bursts / np.maximum(pages, 1)
-        least, part = np.floor(distance), distance % 1
-        gaps = least // most * (1 - part) + (least + 1) // most * part
-        return self.served(bursts, pages) + self.gap(write) * gaps * np.maximum(pages, 1)
-
     def held(self, bursts: np.ndarray, pages: np.ndarray, write: bool) -> np.ndarray:
         """Cycles in which places of bursts under way are taken, of which a channel has `outstanding` for all."""
         slots = bursts / (self.outstanding or np.inf)
@@ -131,11 +121,11 @@ class Dram:
 class Transfer:
     """What one transfer asks, see `demand.Demand`, and how it goes while it is in flight.
 
-    `appetite`: its share by its turns. `spare`: cycles that it takes less where nothing is under way, as no burst waits
-    for another one's place. A refresh closes its page, which costs `reopens` cycles if the next burst would not have
-    opened one anyway, less those waits; a burst that was being served is, half of one on the average. `opens` and
-    `together`: cycles of its turns that belong to bursts which open a page, and the part of its time that it saves if
-    others open theirs before those are back.
+    `spare`: cycles that it takes less where nothing is under way, as no burst waits for another one's place. A refresh
+    closes its page, which costs `reopens` cycles if the next burst would not have opened one anyway, less those waits;
+    a burst that was being served is, half of one on the average. `opens` and `together`: cycles of its turns that
+    belong to bursts which open a page, and the part of its time that it saves if others open theirs before those are
+    back.
 
     `left` are the cycles that are to come, `pace` how fast they go by, `again` how many a refresh adds.
     """
@@ -144,11 +134,10 @@ class Transfer:
     following: float
     served: float
     held: float
-    share: float
+    on: Sequence[float]
     turn: float
     touches: int
     keeps: int
-    appetite: float
     spare: float
     reopens: float
     opens: float
@@ -162,17 +151,16 @@ class Transfer:
         """It follows on the one before at once: a channel that was through earlier has begun with its bursts."""
         part = self.following / self.cycles
         self.cycles, self.served, self.held = self.following, self.served * part, self.held * part
-        self.share = min(1.0, self.share / part)
-        self.appetite = self.share / self.turn
+        self.on = [min(1.0, each / part) for each in self.on]
 
 
 def transfers(dram: Dram, work: Any) -> list[Transfer | None]:
     """Those of instructions, whose columns are those of `events.Work`; None where there is none."""
     found: list[Transfer | None] = [None] * len(work.transfer)
     chosen = np.nonzero(work.transfer > 0)[0]
-    names = ("transfer", "following", "served", "held", "share", "turn")
+    names = ("transfer", "following", "served", "held", "on", "turn")
     asked = [getattr(work, name)[chosen] for name in names]
-    cycles, _, served, _, share, turn = asked
+    cycles, _, served, _, _, turn = asked
     opens, touches, keeps = (
         work.opens[chosen],
         work.touches[chosen].astype(int),
@@ -184,7 +172,7 @@ def transfers(dram: Dram, work: Any) -> list[Transfer | None]:
     )  # behind the last one nothing waits, however small it is
     spare, reopens = gap * (1 - (np.ceil(windows) - windows)), dram.page_miss * (1 - opens) - gap
     together = np.minimum(gap, dram.page_miss) * opens / turn
-    columns = (*asked, touches, keeps, share / turn, spare, reopens, opens * turn, together)
+    columns = (*asked, touches, keeps, spare, reopens, opens * turn, together)
     for place, each in zip(chosen.tolist(), map(Transfer, *(column.tolist() for column in columns))):
         found[place] = each
     return found
@@ -249,32 +237,55 @@ class Sharing:
             self.clock = clock
 
     def _repace(self) -> None:
-        """Who asks for less than its turns are of all turns gets it whole; the others share what is left. Where some
-        are held by bursts that are under way, others go on meanwhile; and the pages of two that are opened within as
-        many bursts as may be under way cost the wait for those once."""
+        """A transfer is as fast as it can be on the channel that lets it least; those most asked for come first."""
         self.time, self.owner = float("inf"), -1
         if not self.flights:
             return
-        room, turns = 1.0, sum([each.turn for each in self.flights])
-        served = held = 0.0
-        for flight in sorted(self.flights, key=_APPETITE):
-            given = min(flight.share, room * flight.turn / turns)
-            flight.pace = given / flight.share
-            served += given * flight.served / flight.cycles
-            held += given * (flight.held / flight.cycles - self._together(flight))
-            room, turns = room - given, turns - flight.turn
-        faster = 1 / max(served, held)
         for flight in self.flights:
-            flight.pace = min(1.0, flight.pace * faster)
+            flight.pace = 1.0
+        if len(self.flights) > 1:
+            channels = dict.fromkeys(zip(*[flight.on for flight in self.flights]))
+            for parts in sorted(channels, key=sum, reverse=True):
+                self._divide(parts)
+        for flight in self.flights:
             flight.again = flight.reopens - flight.pace * self.dram.cycles_of_a_burst / 2
         self.time, self.owner = min([(self._until(flight), flight.owner) for flight in self.flights])
 
-    def _together(self, flight: Transfer) -> float:
+    def _divide(self, parts: Sequence[float]) -> None:
+        """A channel, on which transfers are for `parts` of their time: who asks for less than its turns are of all gets
+        it whole; the others share what is left. Where some are held by bursts that are under way, others go on
+        meanwhile; and the pages of two that are opened within as many bursts as may be under way cost the wait for
+        those once."""
+        if sum(parts) <= 1:
+            return
+        present = sorted(
+            [
+                (flight.pace * part / flight.turn, flight.owner, flight)
+                for flight, part in zip(self.flights, parts)
+                if part
+            ]
+        )
+        flights = [flight for *_, flight in present]
+        room, turns = 1.0, sum([flight.turn for flight in flights])
+        served = held = 0.0
+        slower = []
+        for appetite, _, flight in present:
+            asked = appetite * flight.turn
+            given = min(asked, room * flight.turn / turns)
+            slower.append(given / asked)
+            served += given * flight.served / flight.cycles
+            held += given * (flight.held / flight.cycles - self._together(flight, flights))
+            room, turns = room - given, turns - flight.turn
+        faster = 1 / max(served, held)
+        for flight, pace in zip(flights, slower):
+            flight.pace *= min(1.0, pace * faster)
+
+    def _together(self, flight: Transfer, present: Sequence[Transfer]) -> float:
         """The part of its time that a transfer saves because others open pages."""
-        if not flight.together or len(self.flights) == 1:
+        if not flight.together or len(present) == 1:
             return 0.0
-        others = sum([each.opens for each in self.flights]) - flight.opens
-        bursts = (self.dram.outstanding - 1) / sum([each.turn for each in self.flights])
+        others = sum([each.opens for each in present]) - flight.opens
+        bursts = (self.dram.outstanding - 1) / sum([each.turn for each in present])
         return flight.together * (1 - exp(-bursts * others))
 
     def _until(self, flight: Transfer) -> float:
@@ -295,6 +306,3 @@ class Sharing:
         a_period = max(dram.working * pace - flight.again, 1.0)
         periods = max(0, ceil((left - dram.working * pace) / a_period - _ROUNDING))
         return dram.wall(refresh + periods * dram.working + (left - periods * a_period) / pace)
-
-
-_APPETITE = attrgetter("appetite")

@@ -39,7 +39,7 @@ class Work:
     `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `words` are those that
     the fetch unit reads. `lead`, `busy` and `tail` are cycles; `overlap`: how long before the end of `busy` the engine
     accepts the next one's preparation. `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead,
-    with a `share` of its channels, in bursts of `turn` cycles; `following`, `served`, `held`, `opens`, `touches`,
+    in bursts of `turn` cycles; `on`, [instructions, channels], `following`, `served`, `held`, `opens`, `touches`,
     `keeps`: see `demand.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD` copies
     may be behind them: `last` of them after the transfer and `tail`, and `behind` of them after the first `opening`
     cycles of it; a refresh that comes upon the port costs `starved`. `settled` is 1 where all that the engine did
@@ -58,7 +58,7 @@ class Work:
     following: np.ndarray
     served: np.ndarray
     held: np.ndarray
-    share: np.ndarray
+    on: np.ndarray
     turn: np.ndarray
     opens: np.ndarray
     port: np.ndarray

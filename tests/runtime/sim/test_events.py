@@ -25,9 +25,8 @@ def work(*instructions: dict[str, Any]) -> Work:
     numbers = {name: number for number, name in enumerate(ENGINES)} | {"barrier": -2, "halt": -1}
     engine = np.array([numbers[each["engine"]] for each in instructions])
     masks = {name: column(name, np.int64) for name in ("wait", "signal")}
-    others = {
-        name: np.array([each.get(name, 1) for each in instructions]) for name in ("share", "turn", "touches")
-    }
+    others = {name: np.array([each.get(name, 1) for each in instructions]) for name in ("turn", "touches")}
+    others["on"] = np.array([each.get("on", [1.0]) for each in instructions])
     for name in ("served", "following"):
         others[name] = np.array([each.get(name, each.get("transfer", 0)) for each in instructions], float)
     zeros = {name: column(name) for name in WORK if name not in others}
@@ -89,10 +88,18 @@ def test_transfers_share_channels():
     other = {"engine": "store", "transfer": 50}
     both = timed(alone, other)
     assert both.end.tolist() == [150, 100]
-    halves = timed(alone | {"share": 0.5}, other | {"share": 0.5})
+    halves = timed(alone | {"on": [0.5]}, other | {"on": [0.5]})
     assert halves.end.tolist() == [100, 50]
     late = timed({"engine": "work", "busy": 30, "signal": 1}, alone, other | {"wait": 1})
     assert late.end.tolist() == [30, 150, 130]
+
+
+def test_a_transfer_is_slowed_by_the_channel_that_others_are_on():
+    one, all_ = {"engine": "load", "transfer": 100, "on": [1.0, 0.0]}, {"transfer": 100, "on": [1.0, 1.0]}
+    assert timed(one, {"engine": "store", "transfer": 100, "on": [0.0, 1.0]}).end.tolist() == [100, 100]
+    assert timed(one, {"engine": "store", **all_}).end.tolist() == [200, 200]
+    late = timed(one, {"engine": "store", **all_, "transfer": 150})
+    assert late.end.tolist() == [200, 250]
 
 
 def test_refresh_stops_transfers():
@@ -125,7 +132,7 @@ def random_work(seed: int, count: int = 400) -> Work:
         if engine != "work" and source.random() < 0.7:
             each |= {
                 "transfer": float(source.integers(1, 300)),
-                "share": float(source.choice([0.25, 0.5, 1.0])),
+                "on": [float(source.choice([0.25, 0.5, 1.0]))],
             }
         if engine == "work":
             each |= {"lead": int(source.integers(0, 9)), "overlap": int(source.integers(0, each["busy"]))}
@@ -175,7 +182,12 @@ def asked(
     dram: Dram, address: int, n0: int, n1: int = 1, n2: int = 1, s1: int = 0, s2: int = 0
 ) -> tuple[float, ...]:
     found = demand(dram, *(np.array([value]) for value in (address, n0, n1, n2, s1, s2)))
-    return float(found.cycles[0]), float(found.share[0]), float(found.burst_bytes[0]), float(found.pages[0])
+    return (
+        float(found.cycles[0]),
+        float(found.on[0].mean()),
+        float(found.burst_bytes[0]),
+        float(found.pages[0]),
+    )
 
 
 def test_demand_counts_bursts_and_pages():
@@ -213,6 +225,49 @@ def test_channels_are_those_that_the_rows_reach():
     assert asked(dram, 0, 64, 10, 1, 256)[1] == (2 * 48 + 2 * 40) / (
         4 * 48
     )  # two have a burst more than others
+
+
+def test_loads_of_channels_are_even_but_for_what_queues_do_not_bridge():
+    dram = Dram(32, 2, 256, 0, 64)
+    found = demand(dram, *(np.array([value]) for value in (0, 256, 100, 1, 512, 0)))
+    assert found.on[0].tolist() == pytest.approx([396 / 400, 4 / 400])  # the queue holds 8 of 400 bursts
+
+
+def test_pages_that_planes_share_are_opened_once():
+    """Planes of 12,544 bytes every 14,336: of pages of 4,096 each second plane begins in the one before's last."""
+    dram = Dram(32, 2, 256, 80, 64, 2048, 40, outstanding=16)
+    cycles, _, bytes_, pages = asked(dram, 0, 256, 13, 13, 1024, 14336)
+    assert (bytes_, pages) == (169 * 256, 13 * 4 - 6)
+    assert cycles == pytest.approx(burst_by_burst(dram, 0, 256, 13, 13, 1024, 14336), rel=0.01)
+
+
+def burst_by_burst(dram: Dram, address: int, n0: int, n1: int, n2: int, s1: int, s2: int) -> float:
+    """Cycles of a transfer without refresh, its bursts looked at one after another."""
+    run, size = dram.bursts_of_a_channel, dram.page * dram.channels // dram.burst
+    free, page, before = [0.0] * dram.channels, [-1] * dram.channels, -1
+    back: list[list[float]] = [[-np.inf] * dram.outstanding for _ in range(dram.channels)]
+    for start in (address + plane * s2 + row * s1 for plane in range(n2) for row in range(n1)):
+        for burst in range(start // dram.burst, (start + n0 - 1) // dram.burst + 1):
+            if burst == before:
+                continue
+            channel = burst // run % dram.channels
+            before, miss = burst, dram.page_miss * (page[channel] != burst // size)
+            granted = max(free[channel], back[channel][-dram.outstanding])
+            free[channel], page[channel] = granted + dram.cycles_of_a_burst + miss, burst // size
+            back[channel].append(granted + dram.slots_free_again() + miss)
+    return max(free)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_transfers_take_what_their_bursts_take_one_after_another(channels):
+    dram = Dram(8 * channels, channels, 256, 60, 64, 2048, 24, outstanding=8)
+    source, errors = np.random.default_rng(3), []
+    for _ in range(60):
+        n0, n1, n2 = (int(source.choice(each)) for each in ((64, 128, 256, 512), (16, 28, 32), (3, 7, 14)))
+        s1 = n0 + int(source.choice((64, 256, 448, 1024, 1920)))
+        where = int(source.integers(4096)) * 16, n0, n1, n2, s1, n1 * s1 * int(source.choice((1, 2)))
+        errors.append(asked(dram, *where)[0] / burst_by_burst(dram, *where) - 1)
+    assert np.mean(np.abs(errors)) < 0.02
 
 
 def test_few_requests_in_flight_slow_a_channel_for_all_that_use_it():
@@ -255,10 +310,10 @@ def test_a_refresh_closes_the_page_that_was_open():
 
 
 def test_who_needs_less_than_its_turn_gets_it_whole():
-    slow = {"engine": "load", "transfer": 100.0, "share": 0.25}
-    fast = {"engine": "store", "transfer": 75.0, "share": 1.0}
+    slow = {"engine": "load", "transfer": 100.0, "on": [0.25]}
+    fast = {"engine": "store", "transfer": 75.0, "on": [1.0]}
     assert timed(slow, fast).end.tolist() == pytest.approx([100, 100], abs=1)
-    assert timed({**slow, "share": 1.0}, fast).end.tolist() == [175, 150]
+    assert timed({**slow, "on": [1.0]}, fast).end.tolist() == [175, 150]
 
 
 def test_dram_runs_ahead_of_the_port_by_three_copies():
@@ -341,7 +396,7 @@ def test_a_channel_that_is_through_goes_on_with_the_next_transfer():
     found = demand(dram, address, zeros + 1792, zeros + 1, zeros + 1, zeros, zeros)
     assert found.cycles.tolist() == [64, 64]
     assert found.following.tolist() == [64, 48]
-    first = {"engine": "load", "transfer": 64.0, "share": 0.875}
+    first = {"engine": "load", "transfer": 64.0, "on": [1.0, 0.75]}
     second = {**first, "following": 48.0}
     assert timed(first, second, dram=dram).cycles == 64 + 48
     assert timed(first, {**second, "busy": 10}, dram=dram).cycles == 64 + 10 + 64

@@ -19,7 +19,7 @@ def summary(spans: list[tuple[int, int]], transfers: list[int], macs: list[int])
     engine = np.zeros(count, np.int64)
     work_of = dict.fromkeys(WORK, none) | {"busy": busy, "transfer": transfer}
     work_of |= {"following": transfer, "served": transfer}
-    work_of |= {"share": none + 1, "turn": none + 1}
+    work_of |= {"on": none[:, None] + 1, "turn": none + 1}
     work = Work(engine=engine, wait=engine, signal=engine, words=engine + 1, **work_of)
     timeline = Timeline(("all",), int(end.max()), begin, end, end, [*range(count)], {"all": {}})
     counts = {"mac_i8": np.array(macs, np.float64), "dram_byte": none}
