@@ -24,6 +24,9 @@ STREAM = 2
 """Vectors of a panel where one row passes by all columns: blocks of several such panels read as many streams at once,
 and memory feeds four faster than one."""
 
+TURNS = 4
+"""Turns of a sum that follow one another without a branch."""
+
 FAR = 4096
 """Bytes between neighbours of a sum from which each opens a page of its own: rows are copied side by side then."""
 
@@ -150,8 +153,8 @@ class Nest:
             self.contraction is None
         ):  # what the window's places share stays in the other half of the registers
             free = self.engine.registers // 2
-        most = max(1, free // width)
         inner, *outer = rows
+        most = max(1, free // (width + self._overlap(inner)))
         extent = self.extents[inner]
         if inner in self._woven:
             return [{inner: extent}]
@@ -164,6 +167,15 @@ class Nest:
             for more in range(2, min(self.extents[outer[0]], most // extent) + 1):
                 tiles.append({inner: extent, outer[0]: more})
         return tiles
+
+    def _overlap(self, row: str) -> bool:
+        """Whether rows beside each other in a block share factors in turns beside each other, as where a window moves
+        along what is contiguous: these stay in registers too, one a row."""
+        if self.contraction is None:
+            return False
+        rows, turn = self.contraction.rows_operand, self.root.kind(REDUCE)[-1]
+        step, along = (strides(self.kernel, rows, name) for name in (row, turn.name))
+        return along > 0 and step % along == 0 and 0 < step // along < min(turn.size, TURNS)
 
     def _orders(
         self, others: list[str], rows: list[str], vectors: list[str], tile: dict[str, int], width: int
@@ -238,7 +250,7 @@ class Nest:
             elif self.contraction is None and extent <= 8 and position == len(dims) - 1:
                 ribs.append(Loop(dim.name, extent))
             elif position == len(dims) - 1:
-                ribs.append(Loop(dim.name, min(extent, 2 if block > 24 else 4)))
+                ribs.append(Loop(dim.name, min(extent, 2 if block > 24 else TURNS)))
             else:
                 ribs.append(Loop(dim.name, 1))
         return tuple(ribs)
