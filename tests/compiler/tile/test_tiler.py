@@ -209,6 +209,20 @@ STEPS = """kernel "steps" {{
 }}"""
 
 
+def test_factors_that_neighbouring_windows_share_have_registers() -> None:
+    """Where a window of 3 moves by 2, each place has one of its 3 factors from the place before; by 4, none."""
+    text = """kernel "stem" {{
+      input x: f32[3, 229, 229]  constant w: f32[3, 3, 3, 32]  output y: f32[56, 56, 32]
+      stage s (i: 56, j: 56, f: 32, reduce c: 3, reduce p: 3, reduce q: 3):
+        y[i, j, f] = sum mul(x[c, {s}*i + p, {s}*j + q], w[c, p, q, f])
+    }}"""
+    for step, shared in ((2, 1), (4, 0)):
+        schedule = tile(parse_kernel(text.format(s=step)), target("avx2"))[0].schedule
+        rows, columns = (schedule.loops[-1].step, next(x.step for x in schedule.loops if x.dim == "f") // 8)
+        assert (rows + 1) * (columns + shared) <= target("avx2").engine("contract").registers, step
+        assert rows * columns >= 8
+
+
 def test_a_table_costs_the_rows_that_are_read_of_it() -> None:
     few, many = (
         tile(parse_kernel(TABLE.format(rows=rows)), target("avx2"))[0].estimate for rows in (1000, 100_000)
