@@ -81,7 +81,7 @@ def _substitutes(built: SystemBuilt, wishes: Wishes) -> Iterator[_Edit]:
         if any(name in unit.seconds for name in accelerators):
             continue
         for node in unit.nodes:
-            reasons = {known.refused[name][node] for name in accelerators if node in known.refused[name]}
+            reasons = {why for name in accelerators if (why := known.reason(name, node))}
             if reasons and _substitute(node, node.operands) is not None:
                 key = node.op, sorted(reasons)[0]
                 groups.setdefault(key, []).append(node)

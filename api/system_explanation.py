@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from isthmus.compiler.ir.graph import Node
 from isthmus.compiler.partition.candidates import Unit
 from isthmus.compiler.system_build import SystemBuilt
 from isthmus.runtime.profile import SystemRun
@@ -164,11 +163,10 @@ def _refusal(built: SystemBuilt, device: str, unit: Unit) -> str:
     for node in unit.nodes:
         if known.pins.get(node, device) != device:
             return f"pinned to {known.pins[node]}"
-    refused: Mapping[Node, str] = known.refused[device]
     for node in unit.nodes:
-        if node in refused:
+        if why := known.reason(device, node):
             own = "" if len(unit.nodes) == 1 else f"{', '.join(node.location.names) or node.op}: "
-            return f"{own}{refused[node]}"
+            return f"{own}{why}"
     return "its kernels are refused"
 
 

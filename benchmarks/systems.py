@@ -27,7 +27,7 @@ from isthmus.compiler.partition.knowledge import Knowledge
 from isthmus.compiler.partition.partition import Partition
 from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import optimise
-from isthmus.compiler.system_build import SystemBuilt, forms, passes_for, work_out
+from isthmus.compiler.system_build import SystemBuilt, passes_for, work_out
 from isthmus.package import Package
 from isthmus.system_explanation import explain_system
 from isthmus.targets import find_target
@@ -60,7 +60,8 @@ def quantised(name: str, samples: int = 2) -> Any:
     if not path.exists():
         models.ensure([name])
         calibration = [models.inputs(name, 100 + n) for n in range(samples)]
-        isthmus.compile(models.path(name), precision="int8", calibration=calibration).save(path)
+        plain = {"winograd": "off"}  # what a CPU rewrites for itself is not for chips
+        isthmus.compile(models.path(name), precision="int8", calibration=calibration, options=plain).save(path)
     return isthmus.load(path)
 
 
@@ -121,10 +122,9 @@ def _row(judge: Any, path: str, clock: CommonClock) -> Row:
     system = find_target(path)
     assert isinstance(system, System)
     latency, planning = planned(judge, system)
-    cells, predicted, counted = [Path(path).stem, str(len(latency[0].units))], [], []
+    cells, predicted, counted = [Path(path).stem, str(len(latency.units))], [], []
     for way in (CHOSEN, ALONE, GREEDY):
-        each = [clock.of(partition, ways(partition)[way])[:2] for partition in latency]
-        layout, run = min(each, key=lambda found: found[0].predicted().seconds)
+        layout, run, _ = clock.of(latency, ways(latency)[way])
         predicted.append(layout.predicted().seconds)
         counted.append(run.seconds)
         cells.append(f"{predicted[-1] * 1e3:.3f} {counted[-1] * 1e3:.3f}")
@@ -132,9 +132,7 @@ def _row(judge: Any, path: str, clock: CommonClock) -> Row:
 
     throughput, streaming = planned(judge, system, "throughput", latency)
     periods = {
-        name: min(clock.of(partition, ways(partition)[name])[2] for partition in throughput)
-        for name in ways(throughput[0])
-        if name != GREEDY
+        name: clock.of(throughput, way)[2] for name, way in ways(throughput).items() if name != GREEDY
     }
     chosen = periods.pop(CHOSEN)
     cells += [f"x {min(periods.values()) / chosen:.2f}", f"{planning:.1f} {streaming:.1f}"]
@@ -154,21 +152,20 @@ def _checked(judge: Any, path: str, given: Any, wanted: dict[str, np.ndarray], r
 
 
 def planned(
-    judge: Any, system: System, objective: str = "latency", before: Sequence[Partition] = ()
-) -> tuple[list[Partition], float]:
-    """The partition of each form of a model, and processor seconds of planning, no garbage collected, as in `compile`:
-    tiling is left out, the code needs it too. `before`: partitions for another objective, whose costs are known."""
-    first = list(before)
-    if not first:
+    judge: Any, system: System, objective: str = "latency", before: Partition | None = None
+) -> tuple[Partition, float]:
+    """The partition of a model, and processor seconds of planning, no garbage collected, as in `compile`: tiling is left
+    out, the code needs it too. `before`: the partition for another objective, whose costs are known."""
+    if before is None:
         graph, _ = optimise(judge.graph.graph, passes=passes_for(system, ()))
-        first = [Partition(form, system, Knowledge(), objective) for form, _ in forms(graph, system)]
-    for each in first:  # kernels are tiled once
-        work_out(Partition(each.graph, system, each.known, objective))
+        known = Knowledge()
+    else:
+        graph, known = before.graph, before.known
+    work_out(Partition(graph, system, known, objective))  # kernels are tiled once
     with resting():
         begin = time.process_time()
-        found = [Partition(each.graph, system, each.known, objective) for each in first]
-        for each in found:
-            work_out(each)
+        found = Partition(graph, system, known, objective)
+        work_out(found)
         taken = time.process_time() - begin
     return found, taken
 
@@ -184,7 +181,7 @@ def plan(name: str, systems: Sequence[str], console: Console) -> bool:
         found, taken = planned(judge, system)
         _, streaming = planned(judge, system, "throughput", found)
         slowest = max(slowest, taken, streaming)
-        table.add_row(Path(path).stem, str(len(found[0].units)), f"{taken:.1f}", f"{streaming:.1f}")
+        table.add_row(Path(path).stem, str(len(found.units)), f"{taken:.1f}", f"{streaming:.1f}")
     console.print(table)
     return slowest <= PLANNING
 

@@ -1,7 +1,7 @@
 """compile() for several devices, top to bottom: graph passes, partition, every device's plan and code, one program."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field
 from itertools import cycle, islice
 
@@ -23,7 +23,6 @@ from .partition.system import Device, System
 from .passes import GRAPH_PASSES, Pass, Rewrite
 from .passes.plan import HostStep, Step
 from .pipeline import Observer, Options, optimise
-from .rewrite import Rule
 from .target.backend import Compiled, KernelReport, KernelsRefused
 
 _ATTEMPTS = 8  # each one keeps away from a device what it turned out not to run
@@ -83,7 +82,8 @@ def floats_worth(graph: Graph, floats: Graph, system: System, wishes: Wishes) ->
     known = Knowledge(pins=pinned(graph, wishes.pins, system))
     for device in system.devices:
         if device.precision == "f32":
-            formed = form_on(floats, device, Knowledge(), system.host)
+            alone = Knowledge()
+            formed = form_on(alone.view(device, floats).graph, device, alone, system.host)
             known.alternatives[device.name] = [
                 (frozenset(_names(step)), cost)
                 for step, cost in zip(formed.plan.steps, formed.seconds, strict=True)
@@ -91,8 +91,8 @@ def floats_worth(graph: Graph, floats: Graph, system: System, wishes: Wishes) ->
     partition = Partition(graph, system, known, wishes.objective)
     chosen = partition.where(partition.choices[0])
     names = [unit.sources for unit, device in chosen.items() if device in unit.otherwise]
-    alone = known.alternatives.get(system.host, [(frozenset[str](), float("inf"))])
-    return frozenset[str]().union(*names), sum(cost for _, cost in alone)
+    on_host = known.alternatives.get(system.host, [(frozenset[str](), float("inf"))])
+    return frozenset[str]().union(*names), sum(cost for _, cost in on_host)
 
 
 def _names(step: Step) -> tuple[str, ...]:
@@ -101,22 +101,10 @@ def _names(step: Step) -> tuple[str, ...]:
 
 
 def passes_for(system: System, precision: tuple[Pass, ...]) -> tuple[Pass, ...]:
-    """What every model goes through, a precision's passes, then the rewrites of all chips."""
-    rules = _rules(system, chips=True)
+    """What every model goes through, a precision's passes, then the rewrites of all chips; those of other devices are
+    for their own parts."""
+    rules = tuple(dict.fromkeys(rule for each in system.devices if each.has_clock for rule in each.rules))
     return (*GRAPH_PASSES, *precision, *([Rewrite("legalise", rules)] if rules else []))
-
-
-def forms(graph: Graph, system: System) -> list[tuple[Graph, Mapping[str, int]]]:
-    """A graph that has gone through its passes, and, with their hits, what rewrites make of it that are of devices that
-    run all ops as they are: it is faster there, and slower or not run at all elsewhere, so both are looked at."""
-    other = Rewrite("legalise", _rules(system, chips=False)).run(graph)
-    return [(graph, {}), *([(other.graph, other.hits)] if any(other.hits.values()) else [])]
-
-
-def _rules(system: System, chips: bool) -> tuple[Rule, ...]:
-    """The rules of devices that are chips with a clock, or of the others."""
-    devices = [device for device in system.devices if device.has_clock == chips]
-    return tuple(dict.fromkeys(rule for each in devices for rule in each.backend.rules(each.options)))
 
 
 def build_system(
@@ -134,11 +122,9 @@ def build_system(
     passes = passes_for(system, options.precision)
     hashed = Background(model_sha256)
     graph, hits = optimise(graph, observe, passes)
-    plans = [(_planned(form, system, wishes), own) for form, own in forms(graph, system)]
-    (partition, candidates), own = min(plans, key=lambda each: each[0][0].value(each[0][1][0]))
-    graph, hits = partition.graph, {**hits, "legalise": Counter(hits.get("legalise")) + Counter(own)}
     stored = Background(lambda: stored_graph.to_entries(graph, options.strip))
-    partition, candidates, compiled = _compiled(partition, candidates)
+    known = Knowledge(pins=pinned(graph, wishes.pins, system))
+    partition, candidates, compiled = _compiled(lambda: Partition(graph, system, known, wishes.objective))
     layout = candidates[0].layout
     program, entries = layout.program(compiled)
     entries |= stored.result()
@@ -165,12 +151,6 @@ def build_system(
 Worked = tuple[Candidate, ...]
 
 
-def _planned(graph: Graph, system: System, wishes: Wishes) -> tuple[Partition, Worked]:
-    """A partition, and the assignments that were worked out, the best first."""
-    known = Knowledge(pins=pinned(graph, wishes.pins, system))
-    return _placed(lambda: Partition(graph, system, known, wishes.objective))
-
-
 def _placed(partitioned: Callable[[], Partition]) -> tuple[Partition, Worked]:
     """A partition that all devices run; what they turn out not to run is known at the next attempt."""
     for _ in range(_ATTEMPTS):
@@ -181,15 +161,14 @@ def _placed(partitioned: Callable[[], Partition]) -> tuple[Partition, Worked]:
     raise _refused(partition.known)
 
 
-def _compiled(partition: Partition, candidates: Worked) -> tuple[Partition, Worked, dict[str, Compiled]]:
-    """The code of the best assignment; where a chip refuses kernels, of the best without them."""
-    graph, system, known, objective = partition.graph, partition.system, partition.known, partition.objective
+def _compiled(partitioned: Callable[[], Partition]) -> tuple[Partition, Worked, dict[str, Compiled]]:
+    """The best assignment with its code; where a chip refuses kernels, the best without them."""
     for _ in range(_ATTEMPTS):
-        try:
-            return partition, candidates, compile_parts(candidates[0].layout, known, system.devices)
-        except KernelsRefused:
-            partition, candidates = _placed(lambda: Partition(graph, system, known, objective))
-    raise _refused(known)
+        partition, candidates = _placed(partitioned)
+        devices = partition.system.devices
+        with suppress(KernelsRefused):
+            return partition, candidates, compile_parts(candidates[0].layout, partition.known, devices)
+    raise _refused(partition.known)
 
 
 def _refused(known: Knowledge) -> UnsupportedError:
@@ -303,6 +282,6 @@ def _fallbacks(layout: Layout, known: Knowledge) -> list[str]:
         for step in part.plan.steps:
             if isinstance(step, HostStep):
                 (node,) = part.nodes(step)
-                why = known.refused[host].get(node) or step.reason
+                why = known.reason(host, node) or step.reason
                 found.append(f"{node.location or node.op}: {node.op}: {why}")
     return found

@@ -1,7 +1,7 @@
 """What can run where, and at what cost: units of nodes that all devices compute together, with seconds on each device.
 
-Every device forms its own kernels from the whole graph: what it fuses decides what a node costs there. A unit is what
-the kernels of all devices hold together, so that no border between devices cuts a kernel.
+Every device forms its own kernels from the whole graph as it sees it: what it fuses decides what a node costs there. A
+unit is what the kernels of all devices hold together, so that no border between devices cuts a kernel.
 """
 
 from collections import Counter
@@ -12,6 +12,7 @@ from ...runtime.records import dataclass
 from ..diagnostics import Problem, UnsupportedError
 from ..ir.graph import Graph, Node, Value
 from ..passes.plan import HostStep, KernelStep, accesses
+from ..rewrite import Trace
 from .knowledge import Formed, Knowledge, form_on, size
 from .system import System
 
@@ -81,14 +82,18 @@ def _candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
     barred: dict[str, set[Node]] = {}
     layouts: dict[str, dict[Value, tuple[int, ...]]] = {}
     for device in system.devices:
-        formed = form_on(graph, device, known, system.host)
+        view = known.view(device, graph)
+        formed = form_on(view.graph, device, known, system.host)
         plan = formed.plan
-        costs[device.name], groups = _charged(formed, place)
-        barred[device.name] = {node for node, name in known.pins.items() if name != device.name} | {
-            step.node for step in plan.steps if isinstance(step, HostStep) and device.name != system.host
-        }
+        costs[device.name], groups = _charged(formed, view.trace)
+        barred[device.name] = {node for node, name in known.pins.items() if name != device.name}
+        if device.name != system.host:
+            hosted = (step.node for step in plan.steps if isinstance(step, HostStep))
+            barred[device.name].update(old for node in hosted for old in view.trace.sources(node))
         layouts[device.name] = {
-            array.value: array.layout.order for array in plan.arrays.values() if array.is_static
+            view.trace.values.get(array.value, array.value): array.layout.order
+            for array in plan.arrays.values()
+            if array.is_static
         }
         for group in groups:
             networkx.add_path(together, group)
@@ -121,13 +126,15 @@ def _with_alternatives(
     return tuple(found)
 
 
-def _charged(formed: Formed, place: Mapping[Node, int]) -> tuple[list[tuple[Node, float]], list[list[Node]]]:
-    """Costs of a device's plan by a node that pays for each step, and the nodes that its kernels hold together.
+def _charged(formed: Formed, trace: Trace) -> tuple[list[tuple[Node, float]], list[list[Node]]]:
+    """Costs of a device's plan by a node of the whole graph that pays for each step, and such nodes that its kernels
+    hold together.
 
     A view that went into several kernels belongs to none of them. Copies that layouts ask for are paid by what made
     the value, or by its reader where it came from outside.
     """
     plan = formed.plan
+    place = {node for node in formed.graph.nodes if node.op not in ("input", "constant")}
     often = Counter(
         node for step in plan.steps if isinstance(step, KernelStep) for node in step.nodes if node in place
     )
@@ -140,7 +147,7 @@ def _charged(formed: Formed, place: Mapping[Node, int]) -> tuple[list[tuple[Node
     held: dict[int, list[Node]] = {}
     for number, (step, cost) in enumerate(zip(plan.steps, formed.seconds, strict=True)):
         if isinstance(step, HostStep):
-            costs.append((step.node, cost))
+            costs.append((trace.sources(step.node)[-1], cost))
             continue
         own = [node for node in step.nodes if node in place]
         if not own:  # a copy
@@ -148,8 +155,9 @@ def _charged(formed: Formed, place: Mapping[Node, int]) -> tuple[list[tuple[Node
             own = made or [readers[name] for name in accesses(step)[1] if name in readers]
         single = [node for node in own if often[node] < 2] or own[-1:]
         if single:
-            costs.append((single[-1], cost))
-            held[number] = single
+            sources = [old for node in single for old in trace.sources(node)]
+            costs.append((sources[-1], cost))
+            held[number] = sources
     for joint in formed.joints:
         first, *others = (number for number in joint if number in held)
         for number in others:
@@ -225,7 +233,8 @@ def _require_homes(found: Iterable[Unit], known: Knowledge) -> None:
         if unit.seconds:
             continue
         (pin,) = {known.pins[node] for node in unit.nodes if node in known.pins}
-        reasons = dict.fromkeys(known.refused[pin][n] for n in unit.nodes if n in known.refused[pin])
+        reasons = [why for node in unit.nodes if (why := known.reason(pin, node))]
+        reasons = list(dict.fromkeys(reasons))
         why = f"is pinned to {pin}, which does not run it: {'; '.join(reasons) or 'not alone'}"
         problems.append(Problem(str(unit.nodes[-1].location), why, "leave out the pin"))
     if problems:

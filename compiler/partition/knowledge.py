@@ -16,6 +16,7 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.types import TensorType
 from ..passes.form import form
 from ..passes.plan import HostStep, KernelStep, Plan
+from ..rewrite import Trace, apply
 from ..tile.canonical import canonical
 from .system import Device, System
 
@@ -24,10 +25,19 @@ REFERENCE_SECONDS, REFERENCE_BYTES = 20e-6, 1e9
 """What a step by reference meaning takes: so long, and so many bytes of operands and results a second."""
 
 
+@dataclass(frozen=True)
+class View:
+    """A graph as a device sees it, and where what is new in it came from."""
+
+    graph: Graph
+    trace: Trace
+
+
 @dataclass
 class Knowledge:
     """What has been found out about nodes on devices: why a device can't run one, which nodes can't be fused, and what
-    kernels cost. It grows while kernels are tried, and is kept over all tries of one compilation."""
+    kernels cost. Nodes are those of the device's view. It grows while kernels are tried, and is kept over all tries of
+    one compilation."""
 
     refused: dict[str, dict[Node, str]] = field(default_factory=lambda: defaultdict(dict))
     accepted: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
@@ -39,6 +49,35 @@ class Knowledge:
     alternatives: dict[str, list[tuple[frozenset[str], float]]] = field(default_factory=dict)
     """By device, what kernels of another form of the graph cost there, by the names of their source nodes: the form in
     floats, for a device that is to compute in floats. A unit costs the less of both."""
+    views: dict[tuple[str, Graph], View] = field(default_factory=dict)
+
+    def view(self, device: Device, graph: Graph) -> View:
+        """The whole graph as a device sees it: with rewrites that are for its own part of it."""
+        key = device.name, graph
+        if key not in self.views:
+            trace = Trace()
+            rules = () if device.has_clock else device.rules
+            self.views[key] = View(apply(graph, rules, trace=trace)[0], trace)
+        return self.views[key]
+
+    def reason(self, device: str, node: Node) -> str | None:
+        """Why a device does not run a node of the whole graph; None where it does, or that is not known."""
+        refused = self.refused[device]
+        views = [view for (name, _), view in self.views.items() if name == device]
+        mine = (new for view in views for new, old in view.trace.nodes.items() if node in old)
+        return next((refused[each] for each in (node, *mine) if each in refused), None)
+
+    def carry_over(self, device: str, origin: Mapping[Node, Node]) -> None:
+        """What is known of a node holds for the one that stands for it."""
+        for new, old in origin.items():
+            if new.op != old.op:
+                continue
+            if old in self.accepted[device]:
+                self.accepted[device].add(new)
+            if old in self.refused[device]:
+                self.refused[device][new] = self.refused[device][old]
+            if old in self.apart[device]:
+                self.apart[device].add(new)
 
     def supports(self, device: Device, node: Node) -> bool:
         """Whether a device may run a node; why not is noted."""
@@ -115,6 +154,7 @@ class Formed:
     """A device's plan of a graph, the seconds of each step, and the steps, by number, that are one kernel there: these
     share what they take together. What the device can't run stands there as a host step."""
 
+    graph: Graph
     plan: Plan
     seconds: list[float]
     joints: tuple[Sequence[int], ...]
@@ -142,7 +182,7 @@ def form_on(graph: Graph, device: Device, known: Knowledge, host: str) -> Formed
                 again = True
         if not again:
             joints = tuple(_joined(plan, seconds, device, known))
-            return Formed(plan, seconds, joints)
+            return Formed(graph, plan, seconds, joints)
     raise UnsupportedError(f"kernels for {device.name} can't be formed", hint="report this model")
 
 

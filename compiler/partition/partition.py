@@ -93,7 +93,7 @@ class Partition:
             for step in part.plan.steps:
                 if isinstance(step, HostStep) and part.device.name != self.system.host:
                     nodes = part.nodes(step)
-                    reason = self.known.refused[part.device.name].get(step.node) or step.reason
+                    reason = self.known.reason(part.device.name, step.node) or step.reason
                     self.known.refuse(part.device.name, nodes[:1], reason)
                     sound = False
         return reordered(parts, schedule(tasks(parts), self.system)) if sound else None

@@ -24,7 +24,7 @@ class Part:
     """What one device computes: its graph, its plan and the seconds of each step.
 
     `values` are the whole graph's values by the plan's names, where a border or the user sees them; `origin` gives the
-    whole graph's node of each node that had to be made anew.
+    node of the whole graph, as the device sees it, of each node that had to be made anew.
     """
 
     device: Device
@@ -35,7 +35,7 @@ class Part:
     origin: Mapping[Node, Node]
 
     def nodes(self, step: Step) -> tuple[Node, ...]:
-        """The whole graph's nodes that a step computes."""
+        """The nodes of the whole graph, as the device sees it, that a step computes."""
         own = (step.node,) if isinstance(step, HostStep) else step.nodes
         return tuple(self.origin.get(node, node) for node in own)
 
@@ -91,7 +91,8 @@ def _orders(
 
 
 class _Cut:
-    """One device's part of a graph: nodes made anew where their operands come from elsewhere."""
+    """One device's part of a graph as it sees it: nodes made anew where their operands come from elsewhere. `homes` and
+    `orders` are of nodes and values of the graph itself."""
 
     def __init__(
         self,
@@ -102,7 +103,11 @@ class _Cut:
         system: System,
         known: Knowledge,
     ):
-        self.graph, self.homes, self.orders = graph, homes, orders
+        view = known.view(device, graph)
+        self.graph, self.trace = view.graph, view.trace
+        nodes = (node for node in self.graph.nodes if node.op not in ("input", "constant"))
+        self.homes = {node: homes[self.trace.sources(node)[-1]] for node in nodes}
+        self.orders = orders
         self.device, self.system, self.known = device, system, known
         self.inputs: dict[Value, Value] = {}  # what comes in, and the input that stands for it
         self.made: dict[Value, Value] = {}
@@ -126,13 +131,19 @@ class _Cut:
         results = [*self.leaving, *passed]
         shown = [self._turned(value) for value in results]
         own = Graph(self.inputs.values(), shown, [f"y{n}" for n in range(len(shown))])
-        _carry_over(self.known, self.device.name, self.origin)
+        self.known.carry_over(self.device.name, self.origin)
         formed = form_on(own, self.device, self.known, self.system.host)
         plan = formed.plan
-        seen = dict(zip(plan.inputs, self.inputs)) | {
-            name: value for name, value in zip(plan.outputs, results) if value.node.op != "constant"
+        seen = dict(zip(plan.inputs, map(self._known_as, self.inputs))) | {
+            name: self._known_as(value)
+            for name, value in zip(plan.outputs, results)
+            if value.node.op != "constant"
         }
         return Part(self.device, own, plan, formed.seconds, seen, self.origin)
+
+    def _known_as(self, value: Value) -> Value:
+        """The graph's own value for one of the device's view."""
+        return self.trace.values.get(value, value)
 
     def _take(self, node: Node) -> None:
         operands = tuple(None if value is None else self._here(value) for value in node.operands)
@@ -154,7 +165,7 @@ class _Cut:
         if value.node.op == "input":
             self.inputs[value] = self.made[value] = value
             return value
-        order = self.orders.get(value)
+        order = self.orders.get(self._known_as(value))
         name = f"x{len(self.inputs)}"
         if order is None:
             self.inputs[value] = self.made[value] = graph_input(name, value.type)
@@ -166,7 +177,7 @@ class _Cut:
 
     def _turned(self, value: Value) -> Value:
         """A value as it leaves."""
-        order = self.orders.get(value)
+        order = self.orders.get(self._known_as(value))
         return self._here(value) if order is None else self._transposed(value, self._here(value), order)
 
     def _transposed(self, value: Value, source: Value, order: Order) -> Value:
@@ -176,19 +187,6 @@ class _Cut:
             turned = get("shape.transpose")(source, perm=order)
         self.origin[turned.node] = value.node
         return turned
-
-
-def _carry_over(known: Knowledge, device: str, origin: Mapping[Node, Node]) -> None:
-    """What is known of a node holds for the one that stands for it."""
-    for new, old in origin.items():
-        if new.op != old.op:
-            continue
-        if old in known.accepted[device]:
-            known.accepted[device].add(new)
-        if old in known.refused[device]:
-            known.refused[device][new] = known.refused[device][old]
-        if old in known.apart[device]:
-            known.apart[device].add(new)
 
 
 def tasks(parts: Iterable[Part]) -> list[Task]:

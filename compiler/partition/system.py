@@ -7,6 +7,7 @@ from typing import Any
 
 from ...runtime.records import dataclass
 from ...runtime.system import Link
+from ..rewrite import Rule
 from ..target.backend import Backend
 from ..target.description import Target
 from ..target.system import SystemDescription
@@ -29,6 +30,12 @@ class Device:
     def has_clock(self) -> bool:
         """Whether its device counts cycles: a chip whose memories software fills is simulated."""
         return self.target.is_explicit
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rewrites of its backend: what makes a chip run ops is for the whole graph, what makes others faster, which
+        run all ops as they are, for their own part."""
+        return tuple(self.backend.rules(self.options))
 
 
 @dataclass(frozen=True)

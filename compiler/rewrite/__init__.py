@@ -1,6 +1,6 @@
 """Rewrites as data: patterns, rules and the driver that applies them."""
 
-from .driver import apply
+from .driver import Trace, apply
 from .pattern import (
     Absent,
     AnyOf,
@@ -31,6 +31,7 @@ __all__ = [
     "Rest",
     "Rule",
     "Splat",
+    "Trace",
     "Var",
     "apply",
     "example",

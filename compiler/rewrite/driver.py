@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
 from functools import lru_cache
 from typing import Any
 
+from ...runtime.records import dataclass
 from ..diagnostics import VerifyError
 from ..ir.compare import compatible
 from ..ir.graph import Graph, Node, Value
@@ -17,16 +19,37 @@ SWEEPS = 200
 REPEATS = 100
 
 
-def apply(graph: Graph, rules: Iterable[Rule], *, sweeps: int = SWEEPS) -> tuple[Graph, Counter[str]]:
-    """The graph with every rule applied wherever it matches, regions included, and how often each rule did.
+@dataclass(frozen=True)
+class Trace:
+    """Where what rewriting made came from: the nodes of the graph before by each new node, the value of the graph before
+    by each new value that stands for it. What is not in here is as it was. Not for shapes that rewriting makes known."""
+
+    nodes: dict[Node, tuple[Node, ...]] = field(default_factory=dict)
+    values: dict[Value, Value] = field(default_factory=dict)
+
+    def sources(self, node: Node) -> tuple[Node, ...]:
+        """The nodes that a node was made of: itself, where it is an old one."""
+        return self.nodes.get(node, (node,))
+
+    def made(self, node: Node, of: Iterable[Node]) -> None:
+        """Note of which nodes a new one was made."""
+        self.nodes.setdefault(node, tuple(dict.fromkeys(old for each in of for old in self.sources(each))))
+
+
+def apply(
+    graph: Graph, rules: Iterable[Rule], *, sweeps: int = SWEEPS, trace: Trace | None = None
+) -> tuple[Graph, Counter[str]]:
+    """The graph with every rule applied wherever it matches, regions included, and how often each rule did; `trace`
+    gets where the new nodes come from.
 
     Rules are tried at each node in the order given, operands before users, again and again until a whole sweep finds
     nothing. VerifyError names the rules when that does not happen within `sweeps`, and a rule that changes a type.
     """
     index = _index(tuple(rules))
     total: Counter[str] = Counter()
+    trace = Trace() if trace is None else trace
     for _ in range(sweeps):
-        sweep = _Sweep(graph, index, sweeps)
+        sweep = _Sweep(graph, index, sweeps, trace)
         graph = sweep.run()
         total += sweep.hits
         if not sweep.hits:
@@ -55,10 +78,11 @@ def _restless(hits: Iterable[str], when: str) -> VerifyError:
 class _Sweep:
     """One pass over a graph. `uses` counts the readers of each value of the new graph, outputs included."""
 
-    def __init__(self, graph: Graph, index: Mapping[str, Sequence[Rule]], sweeps: int):
+    def __init__(self, graph: Graph, index: Mapping[str, Sequence[Rule]], sweeps: int, trace: Trace):
         self.graph = graph
         self.index = index
         self.sweeps = sweeps
+        self.trace = trace
         self.hits: Counter[str] = Counter()
         self.uses: Counter[Value] = Counter()
         self.known: set[Node] = set()
@@ -76,6 +100,8 @@ class _Sweep:
             for before, after in zip(old.results, results, strict=True):
                 new[before] = after
                 self.uses[after] += readers[before]
+                if after.node in self.trace.nodes:
+                    self.trace.values.setdefault(after, self.trace.values.get(before, before))
         if all(new[value] is value for value in self.graph.outputs):
             return self.renewal.finish(self.graph)
         return self.renewal.finish(self.graph.replace([new[value] for value in self.graph.outputs]))
@@ -87,7 +113,10 @@ class _Sweep:
             rewritten = [_region(region, self.index, self.sweeps) for region in regions]
             self.hits.update({n: c for _, hits in rewritten for n, c in hits.items()})
             regions = tuple(region for region, _ in rewritten)
-        return self.renewal.renew(node, operands, regions)
+        renewed = self.renewal.renew(node, operands, regions)
+        if renewed is not node:
+            self.trace.made(renewed, (node,))
+        return renewed
 
     def settle(self, node: Node) -> tuple[Value, ...]:
         """What stands for the node's results once no rule matches there any more."""
@@ -97,25 +126,25 @@ class _Sweep:
             hit = self.try_rules(node)
             if hit is None:
                 return results
-            rule, replacement = hit
+            rule, matched, replacement = hit
             recent.append(rule.name)
             self.hits[rule.name] += 1
             if len(recent) > REPEATS:
                 raise _restless(recent[-REPEATS // 2 :], f"{REPEATS} rewrites of one node, {node.location}")
             is_new = replacement[0].node not in self.known
-            self.adopt(replacement, node)
+            self.adopt(replacement, node, matched)
             results, node = replacement, replacement[0].node
             if not is_new or node.results != results:
                 return results
 
-    def try_rules(self, node: Node) -> tuple[Rule, tuple[Value, ...]] | None:
+    def try_rules(self, node: Node) -> tuple[Rule, Sequence[Node], tuple[Value, ...]] | None:
         for rule in self.index.get(node.op, ()):
             for match in rule.matches(node):
                 if not rule.shared and not self.is_private(match, node):
                     continue
                 built = self.build(rule, match, node)
                 if built is not None:
-                    return rule, built
+                    return rule, match.nodes, built
         return None
 
     def is_private(self, match: Match, root: Node) -> bool:
@@ -148,7 +177,7 @@ class _Sweep:
                 )
         return values
 
-    def adopt(self, values: tuple[Value, ...], replaced: Node) -> None:
+    def adopt(self, values: tuple[Value, ...], replaced: Node, matched: Sequence[Node]) -> None:
         """Count the uses that new nodes make, then give back those that die with the replaced node."""
         fresh = [value.node for value in values if value.node not in self.known]
         while fresh:
@@ -156,6 +185,7 @@ class _Sweep:
             if node in self.known:
                 continue
             self.known.add(node)
+            self.trace.made(node, matched)
             for operand in node.operands:
                 if operand is not None:
                     self.uses[operand] += 1
@@ -179,5 +209,5 @@ class _Sweep:
 
 
 def _region(region: Graph, index: Mapping[str, Sequence[Rule]], sweeps: int) -> tuple[Graph, Counter[str]]:
-    sweep = _Sweep(region, index, sweeps)
+    sweep = _Sweep(region, index, sweeps, Trace())
     return sweep.run(), sweep.hits

@@ -10,9 +10,11 @@ from isthmus.compilation import build_model
 from isthmus.compiler.ir import Graph, constant, graph_input
 from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.partition.partition import Partition
+from isthmus.compiler.system_build import SystemBuilt
 from isthmus.model import Model
 from isthmus.package import Package
 from isthmus.precision import find_precision
+from isthmus.system_explanation import explain_system
 from isthmus.testing.parts import device_by_device
 
 from ..backends.npu.networks import add, conv, dense, graph_of, op, samples, weights
@@ -48,14 +50,26 @@ def test_values_do_not_depend_on_where_units_run(network, system, placed_in_turn
     assert np.array_equal(profile.outputs["output"], package.graph.evaluate(sample)["output"])
 
 
-@pytest.mark.parametrize(("device", "precision", "is_fast"), [("cpu", "f32", True), ("n1-8", "int8", False)])
-def test_what_is_rewritten_for_the_cpu_alone_is_so_only_where_that_pays(device, precision, is_fast):
+def test_each_device_rewrites_its_own_part(monkeypatch):
+    """Fast convolutions of integers are for the CPU's part alone, and exact."""
+    monkeypatch.setattr("isthmus.backends.cpu.winograd_integers.pays", lambda target: True)
     x = graph_input("x", parse_type("f32[1, 32, 28, 28]"))
-    model = Model(Graph([x], [conv(conv(x, 32), 32)], ["y"], "pair"), "pair")
+    model = Model(Graph([x], [conv(conv(conv(x, 48), 40), 32)], ["y"], "three"), "three")
     sample = {"x": np.random.default_rng(4).standard_normal((1, 32, 28, 28)).astype("f")}
-    how = find_precision(precision, [sample] if precision == "int8" else None)
-    built = build_model(model, "cpu+n1-8", precision=how, options={"pins": {"*": device}})
-    assert any(node.op == "nn.split_tiles" for node in built.graph.nodes) == is_fast
+    pins = {"*": "cpu", "conv_1x48*": "n1-8"}
+    built = build_model(
+        model, "cpu+n1-8", precision=find_precision("int8", [sample]), options={"pins": pins}
+    )
+    assert isinstance(built, SystemBuilt)
+    split = {
+        part.device.name: sum(node.op == "nn.split_tiles" for node in part.graph.nodes)
+        for part in built.chosen.layout.parts
+    }
+    assert split == {"cpu": 4, "n1-8": 0}
+    package = Package(built.artefact)
+    assert np.array_equal(package.run(sample)["y"], package.graph.evaluate(sample)["y"])
+    told = explain_system(built, "", "").placements
+    assert all(each.device in each.seconds for each in told)
 
 
 @pytest.mark.parametrize("system", ["cpu+n1-8", "n1-8+cpu"])

@@ -6,7 +6,7 @@ from isthmus.compiler.diagnostics import VerifyError
 from isthmus.compiler.ir import Graph, Location
 from isthmus.compiler.ir.text import parse_graph, print_graph
 from isthmus.compiler.ops import activation, math, reduce, shape
-from isthmus.compiler.rewrite import Attr, Operation, Rule, Var, apply
+from isthmus.compiler.rewrite import Attr, Operation, Rule, Trace, Var, apply
 
 X, Y = Var("x"), Var("y")
 RELU = Rule("relu(relu(x)) => relu(x)", activation.relu(activation.relu(X)), lambda x: activation.relu(x))
@@ -185,3 +185,18 @@ def test_types_that_become_known_spread_to_the_users() -> None:
         "  return %3 as y\n"
         "}\n"
     )
+
+
+def test_a_trace_tells_of_which_nodes_new_ones_were_made() -> None:
+    negated = Rule("x - y => x + -y", math.sub(X, Y), lambda x, y: math.add(x, math.neg(y)))
+    before = graph(
+        "%0 = math.relu(%x) : f32[2] %1 = math.relu(%0) : f32[2] %2 = math.sub(%1, %y) : f32[2]"
+        " %3 = math.exp(%2) : f32[2] return %3 as y"
+    )
+    first, second, sub, exp = (node for node in before.nodes if node.op != "input")
+    trace = Trace()
+    after, _ = apply(before, [RELU, negated], trace=trace)
+    found = {node.op: trace.sources(node) for node in after.nodes if node.op != "input"}
+    assert found == {"math.relu": (first, second), "math.neg": (sub,), "math.add": (sub,), "math.exp": (exp,)}
+    assert trace.values[after.outputs[0]] is before.outputs[0]
+    assert all(trace.values.get(value, value) is value for value in after.inputs)
