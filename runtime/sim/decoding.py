@@ -6,7 +6,18 @@ import numpy as np
 
 from .encoding import running
 from .errors import EncodingError
-from .fields import HEADER, HEADER_BITS, HEADER_SHIFTS, LANE, Group, Instruction, Layout, Operand, advancing
+from .fields import (
+    HEADER,
+    HEADER_BITS,
+    HEADER_SHIFTS,
+    LANE,
+    Group,
+    Instruction,
+    Layout,
+    Loop,
+    Operand,
+    advancing,
+)
 from .stream import RAW, Block, Columns, Stream
 
 _WORD_BYTES = 16
@@ -23,30 +34,47 @@ class Decoder:
         self.lanes = data.view("<u8").astype(np.uint64)
 
     def decode(self) -> Stream:
-        """The instructions as they are stored."""
-        starts = self._starts()
+        """The instructions as they are stored; of those that are none, the first is what the error is about."""
+        starts, refused = self._starts()
         heads = self.lanes[2 * starts]
         opcodes = self._header(heads, "opcode")
-        blocks = {}
+        blocks: dict[type[Instruction], Block] = {}
         for opcode in np.unique(opcodes).tolist():
             positions = np.nonzero(opcodes == opcode)[0]
-            kind = self.by_opcode.get(opcode)
-            if kind is None:
-                self._refuse(f"instruction {positions[0]} has opcode {opcode}, which is none")
-            assert kind is not None
-            blocks[kind] = self._block(kind, positions, 2 * starts[positions])
+            try:
+                kind = self.by_opcode.get(opcode)
+                if kind is None:
+                    raise _Refused(positions[0], f" has opcode {opcode}, which is none")
+                blocks[kind] = self._block(kind, positions, 2 * starts[positions])
+            except _Refused as problem:
+                refused.append(problem)
+        if refused:
+            first = min(refused, key=lambda each: each.position)
+            loops = opcodes[: first.position] == Loop.opcode
+            number = self._run_out(first.position, np.nonzero(loops)[0], starts)
+            self._refuse(f"instruction {first.position}{first.message}", number)
         return Stream(blocks, len(starts))
 
-    def _starts(self) -> np.ndarray:
-        """The first word of every instruction."""
+    def _run_out(self, position: int, loops: np.ndarray, starts: np.ndarray) -> int:
+        """The number of a stored instruction when the loops before it are run out."""
+        number = position - len(loops)
+        if len(loops):
+            found = self._block(Loop, loops, 2 * starts[loops]).columns
+            whole = loops + found["length"] < position
+            number += int(((found["count"] - 1) * found["length"])[whole].sum())
+        return number
+
+    def _starts(self) -> "tuple[np.ndarray, list[_Refused]]":
+        """The first word of every instruction; one that ends behind the code is left out, and refused."""
         lengths = (self._header(self.lanes[::2], "words") + 1).tolist()
         starts, word = [], 0
         while word < len(lengths):
             starts.append(word)
             word += lengths[word]
-        if word != len(lengths):
-            self._refuse(f"instruction {len(starts) - 1} ends {word - len(lengths)} words behind the code")
-        return np.array(starts, np.int64)
+        if word == len(lengths):
+            return np.array(starts, np.int64), []
+        problem = _Refused(len(starts) - 1, f" ends {word - len(lengths)} words behind the code")
+        return np.array(starts[:-1], np.int64), [problem]
 
     def _block(self, kind: type[Instruction], positions: np.ndarray, first: np.ndarray) -> Block:
         heads = self.lanes[first]
@@ -151,9 +179,7 @@ class Decoder:
             columns[each.name] = values
         stray = np.nonzero(rest.any(axis=1))[0]
         if len(stray):
-            self._refuse(
-                f"instruction {positions[stray[0]]}, {kind.mnemonic}, has bits that belong to no field"
-            )
+            raise _Refused(positions[stray[0]], f", {kind.mnemonic}, has bits that belong to no field")
         return columns
 
     def _within(
@@ -168,34 +194,38 @@ class Decoder:
         high = high if most is None else min(high, most)
         wrong = np.nonzero((values < low) | (values > high))[0]
         if len(wrong):
-            where = f"instruction {positions[wrong[0]]}, {kind.mnemonic}"
-            self._refuse(f"{where}: {operand.name} is {values[wrong[0]]}, expected {low} to {high}")
+            why = f"{operand.name} is {values[wrong[0]]}, expected {low} to {high}"
+            raise _Refused(positions[wrong[0]], f", {kind.mnemonic}: {why}")
 
     def _fits(
         self, kind: type[Instruction], positions: np.ndarray, cursor: np.ndarray, ends: np.ndarray
     ) -> None:
         beyond = np.nonzero(cursor > ends)[0]
         if len(beyond):
-            self._refuse(
-                f"instruction {positions[beyond[0]]}, {kind.mnemonic}, has fewer words than its fields take"
-            )
+            raise _Refused(positions[beyond[0]], f", {kind.mnemonic}, has fewer words than its fields take")
 
     def _used_up(
         self, kind: type[Instruction], positions: np.ndarray, cursor: np.ndarray, ends: np.ndarray
     ) -> None:
         wrong = np.nonzero(ends - cursor > 1)[0]
         if len(wrong):
-            self._refuse(
-                f"instruction {positions[wrong[0]]}, {kind.mnemonic}, has more words than its fields take"
-            )
+            raise _Refused(positions[wrong[0]], f", {kind.mnemonic}, has more words than its fields take")
 
     @staticmethod
     def _header(heads: np.ndarray, name: str) -> np.ndarray:
         mask = np.uint64((1 << HEADER[name]) - 1)
         return ((heads >> np.uint64(HEADER_SHIFTS[name])) & mask).astype(np.int64)
 
-    def _refuse(self, message: str) -> None:
-        raise EncodingError(message, location=self.location, hint="recompile the model")
+    def _refuse(self, message: str, number: int | None = None) -> None:
+        raise EncodingError(message, location=self.location, hint="recompile the model", instruction=number)
+
+
+class _Refused(Exception):
+    """What is wrong with a stored instruction."""
+
+    def __init__(self, position: int, message: str):
+        super().__init__(message)
+        self.position, self.message = int(position), message
 
 
 def _split(

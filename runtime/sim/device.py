@@ -21,6 +21,7 @@ from ..records import dataclass
 from .checks import check
 from .costs import Costs
 from .dram import Dram
+from .errors import EncodingError
 from .events import Control, Timeline, simulate_together
 from .fields import Instruction
 from .isa import Isa
@@ -119,13 +120,21 @@ class Entry:
         self.meta: Mapping[str, Any] = code.meta["entries"][number]
         self.model, self.chip, self.device = code.model, code.chip, code.device
         self.location = f"{code.location}: entry {number}"
-        self.stream: Stream = self.model.isa.decode(
-            code.code[self.meta["start"] : self.meta["end"]], self.location
-        )
         self._kernels: Sequence[Mapping[str, Any]] = code.meta["kernels"]
+        self.stream = self._decoded(code.code[self.meta["start"] : self.meta["end"]])
         dram = code.meta["dram"]
         external = [tuple(each) for each in self.meta["externals"]]
         self.regions = [(dram["constants"], code.constants.size), (dram["arena"], dram["bytes"]), *external]
+
+    def _decoded(self, code: np.ndarray) -> Stream:
+        """The instructions of its bytes; EncodingError names the source nodes of the first that is none."""
+        try:
+            return self.model.isa.decode(code, self.location)
+        except EncodingError as error:
+            if error.instruction is None:
+                raise
+            message, place = f"on {self.device}: {error.message}", self.located(error.instruction)
+            raise EncodingError(message, location=place, hint=error.hint) from None
 
     @cached_property
     def costs(self) -> Costs:

@@ -37,7 +37,9 @@ def _order(stored: Stream, location: str) -> tuple[np.ndarray, np.ndarray]:
     for kind in CONTROL:
         if kind in stored.blocks:
             control[stored.blocks[kind].positions] = True
-    origin, turn, begin = [], [], 0
+    origin: list[np.ndarray] = []
+    turn: list[np.ndarray] = []
+    begin = 0
     counts, lengths = loops.columns["count"], loops.columns["length"]
     total = stored.size + int((counts * lengths).sum())
     if total > _MOST_INSTRUCTIONS:
@@ -48,6 +50,7 @@ def _order(stored: Stream, location: str) -> tuple[np.ndarray, np.ndarray]:
             _refuse(
                 f"the loop at instruction {position} holds a control instruction, or less than {length}",
                 location,
+                sum(map(len, origin)) + max(0, position - begin),
             )
         origin += [np.arange(begin, position), np.tile(np.arange(first, end), count)]
         turn += [np.zeros(position - begin, np.int64), np.repeat(np.arange(count), length)]
@@ -62,7 +65,9 @@ def _repeated(
 ) -> Block:
     operands = {each.name: each for each in block.kind.operands}
     columns = {
-        name: _advanced(column[rows], block.steps.get(name), rows, turn, operands.get(name), block, location)
+        name: _advanced(
+            column[rows], block.steps.get(name), rows, turn, operands.get(name), block, location, positions
+        )
         for name, column in block.columns.items()
     }
     counts = {name: column[rows] for name, column in block.counts.items()}
@@ -71,11 +76,13 @@ def _repeated(
         lengths = counts[group.name]
         begins = np.cumsum(block.counts[group.name]) - block.counts[group.name]
         flat = np.repeat(begins[rows], lengths) + running(lengths)
-        turns = np.repeat(turn, lengths)
+        turns, owners = np.repeat(turn, lengths), np.repeat(positions, lengths)
         fields = {each.name: each for each in group.item.operands} if group.item is not None else {}
         steps = block.item_steps[group.name]
         items[group.name] = {
-            name: _advanced(column[flat], steps.get(name), flat, turns, fields.get(name), block, location)
+            name: _advanced(
+                column[flat], steps.get(name), flat, turns, fields.get(name), block, location, owners
+            )
             for name, column in block.items[group.name].items()
         }
     plain = np.zeros(len(rows), bool)
@@ -90,6 +97,7 @@ def _advanced(
     operand: Operand | None,
     block: Block,
     location: str,
+    numbers: np.ndarray,
 ) -> np.ndarray:
     if steps is None or operand is None:
         return values
@@ -100,9 +108,10 @@ def _advanced(
         _refuse(
             f"a loop drives {operand.name} of {block.kind.mnemonic} to {values[wrong[0]]}, expected {low} to {high}",
             location,
+            int(numbers[wrong[0]]),
         )
     return values
 
 
-def _refuse(message: str, location: str) -> None:
-    raise EncodingError(message, location=location, hint="recompile the model")
+def _refuse(message: str, location: str, number: int | None = None) -> None:
+    raise EncodingError(message, location=location, hint="recompile the model", instruction=number)

@@ -22,7 +22,7 @@ from isthmus.runtime.artefact import Artefact
 from isthmus.runtime.errors import ExecutionError
 from isthmus.runtime.profile import SystemRun
 from isthmus.runtime.program import Segment
-from isthmus.runtime.sim.errors import HazardError
+from isthmus.runtime.sim.errors import EncodingError, HazardError
 from isthmus.runtime.sim.fields import HEADER_SHIFTS, SEMAPHORES
 from isthmus.runtime.system import Event
 from isthmus.system_explanation import critical_path
@@ -157,6 +157,16 @@ def test_a_chip_that_waits_for_ever_is_stopped_and_its_node_named(quantised, ima
     stuck = Artefact(artefact.manifest, artefact.program, {**entries, "n1-8/code.bin": bytes(code)})
     with pytest.raises(HazardError, match=r"conv2.*on n1-8: instruction \d+ on \w+ waits for ever"):
         Package(stuck).run({"image": images[:1]})
+
+
+def test_an_instruction_that_is_none_is_refused_and_its_node_named(quantised, images):
+    artefact = compiled(quantised, pins=SPLIT).artefact
+    entries = {name: artefact.entry(name) for name in artefact.names}
+    code = bytearray(entries["n1-8/code.bin"])
+    code[0] ^= 0x3F  # the opcode of the first instruction
+    damaged = Artefact(artefact.manifest, artefact.program, {**entries, "n1-8/code.bin": bytes(code)})
+    with pytest.raises(EncodingError, match=r"conv2.*: on n1-8: instruction 0 has opcode \d+, which is none"):
+        Package(damaged).run({"image": images[:1]})
 
 
 def test_explain_tells_of_every_node_where_it_runs_and_why(quantised):

@@ -184,18 +184,46 @@ def test_bytes_that_are_no_instructions_are_refused(damage, message):
         TOY.decode(damage(code))
 
 
+@pytest.mark.parametrize(("place", "number"), [(0, 0), (2, 1), (5, 11), (6, 12)])
+def test_the_first_that_is_no_instruction_is_named_by_its_number_once_loops_are_run_out(place, number):
+    copy, fetch = Copy(source=1, target=2, count=3), Fetch(parts=(Part(base=1),), numbers=())
+    records = [
+        copy,
+        Loop(count=5, length=2),
+        fetch,
+        copy,
+        Loop(count=1, length=1),
+        copy,
+        fetch,
+        fetch,
+        Halt(),
+    ]
+    code = bytearray(TOY.encode(records))
+    first = [len(TOY.encode(records[:n])) for n in range(len(records))]
+    assert len(TOY.decode(bytes(code)).records) == 15
+    code[first[7]] ^= 63
+    code[first[place]] ^= 63
+    with pytest.raises(EncodingError, match=f"instruction {place} has opcode") as caught:
+        TOY.decode(bytes(code))
+    assert caught.value.instruction == number
+
+
 def test_damaged_code_is_decoded_or_refused():
     code = bytearray(TOY.encode(drawn(7, 50)))
     source = random.Random(1)
+    refused = []
     for _ in range(300):
         damaged = bytearray(code)
         for _ in range(source.randrange(1, 4)):
             damaged[source.randrange(len(code))] ^= 1 << source.randrange(8)
         try:
             records = TOY.decode(bytes(damaged)).records
-        except EncodingError:
+        except EncodingError as error:
+            refused.append(error)
             continue
         assert TOY.decode(TOY.encode(records)).records == records
+    assert refused
+    assert all(each.instruction is not None or "loops run" in each.message for each in refused)
 
 
 def test_two_instructions_may_not_share_an_opcode():
