@@ -61,7 +61,9 @@ def quantised(name: str, samples: int = 2) -> Any:
         models.ensure([name])
         calibration = [models.inputs(name, 100 + n) for n in range(samples)]
         plain = {"winograd": "off"}  # what a CPU rewrites for itself is not for chips
-        isthmus.compile(models.path(name), precision="int8", calibration=calibration, options=plain).save(path)
+        isthmus.compile(models.path(name), precision="int8", calibration=calibration, options=plain).save(
+            path
+        )
     return isthmus.load(path)
 
 
@@ -131,9 +133,7 @@ def _row(judge: Any, path: str, clock: CommonClock) -> Row:
     right = all(times[0] <= min(times) for times in (predicted, counted))
 
     throughput, streaming = planned(judge, system, "throughput", latency)
-    periods = {
-        name: clock.of(throughput, way)[2] for name, way in ways(throughput).items() if name != GREEDY
-    }
+    periods = {name: clock.of(throughput, way)[2] for name, way in ways(throughput).items() if name != GREEDY}
     chosen = periods.pop(CHOSEN)
     cells += [f"x {min(periods.values()) / chosen:.2f}", f"{planning:.1f} {streaming:.1f}"]
     return Row(cells, right and max(planning, streaming) <= PLANNING)
@@ -154,8 +154,8 @@ def _checked(judge: Any, path: str, given: Any, wanted: dict[str, np.ndarray], r
 def planned(
     judge: Any, system: System, objective: str = "latency", before: Partition | None = None
 ) -> tuple[Partition, float]:
-    """The partition of a model, and processor seconds of planning, no garbage collected, as in `compile`: tiling is left
-    out, the code needs it too. `before`: the partition for another objective, whose costs are known."""
+    """The partition of a model, and processor seconds of planning, no garbage collected, as in `compile`: tiling is
+    left out, the code needs it too. `before`: the partition for another objective, whose costs are known."""
     if before is None:
         graph, _ = optimise(judge.graph.graph, passes=passes_for(system, ()))
         known = Knowledge()

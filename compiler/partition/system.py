@@ -33,8 +33,8 @@ class Device:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """The rewrites of its backend: what makes a chip run ops is for the whole graph, what makes others faster, which
-        run all ops as they are, for their own part."""
+        """The rewrites of its backend: what makes a chip run ops is for the whole graph, what makes others faster, that
+        run all ops as they are, is for their own part."""
         return tuple(self.backend.rules(self.options))
 
 

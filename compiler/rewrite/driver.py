@@ -21,8 +21,8 @@ REPEATS = 100
 
 @dataclass(frozen=True)
 class Trace:
-    """Where what rewriting made came from: the nodes of the graph before by each new node, the value of the graph before
-    by each new value that stands for it. What is not in here is as it was. Not for shapes that rewriting makes known."""
+    """Where what rewriting made came from: the nodes of the graph before by each new node, the value of the graph
+    before by each new value that stands for it. What is not in here is as it was. Dimensions must be known."""
 
     nodes: dict[Node, tuple[Node, ...]] = field(default_factory=dict)
     values: dict[Value, Value] = field(default_factory=dict)

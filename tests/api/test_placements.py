@@ -57,9 +57,7 @@ def test_each_device_rewrites_its_own_part(monkeypatch):
     model = Model(Graph([x], [conv(conv(conv(x, 48), 40), 32)], ["y"], "three"), "three")
     sample = {"x": np.random.default_rng(4).standard_normal((1, 32, 28, 28)).astype("f")}
     pins = {"*": "cpu", "conv_1x48*": "n1-8"}
-    built = build_model(
-        model, "cpu+n1-8", precision=find_precision("int8", [sample]), options={"pins": pins}
-    )
+    built = build_model(model, "cpu+n1-8", precision=find_precision("int8", [sample]), options={"pins": pins})
     assert isinstance(built, SystemBuilt)
     split = {
         part.device.name: sum(node.op == "nn.split_tiles" for node in part.graph.nodes)
