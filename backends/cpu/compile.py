@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
+
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.target.backend import (
     Arena,
@@ -19,7 +21,7 @@ from ...compiler.target.description import Target
 from ...compiler.tile.access_maps import separate_reads
 from ...compiler.tile.canonical import canonical
 from ...compiler.tile.check import require_legal
-from ...compiler.tile.stage import Apply, Kernel, Load, walk
+from ...compiler.tile.stage import Kernel
 from ...compiler.tile.tiler import Choice, tile
 from ...runtime.background import Background
 from ...runtime.records import dataclass
@@ -31,7 +33,7 @@ from .kernel import KernelCode, KernelEmitter
 from .link import describe, link
 from .machine import Machine
 from .pool_ir import POOL_EXPORTS
-from .requantise import with_upper_words
+from .requantise import quicker, with_quicker
 
 OTHERS = 8
 """Schedules of a kernel that are tried where the cheapest one has no code."""
@@ -74,7 +76,7 @@ class _Kernels:
         return found
 
     def _kernel(self, call: Call) -> tuple[_Emitted, tuple[str, ...]]:
-        normal, key = self._normal(call.kernel, _far_shifts(call))
+        normal, key = self._normal(call)
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.emitted:
             emitted = self._emit(normal)
@@ -100,32 +102,22 @@ class _Kernels:
         code = KernelEmitter(kernel, choice.schedule, self.machine, name, declarations).emit()
         return _Emitted(kernel, choice, code, frozenset(declarations))
 
-    def _normal(self, kernel: Kernel, far: frozenset[str]) -> tuple[Kernel, str]:
+    def _normal(self, call: Call) -> tuple[Kernel, str]:
         """A kernel's normal form and its key; layers that repeat share their parts, so that it is found once."""
+        kernel = call.kernel
+        constants = {
+            name: operand.array
+            for name, operand in call.operands.items()
+            if isinstance(operand, Constant) and operand.source.dtype == np.int32
+        }
+        operations = quicker(kernel, constants, self.machine.fuses)
         parts = tuple((s.dims, id(s.body), id(s.write), s.combine, id(s.repair)) for s in kernel.stages)
-        known = (kernel.buffers, parts, far)
+        known = (kernel.buffers, parts, tuple(operations.items()))
         if known not in self.normal:
-            stages = tuple(replace(s, body=with_upper_words(s.body, far)) for s in kernel.stages)
-            normal, _, key = canonical(replace(kernel, stages=stages) if far else kernel)
+            stages = tuple(replace(s, body=with_quicker(s.body, operations)) for s in kernel.stages)
+            normal, _, key = canonical(replace(kernel, stages=stages) if operations else kernel)
             self.normal[known] = (normal, key, kernel)
         return self.normal[known][:2]
-
-
-def _far_shifts(call: Call) -> frozenset[str]:
-    """The constants from which a kernel's requantising reads shifts, all of them 33 or more."""
-    read = {
-        shift.access.buffer
-        for stage in call.kernel.stages
-        for expr in walk(stage.body)
-        if isinstance(expr, Apply)
-        and expr.op == "requantize"
-        and isinstance(shift := expr.arguments[2], Load)
-    }
-    return frozenset(
-        name
-        for name in read
-        if isinstance(found := call.operands[name], Constant) and found.array.min() >= 33
-    )
 
 
 def estimate(kernel: Kernel, target: Target) -> float:

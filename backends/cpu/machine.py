@@ -7,6 +7,9 @@ import llvmlite.binding as llvm
 from ...compiler.diagnostics import CompileError
 from ...runtime.records import dataclass
 
+FUSING = frozenset({"fma", "avx512f", "neon", "fp-armv8"})
+"""Features with which one instruction multiplies and adds with one rounding."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -32,6 +35,11 @@ class Machine:
     def converts_f16(self) -> bool:
         """Whether f16 converts to f32 and back in hardware."""
         return bool(self.features & {"f16c", "avx512f"}) or self.triple.startswith(("aarch64", "arm64"))
+
+    @property
+    def fuses(self) -> bool:
+        """Whether one instruction multiplies and adds with one rounding."""
+        return bool(self.features & FUSING)
 
     @property
     def feature_string(self) -> str:

@@ -4,15 +4,24 @@ Machines multiply every second 32-bit lane to 64 bits in one instruction, and fe
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 
-from ...compiler.ir.types import DType, i32, i64
-from ...compiler.tile.stage import Apply, Const, Expr, Load, rewrite
+import numpy as np
+
+from ...compiler.ir.types import DType, f32, i32, i64
+from ...compiler.tile.stage import Apply, Const, Expr, Kernel, Load, rewrite, walk
+from .bounds import limits
 from .lanes import Lanes, choose
 from .literals import vector_type
 
 _LEAST = -(1 << 63)
 _LOW_HALF = (1 << 32) - 1
+_WHOLE = 3 << 22
+"""Beside it f32 has whole numbers only, 2^22 to either side."""
+_WHOLE_BITS = 0x4B400000
+
+UPPER, FUSED = "requantize_high", "requantize_fused"
+"""Operations that do with less what "requantize" does, where its factors allow it."""
 
 
 def requantized(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dtype: DType) -> Lanes:
@@ -48,17 +57,66 @@ def requantized_high(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *
     return _saturated(((upper + half) >> places) + zero, dtype)
 
 
-def with_upper_words(body: Expr, shifts: Collection[str]) -> Expr:
-    """A stage's body that requantises by upper words where that is enough; `shifts`: buffers of numbers of 33 to 62."""
+def requantized_fused(acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lanes, *, dtype: DType) -> Lanes:
+    """The same by one multiplication and addition of f32s, rounded once, to a whole number; see `_is_single`."""
+    offset = _literal(zero)
+    assert offset is not None
+    factor = (multiplier.to(f32).bits() - (shift << 23)).floats()
+    total = acc.to(f32).call("fma", factor, float(_WHOLE + offset))
+    return _saturated(total.bits() - _WHOLE_BITS, dtype)
+
+
+def quicker(kernel: Kernel, constants: Mapping[str, np.ndarray], fuses: bool) -> dict[str, str]:
+    """Which operation does for "requantize", by the constant of its shifts, where all that read this one allow it.
+
+    `fuses`: whether the machine rounds a multiplication and addition once.
+    """
+    found: dict[str, list[str]] = {}
+    for expr in (each for stage in kernel.stages for each in walk(stage.body)):
+        if not isinstance(expr, Apply) or expr.op != "requantize":
+            continue
+        acc, multiplier, shift, zero = expr.arguments
+        if not isinstance(shift, Load) or shift.access.buffer not in constants:
+            continue
+        least, most = expr.dtype.limits
+        place = int(zero.value) if isinstance(zero, Const) else None  # type: ignore[arg-type]
+        shifts, op = constants[shift.access.buffer], expr.op
+        if expr.dtype.bits <= 16 and place is not None and least <= place <= most:
+            if shifts.min() >= 33 and shift.access.fill is None:
+                op = UPPER
+            factors = constants.get(multiplier.access.buffer) if isinstance(multiplier, Load) else None
+            if fuses and expr.dtype.bits == 8 and factors is not None and factors.shape == shifts.shape:
+                size = max(map(abs, limits(kernel, acc, constants)))
+                op = FUSED if _is_single(factors, shifts, size) else op
+        found.setdefault(shift.access.buffer, []).append(op)
+    return {name: ops[0] for name, ops in found.items() if len(set(ops)) == 1 and ops[0] != "requantize"}
+
+
+def _is_single(multipliers: np.ndarray, shifts: np.ndarray, size: int) -> bool:
+    """Whether sums up to `size` are scaled to 8 bits exactly by a factor in f32.
+
+    It has 24 bits, so the multipliers may have no more. No half may come up, which f32 would round to even: halves are
+    odd numbers divided by two that are multiples of the multiplier's odd part, so that with a large one they saturate.
+    So do sums that f32 can't hold, and none leaves the range of f32's whole numbers but to the side that it is on.
+    """
+    factors = multipliers.astype(np.int64)
+    if factors.min() <= 0:
+        return False
+    odd = factors // (factors & -factors)
+    scales = np.ldexp(factors.astype(np.float64), -shifts.astype(np.int64))
+    exact = size < 1 << 24 or scales.min() * (1 << 24) > 1 << 10
+    return bool(exact and odd.max() < 1 << 24 and odd.min() > 1 << 10 and size * scales.max() < _WHOLE - 256)
+
+
+def with_quicker(body: Expr, operations: Mapping[str, str]) -> Expr:
+    """A stage's body that requantises by other operations; `operations`: as `quicker` finds them."""
 
     def change(expr: Expr) -> Expr | None:
-        if not isinstance(expr, Apply) or expr.op != "requantize" or expr.dtype.bits > 16:
+        if not isinstance(expr, Apply) or expr.op != "requantize":
             return None
-        _, _, shift, zero = expr.arguments
-        far = isinstance(shift, Load) and shift.access.buffer in shifts and shift.access.fill is None
-        least, most = expr.dtype.limits
-        own = isinstance(zero, Const) and isinstance(zero.value, int) and least <= zero.value <= most
-        return Apply("requantize_high", expr.arguments, expr.dtype) if far and own else None
+        shift = expr.arguments[2]
+        op = operations.get(shift.access.buffer) if isinstance(shift, Load) else None
+        return None if op is None else Apply(op, expr.arguments, expr.dtype)
 
     return rewrite(body, change)
 

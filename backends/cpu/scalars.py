@@ -13,8 +13,9 @@ from . import casts, circular, exponentials, remainders
 from .builder import Builder, Register
 from .lanes import Lanes
 from .literals import element_type, has_registers, literal, suffix, vector_type
+from .machine import FUSING
 from .narrow import is_narrow
-from .requantise import requantized, requantized_high
+from .requantise import FUSED, UPPER, requantized, requantized_fused, requantized_high
 
 __all__ = ["Scalars", "element_type", "has_code", "has_registers", "literal", "vector_type"]
 
@@ -72,7 +73,7 @@ def has_code(op: str, dtype: DType) -> bool:
     return (op in _INTEGER and dtype != boolean) or op in ("eq", "ne", "bit_and", "bit_or", "bit_xor")
 
 
-_REQUANTIZE = {"requantize": requantized, "requantize_high": requantized_high}
+_REQUANTIZE = {"requantize": requantized, UPPER: requantized_high, FUSED: requantized_fused}
 """Operations on vectors, of which single numbers need but one form."""
 
 
@@ -150,7 +151,7 @@ class Scalars:
     @property
     def fuses(self) -> bool:
         """Whether one instruction multiplies and adds with one rounding."""
-        return bool(self.features & {"fma", "avx512f", "neon", "fp-armv8"})
+        return bool(self.features & FUSING)
 
     def scales(self, x: Lanes) -> bool:
         """Whether one instruction multiplies by a power of two."""

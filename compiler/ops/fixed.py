@@ -42,13 +42,15 @@ def check_eight_bits(name: str, *operands: TensorType) -> DType:
 def fixed_point(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray] | None:
     """Positive factors as multiplier / 2^shift: multiplier i32 of 31 bits, shift i32 of 1 to 62.
 
-    The relative error is at most 2^-31, more only for factors below 2^-32. None where a factor is 2^30 or more.
+    The relative error is at most 2^-23, more only for factors below 2^-32. A factor that is not exact has an odd number
+    of 24 bits: f32 multiplies by it without another error, and no product of a sum lies halfway between two results of
+    8 bits. None where a factor is 2^30 or more.
     """
     fraction, exponent = np.frexp(np.asarray(factors, np.float64))
-    multiplier = np.rint(np.ldexp(fraction, 31)).astype(np.int64)
+    exact = np.ldexp(fraction, 24)
+    whole = np.floor(exact).astype(np.int64)
+    multiplier = np.where(whole == exact, whole, whole | 1) << 7
     shift = 31 - exponent.astype(np.int64)
-    over = multiplier == 2**31
-    multiplier, shift = np.where(over, 2**30, multiplier), np.where(over, shift - 1, shift)
     beyond = np.clip(shift - 62, 0, 62)
     multiplier, shift = multiplier >> beyond, shift - beyond
     if (shift < 1).any():

@@ -5,7 +5,8 @@ divisor's sign, `fmod` the dividend's; an integer divided by 0 gives 0; `pow` ta
 `max` and `min` propagate NaN. `requantize(acc, multiplier, shift, zero)` is
 ((acc * multiplier + 2^(shift - 1)) >> shift) + zero in 64 bits, saturated to the result's dtype: an i32 by a factor
 of 0 <= multiplier < 2^31, 1 <= shift <= 62. `requantize_high` is the same for 33 <= shift and a zero of the result's
-dtype, of at most 16 bits: the upper words of the products are enough.
+dtype, of at most 16 bits: the upper words of the products are enough. `requantize_fused` is the same for results of 8
+bits and factors of up to 24 bits that f32 multiplies by and rounds without a difference; who chooses it knows the sums.
 """
 
 from collections.abc import Callable
@@ -132,6 +133,7 @@ SCALARS: dict[str, Scalar] = {
         Scalar("where", np.where, 3),
         Scalar("requantize", _requantize, 4, cost=8, typed=True),
         Scalar("requantize_high", _requantize, 4, cost=5, typed=True),
+        Scalar("requantize_fused", _requantize, 4, cost=2, typed=True),
         Scalar("bitcast", _same_bits, 1, cost=0, typed=True),
     )
 }

@@ -1,8 +1,8 @@
 """Rewrites for chips that compute in integers alone: a backend puts them into what its `rules()` gives.
 
 Zero points of products move into a bias, which is exact. Requantising by a float scale becomes fixed point, which is
-not: the factor is off by at most 2^-31 of itself and halves are rounded up instead of to even, so a result may differ
-by 1 where the scaled sum lies halfway between two integers, or within 2^-31 of itself from there.
+not: the factor is off by at most 2^-23 of itself and halves are rounded up instead of to even, so a result may differ
+by 1 where the scaled sum lies halfway between two integers, or within 2^-23 of itself from there.
 """
 
 from typing import Any

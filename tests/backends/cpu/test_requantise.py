@@ -1,19 +1,22 @@
-"""Requantising in its cheaper forms equals its meaning: a factor of 1, and shifts that are known to be far."""
+"""Requantising in its cheaper forms equals its meaning: a factor of 1, shifts that are known to be far, one of f32."""
 
 import numpy as np
 import pytest
 
 import isthmus
-from isthmus.backends.cpu.requantise import with_upper_words
+from isthmus.backends.cpu.requantise import FUSED, UPPER, quicker, with_quicker
 from isthmus.compilation import build_model, finish
 from isthmus.compiler.ir import Graph, constant, graph_input
 from isthmus.compiler.ir.types import DType, i8, i16, i32, u8
 from isthmus.compiler.ops import get
 from isthmus.compiler.ops.engine import parse_type
+from isthmus.compiler.ops.fixed import fixed_point
 from isthmus.compiler.ops.scalar import apply_scalar
 from isthmus.compiler.pipeline import Built
 from isthmus.compiler.tile.stage import (
+    CONSTANT,
     INPUT,
+    LOCAL,
     OUTPUT,
     Access,
     Apply,
@@ -62,22 +65,95 @@ def test_a_factor_of_one_needs_no_product() -> None:
         assert np.array_equal(image.run(number)["y"], want), works[number].kernel.stages[0].body
 
 
+_MOST = (1 << 24) - 1
+
+
+def _kernel(body: Expr) -> Kernel:
+    """A kernel that reads a product of 8-bit values, factors "m", shifts "n" and numbers "x" of 32 bits."""
+    at, size = (dim("i"),), (Dim("i", 4),)
+    bytes_ = [Load(Access(name, at), i8).cast(i32) for name in ("a", "b")]
+    sums = Stage("p", size, bytes_[0] * bytes_[1], Access("sums", at))
+    stage = Stage("s", size, body, Access("y", at))
+    buffers = (
+        *(Buffer(name, (4,), i8, INPUT) for name in ("a", "b")),
+        Buffer("x", (4,), i32, INPUT),
+        *(Buffer(name, (4,), i32, CONSTANT) for name in ("m", "n")),
+        Buffer("sums", (4,), i32, LOCAL),
+        Buffer("y", (4,), body.dtype, OUTPUT),
+    )
+    return Kernel("k", buffers, (sums, stage))
+
+
+_SUMS, _X, _M, _N = (Load(Access(name, (dim("i"),)), i32) for name in ("sums", "x", "m", "n"))
+_FINE = {"m": np.full(4, (1 << 23 | 12345) << 7, np.int32), "n": np.array([33, 40, 36, 38], np.int32)}
+
+
+def _chosen(body: Expr, fuses: bool, **constants: np.ndarray) -> str:
+    operations = quicker(_kernel(body), _FINE | constants, fuses)
+    (op,) = {e.op for e in walk(with_quicker(body, operations)) if isinstance(e, Apply) and "re" in e.op}
+    return op
+
+
 def test_upper_words_are_taken_where_shifts_and_zero_allow_it() -> None:
-    x, n = Load(Access("x", (dim("i"),)), i32), Load(Access("n", (dim("i"),)), i32)
+    def op(shift: Expr, zero: Expr, dtype: DType, **constants: np.ndarray) -> str:
+        return _chosen(Apply("requantize", (_X, _M, shift, zero), dtype), False, **constants)
 
-    def ops(shift: Expr, zero: Expr, dtype: DType) -> set[str]:
-        body = with_upper_words(_requantised(x, shift, zero, dtype), {"n"})
-        return {expr.op for expr in walk(body) if isinstance(expr, Apply)}
-
-    assert ops(n, Const(-128, i32), i8) == {"requantize_high"}
+    assert op(_N, Const(-128, i32), i8) == UPPER
     for shift, zero, dtype in (
-        (x, Const(0, i32), i8),  # not known to be far
+        (_X, Const(0, i32), i8),  # not known to be far
         (Const(40, i32), Const(0, i32), i8),
-        (n, Const(300, i32), i8),
-        (n, x, i8),
-        (n, Const(0, i32), i32),
+        (_N, Const(300, i32), i8),
+        (_N, _X, i8),
+        (_N, Const(0, i32), i32),
     ):
-        assert ops(shift, zero, dtype) == {"requantize"}
+        assert op(shift, zero, dtype) == "requantize"
+    assert op(_N, Const(0, i32), i8, n=np.array([32, 40, 40, 40], np.int32)) == "requantize"
+
+
+def test_f32_requantises_what_it_scales_exactly() -> None:
+    def op(acc: Expr, dtype: DType = i8, fuses: bool = True, **constants: np.ndarray) -> str:
+        return _chosen(Apply("requantize", (acc, _M, _N, Const(-3, i32)), dtype), fuses, **constants)
+
+    def factors(first: int) -> np.ndarray:
+        return np.array([first, *_FINE["m"][1:]], np.int32)
+
+    assert op(_SUMS) == op(_SUMS + _SUMS) == FUSED
+    assert op(_SUMS, u8) == "requantize"  # whose zero it has not
+    assert op(_SUMS, i16) == op(_SUMS, fuses=False) == UPPER
+    assert op(_X) == UPPER  # these sums could leave the numbers beside which f32 has whole ones only
+    small = np.full(4, 40, np.int32)
+    assert op(_X, n=small) == FUSED
+    assert (
+        op(_X, n=np.full(4, 47, np.int32)) == UPPER
+    )  # sums that f32 doesn't hold, and they need not saturate
+    assert op(_SUMS, n=np.full(4, 47, np.int32)) == FUSED
+    for multiplier in (0, 1 << 30, 513 << 20, (1 << 30) + 1):  # none, halves may come up, more than 24 bits
+        assert op(_SUMS, m=factors(multiplier), n=small) == UPPER
+
+
+@pytest.mark.parametrize("dtype", [i8, u8])
+def test_fused_results_turn_where_the_meaning_does(dtype: DType) -> None:
+    """All sums around each of the 255 steps, for factors of all sizes that are served."""
+    rng = np.random.default_rng(0)
+    found = fixed_point(np.ldexp(rng.uniform(0.5, 1, 14), np.arange(-15, -1)))
+    assert found is not None
+    scales = found[0] / np.exp2(found[1])
+    steps = np.arange(-300, 301)[:, None] - 0.5
+    sums = np.concatenate([np.floor(steps / scales) + near for near in (-1, 0, 1, 2)])
+    sums = np.concatenate([sums, [[-_MOST] * 14, [_MOST] * 14]])
+    acc = graph_input("acc", parse_type(f"i32[{len(sums)}, 14]"))
+    wide = get("math.clip")(acc, *(constant(np.int32(end)) for end in (-_MOST, _MOST)))
+    zero = 7 if dtype == u8 else -128
+    parts = [constant(part) for part in (*found, np.array(zero, dtype.numpy))]
+    y = get("quant.requantize_fixed")(wide, *parts, axis=1, dtype=dtype)
+    built = build_model(isthmus.Model(Graph([acc], [y], ["y"])), "cpu")
+    assert isinstance(built, Built)
+    bodies = [stage.body for report in built.reports for stage in report.kernel.stages]
+    assert FUSED in {expr.op for body in bodies for expr in walk(body) if isinstance(expr, Apply)}
+    data = {"acc": sums.astype(np.int32)}
+    wanted = isthmus.Model(built.graph).evaluate(data)["y"]
+    assert len(np.unique(wanted)) == 256
+    assert np.array_equal(finish(built).run(data)["y"], wanted)
 
 
 @pytest.mark.parametrize("nearest", [33, 32])

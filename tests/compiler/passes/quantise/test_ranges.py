@@ -69,7 +69,11 @@ def test_factors_as_multiplier_and_shift() -> None:
     assert found is not None
     multiplier, shift = found
     assert ((shift >= 1) & (shift <= 62)).all()
-    np.testing.assert_allclose(multiplier / 2.0**shift, factors, rtol=2.0**-30)
+    np.testing.assert_allclose(multiplier / 2.0**shift, factors, rtol=2.0**-23)
+    exact = multiplier / 2.0**shift == factors
+    assert exact.tolist() == [False, False, False, True, False, True]
+    assert (multiplier[~exact] >> 7 & 1).all()
+    assert not (multiplier & 127).any()
     assert fixed_point(2.0**30) is None
     assert fixed_point(2.0**-70) == (0, 62)
 
