@@ -140,8 +140,10 @@ class Nest:
             return [min(4, vectors)]
         if self.contraction is None:
             line = -(-LINE // (self.engine.lanes * self.kernel.buffer(self.root.write.buffer).dtype.bytes))
-            wide = {line, 2, 4} if self.root.combine is not None else {1, 4}
-            return sorted({min(w, vectors) for w in wide if self.root.combine is None or w >= line})
+            if self.root.combine is not None:
+                return sorted({min(w, vectors) for w in (line, 2, 4) if w >= line})
+            turned = any(self._transposes(d) for d in self.parallel if d != self.vector)
+            return sorted({min(w, vectors) for w in (1 if turned else min(line, 4), 4)})
         return sorted({min(w, vectors) for w in (1, 2, 3, 4, 8)})
 
     def _row_tiles(self, rows: list[str], width: int) -> list[dict[str, int]]:
