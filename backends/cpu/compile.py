@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 
@@ -114,8 +113,7 @@ class _Kernels:
         parts = tuple((s.dims, id(s.body), id(s.write), s.combine, id(s.repair)) for s in kernel.stages)
         known = (kernel.buffers, parts, tuple(operations.items()))
         if known not in self.normal:
-            stages = tuple(replace(s, body=with_quicker(s.body, operations)) for s in kernel.stages)
-            normal, _, key = canonical(replace(kernel, stages=stages) if operations else kernel)
+            normal, _, key = canonical(with_quicker(kernel, operations))
             self.normal[known] = (normal, key, kernel)
         return self.normal[known][:2]
 

@@ -5,11 +5,12 @@ Machines multiply every second 32-bit lane to 64 bits in one instruction, and fe
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ...compiler.ir.types import DType, f32, i32, i64
-from ...compiler.tile.stage import Apply, Const, Expr, Kernel, Load, rewrite, walk
+from ...compiler.tile.stage import Apply, Const, Expr, Kernel, Load, apply, rewrite, walk
 from .bounds import limits
 from .lanes import Lanes, choose
 from .literals import vector_type
@@ -108,17 +109,41 @@ def _is_single(multipliers: np.ndarray, shifts: np.ndarray, size: int) -> bool:
     return bool(exact and odd.max() < 1 << 24 and odd.min() > 1 << 10 and size * scales.max() < _WHOLE - 256)
 
 
-def with_quicker(body: Expr, operations: Mapping[str, str]) -> Expr:
-    """A stage's body that requantises by other operations; `operations`: as `quicker` finds them."""
+def with_quicker(kernel: Kernel, operations: Mapping[str, str]) -> Kernel:
+    """A kernel that requantises by other operations; `operations`: as `quicker` finds them. A factor of 1 becomes a shift."""
 
     def change(expr: Expr) -> Expr | None:
         if not isinstance(expr, Apply) or expr.op != "requantize":
             return None
         shift = expr.arguments[2]
         op = operations.get(shift.access.buffer) if isinstance(shift, Load) else None
-        return None if op is None else Apply(op, expr.arguments, expr.dtype)
+        return _shifted(kernel, expr) if op is None else Apply(op, expr.arguments, expr.dtype)
 
-    return rewrite(body, change)
+    return replace(kernel, stages=tuple(replace(s, body=rewrite(s.body, change)) for s in kernel.stages))
+
+
+def _shifted(kernel: Kernel, expr: Apply) -> Expr | None:
+    """A factor of 1 and numbers known beforehand: half and zero are added, then a shift; None where sums may wrap."""
+    acc, *parts = expr.arguments
+    if not all(isinstance(part, Const) for part in parts):
+        return None
+    factor, places, zero = (int(part.value) for part in parts if isinstance(part, Const))  # type: ignore[arg-type]
+    if factor != 1 or places > 31:
+        return None
+    added = (1 << (places - 1)) + (zero << places)
+    least, most = i32.limits
+    low, high = limits(kernel, acc, {})
+    if low + added < least or high + added > most:
+        return None
+    if isinstance(acc, Apply) and acc.op == "add" and isinstance(last := acc.arguments[1], Const):
+        acc, added = acc.arguments[0], added + int(last.value)  # type: ignore[arg-type]
+    if not least <= added <= most:
+        return None
+    value: Expr = apply("shift_right", acc + added, Const(places, i32), dtype=i32)
+    least, most = expr.dtype.limits
+    return apply("min", apply("max", value, Const(least, i32), dtype=i32), Const(most, i32), dtype=i32).cast(
+        expr.dtype
+    )
 
 
 def _saturated(value: Lanes, dtype: DType) -> Lanes:

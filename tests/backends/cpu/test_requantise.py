@@ -27,9 +27,11 @@ from isthmus.compiler.tile.stage import (
     Kernel,
     Load,
     Stage,
+    apply,
     dim,
     walk,
 )
+from isthmus.compiler.tile.text import print_stage
 
 from .running import Image, Work
 
@@ -89,8 +91,9 @@ _FINE = {"m": np.full(4, (1 << 23 | 12345) << 7, np.int32), "n": np.array([33, 4
 
 
 def _chosen(body: Expr, fuses: bool, **constants: np.ndarray) -> str:
-    operations = quicker(_kernel(body), _FINE | constants, fuses)
-    (op,) = {e.op for e in walk(with_quicker(body, operations)) if isinstance(e, Apply) and "re" in e.op}
+    kernel = _kernel(body)
+    stages = with_quicker(kernel, quicker(kernel, _FINE | constants, fuses)).stages
+    (op,) = {e.op for e in walk(stages[-1].body) if isinstance(e, Apply) and "re" in e.op}
     return op
 
 
@@ -108,6 +111,20 @@ def test_upper_words_are_taken_where_shifts_and_zero_allow_it() -> None:
     ):
         assert op(shift, zero, dtype) == "requantize"
     assert op(_N, Const(0, i32), i8, n=np.array([32, 40, 40, 40], np.int32)) == "requantize"
+
+
+def test_sums_that_leave_room_are_shifted() -> None:
+    """The half and the zero point are added to what is added anyway."""
+
+    def body(acc: Expr, factor: int = 1, shift: int = 20, zero: int = -128) -> str:
+        kernel = _kernel(apply("requantize", acc, *(Const(n, i32) for n in (factor, shift, zero)), dtype=i8))
+        return print_stage(with_quicker(kernel, {}).stages[-1])
+
+    added = 77 + (1 << 19) - (128 << 20)
+    assert f"shift_right(add(sums[i], {added}:i32), 20:i32)" in body(_SUMS + 77)
+    assert "requantize" not in body(_SUMS)
+    for refused in (body(_X), body(_SUMS, shift=31), body(_SUMS, factor=3), body(_SUMS, shift=40)):
+        assert "requantize" in refused
 
 
 def test_f32_requantises_what_it_scales_exactly() -> None:
