@@ -110,7 +110,8 @@ def _is_single(multipliers: np.ndarray, shifts: np.ndarray, size: int) -> bool:
 
 
 def with_quicker(kernel: Kernel, operations: Mapping[str, str]) -> Kernel:
-    """A kernel that requantises by other operations; `operations`: as `quicker` finds them. A factor of 1 becomes a shift."""
+    """A kernel that requantises by other operations, `operations` as `quicker` finds them, and by shifts for a factor
+    of 1."""
 
     def change(expr: Expr) -> Expr | None:
         if not isinstance(expr, Apply) or expr.op != "requantize":
