@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...compiler.ir.types import DType, f32, i32, i64
-from ...compiler.tile.stage import Apply, Const, Expr, Kernel, Load, apply, rewrite, walk
+from ...compiler.tile.stage import Apply, Const, Expr, Kernel, Load, Stage, apply, rewrite, walk
 from .bounds import limits
 from .lanes import Lanes, choose
 from .literals import vector_type
@@ -120,7 +120,15 @@ def with_quicker(kernel: Kernel, operations: Mapping[str, str]) -> Kernel:
         op = operations.get(shift.access.buffer) if isinstance(shift, Load) else None
         return _shifted(kernel, expr) if op is None else Apply(op, expr.arguments, expr.dtype)
 
-    return replace(kernel, stages=tuple(replace(s, body=rewrite(s.body, change)) for s in kernel.stages))
+    bodies = [rewrite(stage.body, change) if _requantises(stage) else stage.body for stage in kernel.stages]
+    if all(body is stage.body for body, stage in zip(bodies, kernel.stages, strict=True)):
+        return kernel
+    stages = zip(kernel.stages, bodies, strict=True)
+    return replace(kernel, stages=tuple(replace(stage, body=body) for stage, body in stages))
+
+
+def _requantises(stage: Stage) -> bool:
+    return any(isinstance(expr, Apply) and expr.op == "requantize" for expr in walk(stage.body))
 
 
 def _shifted(kernel: Kernel, expr: Apply) -> Expr | None:

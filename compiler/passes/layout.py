@@ -4,8 +4,9 @@ Decided on access maps only. The innermost axis of a contraction's result is the
 where there are any, brings along (channels last); all else follows the largest tensor that it is computed from.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from functools import partial
 from math import prod
 
 from ...runtime.records import dataclass
@@ -190,7 +191,7 @@ class _Choice:
                 continue
             dims = {each.name for each in stage.dims}
             for other in draft.stages:
-                for access in other.reads:
+                for access in (each for read in other.reads for each in _stepped(draft, read)):
                     if access.buffer in draft.locals or not dims & set(access.dims):
                         continue
                     size = prod(self.shape(access.buffer))
@@ -329,6 +330,26 @@ class _Choice:
             elif name not in fixed | shared:
                 self.layouts[name] = Layout(self.layouts[name].order, halo)
         self.entries = [*copies, *self.entries]
+
+
+def _stepped(draft: Draft, access: Access) -> Iterator[Access]:
+    """The accesses whose tensors are stepped through: of a table that is only looked up, those that say where."""
+    lookups = [part.access for part in access.index if isinstance(part, Lookup)]
+    if not lookups or len(lookups) < len(access.index):
+        yield access
+        return
+    for each in lookups:
+        if each.buffer not in draft.locals:
+            yield from _stepped(draft, each)
+            continue
+        writer = draft.writer(each.buffer)
+        values = {
+            part.single: at
+            for part, at in zip(writer.write.index, each.index, strict=True)
+            if isinstance(part, Affine) and isinstance(at, Affine) and part.single is not None
+        }
+        for read in writer.reads:
+            yield from _stepped(draft, read.map(partial(Affine.substitute, values=values)))
 
 
 def with_buffers(draft: Draft, names: Mapping[str, str]) -> Draft:

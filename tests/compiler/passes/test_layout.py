@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from isthmus.compiler.ir import constant
+from isthmus.compiler.ir.types import i8
 from isthmus.compiler.passes.plan import KernelStep, Layout, Preferences
 
 from .plans import Build, check, kernel_of, names, shapes
@@ -63,6 +64,15 @@ def test_what_follows_a_convolution_follows_its_layout():
     pooled = b("nn.max_pool", h, kernel=(2, 2), strides=(2, 2), pads=(0,) * 4, dilations=(1, 1))
     scaled = b("math.mul", h, b("math.sigmoid", b("reduce.mean", h, axes=(2, 3))))
     plan = check(b.graph(b.conv(pooled, 4), b("reduce.max", scaled, axes=(2, 3))))
+    assert shapes(kernel_of(plan, "nn.max_pool"), "output") == [(3, 3, 8)]
+
+
+def test_what_a_table_gives_lies_as_what_it_is_asked_for():
+    b = Build("f32[1, 4, 6, 6]")
+    table = constant(np.arange(256, dtype=np.int8))
+    h = b("quant.lookup", b("math.cast", b.conv(b.inputs[0], 8), dtype=i8), table)
+    pooled = b("nn.max_pool", h, kernel=(2, 2), strides=(2, 2), pads=(0,) * 4, dilations=(1, 1))
+    plan = check(b.graph(b("reduce.max", pooled, axes=(2, 3)), b("reduce.max", h, axes=(1,))))
     assert shapes(kernel_of(plan, "nn.max_pool"), "output") == [(3, 3, 8)]
 
 
