@@ -124,7 +124,7 @@ def _timed(layout: Layout, simulated: Mapping[str, Sequence[float]]) -> tuple[Sy
 
     def seconds(step: Step) -> float:
         if isinstance(step, Segment) and step.device in simulated:
-            return simulated[step.device][step.entry]
+            return step.launch + simulated[step.device][step.entry]
         return getattr(step, "seconds", 0.0)
 
     durations = [seconds(step) for step in program.steps]

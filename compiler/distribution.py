@@ -37,9 +37,12 @@ class Piece:
     def steps(self) -> list[KernelStep]:
         return [task.step for task in self.tasks if isinstance(task.step, KernelStep)]
 
-    @property
-    def seconds(self) -> float:
-        return sum(task.seconds for task in self.tasks) + self.part.device.launch
+    def seconds(self, code: Compiled | None) -> float:
+        """What it takes: by the device's clock, where its code says so, else as predicted."""
+        device = self.part.device
+        cycles = code.cycles[self.number] if code is not None and code.cycles else None
+        predicted = sum(task.seconds for task in self.tasks)
+        return device.launch + (predicted if cycles is None else device.target.seconds(cycles))
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Layout:
             devices.append(runtime.DeviceProgram(name, *files, meta, part.device.backend.name))
         program = runtime.Program(
             tuple(slots.values()),
-            tuple(self._step(entry) for entry in self.entries),
+            tuple(self._step(entry, compiled) for entry in self.entries),
             tuple(devices),
             tuple(
                 self._port(name, value, ports)
@@ -213,7 +216,7 @@ class Layout:
                 if seen is not None:
                     ports[seen] = replace(assemble.port_of(name, array), slot=name)
 
-    def _step(self, entry: Entry) -> runtime.Step:
+    def _step(self, entry: Entry, compiled: Mapping[str, Compiled]) -> runtime.Step:
         if isinstance(entry, Move):
             sources = entry.value.node.location.names or (str(entry.value.node.op),)
             return runtime.Transfer(self.names[entry.value], entry.link, size(entry.value), sources)
@@ -225,11 +228,13 @@ class Layout:
             return replace(step, operands=operands, results=results, seconds=entry.seconds)
         device = entry.part.device
         found = assemble.segment_of(entry.steps, entry.part.plan, device.name, entry.number)
-        cycles = entry.seconds * device.target.clock_mhz * 1e6
+        seconds = entry.seconds(compiled.get(device.name))
+        cycles = seconds * device.target.clock_mhz * 1e6
         return replace(
             found,
             buffers=tuple(self._name(entry.part, name) for name in found.buffers),
             writes=tuple(self._name(entry.part, name) for name in found.writes),
-            seconds=entry.seconds,
+            seconds=seconds,
+            launch=device.launch,
             limit=round(cycles * LIMIT) + SPARE if device.has_clock else 0,
         )

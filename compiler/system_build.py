@@ -125,6 +125,7 @@ def build_system(
     stored = Background(lambda: stored_graph.to_entries(graph, options.strip))
     known = Knowledge(pins=pinned(graph, wishes.pins, system))
     partition, candidates, compiled = _compiled(lambda: Partition(graph, system, known, wishes.objective))
+    candidates, compiled = _by_clock(partition, candidates, compiled)
     layout = candidates[0].layout
     program, entries = layout.program(compiled)
     entries |= stored.result()
@@ -169,6 +170,36 @@ def _compiled(partitioned: Callable[[], Partition]) -> tuple[Partition, Worked, 
         with suppress(KernelsRefused):
             return partition, candidates, compile_parts(candidates[0].layout, partition.known, devices)
     raise _refused(partition.known)
+
+
+def _by_clock(
+    partition: Partition, candidates: Worked, compiled: Mapping[str, Compiled]
+) -> tuple[Worked, Mapping[str, Compiled]]:
+    """Of a small graph the best by the clocks of chips, plain ways among them: predictions may be off by more than ways
+    differ."""
+    if len(partition.units) > EXACT:
+        return candidates, compiled
+    devices, known = partition.system.devices, partition.known
+    chips = [device for device in devices if device.has_clock]
+    found, far = [(_timed(candidates[0], compiled), compiled)], []
+    for rival in (each for each in candidates[1:] if each.choice.how != "search"):
+        if partition.value(rival)[0] >= _MARGIN * partition.value(candidates[0])[0]:
+            far.append(rival)
+            continue
+        with suppress(KernelsRefused):
+            code = compile_parts(rival.layout, known, chips)
+            found.append((_timed(rival, code), code))
+    found.sort(key=lambda each: partition.value(each[0]))
+    best, code = found[0]
+    if code is not compiled:
+        others = [device for device in devices if not device.has_clock]
+        code = {**code, **compile_parts(best.layout, known, others)}
+    return (*(each for each, _ in found), *far), code
+
+
+def _timed(candidate: Candidate, compiled: Mapping[str, Compiled]) -> Candidate:
+    """An assignment with the times that its code takes."""
+    return Candidate(candidate.choice, candidate.layout, *_predicted(candidate.layout, compiled))
 
 
 def _refused(known: Knowledge) -> UnsupportedError:
@@ -235,12 +266,13 @@ def _improved(partition: Partition, best: Candidate) -> Candidate:
 
 def _candidate(partition: Partition, choice: Choice, parts: list[Part], order: list[Task]) -> Candidate:
     layout = Layout(partition.graph, parts, order, partition.system)
-    return Candidate(choice, layout, *_predicted(layout))
+    return Candidate(choice, layout, *_predicted(layout, {}))
 
 
-def _predicted(layout: Layout) -> tuple[SystemRun, float]:
-    """The run of one input and the period of a stream, every kernel taking what it is predicted to take."""
-    program, _ = layout.program({})
+def _predicted(layout: Layout, compiled: Mapping[str, Compiled]) -> tuple[SystemRun, float]:
+    """The run of one input and the period of a stream, every kernel taking what it is predicted to take, segments of
+    chips what their code does."""
+    program, _ = layout.program(compiled)
     durations = [getattr(step, "seconds", 0.0) for step in program.steps]
     count = max(stages(program), default=0) + _STREAM
     return timeline(program, [durations]), timeline(program, [durations] * count).period

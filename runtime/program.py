@@ -46,8 +46,8 @@ class Segment:
 
     On the CPU the buffer table is: [0] constants base, [1] arena base, [2...] the arrays of `buffers` in order.
     `writes` names those of `buffers` that the call fills. `name` and `sources` say what it computes. In a system of
-    several devices `seconds` is what it is predicted to take, and `limit` the cycles after which a chip with a clock is
-    taken to hang (0: never).
+    several devices `seconds` is what it is predicted to take, `launch` what of it passes before a chip with a clock
+    begins, and `limit` the cycles after which one is taken to hang (0: never).
     """
 
     kind: ClassVar[str] = "segment"
@@ -58,6 +58,7 @@ class Segment:
     name: str = ""
     sources: tuple[str, ...] = ()
     seconds: float = 0.0
+    launch: float = 0.0
     limit: int = 0
 
 

@@ -38,10 +38,8 @@ class Timing:
             self.cycles[step.device] = self.cycles.get(step.device, 0) + call.cycles
         if call.chip is not None:
             self.chips.append(call.chip)
-        clocked = call.chip is not None and call.chip.clock_mhz
-        self.durations.append(
-            call.cycles / call.chip.clock_mhz * 1e-6 if clocked and call.chip else step.seconds
-        )
+        clock = call.chip.clock_mhz if call.chip is not None else 0
+        self.durations.append(step.launch + call.cycles / clock * 1e-6 if clock else step.seconds)
 
     def host(self, step: HostStep, begin: float, end: float) -> None:
         self.steps.append(

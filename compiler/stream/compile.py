@@ -54,7 +54,8 @@ def compile_segments(
         "entries": program.entries,
         "kernels": program.names,
     }
-    return Compiled(program.code, program.home.blob(), meta, (), tuple(program.reports))
+    reports, cycles = tuple(program.reports), tuple(program.cycles)
+    return Compiled(program.code, program.home.blob(), meta, (), reports, cycles=cycles)
 
 
 def _externals(calls: Sequence[Call]) -> tuple[dict[str, tuple[int, int]], int]:

@@ -72,7 +72,8 @@ class _Entry:
 
 
 class Program:
-    """Code, entry points, kernels' names and reports, segment by segment; what was refused, by position."""
+    """Code, entry points and their cycles, kernels' names and reports, segment by segment; what was refused, by
+    position. Cycles are None where the clock was not asked."""
 
     def __init__(self, kernels: Kernels, target: Target, instructions: Instructions, home: Home):
         self.target, self.instructions, self.home = target, instructions, home
@@ -80,6 +81,7 @@ class Program:
         self.in_turn, self.interleaved = kernels, Kernels(target, interleaved=True)
         self.code = b""
         self.entries: list[dict[str, Any]] = []
+        self.cycles: list[float | None] = []
         self.names: list[dict[str, Any]] = []
         self.reports: list[KernelReport] = []
         self.reasons: dict[int, str] = {}
@@ -104,6 +106,7 @@ class Program:
         start = len(self.code)
         self.code += entry.code
         self.home = entry.home
+        self.cycles.append(entry.cycles if entry.cycles < float("inf") else None)
         self.entries.append({"start": start, "end": len(self.code), "externals": outside, "spans": spans})
         for group, parts in zip(entry.groups, entry.parts):
             self.names.append({"name": group.call.name, "sources": list(group.call.location.names)})

@@ -106,7 +106,7 @@ class Compiled:
     """A device's program: code and constants as bytes, its own facts for the package, a report for each call.
 
     `listings` are further texts by name ("llvm", "asm", ...), `object` is code for a linker: made on demand, where a
-    device has such.
+    device has such. `cycles`: what each segment takes by the device's own clock, where compiling found that out.
     """
 
     code: bytes
@@ -116,6 +116,7 @@ class Compiled:
     reports: tuple[KernelReport, ...]
     object: bytes = b""
     listings: Mapping[str, str] = field(default_factory=dict)
+    cycles: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

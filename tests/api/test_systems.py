@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from isthmus.compiler.ir.graph import Graph, graph_input
 from isthmus.compiler.ir.location import Location, at
 from isthmus.compiler.ir.types import TensorType, f32
 from isthmus.compiler.ops import get
+from isthmus.compiler.stream.backend import StreamBackend
 from isthmus.package import Package
 from isthmus.precision import find_precision
 from isthmus.runtime.artefact import Artefact
@@ -104,6 +106,41 @@ def test_nothing_is_worse_than_the_plain_ways(quantised):
     assert next(iter(ways.values())) == min(ways.values())
 
 
+@pytest.fixture
+def near(tmp_path) -> Path:
+    """A system whose link takes next to no time, but starting work on the chip does."""
+    text = (SYSTEMS / "cpu+n1-8.toml").read_text().replace("latency_us = 2", "latency_us = 0")
+    path = tmp_path / "near.toml"
+    path.write_text(text.replace('target = "n1-8"', 'target = "n1-8"\nlaunch_us = 0.5'))
+    return path
+
+
+def test_what_a_small_model_is_predicted_to_take_is_what_the_clock_says(quantised, images, near):
+    built = build_model(quantised, str(near), options={"pins": SPLIT})
+    profile = Package(built.artefact).profile({"image": images[:1]})
+    assert built.chosen.latency == pytest.approx(profile.system.seconds, rel=1e-9)
+    (work,) = (event for event in profile.system.events if event.resource == "n1-8")
+    clock = built.system.device("n1-8").target.clock_mhz * 1e6
+    assert work.end - work.begin == pytest.approx(0.5e-6 + profile.cycles["n1-8"] / clock)
+
+
+def test_a_small_model_is_placed_by_the_clock_where_predictions_are_off(quantised, near, monkeypatch):
+    """The chip turns out to take a second for whatever it does."""
+
+    def slow(self, calls, arena, options):
+        found = compile_(self, calls, arena, options)
+        return replace(found, cycles=(self.target(options).clock_mhz * 1e6,) * len(found.cycles))
+
+    compile_, estimate = StreamBackend.compile, CpuBackend.estimate
+    monkeypatch.setattr(CpuBackend, "estimate", lambda *given: 100 * estimate(*given))
+    assert "n1-8" in devices(Package(build_model(quantised, str(near)).artefact))
+    monkeypatch.setattr(StreamBackend, "compile", slow)
+    monkeypatch.setattr("isthmus.compiler.system_build._MARGIN", 1e6)
+    built = build_model(quantised, str(near))
+    assert devices(Package(built.artefact)) == ["cpu"]
+    assert built.chosen.latency == min(each.latency for each in built.candidates)
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -137,8 +174,6 @@ def test_a_memory_that_is_too_small_keeps_work_away(quantised, tmp_path):
 
 
 def test_a_chip_that_hangs_is_stopped_by_its_watchdog(quantised, images):
-    from dataclasses import replace
-
     package = compiled(quantised, pins=SPLIT)
     program = package.artefact.program
     steps = [replace(s, limit=40) if isinstance(s, Segment) and s.limit else s for s in program.steps]
