@@ -173,8 +173,8 @@ def _compiled(partitioned: Callable[[], Partition]) -> tuple[Partition, Worked, 
 
 
 def _by_clock(
-    partition: Partition, candidates: Worked, compiled: Mapping[str, Compiled]
-) -> tuple[Worked, Mapping[str, Compiled]]:
+    partition: Partition, candidates: Worked, compiled: dict[str, Compiled]
+) -> tuple[Worked, dict[str, Compiled]]:
     """Of a small graph the best by the clocks of chips, plain ways among them: predictions may be off by more than ways
     differ."""
     if len(partition.units) > EXACT:
