@@ -1,8 +1,9 @@
 """The simulator's cycles and bytes held against chips in RTL: `python -m benchmarks.rtl`.
 
 `layers`: every distinct layer of the models by itself; `networks`: the models whole; `samples`: a dozen small layers;
-`random`: random programs. What the model of time was fitted to is listed apart from what it was only tested on. Needs
-Verilator and a C++ compiler. `area`: what the arrays take of an FPGA, which needs Yosys.
+`random`: random programs; `deadlocks`: the same lacking a token, which must stop both for ever. What the model of time
+was fitted to is listed apart from what it was only tested on. Needs Verilator and a C++ compiler. `area`: what the
+arrays take of an FPGA, which needs Yosys.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from hardware import assembled, programs, samples, simulation
 from hardware.area import area
 from hardware.comparison import Compared, compare, record
 from hardware.layers import arrays, layers
+from isthmus.runtime.sim.errors import HazardError
 from isthmus.targets import find_backend
 
 from . import models
@@ -41,6 +43,8 @@ FITTED = frozenset(
 tested."""
 KEPT = simulation.BUILDS / "runs"
 """What the RTL came to, for code that comes again: after a change of the simulator only that runs anew."""
+PATIENCE = 5000
+"""Cycles without a start or an end after which a program that lacks a token counts as stopped for ever."""
 MEMORIES = {
     "own": "",
     "wide": "memory.dram = {{ bandwidth = {bandwidth}, channels = 2, latency = 80, page_miss = 40, "
@@ -124,6 +128,19 @@ def of_random(chip: str, first: int, count: int) -> Iterator[Row]:
         yield _row("random", chip, "own", f"seed {seed}", compare(call, kept=KEPT))
 
 
+def deadlocks(chip: str, seed: int) -> tuple[bool, bool]:
+    """Whether the simulator and the RTL find that a random program which lacks a token stops for ever."""
+    found, data = assembled.record(chip), programs.data(seed)
+    stuck = programs.without_a_token(programs.random_program(seed, found), seed)
+    try:
+        assembled.executed(stuck, found, data, programs.ARENA_BYTES)
+        simulated = False
+    except HazardError:
+        simulated = True
+    ran = simulation.run(found, assembled.encoded(stuck, found), [(0, data)], patience=PATIENCE)
+    return simulated, ran.status == "deadlock"
+
+
 def _row(model: str, chip: str, memory: str, name: str, found: Compared) -> Row:
     fitted = (model, chip, memory) in FITTED and name != "whole"
     return Row(model, chip, memory, name, fitted, found.model, found.hardware, found.wrong, found.status)
@@ -145,6 +162,21 @@ def show(rows: Sequence[Row], console: Console) -> bool:
         )  # fmt: skip
     console.print(table)
     return all(row.status == "halted" and not row.wrong for row in rows)
+
+
+def show_deadlocks(chips: Sequence[str], seeds: range, console: Console) -> bool:
+    """Print on how many programs that lack a token both stop for ever; whether they do on all."""
+    right = True
+    for chip in chips:
+        found = {seed: deadlocks(chip, seed) for seed in seeds}
+        wrong = [seed for seed, verdicts in found.items() if not all(verdicts)]
+        console.print(
+            f"{chip}: {len(found) - len(wrong)} of {len(found)} programs that lack a token stop on both"
+        )
+        for seed in wrong:
+            console.print(f"  seed {seed}: simulator, RTL {found[seed]}")
+        right = right and not wrong
+    return right
 
 
 def show_areas(chips: Sequence[str], console: Console) -> None:
@@ -174,7 +206,7 @@ def main() -> int:
         nargs="*",
         default=["layers"],
         metavar="WHAT",
-        help="layers, networks, samples, random, area",
+        help="layers, networks, samples, random, deadlocks, area",
     )
     names = ["mobilenetv2", "resnet50", "bert_base"]
     parser.add_argument("--models", nargs="+", default=names, choices=list(models.MODELS), metavar="NAME")
@@ -192,6 +224,11 @@ def main() -> int:
         return 0
     if not simulation.available():
         parser.error("Verilator or a C++ compiler is missing: install verilator, g++ and make")
+    right = True
+    if "deadlocks" in options.what:
+        right = show_deadlocks(options.chips, range(options.first, options.first + options.count), console)
+    if {*options.what} <= {"area", "deadlocks"}:
+        return int(not right)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as made:
         for row in _rows(options, Path(made)):
@@ -200,7 +237,7 @@ def main() -> int:
             console.print(f"{line} {row.status} {row.name}", highlight=False)
             if options.json:
                 options.json.write_text(json.dumps([asdict(each) for each in rows]))
-    return int(not show(rows, console))
+    return int(not (show(rows, console) and right))
 
 
 def _rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
