@@ -34,6 +34,7 @@ FITTED = frozenset(
         *(
             ("mobilenetv2", "n1-16", "own"),
             ("mobilenetv2", "n1-16", "wide"),
+            ("resnet50", "n1-16", "wide"),
             ("mobilenetv2", "f1-b512", "own"),
         ),
         *(("resnet18", "f1-b512", "own"), ("samples", "f1-b512", "own")),
