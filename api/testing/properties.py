@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from isthmus.compiler.ir.graph import Graph
 from isthmus.compiler.target.assembler import assemble, disassemble
+from isthmus.compiling import compile
 from isthmus.package import Package
 from isthmus.runtime.sim.device import Entry, SimulatedCode
 from isthmus.runtime.sim.isa import Isa
@@ -81,3 +85,20 @@ def widened(chip: str) -> dict[str, str]:
     }
     head = f'inherits = "{chip}"\ntarget.name = "{target.name} with more '
     return {name: f'{head}{name}"\n{change}' for name, change in more.items()}
+
+
+SLACK = 1.01
+"""How much slower a chip with more of something may be."""
+
+
+def cycles_with_more(graph: Graph, chip: str) -> dict[str, int]:
+    """Cycles of a graph on variants of a chip, by what these have more of; see `widened`."""
+    found = {}
+    with TemporaryDirectory() as folder:
+        for what, text in widened(chip).items():
+            file = Path(folder) / f"{what}.toml"
+            file.write_text(text)
+            package = compile(graph, str(file), cache=False)
+            assert isinstance(package, Package)
+            found[what] = cycles(package)
+    return found

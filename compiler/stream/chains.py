@@ -38,14 +38,19 @@ class Costs:
     work: Mapping[str, float]
 
 
-def divide(calls: Sequence[Call], cost: Callable[[Call], Costs]) -> list[tuple[Call, int]]:
+def divide(
+    calls: Sequence[Call],
+    cost: Callable[[Call], Costs],
+    joints: dict[tuple[int, int], Call | None] | None = None,
+) -> list[tuple[Call, int]]:
     """The calls of a segment, some of them as one, each with the number of calls that it stands for.
 
-    `cost` raises UnsupportedError for what can't be tiled.
+    `cost` raises UnsupportedError for what can't be tiled. `joints` are the runs of these calls that have been joined,
+    by their begin and end, for the next division of the same calls.
     """
     single = [cost(call) for call in calls]
     best: list[tuple[float, int, Call | None]] = [(0.0, 0, None)]
-    joints: dict[tuple[int, int], Call | None] = {}
+    joints = {} if joints is None else joints
 
     def joint_of(begin: int, end: int) -> Call | None:
         if end - begin == 1:

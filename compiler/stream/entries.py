@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
+from itertools import chain
 from typing import Any
 
 from ...runtime.records import dataclass
@@ -12,17 +13,28 @@ from ...runtime.sim.rolling import roll
 from ..diagnostics import UnsupportedError
 from ..target.backend import Call, KernelReport
 from ..target.description import Target
+from ..tile.assumption import INTERLEAVED, LADDERS
 from ..tile.products import product
 from .chains import divide
 from .compose import product_types
 from .emit import Emission, Tile
 from .home import Home
 from .instructions import Instructions
-from .orders import Ordered, Orders
+from .orders import MOST, Ordered, Orders
 from .pieces import Pieces
 from .programs import Pending
 from .residents import Part, Step, Use, begins, residents
 from .tiled import Kernels, Tiled
+
+FAR = 1.05
+"""How much slower than the quickest tiles may be behind which those for still less room are not looked at."""
+
+MARGIN = 1.01
+"""How much quicker tiles for another chip have to be than those for the chip as it is."""
+
+ROOM = MOST
+"""Instructions that are looked at for one entry point, tiled in some ways. Of one with more than a quarter of that,
+tiles for other chips are not looked at, nor of a single call, which no other one waits for."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,8 @@ class Program:
     def __init__(self, kernels: Kernels, target: Target, instructions: Instructions, home: Home):
         self.target, self.instructions, self.home = target, instructions, home
         self.orders = Orders(instructions, target)
-        self.in_turn, self.interleaved = kernels, Kernels(target, interleaved=True)
+        self.kernels, self.interleaved = kernels, Kernels(target, (INTERLEAVED,))
+        self.others = Kernels(target, tuple(chain.from_iterable(LADDERS)))
         self.code = b""
         self.entries: list[dict[str, Any]] = []
         self.cycles: list[float | None] = []
@@ -88,13 +101,9 @@ class Program:
         self.done = 0
 
     def add(self, calls: Sequence[Call], externals: Mapping[str, tuple[int, int]]) -> None:
-        """An entry point that runs the calls of a segment: the quicker one of tiles for kernels that follow one another
-        and of tiles for interleaved ones, where the clock is asked."""
+        """An entry point that runs the calls of a segment: with the quickest tiles where the clock is asked."""
         self.home.externals = {slot: offset for slot, (offset, _) in externals.items()}
-        entry = self._entry(calls, self.in_turn)
-        if entry.cycles < float("inf"):
-            other = self._entry(calls, self.interleaved)
-            entry = min((entry, other), key=lambda each: each.cycles)
+        entry = self._quickest(calls)
         self.done += len(calls)
         self.reasons |= entry.reasons
         if entry.ordered is None:
@@ -112,12 +121,37 @@ class Program:
             self.names.append({"name": group.call.name, "sources": list(group.call.location.names)})
             self.reports += _reports(group, parts)
 
-    def _entry(self, calls: Sequence[Call], kernels: Kernels) -> _Entry:
-        groups: list[_Group] = []
-        rest = calls
-        for call, count in divide(calls, kernels.costs):
-            groups.append(_Group(call, rest[:count], self.done + len(calls) - len(rest)))
-            rest = rest[count:]
+    def _quickest(self, calls: Sequence[Call]) -> _Entry:
+        """The entry point with the tiles that are predicted to be the best; where the clock is asked, with those for
+        interleaved kernels if they are quicker."""
+        trials = _Trials(self, calls)
+        first = trials.entry(self.kernels)
+        if first.cycles == float("inf"):
+            return first
+        if len(calls) > 1 and trials.looked_at <= ROOM // 4:
+            return self._quickest_of_any(trials)
+        return min((first, trials.entry(self.interleaved)), key=lambda each: each.cycles)
+
+    def _quickest_of_any(self, trials: "_Trials") -> _Entry:
+        """That with tiles for the chip as it is, or another one where they are quicker by more than `MARGIN`."""
+        own = min(
+            (trials.entry(self.kernels), trials.entry(self.others.assuming(INTERLEAVED))),
+            key=lambda each: each.cycles,
+        )
+        for ladder in LADDERS:
+            for assumption in ladder:
+                if trials.looked_at > ROOM:
+                    break
+                try:
+                    entry = trials.entry(self.others.assuming(assumption))
+                except UnsupportedError:  # tiles for less room need not fit
+                    break
+                if entry.cycles > FAR * trials.quickest.cycles:
+                    break
+        return trials.quickest if MARGIN * trials.quickest.cycles < own.cycles else own
+
+    def entry(self, groups: Sequence[_Group], kernels: Kernels) -> _Entry:
+        """The entry point of groups of calls."""
         entry = self._written(groups, kernels, True)
         if entry.reasons:  # strides of what stays may reach further than an instruction's fields
             entry = self._written(groups, kernels, False)
@@ -166,11 +200,42 @@ class Program:
             }
             writer = self.instructions.writer(kernel, self.target, products, operands, home)
             pieces = None
-            if kernels.interleaved:
+            if kernels.under.interleaved:
                 pieces = Pieces(kernel, self.target, products, tiled.choice.estimate.parts)
             emission = Emission(kernel, tiled.choice.schedule, self.target, writer, pieces)
             parts.append(Part(emission, operands))
         return Step(parts, group.members)
+
+
+class _Trials:
+    """Entry points for the calls of a segment with tiles for several chips, each way to tile them once."""
+
+    def __init__(self, program: Program, calls: Sequence[Call]):
+        self.program, self.calls = program, calls
+        self.joints: dict[tuple[int, int], Call | None] = {}
+        self.tried: dict[object, _Entry] = {}
+
+    def entry(self, kernels: Kernels) -> _Entry:
+        """That with these tiles. UnsupportedError where some fit nowhere."""
+        groups: list[_Group] = []
+        rest = self.calls
+        for call, count in divide(self.calls, kernels.costs, self.joints):
+            groups.append(_Group(call, rest[:count], self.program.done + len(self.calls) - len(rest)))
+            rest = rest[count:]
+        tiled = ([(each.way, each.choice.schedule) for each, _ in kernels.find(g.call)] for g in groups)
+        tiles = kernels.under.interleaved, *((len(g.members), *each) for g, each in zip(groups, tiled))
+        if tiles not in self.tried:
+            self.tried[tiles] = self.program.entry(groups, kernels)
+        return self.tried[tiles]
+
+    @property
+    def quickest(self) -> _Entry:
+        return min(self.tried.values(), key=lambda each: each.cycles)
+
+    @property
+    def looked_at(self) -> int:
+        """Instructions of all entry points."""
+        return sum(len(each.ordered.records) for each in self.tried.values() if each.ordered is not None)
 
 
 def _emit(

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...runtime.records import dataclass
 from ..target.description import Engine, Target
+from .assumption import Assumption
 from .infer import Range, infer
 from .placing import Placing
 from .spines import Cut
@@ -32,10 +33,15 @@ class Sizes:
 
 
 class Candidates(Placing):
-    """A kernel's tiles of all sizes that one set of loops may have: `steps` are these by dim, `count` how many."""
+    """A kernel's tiles of all sizes that one set of loops may have: `steps` are these by dim, `count` how many.
 
-    def __init__(self, kernel: Kernel, target: Target):
+    Bytes and cycles are arrays over candidates; cycles of copies have a row for each of the `assumptions`.
+    """
+
+    def __init__(self, kernel: Kernel, target: Target, assumptions: Sequence[Assumption]):
         super().__init__(kernel, target)
+        self.assumptions = assumptions
+        self.bandwidth = target.home.bandwidth * np.array([[each.bandwidth] for each in assumptions])
         self.steps: dict[str, np.ndarray] = {}
         self.count = 0
         self._dims: list[Cut] | None = None
@@ -148,7 +154,7 @@ class Candidates(Placing):
         runs = np.maximum(bytes_ / run, 1)
         bursts = runs * (run / home.burst + 0.75)
         pages = apart * ((span + run) / page + 1)
-        busy = bursts * home.burst / home.bandwidth * self.target.cores + pages * home.page_miss
+        busy = bursts * home.burst / self.bandwidth * self.target.cores + pages * home.page_miss
         refresh = 1 + (home.refresh_for / home.refresh_every if home.refresh_every else 0)
         return busy * refresh
 
