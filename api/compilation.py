@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import isthmus
 from isthmus import batches
 from isthmus.batches import Batch
-from isthmus.collector import resting
 from isthmus.compiler.diagnostics import located
 from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import Built, Observer, Options, build
 from isthmus.dynamic import KEPT, DynamicPackage
+from isthmus.interpreter import resting
 from isthmus.model import Model, OpenModel, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision

@@ -21,13 +21,13 @@ from rich.table import Table
 
 import isthmus
 from isthmus import cache
-from isthmus.collector import resting
 from isthmus.compilation import build_model
 from isthmus.compiler.partition.knowledge import Knowledge
 from isthmus.compiler.partition.partition import Partition
 from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import optimise
 from isthmus.compiler.system_build import SystemBuilt, passes_for, work_out
+from isthmus.interpreter import resting
 from isthmus.package import Package
 from isthmus.system_explanation import explain_system
 from isthmus.targets import find_target

@@ -30,6 +30,13 @@ def target_machine(machine: Machine) -> llvm.TargetMachine:
     )
 
 
+@lru_cache(maxsize=4)
+def _generator(machine: Machine) -> tuple[llvm.TargetMachine, str]:
+    """The machine's code generator for all modules, and its data layout: fewer calls that wait for the interpreter."""
+    generator = target_machine(machine)
+    return generator, str(generator.target_data)
+
+
 _DEFINED = re.compile(r"^define [^@]*@([\w.]+)\(", re.MULTILINE)
 _DECLARED = re.compile(r"@([\w.]+)\(")
 
@@ -51,11 +58,11 @@ def _generating(machine: Machine, text: str) -> Iterator[tuple[llvm.TargetMachin
     what it finds is no faster. It is a switch of the whole process, which other users of LLVM find as it was.
     """
     with _lock:
-        tm = target_machine(machine)
+        tm, layout = _generator(machine)
         llvm.set_option("isthmus", "-disable-lsr=true")
         try:
             module = llvm.parse_assembly(text)
-            module.data_layout = str(tm.target_data)
+            module.data_layout = layout
             yield tm, module
         finally:
             llvm.set_option("isthmus", "-disable-lsr=false")

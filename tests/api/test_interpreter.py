@@ -1,19 +1,23 @@
-"""The collector of garbage rests while something compiles, and is found afterwards as it was."""
+"""The interpreter's collector of garbage rests while something compiles, and all is found afterwards as it was."""
 
 import gc
+import sys
 
 import pytest
 
-from isthmus.collector import resting
+from isthmus.interpreter import TURN, resting
 
 
 def test_it_rests_until_the_last_context_ends() -> None:
     assert gc.isenabled()
+    usual = sys.getswitchinterval()
     with resting():
         with resting():
             assert not gc.isenabled()
         assert not gc.isenabled()
+        assert sys.getswitchinterval() == pytest.approx(TURN) != pytest.approx(usual)
     assert gc.isenabled()
+    assert sys.getswitchinterval() == usual
 
 
 def test_it_is_back_after_an_error() -> None:
