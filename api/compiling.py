@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus import cache as store
+from isthmus.interpreter import resting
 from isthmus.runtime.background import Background
 
 if TYPE_CHECKING:
@@ -72,9 +73,10 @@ def compile(
         "strip": strip,
         "options": options,
     }
-    if kept:
-        return _cached(Path(source), how, threads)
-    return _compile(source, how, threads, observe, example_inputs, calibration)
+    with resting():  # what is imported makes as many objects as what is compiled
+        if kept:
+            return _cached(Path(source), how, threads)
+        return _compile(source, how, threads, observe, example_inputs, calibration)
 
 
 def precision_name(

@@ -201,7 +201,9 @@ class _Standard:
 
     def __get__(self, _: object, owner: type) -> dict[str, "Field[Any]"]:
         fields = getattr(self._record, _OWN)
-        namespace = {"__annotations__": {name: field.type for name, field in fields.items()}, **fields}
+        kinds = {name: field.type for name, field in fields.items()}
+        # with a text of its own, or one is made of the signature, which takes longer than all else
+        namespace = {"__doc__": "", "__annotations__": kinds, **fields}
         standard: Any = dataclasses.dataclass(init=False, repr=False, eq=False)(type("Fields", (), namespace))
         found: dict[str, Field[Any]] = standard.__dataclass_fields__
         self._record.__dataclass_fields__ = found  # type: ignore[attr-defined]

@@ -72,6 +72,7 @@ def compile(
     import time
 
     from isthmus import cache
+    from isthmus.interpreter import resting
 
     begin = time.perf_counter()
     asked = precision.reporting(report)
@@ -86,7 +87,8 @@ def compile(
     kept = cache.name(Path(model), how) if wanted else None
     told = None if kept is None else cache.copy(kept[0], Path(output))
     if told is None:
-        told = _build(settings, Path(model), emit, output, asked, how, kept)
+        with resting():
+            told = _build(settings, Path(model), emit, output, asked, how, kept)
     files = told.pop("files", [output])
     record: dict[str, Any] = {
         "files": files,
