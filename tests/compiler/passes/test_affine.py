@@ -46,6 +46,13 @@ def test_batch_norm_after_conv_is_free(bias: bool) -> None:
     assert ops_after(x, math.exp(batch_norm(y))) == ["nn.conv", "math.exp"]
 
 
+def test_large_weights_are_scaled_in_two_parts(monkeypatch) -> None:
+    monkeypatch.setattr("isthmus.compiler.passes.affine._LARGE", 0)
+    x = image()
+    y = conv(x, weights(5, 3, 3, 3), weights(5), **WINDOW)
+    assert ops_after(x, math.exp(batch_norm(y))) == ["nn.conv", "math.exp"]
+
+
 def test_batch_norm_in_pieces_is_free() -> None:
     x = image()
     y = conv(x, weights(4, 3, 3, 3), **WINDOW)
