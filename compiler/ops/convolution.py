@@ -199,10 +199,17 @@ def _transposed_axis(
     y[o] sums w[k] x[i] over o + pad = stride * i + dilation * k. With h = gcd(stride, dilation), s = stride / h and
     d = dilation / h, every o + pad is h (s q + d r) + u for one q, one r < s, one u < h. Then k = s j + r and
     i = q - d j for all j; where u > 0 there is no term, so i is sent out of range.
+
+    The places (q, r) may begin before and end behind the result. By a stride of 2 and an odd pad they need not: o is
+    2 q + 1 - r, where q is counted anew for each r.
     """
     h = gcd(stride, dilation)
     s_, d_ = stride // h, dilation // h
     taps = ceildiv(kernel, s_)
+    if (stride, dilation, pad % 2) == (2, 1, 1) and isinstance(extent, int) and extent % 2 == 0:
+        q, r = s.dims(extent // 2, 2)
+        (j,) = s.reduce(taps)
+        return [q, r], q + pad // 2 + 1 - r - j, j * 2 + r, q * 2 + 1 - r
     first = -((d_ * (s_ - 1) - pad // h) // s_)  # smallest q, over all r, that gives o >= 0
     last = floordiv(floordiv(extent - 1 + pad, h), s_)
     (q,) = s.dims(last - first + 1)

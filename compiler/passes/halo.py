@@ -8,7 +8,10 @@ from .accesses import domain, extents_of, reach
 from .draft import Draft
 
 GROWTH = 2.0
-"""A halo may make a value at most so many times larger."""
+"""A halo may make a value at most so many times larger..."""
+
+OFTEN = 64
+"""... or twice as many where each of its elements, zeros too, is read so often, as those of small maps by products."""
 
 REUSE = 2
 """A halo pays for a value whose elements are read so many times."""
@@ -50,7 +53,8 @@ def halos(drafts: Iterable[Draft], shapes: Mapping[str, tuple[int, ...]]) -> dic
         grown = prod(extent + sum(around) for extent, around in zip(shapes[name], halo, strict=True))
         size = prod(shapes[name])
         pays = reads[name] >= REUSE * size and any(map(any, halo))
-        if name not in refused and pays and grown <= GROWTH * size:
+        growth = GROWTH * (2 if reads[name] >= OFTEN * grown else 1)
+        if name not in refused and pays and grown <= growth * size:
             out[name] = tuple(halo)
     return out
 

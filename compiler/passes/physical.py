@@ -31,7 +31,7 @@ from ..tile.stage import (
 from .accesses import Coordinates, digits, extents_of, positions, reach, rename
 from .draft import Draft
 from .merge import merge_dims
-from .plan import Layout
+from .plan import Layout, Preferences
 from .shaping import Reshape, Shaping, accesses, dims_in_order
 
 _ROLES = (INPUT, CONSTANT, OUTPUT, LOCAL)
@@ -50,7 +50,8 @@ class Placed:
 class Physical:
     """Drafts as kernels; those of drafts that differ in names only are formed once, for a model repeats its layers."""
 
-    def __init__(self) -> None:
+    def __init__(self, preferences: Preferences) -> None:
+        self._splits = preferences.split_constants
         self._formed: dict[object, tuple[Kernel, dict[str, str]]] = {}
 
     def kernel(self, draft: Draft, values: Mapping[str, Placed]) -> tuple[Kernel, dict[str, str]]:
@@ -61,7 +62,7 @@ class Physical:
         placed = {new: values[old] for new, old in own.items() if old in values}
         whole = (key, tuple(placed.items()))
         if whole not in self._formed:
-            self._formed[whole] = _formed(normal, placed)
+            self._formed[whole] = _formed(normal, placed, self._splits)
         kernel, behind = self._formed[whole]
         stages = zip(kernel.stages, plain.stages, strict=True)
         located = tuple(new.located(old.location) for new, old in stages)
@@ -81,7 +82,7 @@ def _plain(draft: Draft, values: Mapping[str, Placed]) -> Kernel:
     return Kernel("draft", tuple(buffers.values()), tuple(stages))
 
 
-def _formed(kernel: Kernel, values: Mapping[str, Placed]) -> tuple[Kernel, dict[str, str]]:
+def _formed(kernel: Kernel, values: Mapping[str, Placed], splits: bool) -> tuple[Kernel, dict[str, str]]:
     buffers = {buffer.name: buffer for buffer in kernel.buffers}
     form = Shaping([_laid_out(stage, values) for stage in kernel.stages], buffers)
     _align(form)
@@ -89,7 +90,8 @@ def _formed(kernel: Kernel, values: Mapping[str, Placed]) -> tuple[Kernel, dict[
     form.reshape(_ordered_locals(form, order))
     form.reshape(_without_unit_axes(form))
     merge_dims(form)
-    form.reshape(_by_digits(form, order))
+    if splits:
+        form.reshape(_by_digits(form))
     return _named(form, order)
 
 
@@ -207,22 +209,21 @@ def _without_unit_axes(form: Shaping) -> dict[str, Reshape]:
     return changes
 
 
-def _by_digits(form: Shaping, order: Sequence[str]) -> dict[str, Reshape]:
-    """Constants with an axis for each dim where several step through one in another order than loops go, as behind a
-    shuffle of channels: so they can be packed in the order of their reader's loops."""
+def _by_digits(form: Shaping) -> dict[str, Reshape]:
+    """Constants with an axis for each dim where several step through one, as groups and shuffles of channels do: they
+    can be packed in the order of their reader's loops then."""
     constants = (name for name, buffer in form.buffers.items() if buffer.role == CONSTANT)
-    cuts = {name: _cuts(form, name, order) for name in constants}
-    return {name: _split(form.shape(name), each) for name, each in cuts.items() if any(each)}
+    return {name: _split(form.shape(name), cuts) for name in constants if any(cuts := _cuts(form, name))}
 
 
-def _cuts(form: Shaping, name: str, order: Sequence[str]) -> list[tuple[int, ...]]:
+def _cuts(form: Shaping, name: str) -> list[tuple[int, ...]]:
     """For each axis of a buffer the extents of the dims that step through it in every access, () where one may stay."""
     cuts = []
     for axis, extent in enumerate(form.shape(name)):
-        found = [digits(access.index[axis], form.extents, extent) or [] for access in form.on(name)]
-        ways = {tuple(size for _, size in each) for each in found}
-        places = [[order.index(dim) for dim, _ in each] for each in found]
-        cuts.append(ways.pop() if len(ways) == 1 and any(each != sorted(each) for each in places) else ())
+        found = [digits(access.index[axis], form.extents, extent) for access in form.on(name)]
+        ways = {tuple(size for _, size in each or ()) for each in found}
+        way = ways.pop() if len(ways) == 1 else ()
+        cuts.append(way if len(way) > 1 else ())
     return cuts
 
 

@@ -190,16 +190,16 @@ class Nest:
         if not others:
             yield [*self._split(self.vector, block, unit), *columns] if vectors else []
             return
-        batch = self.contraction.batch if self.contraction is not None else ()
+        apart = [d for d in others if self.contraction is not None and d not in self.contraction.m]
         squares = (
             self.root.combine is None
         )  # whole squares are transposed, so tiles are cut at multiples of them
         rest = [
             Loop(d, tile.get(d, 1), unit=tile[d] if squares and d in tile else 1)
             for d in others
-            if d not in batch
+            if d not in apart
         ]
-        outer = [Loop(d, 1) for d in others if d in batch]
+        outer = [Loop(d, 1) for d in apart]  # another panel of weights at each
         if self.contraction is not None:
             yield [*outer, *columns, *rest]
         elif self.root.combine is not None:

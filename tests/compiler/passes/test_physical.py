@@ -60,6 +60,13 @@ def test_overlapping_windows_keep_rows_apart_and_merge_columns_with_channels():
     assert shapes(kernel, "constant") == [(3, 24, 16), (16,)]
 
 
+@pytest.mark.parametrize(("size", "grown"), [(4, 6), (1, 1)])
+def test_a_small_map_that_is_read_often_gets_a_halo_up_to_four_times_its_size(size, grown):
+    b = Build(f"f32[1, 64, {size}, {size}]")
+    plan = check(b.graph(b.conv(b.conv(b.inputs[0], 64), 64, 3)), preferences=Preferences())
+    assert shapes(plan.steps[1], "input")[0][0] == grown
+
+
 def test_weights_behind_a_shuffle_of_channels_have_an_axis_for_each_of_its_dims():
     b = Build("f32[1, 12, 5, 5]")
     groups = b("shape.reshape", b.inputs[0], shape=(1, 3, 4, 5, 5))
