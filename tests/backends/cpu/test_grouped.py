@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 import pytest
@@ -149,12 +150,39 @@ def test_features_choose_the_operation(machine: Machine, dtype: str, wanted: lis
     assert all(name in code for name in wanted)
 
 
-@pytest.mark.parametrize(("dtype", "operation"), [("i8", "vpmaddubsw"), ("i16", "vpmaddwd")])
-def test_hot_loops_keep_their_sums_in_registers(dtype: str, operation: str) -> None:
-    code = listing(BYTES.format(a=dtype, b=dtype, t="i32", m=37, n=70, k=128), select("avx2", None))
-    loop = max(code.split("\n.LBB"), key=lambda block: block.count(operation))
-    assert loop.count(operation) >= 18
-    assert "rsp" not in loop
+def hot_loop(dtype: str, level: str, operation: str) -> list[str]:
+    """The instructions of the innermost loop of a product, which does the operation most often."""
+    code = listing(BYTES.format(a=dtype, b=dtype, t="i32", m=37, n=70, k=128), select(level, None))
+    block = max(code.split("\n.LBB"), key=lambda block: block.count(operation))
+    lines = [line.strip() for line in block.split("\n") if line.startswith("\t") and "#" not in line]
+    return list(takewhile(lambda line: not line.startswith("j"), lines))
+
+
+@pytest.mark.parametrize(
+    ("level", "dtype", "operation"),
+    [
+        ("avx2", "i8", "vpmaddubsw"),
+        ("avx2", "i16", "vpmaddwd"),
+        ("avx512", "i8", "vpmaddwd"),
+        ("avx512", "i16", "vpmaddwd"),
+    ],
+)
+def test_hot_loops_keep_their_sums_in_registers(level: str, dtype: str, operation: str) -> None:
+    loop = hot_loop(dtype, level, operation)
+    assert sum(operation in line for line in loop) >= 18
+    assert not any("rsp" in line for line in loop)
+
+
+def test_products_of_words_are_as_fast_as_those_of_bytes_without_vnni() -> None:
+    """What the integers' fast convolutions count on where AVX-512 is without VNNI: as many instructions a product."""
+    shares = []
+    for dtype in ("i8", "i16"):
+        loop = hot_loop(dtype, "avx512", "vpmaddwd")
+        products, sums = ([line for line in loop if line.startswith(name)] for name in ("vpmaddwd", "vpaddd"))
+        assert len(products) == len(sums)
+        assert all("zmm" in line for line in products + sums)
+        shares.append(len(products) / len(loop))
+    assert shares[1] == pytest.approx(shares[0], rel=0.15)
 
 
 @pytest.mark.parametrize("dtype", ["i8", "u8"])

@@ -1,10 +1,14 @@
 """Fast convolutions of 8-bit values equal the direct ones in every bit, on the worst of values too, or are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import isthmus
 from isthmus.backends.cpu import backend
+from isthmus.backends.cpu.machine import select
+from isthmus.backends.cpu.target import describe
 from isthmus.backends.cpu.winograd import FORMS, Form
 from isthmus.backends.cpu.winograd_integers import RULES, pays, whole, whole_form_for
 from isthmus.compiler.ir import Graph, Value, constant, graph_input
@@ -92,6 +96,9 @@ def test_it_is_used_where_results_fit_beside_the_scale() -> None:
 def test_it_is_left_to_machines_without_faster_operations_on_bytes() -> None:
     for level, wanted in (("x86-64", True), ("avx2", True), ("avx512", True), ("amx", False)):
         assert pays(backend.target({"level": level})) is wanted, level
+    for level, feature in (("avx512", "avx512vnni"), ("avx2", "avxvnni")):
+        machine = select(level, None)
+        assert not pays(describe(replace(machine, features=machine.features | {feature})))
     y = _conv("i8[1, 32, 8, 8]", _weights(32, 32))
 
     def ops(**options: str) -> set[str]:
