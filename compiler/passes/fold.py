@@ -1,7 +1,7 @@
 """Constant folding: nodes whose operands are all constants become what their numpy meaning gives.
 
-Results much larger than their operands stay nodes, and so does what takes long to compute: a model that expands a
-scalar to gigabytes must not make the compiler do so.
+Results with many more elements than their operands stay nodes, and so does what takes long to compute: a model that
+expands a scalar to gigabytes must not make the compiler do so.
 """
 
 from collections import Counter
@@ -26,7 +26,8 @@ _SELECTING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Folds constants whose results exceed their operands by at most `growth` bytes, at up to `work` operations."""
+    """Folds constants whose results exceed their operands by at most `growth` bytes, or have no more elements than one
+    of them, as dequantised weights; at up to `work` operations."""
 
     growth: int = 1 << 20
     work: int = 1 << 30
@@ -85,16 +86,18 @@ class Fold:
         op = get(node.op)
         if not op.foldable or any(v is not None and v.constant is None for v in node.operands):
             return False
-        available = sum(v.constant.nbytes for v in node.operands if v is not None and v.constant is not None)
-        wanted = 0
+        arrays = [v.constant for v in node.operands if v is not None and v.constant is not None]
+        available, most = sum(a.nbytes for a in arrays), max((a.size for a in arrays), default=0)
+        wanted = largest = 0
         for type in node.types:
             if not isinstance(type, TensorType):
                 return False
             if type.is_static:
                 wanted += prod(type.static_shape) * type.dtype.bytes
+                largest = max(largest, prod(type.static_shape))
             elif node.op not in _SELECTING:
                 return False
-        if wanted > available + self.growth:
+        if largest > most and wanted > available + self.growth:
             return False
         cost = op.cost(node)
         return not any(isinstance(part, int) and part > self.work for part in (cost.macs, cost.operations))

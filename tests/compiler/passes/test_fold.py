@@ -4,8 +4,9 @@ import numpy as np
 
 from isthmus.compiler.ir import DTYPES, Graph, Location, Node, TensorType, constant
 from isthmus.compiler.ir.text import parse_graph, print_graph
+from isthmus.compiler.ir.types import f32
 from isthmus.compiler.ir.verify import verify
-from isthmus.compiler.ops import get, math, shape
+from isthmus.compiler.ops import get, math, quant, shape
 from isthmus.compiler.passes import Fold, InlineBranches
 from isthmus.compiler.passes.fold import folded
 
@@ -39,6 +40,14 @@ def test_a_small_constant_is_not_blown_up() -> None:
     )
     assert Fold(growth=399).run(small).graph is not small
     assert Fold(growth=395).run(small).graph is small
+
+
+def test_dequantised_weights_are_folded_however_many_they_are() -> None:
+    codes = constant(np.ones((64, 64), np.int8))
+    graph = Graph([], [quant.dequantize(codes, constant(np.float32(0.5)), axis=0, dtype=f32)], ["y"])
+    (y,) = Fold(growth=0).run(graph).graph.outputs
+    assert y.constant is not None
+    assert y.constant.shape == (64, 64)
 
 
 def test_what_takes_long_is_left_to_the_run() -> None:
