@@ -20,6 +20,9 @@ from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affin
 BLOCKS = (4, 5, 6)
 """Rows of a register block: of a product what cuts its tile evenly and wastes the fewest columns, else the first."""
 
+WIDTHS = (2, 4, 8)
+"""Vectors of a tile whose rows lie along them."""
+
 TILES = (1, 2, 4, 12, 24)
 """Rows of a tile: few stay in the nearest memory, many read the other operands less often."""
 
@@ -32,12 +35,13 @@ STRIP = 1024
 
 @dataclass(frozen=True)
 class _Cut:
-    """Rows of a tile, and a reduced dim with the size of its pieces where that is cut."""
+    """Rows of a tile, and a reduced dim with the size of its pieces where that is cut; or rows that are `lanes`."""
 
     rows: str | None
     size: int
     dim: str | None = None
     piece: int = 0
+    lanes: bool = False
 
 
 class Rows:
@@ -69,8 +73,19 @@ class Rows:
         if rows is not None and self.extents[rows] >= TILES[-1]:
             pieces = [self._schedule(_Cut(rows, TILES[-1], *cut)) for cut in self._pieces()]
             schedules += [s for s in pieces if not check(self.kernel, s, self.target)]
+        if rows is not None and self._are_columns(rows):
+            wide = {min(width, -(-self.extents[rows] // self.lanes)) * self.lanes for width in WIDTHS}
+            schedules += [self._schedule(_Cut(rows, size, lanes=True)) for size in sorted(wide)]
         choices = [Choice(s, estimate_rows(self.kernel, s, self.target)) for s in schedules]
         return sorted(choices, key=lambda choice: choice.estimate.cycles)[:keep]
+
+    def _are_columns(self, rows: str) -> bool:
+        """Whether rows lie beside each other in memory and what is summed does not, as where channels are normalised
+        each by itself and come last: vectors run along the rows then."""
+        accesses = [access for s in self.kernel.stages for access in (*s.reads, s.write)]
+        steps = {strides(self.kernel, access, rows) for access in accesses}
+        summed = [d.name for s in self.kernel.stages for d in s.kind(REDUCE)]
+        return steps <= {0, 1} and all(strides(self.kernel, a, name) != 1 for a in accesses for name in summed)
 
     def _pieces(self) -> list[tuple[str, int]]:
         """Dims that some stage reduces and repairs while others have them in what they write, and how they are cut."""
@@ -91,7 +106,9 @@ class Rows:
         holds = [Hold(name, self.cache.name, at) for name, at in sorted(depths, key=lambda each: each[1])]
         holds += self._transposed(loops)
         places = [
-            self._place(s, depth if s.name in in_pieces else around, cut.rows, cut.size)
+            self._columns_place(s, depth, cut)
+            if cut.lanes
+            else self._place(s, depth if s.name in in_pieces else around, cut.rows, cut.size)
             for s in self.kernel.stages
         ]
         return Schedule(tuple(loops), tuple(holds), tuple(places))
@@ -108,12 +125,18 @@ class Rows:
         if cut.dim is not None:
             parts = max(parts, -(-extent // STRIP))
         strip = -(-extent // (parts * cut.size)) * cut.size
-        tiles = Loop(cut.rows, cut.size)
+        tiles = Loop(cut.rows, cut.size, unit=self.lanes if cut.lanes else 1)
         if cut.size < strip < extent:
             order.append(Loop(cut.rows, strip))
         if cut.dim is None:
             return parallel_loops([*order, tiles], self.extents)
         return [*parallel_loops(order, self.extents), Loop(cut.dim, cut.piece, unit=self.lanes), tiles]
+
+    def _columns_place(self, stage: Stage, depth: int, cut: _Cut) -> Place:
+        """All rows of a tile at once, one turn of the other dims after the other."""
+        dims = sorted(stage.dims, key=lambda d: d.kind == REDUCE)
+        ribs = [Loop(d.name, 1) for d in dims if d.kind != SCAN and d.name not in self.spine]
+        return Place(stage.name, depth, self.target.engine("elementwise").name, tuple(ribs), (("n", (cut.rows,)),))
 
     def _place(self, stage: Stage, depth: int, rows: str | None, size: int) -> Place:
         vector = vector_dim(self.kernel, stage, self.lanes, self.spine)
