@@ -110,6 +110,8 @@ class Nest:
         if self.contraction is not None:
             return [d for d in reversed(others) if d in self.contraction.m][:2]
         whole = [d for d in others if d in self._woven]
+        if self.vector not in self.parallel:
+            return others[:-3:-1]
         if self.root.combine is not None and others:
             return whole or [others[-1]]
         return whole or [d for d in others if self._transposes(d)][:1]
@@ -137,7 +139,7 @@ class Nest:
             return [1]
         vectors = -(-self.extents[self.vector] // self.engine.lanes)
         if self.vector not in self.parallel:
-            return [min(4, vectors)]
+            return sorted({1, min(4, vectors)})
         if self.contraction is None:
             line = -(-LINE // (self.engine.lanes * self.kernel.buffer(self.root.write.buffer).dtype.bytes))
             if self.root.combine is not None:
@@ -151,10 +153,8 @@ class Nest:
         if not rows:
             return [{}]
         free = self.engine.registers - 1 - width
-        if (
-            self.contraction is None
-        ):  # what the window's places share stays in the other half of the registers
-            free = self.engine.registers // 2
+        if self.contraction is None and self.vector in self.parallel:
+            free = self.engine.registers // 2  # what the window's places share stays in the other half
         inner, *outer = rows
         most = max(1, free // (width + self._overlap(inner)))
         extent = self.extents[inner]
@@ -278,7 +278,9 @@ class Nest:
             ):
                 continue
             whole = all(
-                loop.step == 1 or loop.dim == self.vector for loop in loops if loop.dim in access.dims
+                loop.step in (1, self.extents[loop.dim]) or loop.dim == self.vector
+                for loop in loops
+                if loop.dim in access.dims
             )
             if self.kernel.buffer(name).role == CONSTANT and is_plain(access) and whole:
                 depth = 1 + max((n for n, loop in enumerate(loops) if loop.dim in access.dims), default=-1)

@@ -85,7 +85,9 @@ class Rows:
         accesses = [access for s in self.kernel.stages for access in (*s.reads, s.write)]
         steps = {strides(self.kernel, access, rows) for access in accesses}
         summed = [d.name for s in self.kernel.stages for d in s.kind(REDUCE)]
-        return steps <= {0, 1} and all(strides(self.kernel, a, name) != 1 for a in accesses for name in summed)
+        return steps <= {0, 1} and all(
+            strides(self.kernel, a, name) != 1 for a in accesses for name in summed
+        )
 
     def _pieces(self) -> list[tuple[str, int]]:
         """Dims that some stage reduces and repairs while others have them in what they write, and how they are cut."""
@@ -136,7 +138,9 @@ class Rows:
         """All rows of a tile at once, one turn of the other dims after the other."""
         dims = sorted(stage.dims, key=lambda d: d.kind == REDUCE)
         ribs = [Loop(d.name, 1) for d in dims if d.kind != SCAN and d.name not in self.spine]
-        return Place(stage.name, depth, self.target.engine("elementwise").name, tuple(ribs), (("n", (cut.rows,)),))
+        return Place(
+            stage.name, depth, self.target.engine("elementwise").name, tuple(ribs), (("n", (cut.rows,)),)
+        )
 
     def _place(self, stage: Stage, depth: int, rows: str | None, size: int) -> Place:
         vector = vector_dim(self.kernel, stage, self.lanes, self.spine)

@@ -46,6 +46,17 @@ NARROW = """kernel "narrow" {{
   input a: {source}[{m}, {n}]  input b: {source}[{m}, {n}]  output y: {target}[{m}, {n}]
   stage s (i: {m}, j: {n}): y[i, j] = cast(max(a[i, j], b[i, j])):{target}
 }}"""
+CHANNEL_NORM = """kernel "channel_norm" {{
+  input x: f32[{n}, {c}]  constant scale: f32[{c}]  output y: f32[{n}, {c}]
+  local mean: f32[{c}]  local power: f32[{c}]
+  stage s0 (c: {c}, reduce n: {n}): mean[c] = sum mul(x[n, c], {inverse}:f32)
+  stage s1 (c: {c}, reduce n: {n}): power[c] = sum mul(x[n, c], mul(x[n, c], {inverse}:f32))
+  stage s2 (c: {c}, n: {n}): y[n, c] = mul(scale[c], div(sub(x[n, c], mean[c]), sqrt(add(power[c], 1e-05:f32))))
+}}"""
+FEW = """kernel "few" {{
+  input x: f32[{m}, {k}]  constant w: f32[2, {k}, {n}]  output y: f32[{m}, 2, {n}]
+  stage s (i: {m}, p: 2, j: {n}, reduce k: {k}): y[i, p, j] = sum mul(x[i, k], w[p, k, j])
+}}"""
 WEAVE = """kernel "weave" {{
   input x: {type}[3, {s}, {n}]  output y: {type}[3, {n}, {s}]
   stage s (i: 3, j: {n}, k: {s}): y[i, j, k] = neg(x[i, k, j])

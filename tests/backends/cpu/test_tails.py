@@ -18,8 +18,10 @@ from isthmus.compiler.tile.untiled import run_untiled
 
 from .forms import (
     ATTENTION,
+    CHANNEL_NORM,
     CONV,
     ELEMENTWISE,
+    FEW,
     LAYER_NORM,
     MATMUL,
     NARROW,
@@ -56,6 +58,8 @@ def kernels(lanes: int) -> Iterator[tuple[str, Kernel]]:
         yield make(POOL, h=4, w=3, c=n)
         yield make(ATTENTION, m=5, n=n, d=7)
         yield make(ATTENTION, m=3, n=9, d=n)
+        yield make(CHANNEL_NORM, n=7, c=n, inverse=1 / 7)
+        yield make(FEW, m=5, n=3, k=n)  # fewer columns than lanes: vectors run along the sum
     for n in (lanes - 1, 4 * lanes + 1, 25 * lanes + 3):  # one panel of weights, and several of two widths
         yield make(RECURRENCE, n=n)
     for m in (*range(1, 31), 49, 57):
