@@ -49,7 +49,10 @@ class Builder:
 
     def pure(self, type: str, text: str, operands: Sequence[Register] = ()) -> Register:
         """A value without side effects: `text` with {0}, {1}.. for operands; placed and shared as early as can be."""
-        level = max([operand.level for operand in operands], default=0)
+        level = 0
+        for operand in operands:
+            if operand.level > level:
+                level = operand.level
         block = self._stack[level]
         body = text.format(*[operand.text for operand in operands])
         found = block.cache.get(body)

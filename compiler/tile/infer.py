@@ -27,16 +27,20 @@ class Range:
 
 def affine_range(affine: Affine, ranges: Mapping[str, Range]) -> Range:
     """The range of an affine expression whose dims have the given ranges (interval arithmetic)."""
-    low = Affine((), affine.const)
+    if affine.single is not None:
+        return ranges[affine.single]
+    terms: list[tuple[str, int]] = []
+    const = affine.const
     size: Any = 1
     for name, coefficient in affine.terms:
         inner = ranges[name]
         reach = (inner.size - 1) * abs(coefficient)
-        low = low + inner.low * coefficient
+        terms += (inner.low * coefficient).terms
+        const += inner.low.const * coefficient
         if coefficient < 0:
-            low = low - int(np.max(reach))  # of candidates the largest: only their sizes are asked for
+            const -= int(np.max(reach))  # of candidates the largest: only their sizes are asked for
         size = size + reach
-    return Range(low, size)
+    return Range(Affine.of(terms, const) if terms else Affine((), const), size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,12 +97,11 @@ class Nest:
                 list(inner.values()),
             )
         chunks = 1
-        extents = dict(self.extents)
         for loop in loops:
             if loop.kind != PARALLEL_LOOP:
                 break
-            chunks *= -(-extents[loop.dim] // loop.step)
-        slow = SLOW if self._is_far() and not self._gathered(loops) else 1
+            chunks *= -(-self.extents[loop.dim] // loop.step)
+        slow = SLOW if self._is_far and not self._gathered(loops) else 1
         return slow * self._computed[key] + chunks * self.engine.tile_overhead
 
     def _row_dims(self, others: list[str]) -> list[str]:
@@ -289,6 +288,7 @@ class Nest:
                 holds.append(Hold(name, self.panels, depth, slots, self._layout(access), panel=panel))
         return holds
 
+    @cached_property
     def _is_far(self) -> bool:
         """Whether many columns are multiplied by rows whose neighbours in the sum lie pages apart."""
         if (
@@ -304,7 +304,7 @@ class Nest:
 
     def _gathered(self, loops: Sequence[Loop]) -> list[Hold]:
         """The rows of a strip, copied before columns pass by, what is summed side by side; none where no room is."""
-        if not self._is_far():
+        if not self._is_far:
             return []
         assert self.contraction is not None
         access = self.contraction.rows_operand

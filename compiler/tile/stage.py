@@ -33,7 +33,7 @@ class Affine:
         total: dict[str, int] = {}
         for name, coefficient in terms:
             total[name] = total.get(name, 0) + coefficient
-        return Affine(tuple(sorted((n, c) for n, c in total.items() if c)), const)
+        return Affine(tuple(sorted([term for term in total.items() if term[1]])), const)
 
     def __add__(self, other: "Affine | int") -> "Affine":
         if isinstance(other, int):
@@ -79,10 +79,17 @@ class Affine:
 
     def substitute(self, values: "dict[str, Affine]") -> "Affine":
         """Each dim in `values` replaced by its affine expression."""
-        out = Affine((), self.const)
+        total: dict[str, int] = {}
+        const = self.const
         for name, coefficient in self.terms:
-            out = out + values.get(name, Affine(((name, 1),))) * coefficient
-        return out
+            value = values.get(name)
+            if value is None:
+                total[name] = total.get(name, 0) + coefficient
+                continue
+            const += value.const * coefficient
+            for inner, factor in value.terms:
+                total[inner] = total.get(inner, 0) + factor * coefficient
+        return Affine(tuple(sorted([term for term in total.items() if term[1]])), const)
 
     def __str__(self) -> str:
         parts = [name if c == 1 else f"{c}*{name}" for name, c in self.terms]
