@@ -9,9 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 import isthmus
 from isthmus.package import Package
 from isthmus.testing.properties import SLACK, cycles, cycles_with_more
@@ -46,13 +43,15 @@ def main() -> int:
     parser.add_argument("--chips", nargs="+", default=chips, metavar="NAME", help="targets or chip files")
     parser.add_argument("--json", type=Path, help="a file that gets the cycles")
     options = parser.parse_args()
-    table = Table("network", "chip", "cycles", "bandwidth x 2", "capacity x 2", "slower with more")
-    rows = {(name, chip): measure(name, chip) for name in options.networks for chip in options.chips}
-    for names, row in rows.items():
-        table.add_row(*names, *(f"{each:,}" for each in row.values()), ", ".join(slower(row)))
-    Console(width=120).print(table)
+    rows = {}
+    for name in options.networks:
+        for chip in options.chips:
+            row = rows[f"{name} {chip}"] = measure(name, chip)
+            more = ", ".join(f"{each:,} with more {what}" for what, each in row.items() if what)
+            verdict = "; slower with more " + " and ".join(slower(row)) if slower(row) else ""
+            print(f"{name} on {chip}: {row['']:,} cycles, {more}{verdict}", flush=True)
     if options.json is not None:
-        options.json.write_text(json.dumps({" ".join(names): row for names, row in rows.items()}, indent=1))
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
     return int(any(map(slower, rows.values())))
 
 
