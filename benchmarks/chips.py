@@ -56,7 +56,7 @@ def measure(name: str, chips: Sequence[str], precision: str, samples: int) -> It
     """A row a chip, with the package."""
     file = models.path(name)
     calibration = [models.inputs(name, 100 + n) for n in range(samples)] if precision == "int8" else None
-    judge = isthmus.compile(file, precision=precision, calibration=calibration)
+    judge = isthmus.compile(file, precision=precision, calibration=calibration, options=models.PLAIN)
     given = models.inputs(name, 1)
     wanted = judge.run(given) if precision == "int8" else isthmus.compile(file).run(given)
     for chip in chips:

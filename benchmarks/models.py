@@ -16,6 +16,8 @@ TOLERANCE = 1e-4
 """Largest error of an output, relative to its largest magnitude, that counts as correct in fp32."""
 SAMPLES = 4
 """Inputs on which 8-bit forms are calibrated."""
+PLAIN = {"winograd": "off"}
+"""The CPU's options for a package whose graph other chips get: without what the CPU rewrites for itself."""
 
 Arrays = dict[str, np.ndarray]
 

@@ -90,7 +90,10 @@ def quantised(name: str) -> Any:
     kept = models.path(name).with_suffix(".int8.isth")
     if not kept.exists():
         models.ensure([name])
-        package = isthmus.compile(models.path(name), precision="int8", calibration=[models.inputs(name, 100)])
+        samples = [models.inputs(name, 100)]
+        package = isthmus.compile(
+            models.path(name), precision="int8", calibration=samples, options=models.PLAIN
+        )
         package.save(str(kept))
     return isthmus.load(str(kept)).graph
 

@@ -60,10 +60,10 @@ def quantised(name: str, samples: int = 2) -> Any:
     if not path.exists():
         models.ensure([name])
         calibration = [models.inputs(name, 100 + n) for n in range(samples)]
-        plain = {"winograd": "off"}  # what a CPU rewrites for itself is not for chips
-        isthmus.compile(models.path(name), precision="int8", calibration=calibration, options=plain).save(
-            path
+        made = isthmus.compile(
+            models.path(name), precision="int8", calibration=calibration, options=models.PLAIN
         )
+        made.save(path)
     return isthmus.load(path)
 
 
