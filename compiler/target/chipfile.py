@@ -39,6 +39,7 @@ _POSITIVE = frozenset(
         "rows",
         "cols",
         "weight_banks",
+        "planes",
         "mac_per_cycle",
         "special_per_cycle",
         "transpose_factor",

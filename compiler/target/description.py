@@ -69,12 +69,12 @@ class Engine:
     port of `bytes_per_cycle` where that is narrower than home's link). `reads` and `writes` name the memories that it
     reaches. An engine with `registers` is an outer-product engine: `lanes`, `issue`, `loads`, `latency` and the
     overheads are explained in `tile/cost.py`; one with `types` does only products of these, `group` neighbours along
-    the sum at once. An array has `rows` (along the sum) and `cols` (results), operands `a`
-    and `b` and `accumulators` in memories of their own, and mappings; it handles `pixels` rows of a line of operands
-    at once. A vector engine does `lanes` elements a cycle, of one line or of `pixels` lines side by side,
-    `mac_per_cycle` elements of sums of products and windows, `special_per_cycle` table look-ups, exponentials or
-    divisions; an access across lanes takes `transpose_factor` times as long. `between`: cycles from
-    the end of an instruction to the next one's first operation.
+    the sum at once, of packed columns with `planes` times their bytes. An array has `rows` (along the sum) and `cols`
+    (results), operands `a` and `b` and `accumulators` in memories of their own, and mappings; it handles `pixels` rows
+    of a line of operands at once. A vector engine does `lanes` elements a cycle, of one line or of `pixels` lines side
+    by side, `mac_per_cycle` elements of sums of products and windows, `special_per_cycle` table look-ups, exponentials
+    or divisions; an access across lanes takes `transpose_factor` times as long. `between`: cycles from the end of an
+    instruction to the next one's first operation.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Engine:
     writes: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     group: int = 1
+    planes: int = 1
     a: str = ""
     b: str = ""
     pixels: int = 1

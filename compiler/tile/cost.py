@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import product as cartesian
 from math import ceil, prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,7 @@ def memory_cycles(
     holds: Sequence[Hold],
     beside: Collection[str] = (),
     with_locals: bool = False,
+    planes: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, np.ndarray]:
     """Cycles each memory spends feeding the next one inwards, for many candidates of one loop order at once.
 
@@ -141,7 +143,7 @@ def memory_cycles(
     first loops at which everything fits in it (double-buffered tiles twice); tiles that never fit are fetched again by
     every inner loop. Short runs of contiguous bytes waste bandwidth at home. Buffers `beside` the loops, which no stage
     inside touches, are fetched once. `with_locals`: their tiles are in
-    caches too.
+    caches too. `planes`: how many times its bytes a packed buffer takes, if not once.
     """
     touched = {access.buffer for stage in kernel.stages for access in (*stage.reads, stage.write)}
     tiles = {h.buffer: h.at for h in holds if with_locals and kernel.buffer(h.buffer).role == LOCAL}
@@ -159,7 +161,8 @@ def memory_cycles(
     count = steps.shape[1]
     slots = {hold.buffer: hold.slots for hold in holds}
     packed = {hold.buffer for hold in holds if hold.layout is not None}
-    bytes = [{b.name: _product(box[b.name], count) * b.dtype.bytes for b in buffers} for box in boxes]
+    each = {b.name: b.dtype.bytes * planes.get(b.name, 1) for b in buffers}
+    bytes = [{b.name: _product(box[b.name], count) * each[b.name] for b in buffers} for box in boxes]
     for name, held_at in tiles.items():  # no more of a local exists than its tile
         for around in bytes[:held_at]:
             around[name] = bytes[held_at][name]

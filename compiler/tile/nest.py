@@ -71,7 +71,9 @@ class Nest:
             steps = np.array([[loop.step for loop in loops] for loops, _, _ in group]).T.reshape(
                 len(names), len(group)
             )
-            memory = memory_cycles(self.kernel, self.target, names, steps, holds)
+            constants = [h.buffer for h in holds if self.kernel.buffer(h.buffer).role == CONSTANT]
+            planes = dict.fromkeys(constants, self.engine.planes)
+            memory = memory_cycles(self.kernel, self.target, names, steps, holds, planes=planes)
             for n, candidate in enumerate(group):
                 parts = {name: float(cycles[n]) for name, cycles in memory.items()}
                 ranked.append((Estimate(self._compute(*candidate), parts), candidate))

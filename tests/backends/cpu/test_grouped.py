@@ -18,6 +18,7 @@ from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.ir.types import DType, bf16, i8, i16, u8
 from isthmus.compiler.tile.check import check
 from isthmus.compiler.tile.draw import draw_arrays
+from isthmus.compiler.tile.grouped import grouped
 from isthmus.compiler.tile.stage import Kernel
 from isthmus.compiler.tile.text import parse_kernel, parse_schedule
 from isthmus.compiler.tile.tiler import tile
@@ -171,6 +172,16 @@ def test_hot_loops_keep_their_sums_in_registers(level: str, dtype: str, operatio
     loop = hot_loop(dtype, level, operation)
     assert sum(operation in line for line in loop) >= 18
     assert not any("rsp" in line for line in loop)
+
+
+def test_signs_beside_columns_are_charged_as_memory() -> None:
+    target = describe(select("avx2", None))
+    signs = replace(target.engines["signs"], planes=1)
+    lean = replace(target, engines={**target.engines, "signs": signs})
+    kernel = parse_kernel(BYTES.format(a="i8", b="i8", t="i32", m=4, n=512, k=512))
+    plans = [plan for each in (target, lean) for plan in grouped(kernel, each) if plan.engine.name == "signs"]
+    charged, free = (plan.choices(1)[0].estimate.memory["dram"] for plan in plans)
+    assert charged > 1.8 * free
 
 
 def test_products_of_words_are_as_fast_as_those_of_bytes_without_vnni() -> None:
