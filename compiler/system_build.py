@@ -181,9 +181,10 @@ def _by_clock(
         return candidates, compiled
     devices, known = partition.system.devices, partition.known
     chips = [device for device in devices if device.has_clock]
-    found, far = [(_timed(candidates[0], compiled), compiled)], []
+    chosen, far = _timed(candidates[0], compiled), []
+    found = [(chosen, compiled)]
     for rival in (each for each in candidates[1:] if each.choice.how != "search"):
-        if partition.value(rival)[0] >= _MARGIN * partition.value(candidates[0])[0]:
+        if partition.value(rival)[0] >= _MARGIN * partition.value(chosen)[0]:
             far.append(rival)
             continue
         with suppress(KernelsRefused):

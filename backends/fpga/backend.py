@@ -21,10 +21,11 @@ class FpgaBackend(StreamBackend):
     def instructions(self) -> "Instructions":
         """f1; see `isa.py` and `writer.py`."""
         from ...compiler.stream.instructions import Instructions
+        from .costs import costs
         from .isa import F1, context
         from .writer import Writer
 
-        return Instructions(F1, Writer, context)
+        return Instructions(F1, Writer, context, costs=costs)
 
     @cached_property
     def chip_target(self) -> "Target":

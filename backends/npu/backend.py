@@ -22,4 +22,4 @@ class NpuBackend(StreamBackend):
         from .isa import N1, context
         from .writer import PROGRAMS, Writer, define
 
-        return Instructions(N1, Writer, context, PROGRAMS, define, costs=costs)
+        return Instructions(N1, Writer, context, PROGRAMS, define, costs=costs, interleaved=True)

@@ -126,7 +126,7 @@ class Program:
         interleaved kernels if they are quicker."""
         trials = _Trials(self, calls)
         first = trials.entry(self.kernels)
-        if first.cycles == float("inf"):
+        if first.cycles == float("inf") or not self.instructions.interleaved:
             return first
         if len(calls) > 1 and trials.looked_at <= ROOM // 4:
             return self._quickest_of_any(trials)

@@ -20,7 +20,7 @@ class Instructions:
     `context` makes of a chip record what `Instruction.accesses` needs. `programs` is how many programs a vector engine
     stores, and `define` the instruction that defines one; 0 where every instruction brings its own. `constraints` are
     the chip's own, beside those of the kit. `costs` are those of a chip's record and a stream: where they are given,
-    instructions are put in the order that is the quickest by the clock.
+    the clock says what short entry points take, and where kernels are `interleaved`, which order is the quickest.
     """
 
     isa: Isa
@@ -30,6 +30,7 @@ class Instructions:
     define: Callable[[Body, int], Instruction] | None = None
     constraints: tuple[Constraint, ...] = ()
     costs: Callable[[Mapping[str, Any], Stream], Costs] | None = None
+    interleaved: bool = False
 
     @property
     def further(self) -> tuple[Constraint, ...]:

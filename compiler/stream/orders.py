@@ -45,13 +45,14 @@ class Orders:
 
     def best(self, kernels: Sequence[Sequence[Instruction | Pending]]) -> Ordered:
         """The instructions of kernels that follow one another: one kernel after the other, or interleaved where the
-        clock says that this is quicker. UnsupportedError where the chip has too few semaphores."""
+        clock says that this is quicker, on chips that want it. UnsupportedError where semaphores do not suffice."""
         turns = [(number, each) for number, written in enumerate(kernels) for each in written]
         in_turn = self._in_turn(turns)
         if self.instructions.costs is None or len(turns) > MOST:
             return self._finished(in_turn)
         try:
-            timed = [(self._cycles(order), order) for order in (self._interleaved(turns), in_turn)]
+            orders = [self._interleaved(turns)] if self.instructions.interleaved else []
+            timed = [(self._cycles(order), order) for order in (*orders, in_turn)]
         except (EncodingError, UnsupportedError):  # fields or semaphores that do not suffice
             return self._finished(in_turn)
         cycles, order = min(timed, key=lambda each: each[0])
