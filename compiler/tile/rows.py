@@ -138,9 +138,8 @@ class Rows:
         """All rows of a tile at once, one turn of the other dims after the other."""
         dims = sorted(stage.dims, key=lambda d: d.kind == REDUCE)
         ribs = [Loop(d.name, 1) for d in dims if d.kind != SCAN and d.name not in self.spine]
-        return Place(
-            stage.name, depth, self.target.engine("elementwise").name, tuple(ribs), (("n", (cut.rows,)),)
-        )
+        bind = (("n", (cut.rows,)),) if cut.rows is not None else ()
+        return Place(stage.name, depth, self.target.engine("elementwise").name, tuple(ribs), bind)
 
     def _place(self, stage: Stage, depth: int, rows: str | None, size: int) -> Place:
         vector = vector_dim(self.kernel, stage, self.lanes, self.spine)
