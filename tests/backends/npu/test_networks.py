@@ -49,13 +49,8 @@ def test_networks_equal_their_meaning(name: str, precision: str, chip: str) -> N
     ("name", "chip"),
     [
         ("shuffled", "n1-8"),
-        ("volumes", "n1-8"),
-        ("inverted_residual", "n1-8"),
         ("squeeze_and_excite", "n1-16"),
-        ("groups_and_dilations", "n1-16"),
         ("branches", "n1-24"),
-        ("inverted_residual", "n1-32"),
-        ("segmentation", "n1-32"),
         ("groups_and_dilations", "n1-32"),
         ("upsampling", "u65-512"),
         ("mixer", "u65-512"),
