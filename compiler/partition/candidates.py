@@ -233,8 +233,7 @@ def _require_homes(found: Iterable[Unit], known: Knowledge) -> None:
         if unit.seconds:
             continue
         (pin,) = {known.pins[node] for node in unit.nodes if node in known.pins}
-        reasons = [why for node in unit.nodes if (why := known.reason(pin, node))]
-        reasons = list(dict.fromkeys(reasons))
+        reasons = dict.fromkeys(why for node in unit.nodes if (why := known.reason(pin, node)))
         why = f"is pinned to {pin}, which does not run it: {'; '.join(reasons) or 'not alone'}"
         problems.append(Problem(str(unit.nodes[-1].location), why, "leave out the pin"))
     if problems:

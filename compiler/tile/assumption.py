@@ -1,7 +1,7 @@
 """What tiles are chosen for: the chip as it is, or as if it had less room or another bandwidth.
 
 Predictions are some percent off, so that tiles for another chip may be the quicker ones here; where the clock is asked,
-it decides. A chip with twice the memory is offered all that one with half of it is: more is not slower then.
+it decides. A chip with twice the memory is offered what one with half of it is, as far as is looked.
 """
 
 from ...runtime.records import dataclass
