@@ -2,7 +2,7 @@
 
 import ctypes
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -140,11 +140,16 @@ class Image:
                 array = guarded(buffer.shape, buffer.dtype.numpy, at_end)  # type: ignore[arg-type]
                 array[...] = work.arrays[buffer.name] if buffer.role == INPUT else 93
                 arrays[buffer.name] = array
-            self._context.run(Call(self._entries.index(number), list(arrays.values()), threads=threads))
+            self.call(number, list(arrays.values()), threads)()
             results.append({b.name: arrays[b.name].copy() for b in buffers if b.role == OUTPUT})
         for name, value in results[0].items():
             assert value.tobytes() == results[1][name].tobytes(), f"{name} depends on where arrays lie"
         return results[0]
+
+    def call(self, number: int, arrays: Sequence[np.ndarray], threads: int = 1) -> Callable[[], None]:
+        """Runs one work on arrays for its inputs and outputs, in the order of its buffers."""
+        call = Call(self._entries.index(number), arrays, threads=threads)
+        return lambda: self._context.run(call)
 
 
 _PAGE = 4096
