@@ -13,6 +13,7 @@ from .lanes import Lanes, choose, ordered_sum, two_product, two_sum
 _LN2_F32 = (0.693359375, -2.12194440e-4)  # in two parts: a small integer times the first is exact
 _LN2_F64 = (0.6931471803691238, 1.9082149292705877e-10)
 _TWO_THIRDS = (2 / 3, 3.700743415417188e-17)
+_LARGEST = 88.72283172607422  # whose e^x f32 holds
 _HUGE = 2.0**28  # from here on 1 + x^2 is x^2, even in f64
 
 
@@ -21,27 +22,42 @@ def exp(x: Lanes) -> Lanes:
     return _exp(x)
 
 
+def exp_beside_one(x: Lanes) -> Lanes:
+    """e^x in f32 for a sum with 1 or more, where what is below 2^-126 does not count: n is added to the exponent."""
+    y, shifted = _parts(choose(x < -87.0, -87.0, x))
+    return choose(x > _LARGEST, math.inf, (y.bits() + (shifted.bits() << 23)).floats())
+
+
 def _exp(x: Lanes, low: Lanes | None = None, halvings: int = 0, short: bool = False) -> Lanes:
-    """e^(x + low) / 2^halvings: e^r for r within ln(2)/2 of 0, and a power of two in two factors, for range."""
+    """e^(x + low) / 2^halvings: a power of two in two factors, for range, of which one is 2^-64 or 2^64."""
+    wide = x.dtype == f64
+    x = _clamp(x, *((-746.0, 711.0) if wide else (-104.0, 89.0)))
+    y, shifted = _parts(x, low, short)
+    if x.scalars.scales(x) and not halvings:
+        return x.scalars.scale(y, shifted - _magic(wide))
+    bias, places, far = (1023, 52, 512) if wide else (127, 23, 64)
+    one = bias << places
+    bits = shifted.bits() << places
+    factor = choose(x.bits() < 0, bits.constant(one + (far << places)), one - (far << places))
+    return y * (bits + (factor - (halvings << places))).floats() * (2 * one - factor).floats()
+
+
+def _magic(wide: bool) -> float:
+    """Adding it rounds to an integer, which the low bits then hold, those above being zeros."""
+    return 1.5 * 2.0 ** (52 if wide else 23)
+
+
+def _parts(x: Lanes, low: Lanes | None = None, short: bool = False) -> tuple[Lanes, Lanes]:
+    """(e^r, n + magic) with x + low = n ln(2) + r and r within ln(2)/2 of 0."""
     wide = x.dtype == f64
     table = c.EXP_SHORT if short else c.EXP_F64 if wide else c.EXP_F32
     high, rest = _LN2_F64 if wide else _LN2_F32
-    x = _clamp(x, *((-746.0, 711.0) if wide else (-104.0, 89.0)))
-    magic = 1.5 * 2.0 ** (52 if wide else 23)  # adding it rounds to an integer, which the low bits then hold
-    shifted = x.fma(math.log2(math.e), magic)
-    n = shifted - magic
+    shifted = x.fma(math.log2(math.e), _magic(wide))
+    n = shifted - _magic(wide)
     r = n.fma(-rest, n.fma(-high, x))
     if low is not None:
         r = r + low
-    y = (r * r).fma(r.polynomial(table), r) + 1.0
-    if x.scalars.scales(x) and not halvings:
-        return x.scalars.scale(y, n)
-    bias, places = (1023, 52) if wide else (127, 23)
-    exponent = shifted.bits() - ((0x4338000000000000 if wide else 0x4B400000) + halvings)
-    half = exponent >> 1
-    for part in (half, exponent - half):
-        y = y * ((part + bias) << places).floats()
-    return y
+    return (r * r).fma(r.polynomial(table), r) + 1.0, shifted
 
 
 def _clamp(x: Lanes, low: float, high: float) -> Lanes:

@@ -37,8 +37,11 @@ _INTEGER = {
     *_SIMPLE_INT, *_COMPARE, "max", "min", "neg", "bit_not", "abs", "sign", "div", "mod", "fmod", "shift_left",
     "shift_right", "floor", "ceil", "round", "trunc",
 }  # fmt: skip
+BESIDE_ONE = "exp_beside_one"
+"""exp for a sum with 1 or more, which does not tell its smallest results from 0."""
 _IN_PLACE: dict[str, Callable[[Lanes], Lanes]] = {
     "exp": exponentials.exp, "log": exponentials.log, "tanh": exponentials.tanh, "erf": exponentials.erf,
+    BESIDE_ONE: exponentials.exp_beside_one,
 }  # fmt: skip
 """Functions that f32 has code of its own for."""
 
@@ -244,7 +247,7 @@ class Scalars:
             one = self.call("copysign", self.constant(1.0, source, lanes), operands[0])
             nonzero = self._op("fcmp one {t} {0}, {1}", operands[0], zero, type=vector_type("i1", lanes))
             return self.select(nonzero, one, operands[0])
-        if op not in _FUNCTIONS:
+        if op not in _FUNCTIONS and op != BESIDE_ONE:
             raise UnsupportedError(f"no machine code for '{op}' on {source}")
         return self._function(op, operands, source, lanes)
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.diagnostics import UnsupportedError
-from ...compiler.ir.types import DType, boolean, i64, u8
+from ...compiler.ir.types import DType, boolean, f32, i64, u8
 from ...compiler.tile.infer import Range, affine_range
 from ...compiler.tile.stage import Access, Affine, Apply, Const, Expr, Index, Load, Lookup, Stage, dim
 from . import vectors
 from .builder import Register, integer
-from .scalars import vector_type
+from .scalars import BESIDE_ONE, vector_type
 from .storage import Storage
 from .strided import Strided
 
@@ -77,7 +77,7 @@ class Values:
         elif isinstance(expr, Index):
             result = self._index(expr.affine, point, lanes)
         elif isinstance(expr, Apply):
-            arguments = [self.spread(self.value(a, point), lanes) for a in expr.arguments]
+            arguments = [self.spread(self.value(a, point), lanes) for a in _arguments(expr)]
             source = expr.arguments[1 if expr.op == "where" else 0].dtype
             result = self.s.apply(expr.op, arguments, source, expr.dtype, lanes)
         else:
@@ -441,3 +441,17 @@ def _splits(dtype: DType) -> bool:
     """Whether a vector of it takes several registers. LLVM (22.1, AVX2) may forget a guard's mask where it halves one:
     of 8 lanes of f64 with the last 4 outside, it loaded these too."""
     return dtype.bytes > 4
+
+
+def _arguments(expr: Apply) -> Sequence[Expr]:
+    """What an operation is applied to; an exponential beside 1 or more by its quicker form."""
+    if expr.op != "add" or expr.dtype != f32 or not any(map(_is_one_or_more, expr.arguments)):
+        return expr.arguments
+    return [
+        Apply(BESIDE_ONE, part.arguments, f32) if isinstance(part, Apply) and part.op == "exp" else part
+        for part in expr.arguments
+    ]
+
+
+def _is_one_or_more(expr: Expr) -> bool:
+    return isinstance(expr, Const) and expr.value >= 1

@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 
 from isthmus.compiler.ir.types import DTYPES
-from isthmus.compiler.tile.stage import INPUT, OUTPUT, Access, Apply, Buffer, Dim, Kernel, Load, Stage, dim
+from isthmus.compiler.tile.stage import (
+    INPUT,
+    OUTPUT,
+    Access,
+    Apply,
+    Buffer,
+    Const,
+    Dim,
+    Kernel,
+    Load,
+    Stage,
+    dim,
+)
 
 from .running import Image, Work, distinct
 
@@ -84,12 +96,14 @@ def reference(op: str, values: list[np.ndarray]) -> np.ndarray:
         return function(*(v.astype(EXTENDED) for v in values))
 
 
-def kernel(op: str, dtype: str, size: int, arity: int) -> Kernel:
-    """y[i] = op(x0[i], ..)."""
+def kernel(op: str, dtype: str, size: int, arity: int, added: float | None = None) -> Kernel:
+    """y[i] = op(x0[i], ..), with what is added to it, if anything."""
     kind = DTYPES[dtype]
     names = [f"x{n}" for n in range(arity)]
     index = (dim("i"),)
     body = Apply(op, tuple(Load(Access(name, index), kind) for name in names), kind)
+    if added is not None:
+        body = Apply("add", (Const(added, kind), body), kind)
     stage = Stage("s", (Dim("i", size),), body, Access("y", index))
     buffers = [*(Buffer(name, (size,), kind, INPUT) for name in names), Buffer("y", (size,), kind, OUTPUT)]
     return Kernel(op, tuple(buffers), (stage,))
@@ -139,3 +153,13 @@ def test_functions_are_within_their_bounds(op: str, level: str | None) -> None:
         )
         zero = (got == 0) & (want == 0) & ~np.isnan(got)
         assert np.array_equal(np.signbit(got[zero]), np.signbit(want[zero])), f"{op} {dtype}: sign of zero"
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+@pytest.mark.parametrize("added", [1.0, 2.5, 0.25])
+def test_an_exponential_beside_a_number_is_as_exact(added: float, level: str | None) -> None:
+    (values,) = arguments("exp", np.float32)
+    got = Image([Work(kernel("exp", "f32", values.size, 1, added), {"x0": values})], level).run(0)["y"]
+    error = ulps(got, reference("exp", [values]) + EXTENDED(added))
+    worst = int(np.argmax(error))
+    assert error[worst] <= BOUNDS["exp"][0], f"{values[worst]}: {got[worst]}, {error[worst]} ulp away"
