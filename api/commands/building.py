@@ -10,7 +10,16 @@ from isthmus.commands import options
 from isthmus.commands.options import AskedPrecision, Settings, common
 from isthmus.progress import observer, progress
 
-EMITTED = ("package", "ir", "llvm", "asm", "object", "library", "executable")
+EMITTED = {
+    "package": "{}.isth",
+    "ir": "{}.ir",
+    "llvm": "{}.ll",
+    "asm": "{}.s",
+    "object": "{}.o",
+    "library": "lib{}.so",
+    "executable": "{}",
+}
+"""What `compile` writes, and how it names a model's file where nothing is said."""
 
 
 @click.command(short_help="Tell what stands against compiling a model.")
@@ -38,10 +47,15 @@ def check(
 @click.command(short_help="Compile a model into a package or other files.")
 @click.argument("model")
 @options.target
-@click.option("-o", "--output", required=True, type=click.Path(), help="The file to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="The file to write.  [default: named as the model, in this folder]",
+)
 @click.option(
     "--emit",
-    type=click.Choice(EMITTED),
+    type=click.Choice(tuple(EMITTED)),
     default="package",
     show_default=True,
     help="What to write: a package, the graph after all passes, LLVM IR, assembly, an object file, or through the C "
@@ -59,7 +73,7 @@ def compile(
     settings: Settings,
     model: str,
     target: str,
-    output: str,
+    output: str | None,
     emit: str,
     shapes: Any,
     precision: AskedPrecision,
@@ -75,6 +89,7 @@ def compile(
     from isthmus.interpreter import resting
 
     begin = time.perf_counter()
+    output = output or EMITTED[emit].format(Path(model.partition("#")[0]).stem)
     asked = precision.reporting(report)
     how = {
         "target": target,

@@ -112,6 +112,16 @@ def test_emit(command, digits: Path, tmp_path: Path, kind: str, start: bytes) ->
     assert (tmp_path / "out").read_bytes().startswith(start)
 
 
+@pytest.mark.parametrize(("kind", "name"), [("package", "digits.isth"), ("llvm", "digits.ll")])
+def test_what_is_compiled_is_named_as_the_model(
+    command, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = command("compile", digits.absolute(), *SHAPES, "--emit", kind)
+    assert done.out.startswith(f"{name}: ")
+    assert (tmp_path / name).stat().st_size > 0
+
+
 def test_emit_for_another_machine(command, digits: Path, tmp_path: Path) -> None:
     arguments = (
         "compile",

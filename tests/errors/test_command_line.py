@@ -290,7 +290,7 @@ def test_an_array_that_claims_4_tib_is_refused(packed: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("compile", DIGITS), "Missing option '-o' / '--output'; see isthmus compile --help"),
+        (("compile",), "Missing argument 'MODEL'; see isthmus compile --help"),
         (
             ("compile", DIGITS, "-o", "{}/x.o", "--emit", "object"),
             "batch is open in 'image' f32[batch, 1, 8, 8]; give shapes=",
