@@ -47,10 +47,10 @@ def _pack_grouped(array: np.ndarray, packing: Packing, out: np.ndarray) -> None:
         end = start + prod(inner) * groups * packing.planes * padded * group
         panel = out[..., start:end].reshape(*lead, *inner, groups, packing.planes, padded, group)
         columns = moved[..., begin : begin + size]
-        for n in range(group):
-            source = columns[..., n::group, :]
-            for plane, values in enumerate(_planes(source) if packing.signs else (source,)):
-                panel[..., : source.shape[-2], plane, :size, n] = values
+        for plane, values in enumerate(_planes(columns) if packing.signs else (columns,)):
+            for n in range(group):
+                source = values[..., n::group, :]
+                panel[..., : source.shape[-2], plane, :size, n] = source
         start = end
         if packing.ends:
             start += padded * group
@@ -61,8 +61,8 @@ def _pack_grouped(array: np.ndarray, packing: Packing, out: np.ndarray) -> None:
 
 
 def _planes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Magnitudes of 8-bit numbers, and masks of their signs."""
-    return np.abs(array.astype(np.int16)), np.where(array < 0, 255, 0)
+    """Magnitudes of 8-bit numbers, where that of -128 is 128 as well, and masks of their signs: all u8."""
+    return np.abs(array).view(np.uint8), np.negative((array < 0).view(np.int8)).view(np.uint8)
 
 
 def packed_size(shape: Sequence[int], packing: Packing) -> int:

@@ -35,17 +35,22 @@ def _number(zero: Value | None) -> int:
 
 def _shifted(w: Value, zero: Value | None, column: tuple[int, ...]) -> np.ndarray | None:
     """Constant weights less their zero points, as i8; None where they don't fit."""
-    array = w.constant.astype(np.int64)  # type: ignore[union-attr]
+    array = w.constant
+    assert array is not None
     if zero is not None:
-        array = array - zero.constant.astype(np.int64).reshape(column if zero.type.rank else ())  # type: ignore[union-attr]
-    return array.astype(np.int8) if np.abs(array).max(initial=0) <= 127 else None
+        places = column if zero.type.rank else ()
+        array = array.astype(np.int16) - zero.constant.astype(np.int16).reshape(places)  # type: ignore[union-attr]
+    fits = -127 <= array.min(initial=0) and array.max(initial=0) <= 127
+    return array.astype(np.int8) if fits else None
 
 
 def _conv(x: Value, w: Value, y: Value, zx: Value | None = None, zw: Value | None = None) -> Value | None:
     number = _number(zx)
-    weights = _shifted(w, zw, (-1, *(1,) * (w.type.rank - 1)))
     fill = number + y.node.attributes["fill"]
-    if weights is None or (number == 0 and zw is None) or not x.dtype.limits[0] <= fill <= x.dtype.limits[1]:
+    if (number == 0 and zw is None) or not x.dtype.limits[0] <= fill <= x.dtype.limits[1]:
+        return None
+    weights = _shifted(w, zw, (-1, *(1,) * (w.type.rank - 1)))
+    if weights is None:
         return None
     given = {**y.node.attributes, "fill": fill}
     sums = quant.conv_integer(x, constant(weights), **given)
@@ -56,8 +61,9 @@ def _conv(x: Value, w: Value, y: Value, zx: Value | None = None, zw: Value | Non
 def _matmul(x: Value, w: Value, y: Value, zx: Value | None = None, zw: Value | None = None) -> Value | None:
     if w.type.rank != 2 or (zx is not None and zx.type.rank):
         return None
-    number, weights = _number(zx), _shifted(w, zw, (1, -1))
-    if weights is None or (number == 0 and zw is None):
+    number = _number(zx)
+    weights = _shifted(w, zw, (1, -1)) if number or zw is not None else None
+    if weights is None:
         return None
     bias = -number * weights.astype(np.int32).sum(0)
     return math.add(quant.matmul(x, constant(weights)), constant(bias.astype(np.int32)))

@@ -70,21 +70,30 @@ def _multiples(array: np.ndarray, axis: int | None, largest: "range | tuple[int,
     rows = (
         array.reshape(1, -1) if axis is None else np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
     )
-    rows = rows.astype(np.float64)
-    tops = np.abs(rows).max(1)
+    rows = rows.astype(np.result_type(array, np.float32), copy=False)  # f32 tells what is near well enough
+    tops = np.maximum(rows.max(1), -rows.min(1)).astype(np.float64)
     steps = np.where(tops > 0, np.nan, 1.0)
+    codes = np.zeros(rows.shape, np.int8)
     for size in largest:
         open_rows = np.flatnonzero(np.isnan(steps))
-        candidate = tops[open_rows] / size
-        head = rows[open_rows, :32] / candidate[:, None]
-        likely = np.flatnonzero((np.abs(head - np.rint(head)) < _NEAR).all(1))
-        codes = rows[open_rows[likely]] / candidate[likely, None]
-        exact = (np.abs(codes - np.rint(codes)) < _NEAR).all(1) & (np.rint(codes).max(1, initial=0) <= HIGH)
-        steps[open_rows[likely[exact]]] = candidate[likely[exact]]
+        candidates = tops[open_rows] / size
+        _, near = _rounded(rows[open_rows, :32], candidates)
+        likely = open_rows[near]
+        found, near = _rounded(rows[likely], candidates[near])
+        exact = near & (found.max(1, initial=0) <= HIGH)
+        steps[likely[exact]] = tops[likely[exact]] / size
+        codes[likely[exact]] = found[exact]
     if np.isnan(steps).any():
         return None
-    codes = np.rint(rows / steps[:, None]).astype(np.int8)
     if axis is None:
         return Weights(codes.reshape(array.shape), steps.reshape(()), 0)
     shape = (array.shape[axis], *np.delete(array.shape, axis))
     return Weights(np.ascontiguousarray(np.moveaxis(codes.reshape(shape), 0, axis)), steps, axis)
+
+
+def _rounded(rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest whole multiples of each row's step, and whether all of a row are near theirs."""
+    scaled = rows / steps[:, None].astype(rows.dtype)
+    whole = np.rint(scaled)
+    scaled -= whole
+    return whole, (np.abs(scaled, out=scaled) < _NEAR).all(1)

@@ -54,8 +54,8 @@ def conv(lowering: Lowering, node: Node) -> Form | None:
     weights = _weights(lowering, w, 0, given, step)
     if weights is None:
         return None
-    codes = weights.codes.astype(np.int64).reshape(len(weights.codes), -1)
-    largest = int(np.abs(codes).sum(1).max()) * 128
+    codes = weights.codes.reshape(len(weights.codes), -1)
+    largest = int(np.abs(codes, dtype=np.int16).sum(1).max()) * 128
     if largest > LARGEST_SUM:
         return None
     value = quant.conv_integer(source.value, constant(weights.codes), **node.attributes, fill=zero)
@@ -94,8 +94,8 @@ def _by_weights(lowering: Lowering, x: Value, w: Value) -> Form | None:
     if weights is None:
         return None
     step, zero = source.parameters.scale, source.parameters.zero
-    codes = weights.codes.astype(np.int64)
-    largest = int(np.abs(codes).sum(-2).max()) * 128
+    codes = weights.codes
+    largest = int(np.abs(codes, dtype=np.int16).sum(-2).max()) * 128
     if largest > LARGEST_SUM:
         return None
     value = quant.matmul(source.value, constant(weights.codes))
