@@ -40,7 +40,7 @@ def _shifted(w: Value, zero: Value | None, column: tuple[int, ...]) -> np.ndarra
     if zero is not None:
         places = column if zero.type.rank else ()
         array = array.astype(np.int16) - zero.constant.astype(np.int16).reshape(places)  # type: ignore[union-attr]
-    fits = -127 <= array.min(initial=0) and array.max(initial=0) <= 127
+    fits = array.min(initial=0) >= -127 and array.max(initial=0) <= 127
     return array.astype(np.int8) if fits else None
 
 
