@@ -1,6 +1,7 @@
-"""Choices that the tilers of all kernel shapes make in one way: which loops run on several cores."""
+"""Choices that the tilers of all kernel shapes make in one way: which loops run on several cores, and how evenly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import ceil, prod
 
 from ...runtime.records import dataclass
 from .cost import Estimate
@@ -35,6 +36,15 @@ def parallel_loops(order: Sequence[Loop], extents: dict[str, int]) -> list[Loop]
         seen.add(loop.dim)
         out.append(loop)
     return out
+
+
+def uneven(loops: Sequence[Loop], extents: Mapping[str, int]) -> float:
+    """By what a kernel takes longer than its share of the work on one core and on two, in the mean: of seven chunks two
+    cores take four and three."""
+    chunks = prod(
+        trips(extents[loop.dim], loop.step, loop.unit) for loop in loops if loop.kind == PARALLEL_LOOP
+    )
+    return (1 + 2 * ceil(chunks / 2) / chunks) / 2
 
 
 def _last_of_dim(order: Sequence[Loop], loop: Loop) -> bool:

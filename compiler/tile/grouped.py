@@ -12,7 +12,7 @@ from math import ceil, inf, isfinite, prod
 
 from ..target.description import Engine, Target
 from .access_maps import Contraction, is_plain, strides
-from .choice import CHUNKS, Choice
+from .choice import CHUNKS, Choice, uneven
 from .cost import scalar_cost, tile_sizes
 from .infer import Range, infer
 from .nest import Nest
@@ -130,7 +130,7 @@ class Grouped(Nest):
             for strip in self._strip_sizes(first.dim, first.step) or [self.extents[first.dim]]:
                 yield [*batch, Loop(first.dim, strip, PARALLEL_LOOP), *columns, *rest]
         for part in sorted(
-            {ceil(self.extents[d] / n / (width * lanes)) for d in vectors for n in (1, 4, CHUNKS)}
+            {ceil(self.extents[d] / n / (width * lanes)) for d in vectors for n in (1, 2, 4, CHUNKS)}
         ):
             yield [
                 *batch,
@@ -138,6 +138,10 @@ class Grouped(Nest):
                 *columns,
                 *rest,
             ]
+
+    def _uneven(self, loops: Sequence[Loop]) -> float:
+        """How evenly two cores share: what is copied once for all columns is one chunk."""
+        return uneven(loops, self.extents)
 
     def _parallel(self, order: Sequence[Loop]) -> list[Loop]:
         """All of the order: even a loop of one turn says under what the rows are copied."""

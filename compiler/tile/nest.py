@@ -77,8 +77,12 @@ class Nest:
             for n, candidate in enumerate(group):
                 parts = {name: float(cycles[n]) for name, cycles in memory.items()}
                 ranked.append((Estimate(self._compute(*candidate), parts), candidate))
-        ranked.sort(key=lambda item: item[0].cycles)
+        ranked.sort(key=lambda item: item[0].cycles * self._uneven(item[1][0]))
         return [Choice(self._schedule(*candidate), estimate) for estimate, candidate in ranked[:keep]]
+
+    def _uneven(self, loops: Sequence[Loop]) -> float:
+        """What counts in ranking besides cycles: nothing, where loops are cut in enough chunks anyway."""
+        return 1.0
 
     def _parallel(self, order: Sequence[Loop]) -> list[Loop]:
         """The loops of an order that cut something, those marked that run on several cores."""

@@ -5,7 +5,7 @@ Two shapes of kernel are told apart by access maps alone, see `nest.py` and `row
 
 from ..diagnostics import UnsupportedError
 from ..target.description import Target
-from .choice import Choice
+from .choice import Choice, uneven
 from .grouped import grouped
 from .nest import Nest
 from .rows import Rows, Steps
@@ -22,7 +22,8 @@ def tile(kernel: Kernel, target: Target, keep: int = 1) -> list[Choice]:
         choices = Rows(kernel, target).choices(keep)
     else:
         found = [choice for plan in grouped(kernel, target) for choice in plan.choices(keep)]
-        found.sort(key=lambda choice: choice.estimate.cycles)
+        extents = {name: d.size for name, d in kernel.dims.items()}
+        found.sort(key=lambda each: each.estimate.cycles * uneven(each.schedule.loops, extents))
         choices = found[:keep] or Nest(kernel, target).choices(keep)
     if not choices:
         raise UnsupportedError(f"no schedule of kernel {kernel.name} fits target {target.name}")

@@ -17,6 +17,7 @@ from isthmus.backends.cpu.target import describe
 from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.ir.types import DType, bf16, i8, i16, u8
 from isthmus.compiler.tile.check import check
+from isthmus.compiler.tile.choice import uneven
 from isthmus.compiler.tile.draw import draw_arrays
 from isthmus.compiler.tile.grouped import grouped
 from isthmus.compiler.tile.stage import Kernel
@@ -171,7 +172,10 @@ def hot_loop(dtype: str, level: str, operation: str) -> list[str]:
 def test_hot_loops_keep_their_sums_in_registers(level: str, dtype: str, operation: str) -> None:
     loop = hot_loop(dtype, level, operation)
     assert sum(operation in line for line in loop) >= 18
-    assert not any("rsp" in line for line in loop)
+    spilled = [
+        line for line in loop if "rsp" in line and "broadcast" not in line
+    ]  # copied rows may lie there
+    assert spilled == []
 
 
 def test_signs_beside_columns_are_charged_as_memory() -> None:
@@ -182,6 +186,17 @@ def test_signs_beside_columns_are_charged_as_memory() -> None:
     plans = [plan for each in (target, lean) for plan in grouped(kernel, each) if plan.engine.name == "signs"]
     charged, free = (plan.choices(1)[0].estimate.memory["dram"] for plan in plans)
     assert charged > 1.8 * free
+
+
+@pytest.mark.parametrize(("h", "c", "f"), [(14, 512, 512), (28, 256, 256), (56, 128, 128)])
+def test_what_copies_its_rows_is_shared_evenly_by_two_cores(h: int, c: int, f: int) -> None:
+    """A copy for all columns at once would be cheapest, and leave a second core nothing; so would seven strips."""
+    form = BYTES_CONV.replace("[{h}, {w}, {f}]", "[{o}, {o}, {f}]").replace(
+        "i: {h}, j: {w}", "i: {o}, j: {o}"
+    )
+    kernel = parse_kernel(form.format(a="i8", b="i8", h=h, w=h, o=h // 2, c=c, f=f, s=2))
+    schedule = tile(kernel, describe(select("avx2", None)))[0].schedule
+    assert uneven(schedule.loops, {name: each.size for name, each in kernel.dims.items()}) == 1.0
 
 
 def test_products_of_words_are_as_fast_as_those_of_bytes_without_vnni() -> None:
