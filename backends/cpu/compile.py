@@ -33,6 +33,7 @@ from .link import describe, link
 from .machine import Machine
 from .pool_ir import POOL_EXPORTS
 from .requantise import quicker, with_quicker
+from .round_trips import in_floats
 
 OTHERS = 8
 """Schedules of a kernel that are tried where the cheapest one has no code."""
@@ -113,7 +114,7 @@ class _Kernels:
         parts = tuple((s.dims, id(s.body), id(s.write), s.combine, id(s.repair)) for s in kernel.stages)
         known = (kernel.buffers, parts, tuple(operations.items()))
         if known not in self.normal:
-            normal, _, key = canonical(with_quicker(kernel, operations))
+            normal, _, key = canonical(in_floats(with_quicker(kernel, operations)))
             self.normal[known] = (normal, key, kernel)
         return self.normal[known][:2]
 
