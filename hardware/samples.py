@@ -73,6 +73,11 @@ def dilated(x: Value) -> Value:
     return convolved(x, 10, 3, dilation=2)
 
 
+@sample((1, 24, 13, 11))
+def grouped(x: Value) -> Value:
+    return convolved(x, 30, 3, groups=3)
+
+
 @sample((1, 24, 14, 14))
 def depthwise(x: Value) -> Value:
     return convolved(x, 24, 3, groups=24)

@@ -86,7 +86,7 @@ class StreamBackend(ABC):
         from ..target.backend import Preferences
         from .chains import MOST
 
-        return Preferences(halo=False, sums_inside=True, split_constants=False, linger=MOST - 1)
+        return Preferences(halo=False, sums_inside=True, linger=MOST - 1)
 
     def resources(self, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
         """None: a chip of its own."""

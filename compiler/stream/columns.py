@@ -1,4 +1,4 @@
-"""The columns of products as arrays of multipliers read them: packed [column tiles, outer sums, run, cols].
+"""The columns of products as arrays of multipliers read them: packed [products, column tiles, outer sums, run, cols].
 
 The run of a sum (the dims that lie side by side in the rows operand) takes whole heights of the array in a tile; at
 home it is not filled up.
@@ -21,13 +21,14 @@ from .places import by_dim, offset, shape_of, steps_at_home
 
 
 class Columns:
-    """How the columns of one product lie in a tile; `extents` are the tile's by dim."""
+    """How the columns of a product lie in a tile, or of several, by batch; `extents` are the tile's by dim."""
 
     def __init__(self, kernel: Kernel, found: Product, array: Engine, extents: Mapping[str, int]):
         self.found, self.array, self.extents = found, array, extents
         whole = {d.name: d.size for stage in kernel.stages for d in stage.kind(REDUCE)}
         self.run = sum_run(found, {name for name in found.k if extents[name] < whole[name]})
         self.outer = [name for name in found.k if name not in self.run]
+        self.others = [name for name in extents if name not in (*found.k, found.lane)]
 
     @staticmethod
     def of(kernel: Kernel, found: Product, array: Engine, size: Ints) -> "Columns":
@@ -55,18 +56,29 @@ class Columns:
         return self.sums * self.depth * self.array.cols
 
     @property
+    def product(self) -> int:
+        """Elements from one product's columns to the next one's."""
+        return -(-self.extents[self.found.lane] // self.array.cols) * self.pitch
+
+    @property
     def elements(self) -> int:
         """Elements that the packed tile takes."""
-        n = self.found.lane
-        others = prod(size for name, size in self.extents.items() if name not in (*self.found.k, n))
-        return -(-self.extents[n] // self.array.cols) * self.pitch * others
+        return prod(self.extents[name] for name in self.others) * self.product
+
+    def steps(self) -> dict[str, int]:
+        """Elements between the columns of products, by dim."""
+        steps, step = {}, self.product
+        for name in reversed(self.others):
+            steps[name] = step
+            step *= self.extents[name]
+        return steps
 
     @property
     def is_plain(self) -> bool:
         """Whether a packed tile lies as the tile does that an engine writes: row by row, one tile of columns wide."""
         n = self.found.lane
         order = [name for name in self.extents if self.extents[name] > 1 or name == n]
-        packed = [name for name in (*self.outer, *self.run, n) if name in order]
+        packed = [name for name in (*self.others, *self.outer, *self.run, n) if name in order]
         whole = self.sums == 1 or self.length == self.depth
         return order == packed and whole and self.extents[n] == self.array.cols
 
@@ -74,7 +86,8 @@ class Columns:
         """The part of a constant that begins at `low`, packed as it is stored."""
         lows = by_dim(self.found.columns, low)
         n, cols = self.found.lane, self.array.cols
-        return pack(array, self.found.columns, lows, self.extents, self.outer, self.run, n, cols)
+        parts = self.others, self.outer, self.run, [n]
+        return pack(array, self.found.columns, lows, self.extents, parts, cols)
 
     def runs(self, tile: Tile, home: int, most: int) -> Iterator[Copy]:
         """A packed constant at `home` into a tile, each run to its place, by instructions of at most so many contiguous
@@ -105,9 +118,11 @@ class Columns:
         source = home + offset(tile.low, shape) * bytes_
         pitch = steps[self.run[-1]] if self.run else 0
         whole, rest = divmod(self.extents[n], cols)
-        for number, places in enumerate(cartesian(*(range(self.extents[name]) for name in self.outer))):
-            at = source + sum(p * steps[name] for p, name in zip(places, self.outer)) * bytes_
-            near = tile.address + number * self.depth * cols * bytes_
+        names = (*self.others, *self.outer)
+        for number, places in enumerate(cartesian(*(range(self.extents[name]) for name in names))):
+            product, sum_ = divmod(number, self.sums)
+            at = source + sum(p * steps[name] for p, name in zip(places, names)) * bytes_
+            near = tile.address + (product * self.product + sum_ * self.depth * cols) * bytes_
             for first, count, width in ((0, whole, cols), (whole, 1, rest)):
                 if not (count and width):
                     continue
@@ -131,13 +146,14 @@ def pack(
     access: Access,
     lows: Mapping[str, int],
     extents: Mapping[str, int],
-    outer: Sequence[str],
-    run: Sequence[str],
-    n: str,
+    parts: Sequence[Sequence[str]],
     cols: int,
 ) -> np.ndarray:
-    """Columns as the array reads them: [column tiles, outer sums, run, cols], zeros behind the last column."""
-    order = [*outer, *run, n]
+    """Columns as the array reads them: [products, column tiles, outer sums, run, cols], zeros behind the last column.
+
+    `parts`: the dims of products, of outer sums, of the run, and of columns.
+    """
+    order = [name for part in parts for name in part]
     grids = np.ix_(*(np.arange(extents[name]) + lows[name] for name in order))
     where = dict(zip(order, grids))
     index = tuple(
@@ -146,9 +162,9 @@ def pack(
         if isinstance(part, Affine)
     )
     values = np.broadcast_to(array[index], tuple(extents[name] for name in order))
-    sums, depth = prod(extents[name] for name in outer), prod(extents[name] for name in run)
-    values = values.reshape(sums, depth, extents[n])
-    tiles = -(-extents[n] // cols)
-    out = np.zeros((sums, depth, tiles * cols), array.dtype)
-    out[:, :, : extents[n]] = values
-    return np.ascontiguousarray(out.reshape(sums, depth, tiles, cols).transpose(2, 0, 1, 3))
+    products, sums, depth, n = (prod(extents[name] for name in part) for part in parts)
+    values = values.reshape(products, sums, depth, n)
+    tiles = -(-n // cols)
+    out = np.zeros((products, sums, depth, tiles * cols), array.dtype)
+    out[..., :n] = values
+    return np.ascontiguousarray(out.reshape(products, sums, depth, tiles, cols).transpose(0, 3, 1, 2, 4))

@@ -49,8 +49,9 @@ class Multiply:
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """What of a product on a box depends on sizes alone: how its columns lie, the dims of rows that an instruction
-    takes (`inner`, `middle`: count, and steps of A and C in elements) and those run out around it (`dims`), the same of
-    the sum (`k2`, `k1` and `apart`: count and step of A), and the quickest mapping."""
+    takes (`inner`, `middle`: count, and steps of A and C in elements) and those run out around it (`dims`: of W too),
+    the same of the sum (`k2`, `k1` and `apart`: count and step of A), steps of W from product to product, and the
+    quickest mapping."""
 
     columns: Columns
     inner: tuple[int, Ints]
@@ -59,6 +60,7 @@ class _Shape:
     k2: tuple[int, int]
     k1: tuple[int, int]
     apart: list[tuple[int, int]]
+    products: Mapping[str, int]
     pitch: int
     mapping: int
 
@@ -104,23 +106,22 @@ class Multiplier:
         skipped, rest = divmod(box[n][0] - lows[n], array.cols)
         if rest or any(box[name][0] != lows[name] for name in found.k):
             raise UnsupportedError("a product begins inside a packed tile of columns")
-        w0 = right.address + skipped * columns.pitch * size
+        skipped *= columns.pitch
+        skipped += sum((box[name][0] - lows[name]) * each for name, each in shape.products.items())
+        w0 = right.address + skipped * size
         deep = columns.depth * array.cols * k1 * k2 * size
         width = array.cols if shape.apart and not self.far else extents[n]
         pieces = range(0, extents[n], width)
         for *places, first in cartesian(*(range(each) for each, _ in shape.dims), pieces):
+            a, c, w = (sum(p * steps[n] for p, (_, steps) in zip(places, shape.dims)) for n in range(3))
             for number, term in enumerate(cartesian(*(range(each) for each, _ in shape.apart))):
                 yield Multiply(
                     type=found.type,
                     accumulate=accumulate or number > 0,
                     mapping=shape.mapping,
-                    a=a0
-                    + sum(p * steps[0] for p, (_, steps) in zip(places, shape.dims)) * size
-                    + sum(t * each for t, (_, each) in zip(term, shape.apart)) * size,
-                    w=w0 + number * deep + first // array.cols * columns.pitch * size,
-                    c=c0
-                    + (first + sum(p * steps[1] for p, (_, steps) in zip(places, shape.dims)))
-                    * self.lane_bytes,
+                    a=a0 + (a + sum(t * each for t, (_, each) in zip(term, shape.apart))) * size,
+                    w=w0 + number * deep + (w + first // array.cols * columns.pitch) * size,
+                    c=c0 + (c + first) * self.lane_bytes,
                     m0=shape.inner[0],
                     m1=shape.middle[0],
                     n=min(width, extents[n] - first),
@@ -139,31 +140,38 @@ class Multiplier:
         kernel, found, array, write = self.kernel, self.found, self.array, self.stage.write
         n = found.lane
         columns = Columns(kernel, found, array, {name: extents[name] for name in (*found.k, n)})
+        held = Columns.of(kernel, found, array, right.size)
+        products = held.steps()
         pitch = _pitch(self.stage, target, n)
         names = (*found.batch, *found.m, *(each for each in found.n if each != n))
         dims = merged(
             [
-                (extents[name], (step(found.rows, left, name), step(write, target, name)))
+                (
+                    extents[name],
+                    (step(found.rows, left, name), step(write, target, name), products.get(name, 0)),
+                )
                 for name in names
                 if extents[name] > 1
             ]
         )
         inner: tuple[int, Ints] = (1, (0, pitch))
         middle: tuple[int, Ints] = (1, (0, 0))
-        if dims and dims[-1][1][1] == pitch:
+        if dims and dims[-1][1][2] == 0:  # rows of one product, beside which others' may lie
+            pitch = dims[-1][1][1]
+        if dims and dims[-1][1][1:] == (pitch, 0):
             inner = dims.pop()
-        if self.rows > 1 and dims and dims[-1][1][1] == pitch * inner[0]:
+        if self.rows > 1 and dims and dims[-1][1][1:] == (pitch * inner[0], 0):
             middle = dims.pop()
         outer = ((extents[name], step(found.rows, left, name)) for name in columns.outer)
         terms = [part for extent, each in outer for part in _cut(extent, each)]
         apart, together = terms[: max(0, len(terms) - self.sums)], terms[max(0, len(terms) - self.sums) :]
         k2, k1 = [(1, 0)] * (2 - len(together)) + together
-        if right.buffer.role == LOCAL and not Columns.of(kernel, found, array, right.size).is_plain:
+        if right.buffer.role == LOCAL and not held.is_plain:
             raise UnsupportedError("the columns of a product are not written as its array reads them")
         runs = k1[0] * k2[0]
         count, k_tiles = columns.length * runs, columns.depth // array.rows * runs
         mapping = best_mapping(array, found, inner[0], middle[0], extents[n], count, k_tiles, runs)
-        return _Shape(columns, inner, middle, dims, k2, k1, apart, pitch, mapping)
+        return _Shape(columns, inner, middle, dims, k2, k1, apart, products, pitch, mapping)
 
 
 def _cut(extent: int, step: int) -> list[tuple[int, int]]:

@@ -208,12 +208,9 @@ class StreamWriter(ABC):
     def _load_columns(self, tile: Tile, operand: Placed) -> None:
         """Packed when compiled if they are constant, else row by row."""
         columns = self._columns(tile.buffer.name, tile.size)
-        found = columns.found
-        if any(n > 1 for name, n in columns.extents.items() if name not in (*found.k, found.lane)):
-            raise UnsupportedError("columns of several products are held at once")
         if isinstance(operand, Constant):
             key = (
-                *(operand.key, operand.array.shape, found.columns),
+                *(operand.key, operand.array.shape, columns.found.columns),
                 *(tile.low, tile.size, tuple(columns.outer), columns.run),
             )
             if key not in self.home.places:
