@@ -454,4 +454,4 @@ def _arguments(expr: Apply) -> Sequence[Expr]:
 
 
 def _is_one_or_more(expr: Expr) -> bool:
-    return isinstance(expr, Const) and expr.value >= 1
+    return isinstance(expr, Const) and expr.value >= 1  # type: ignore[operator]
