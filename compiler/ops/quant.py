@@ -184,12 +184,13 @@ def _dequantize_stages(s: Stages, x: Ref, scale: Ref, zero_point: Ref | None, *,
 )
 def dequantize(x, scale, zero_point=None, *, axis: int, dtype: DType, block: int = 0):
     """(x - zero_point) * scale in the scale's precision, then as `dtype`; parameters as in `quant.quantize`."""
-    exact = np.int32 if dtype_of(x.dtype).is_integer else widen(scale).dtype
+    real = widen(spread_parameter(scale, x, axis, block))
+    stored = dtype_of(x.dtype)  # f32 holds differences of 16-bit numbers as i32 does
+    exact = np.int32 if stored.is_integer and stored.bits > 16 else real.dtype
     value = x.astype(exact)
     if zero_point is not None:
         value = value - spread_parameter(zero_point, x, axis, block).astype(exact)
-    real = widen(spread_parameter(scale, x, axis, block))
-    return (value.astype(real.dtype) * real).astype(dtype.numpy)
+    return (value.astype(real.dtype, copy=False) * real).astype(dtype.numpy, copy=False)
 
 
 def _requantize_type(acc, scale, zero_point, *, axis, dtype):
