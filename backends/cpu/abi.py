@@ -8,7 +8,7 @@ fields:
 | byte | field | what it points to or holds |
 |---|---|---|
 | 0 | BUFFERS | table of pointers: [0] constants, [1] arena, [2...] the segment's external arrays in order |
-| 8 | COUNTERS | i64 chunk counters, one a step and thread, all zero when a segment starts |
+| 8 | COUNTERS | i64 chunk counters, one a step and thread, COUNTER_BYTES apart, all zero when a segment starts |
 | 16 | BARRIER | i64 arrived at byte 0, i64 generation at byte 64; zero at first, consistent after each barrier |
 | 24 | THREADS | i64 number of threads that run the segment |
 | 32 | SYMBOLS | i64 values of the program's symbols, in the program's order |
@@ -31,6 +31,7 @@ CONSTANTS_BUFFER, ARENA_BUFFER, FIRST_EXTERNAL_BUFFER = 0, 1, 2
 LINE_BYTES = 64
 BARRIER_ARRIVED, BARRIER_GENERATION = 0, LINE_BYTES
 BARRIER_BYTES = 2 * LINE_BYTES
+COUNTER_BYTES = LINE_BYTES  # threads that take small chunks would wait for each other's line
 
 ALIGNMENT = 64
 

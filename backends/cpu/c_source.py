@@ -208,7 +208,7 @@ class _Layout:
 
     def __init__(self, unit: Unit):
         self.blobs = {entry: f"{unit.name}_constants_{i}" for i, entry in enumerate(unit.constants)}
-        end = abi.BARRIER_BYTES + _align(8 * unit.facts.counters)
+        end = abi.BARRIER_BYTES + _align(abi.COUNTER_BYTES * unit.facts.counters)
         given = {port.slot: name for port, _, name in parameters(unit)[: len(unit.program.inputs)]}
         results = parameters(unit)[len(unit.program.inputs) :]
         written = {name for step in unit.program.steps if isinstance(step, Segment) for name in step.writes}
@@ -247,7 +247,7 @@ def _call(unit: Unit, layout: _Layout, step: Segment) -> str:
     return f"""  {{
     void *table[] = {{{", ".join(table)}}};
     int64_t context[] = {{{", ".join(fields)}}};
-    memset(block + COUNTERS, 0, {8 * unit.facts.counters});
+    memset(block + COUNTERS, 0, {abi.COUNTER_BYTES * unit.facts.counters});
     {unit.segments[step.entry]}(context, 0);
   }}
 """

@@ -62,7 +62,7 @@ class CpuContext:
         self._code = code
         facts = code.facts
         self.arena = memory.zeros(facts.arena)
-        self._counters = memory.zeros(_WORD * facts.counters * pool.most())
+        self._counters = memory.zeros(abi.COUNTER_BYTES * facts.counters * pool.most())
         self._barrier = memory.zeros(abi.BARRIER_BYTES)
         self._block = memory.zeros(abi.CONTEXT_BYTES)
         self._address = memory.address(self._block)
@@ -88,7 +88,7 @@ class CpuContext:
         self._set(abi.BUFFERS, ctypes.addressof(table))
         self._set(abi.SYMBOLS, ctypes.addressof(symbols))
         self._set(abi.CLOCK, ctypes.addressof(clock) if labels else 0)
-        self._counters.fill(0)
+        self._counters[: abi.COUNTER_BYTES * facts.counters * call.threads].fill(0)
         begin = time.perf_counter()
         address = self._code.mapping.base + facts.entries[call.entry]
         if (

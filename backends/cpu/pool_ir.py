@@ -6,7 +6,7 @@ A worker sleeps in three stages: it spins for some microseconds, because the nex
 says that it parks; it waits on its semaphore. Whoever hands out work posts the semaphore only of workers that parked.
 """
 
-from .abi import BARRIER, BARRIER_GENERATION, COUNTERS, THREADS, YIELD
+from .abi import BARRIER, BARRIER_GENERATION, COUNTER_BYTES, COUNTERS, THREADS, YIELD
 
 POOL_EXPORTS = ("isthmus_pool_run", "isthmus_pool_worker", "isthmus_pool_pause")
 
@@ -68,7 +68,7 @@ take:
   %high.up = add i64 %low.up, %chunks
   %end = udiv i64 %high.up, %threads
   %number = add i64 %first, %who
-  %counter = getelementptr i64, ptr %counters, i64 %number
+  %counter = getelementptr [{COUNTER_BYTES} x i8], ptr %counters, i64 %number
   %taken = atomicrmw add ptr %counter, i64 1 monotonic
   %chunk = add i64 %begin, %taken
   %left = icmp ult i64 %chunk, %end

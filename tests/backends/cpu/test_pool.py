@@ -109,7 +109,7 @@ def test_threads_take_their_own_chunks_first_then_those_of_others(image, mapping
     numbers = (ctypes.c_int64,) * 3
     take = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, *numbers, ctypes.c_void_p)(address)
     for slow in range(threads):
-        counters = np.zeros(3 * threads, np.int64)
+        counters = np.zeros((3 * threads, abi.COUNTER_BYTES // 8), np.int64)
         fields = np.zeros(abi.CONTEXT_BYTES // 8, np.int64)
         fields[abi.COUNTERS // 8], fields[abi.THREADS // 8] = counters.ctypes.data, threads
         owners, taken = np.zeros(threads, np.int64), [[] for _ in range(threads)]
@@ -123,6 +123,7 @@ def test_threads_take_their_own_chunks_first_then_those_of_others(image, mapping
                 waiting.append(thread)
         assert sorted(chunk for each in taken for chunk in each) == list(range(chunks))
         assert not counters[: 2 * threads].any()  # those of other steps
+        assert not counters[:, 1:].any()  # what keeps threads off each other's lines
         parts = [-(-number * chunks // threads) for number in range(threads + 1)]
         for thread in set(range(threads)) - {slow}:
             own = parts[thread + 1] - parts[thread]
