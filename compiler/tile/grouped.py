@@ -139,6 +139,10 @@ class Grouped(Nest):
                 *rest,
             ]
 
+    def _overlap(self, row: str) -> bool:
+        """False: neighbours are loaded together, a group at a time, and the next rows' groups anew."""
+        return False
+
     def _uneven(self, loops: Sequence[Loop]) -> float:
         """How evenly two cores share: what is copied once for all columns is one chunk."""
         return uneven(loops, self.extents)
