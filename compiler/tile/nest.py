@@ -14,7 +14,7 @@ from ..target.description import Engine, Target
 from .access_maps import contraction, is_plain, strides, vector_dim, woven
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import Estimate, memory_cycles, nest_cycles
-from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule
+from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule, trips
 from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, Access, Affine, Kernel, Stage
 
 LINE = 64
@@ -86,7 +86,7 @@ class Nest:
 
     def _parallel(self, order: Sequence[Loop]) -> list[Loop]:
         """The loops of an order that cut something, those marked that run on several cores."""
-        return parallel_loops(order, self.extents)
+        return parallel_loops(order, self.extents, light=self.root.combine is None)
 
     def _compute(self, loops: Sequence[Loop], tile: dict[str, int], width: int) -> float:
         """Compute cycles; strips hardly change them, so one figure serves all orders of a tile."""
@@ -213,7 +213,9 @@ class Nest:
         if rest:
             first = rest[0]
             strips = self._strip_sizes(first.dim, first.step)
-            for strip in strips if self.contraction is not None else strips[-1:] or [0]:
+            if self.contraction is None:  # the widest of those that two cores share evenly
+                strips = sorted(strips, key=lambda size: (trips(self.extents[first.dim], size) % 2, -size))
+            for strip in strips if self.contraction is not None else strips[:1] or [0]:
                 yield [*outer, *([Loop(first.dim, strip, unit=first.unit)] if strip else []), *columns, *rest]
 
     def _strip_sizes(self, dim: str, tile: int) -> list[int]:
