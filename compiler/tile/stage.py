@@ -8,6 +8,7 @@ names; their meaning is in `compiler/ops/scalar.py`. The notation follows linalg
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
+from operator import is_not
 
 from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError
@@ -141,8 +142,11 @@ class Access:
         """Dims that occur, those inside lookups included, in order of first use."""
         found: dict[str, None] = {}
         for part in self.index:
-            for name in part.access.dims if isinstance(part, Lookup) else part.dims:
-                found[name] = None
+            if isinstance(part, Lookup):
+                found.update(dict.fromkeys(part.access.dims))
+            else:
+                for name, _ in part.terms:
+                    found[name] = None
         return tuple(found)
 
     def accesses(self) -> Iterator["Access"]:
@@ -168,6 +172,7 @@ class Expr:
 
     __slots__ = ("_hash", "_key", "_order", "dtype")
     dtype: DType
+    arguments: "tuple[Expr, ...]" = ()
 
     def __init__(self, dtype: DType, *key: object):
         self.dtype = dtype
@@ -189,10 +194,6 @@ class Expr:
             and self.dtype == other.dtype
             and self._key == other._key
         )
-
-    @property
-    def arguments(self) -> "tuple[Expr, ...]":
-        return ()
 
     def _apply(self, op: str, *others: "Expr | Number", dtype: DType | None = None) -> "Expr":
         return Apply(op, (self, *(lift(other, self.dtype) for other in others)), dtype or self.dtype)
@@ -277,16 +278,12 @@ class Index(Expr):
 class Apply(Expr):
     """A named scalar operation; `dtype` is its result's (for `cast`: what it casts to)."""
 
-    __slots__ = ("_arguments", "op")
+    __slots__ = ("arguments", "op")
 
     def __init__(self, op: str, arguments: tuple[Expr, ...], dtype: DType):
         self.op = op
-        self._arguments = arguments
+        self.arguments = arguments
         super().__init__(dtype, op, arguments)
-
-    @property
-    def arguments(self) -> tuple[Expr, ...]:
-        return self._arguments
 
 
 class Held(Expr):
@@ -326,9 +323,9 @@ def _postorder(expr: Expr) -> tuple[Expr, ...]:
     stack = [expr]
     while stack:
         node = stack[-1]
-        waiting = [argument for argument in reversed(node.arguments) if id(argument) not in order]
-        if waiting and id(node) not in order:
-            stack += waiting
+        waiting = [argument for argument in node.arguments if id(argument) not in order]
+        if waiting:
+            stack += reversed(waiting)
         else:
             order[id(node)] = node
             stack.pop()
@@ -341,9 +338,9 @@ def rewrite(expr: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
     for node in walk(expr):
         new = node
         if isinstance(node, Apply):
-            arguments = tuple([done[id(argument)] for argument in node.arguments])
-            if list(map(id, arguments)) != list(map(id, node.arguments)):
-                new = Apply(node.op, arguments, node.dtype)
+            arguments = [done[id(argument)] for argument in node.arguments]
+            if any(map(is_not, arguments, node.arguments)):
+                new = Apply(node.op, tuple(arguments), node.dtype)
         changed = change(new)
         done[id(node)] = new if changed is None else changed
     return done[id(expr)]
