@@ -110,10 +110,13 @@ class Compiler:
             self._texts.put(module_text(self._machine, self._functions, self._declarations))
         self._functions, self._declarations = [], set()
 
-    def finish(self) -> list[bytes]:
-        """The objects of all modules, in their order; what LLVM raised is raised."""
+    def close(self) -> None:
+        """No more functions come: those that are left go to LLVM."""
         self._flush()
         self._texts.put(None)
+
+    def objects(self) -> list[bytes]:
+        """The objects of all modules, in their order, once it is closed; what LLVM raised is raised."""
         return self._objects.result()
 
     def _run(self) -> list[bytes]:

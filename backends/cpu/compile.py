@@ -158,8 +158,9 @@ def compile_segments(
             labels.append([call.name for call in calls])
         distinct = kernels.emitted.values()
         compiler.add(entries, [*DECLARATIONS, *(emitted.code.declaration for emitted in distinct)])
+        compiler.close()
         constants = blob.finish()
-        objects = [*compiler.finish(), support.result()]
+        objects = [*compiler.objects(), support.result()]
     exports = [f"segment_{n}" for n in range(len(segments))]
     image = link(objects, [*exports, *POOL_EXPORTS])
     facts = describe(
