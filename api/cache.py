@@ -228,11 +228,18 @@ def machine_digest() -> str:
 
 
 def _machine() -> list[str]:
-    """What code for this machine depends on: its architecture, and on Linux its features as the kernel lists them."""
+    """What code for this machine depends on: its architecture, and on Linux its features and the sizes of its caches as
+    the kernel lists them."""
     lines = [os.uname().machine]
     try:
         with open("/proc/cpuinfo") as text:
             lines += [line.strip() for line in text if line.startswith(("flags", "Features"))][:1]
     except OSError:
         pass
+    for index in range(4):
+        try:
+            with open(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size") as text:
+                lines.append(text.read().strip())
+        except OSError:
+            break
     return lines

@@ -204,7 +204,6 @@ def _argument(
 
 def _report(call: Call, emitted: _Emitted) -> KernelReport:
     estimate = emitted.choice.estimate
-    breakdown = {"compute": estimate.compute, **estimate.memory}
     return KernelReport(
-        call.name, call.location, emitted.choice.schedule, estimate.cycles, breakdown, emitted.kernel
+        call.name, call.location, emitted.choice.schedule, estimate.cycles, estimate.parts, emitted.kernel
     )

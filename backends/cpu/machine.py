@@ -1,23 +1,30 @@
 """What the emitter needs to know of the machine: triple, CPU name, features, vector lanes."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import llvmlite.binding as llvm
 
 from ...compiler.diagnostics import CompileError
 from ...runtime.records import dataclass
 
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+_UNITS = {"K": 1 << 10, "M": 1 << 20}
 FUSING = frozenset({"fma", "avx512f", "neon", "fp-armv8"})
 """Features with which one instruction multiplies and adds with one rounding."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A CPU to emit for. `features` are LLVM feature names without sign; `lanes` counts f32 in a vector register."""
+    """A CPU to emit for. `features` are LLVM feature names without sign; `lanes` counts f32 in a vector register.
+
+    `caches`: bytes of its data caches by level, where they are known.
+    """
 
     triple: str
     cpu: str
     features: frozenset[str]
+    caches: tuple[tuple[int, int], ...] = ()
 
     @property
     def lanes(self) -> int:
@@ -73,7 +80,8 @@ def host() -> Machine:
     """
     triple = llvm.get_default_triple()
     if not triple.startswith("x86_64"):
-        return Machine(triple, llvm.get_host_cpu_name(), frozenset(_enabled(llvm.get_host_cpu_features())))
+        features = frozenset(_enabled(llvm.get_host_cpu_features()))
+        return Machine(triple, llvm.get_host_cpu_name(), features, data_caches())
     features = frozenset(_enabled(llvm.get_host_cpu_features()))
     if {"amx-tile", "avx512fp16"} <= features:
         cpu = "sapphirerapids"
@@ -83,7 +91,20 @@ def host() -> Machine:
         cpu = "haswell"
     else:
         cpu = "x86-64"
-    return Machine(triple, cpu, features)
+    return Machine(triple, cpu, features, data_caches())
+
+
+def data_caches(folder: Path = CACHES) -> tuple[tuple[int, int], ...]:
+    """Level and bytes of each cache that Linux lists for a core's data; what isn't told so is left out."""
+    found: dict[int, int] = {}
+    for index in sorted(folder.glob("index*")):
+        try:
+            level, kind, size = (index.joinpath(n).read_text().strip() for n in ("level", "type", "size"))
+        except OSError:
+            continue
+        if kind != "Instruction" and level.isdigit() and size[:-1].isdigit() and size[-1:] in _UNITS:
+            found[int(level)] = int(size[:-1]) * _UNITS[size[-1]]
+    return tuple(sorted(found.items()))
 
 
 def _enabled(features: dict[str, bool]) -> list[str]:

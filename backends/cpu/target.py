@@ -9,16 +9,21 @@ from ...compiler.target.description import Target
 from .leaves import LEAVES
 from .machine import Machine
 
+LEVELS = (1, 2, 3)
+"""Of caches, those that the chip file has."""
+
 
 @lru_cache(maxsize=8)
 def describe(machine: Machine) -> Target:
-    """The target that the tiler sees for a machine: without engines whose operation it lacks."""
+    """The target that the tiler sees for a machine: without engines whose operation it lacks, and with its own caches
+    where their sizes are known."""
     text = files(__package__).joinpath("cpu.toml").read_text()
     vectors = {"lanes": machine.lanes, "registers": machine.registers}
     widths = dict.fromkeys(("fma", "vec", "dots", "pairs_bf16", "widened"), vectors)
     pairs = {**vectors, "registers": machine.registers - 1}  # products need a place before they are added
     signs = {**vectors, "registers": machine.registers - 2}  # and ones, to add up pairs
     own = {**widths, "pairs": pairs, "words": pairs, "signs": signs, "signs_u8": signs}
-    target = read_target(text, "cpu.toml", engine=own)
+    caches = {f"l{level}": {"bytes": size} for level, size in machine.caches if level in LEVELS}
+    target = read_target(text, "cpu.toml", engine=own, memory=caches)
     engines = {n: e for n, e in target.engines.items() if n not in LEAVES or LEAVES[n].serves(machine)}
     return replace(target, engines=engines)

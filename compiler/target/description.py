@@ -158,6 +158,16 @@ class Target:
         return next(memory for memory in self.memories.values() if memory.home)
 
     @property
+    def caches(self) -> list[Memory]:
+        """The memories between the engines and home that fill themselves, from the engines outwards."""
+        return [memory for memory in self.memories.values() if memory.managed == "cache" and not memory.home]
+
+    @property
+    def near(self) -> Memory:
+        """Where tiles stay: the largest cache that a core has for itself; home where it has none."""
+        return ([memory for memory in self.caches if memory.private] or [self.home])[-1]
+
+    @property
     def is_explicit(self) -> bool:
         """Whether software places every tile: no memory but home fills itself."""
         return not any(memory.managed == "cache" for memory in self.memories.values())

@@ -80,8 +80,7 @@ class Grouped(Nest):
         self.rows = found.rows
         self.vector = found.lane
         self.contraction = Contraction(found.rows, found.columns, found.batch, found.m, found.n)
-        caches = [m.name for m in target.memories.values() if m.managed == "cache" and not m.home]
-        self.near = engine.a or (caches[-1] if caches else target.home.name)
+        self.near = engine.a or target.near.name
         self._copies: dict[tuple[Loop, ...], float] = {}
         self.copies = bool(engine.a) or not self._is_readable()
 

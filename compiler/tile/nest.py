@@ -13,9 +13,10 @@ import numpy as np
 from ..target.description import Engine, Target
 from .access_maps import contraction, is_plain, strides, vector_dim, woven
 from .choice import CHUNKS, Choice, parallel_loops
-from .cost import Estimate, memory_cycles, nest_cycles
+from .cost import Estimate, nest_cycles
 from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule, trips
 from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, Access, Affine, Kernel, Stage
+from .traffic import memory_cycles
 
 LINE = 64
 """Bytes of a cache line: a window takes whole ones at each of its places."""
@@ -48,10 +49,7 @@ class Nest:
         order = [d for part in final.write.index for d in getattr(part, "dims", ())]
         names = [d.name for d in self.root.kind(PARALLEL)]
         self._computed: dict[object, float] = {}
-        caches = [m.name for m in target.memories.values() if m.managed == "cache" and not m.home]
-        self.panels = (
-            caches[-1] if caches else target.home.name
-        )  # where panels of weights stay while rows pass by
+        self.panels = target.near.name  # where panels of weights stay while rows pass by
         self.parallel = [n for n in order if n in names] + [n for n in names if n not in order]
 
     def choices(self, keep: int) -> list[Choice]:
@@ -216,7 +214,9 @@ class Nest:
             if self.contraction is None:  # the widest of those that two cores share evenly
                 strips = sorted(strips, key=lambda size: (trips(self.extents[first.dim], size) % 2, -size))
             for strip in strips if self.contraction is not None else strips[:1] or [0]:
-                yield [*outer, *([Loop(first.dim, strip, unit=first.unit)] if strip else []), *columns, *rest]
+                around = [*outer, *([Loop(first.dim, strip, unit=first.unit)] if strip else [])]
+                # without blocks of rows whole rows pass by: pages are opened one after the other
+                yield [*around, *columns, *rest] if tile else [*around, *rest, *columns]
 
     def _strip_sizes(self, dim: str, tile: int) -> list[int]:
         extent = self.extents[dim]

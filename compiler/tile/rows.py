@@ -51,7 +51,7 @@ class Rows:
         self.kernel = kernel
         self.target = target
         self.extents = {name: d.size for name, d in kernel.dims.items()}
-        self.cache = [m for m in target.memories.values() if m.managed == "cache" and not m.home][-1]
+        self.cache = target.near
         shared = [frozenset(d.name for d in s.kind(PARALLEL)) for s in kernel.stages]
         common = frozenset.intersection(*shared)
         final = kernel.stages[-1]

@@ -13,7 +13,7 @@ from isthmus.compiler.tile.choice import Choice
 from isthmus.compiler.tile.cost import Estimate
 from isthmus.compiler.tile.schedule import Loop, Schedule
 
-MEASURED = tiles.Found("net", "layer", 3, (4.0, 2.0, 5.0), (3.0, 2.0), "", (), ())
+MEASURED = tiles.Found("net", "layer", 3, (4.0, 2.0, 5.0), (3.0, 2.0, 2.5), "", (), ())
 
 
 def choice(step: int, cycles: float) -> Choice:

@@ -237,3 +237,10 @@ def test_weights_of_what_is_no_step_are_read_once() -> None:
     )
     inputs = (256 - 64) * (2048 + 256) * 4  # bytes of x and y that more steps have
     assert (long - short) * target("avx2").memories["dram"].bandwidth < 2 * inputs
+
+
+def test_what_runs_before_the_steps_of_a_recurrence_is_added_to_them() -> None:
+    estimate = tile(parse_kernel(STEPS.format(n=64)), target("avx2"))[0].estimate
+    assert estimate.apart > 0
+    assert estimate.cycles >= max(estimate.compute, *estimate.memory.values()) + estimate.apart
+    assert estimate.parts["apart"] == estimate.apart
