@@ -18,6 +18,7 @@ from ..tile.stage import (
     SCAN,
     Access,
     Affine,
+    Apply,
     Buffer,
     Const,
     Dim,
@@ -256,6 +257,16 @@ def _inside(stage: Stage, reader: Stage, draft: Draft) -> Expr | None:
         return None
     value = substituted(stage.body, solution.values)
     return None if value is None else rewrite(reader.body, lambda expr: value if expr == loads[0] else None)
+
+
+def is_widening(draft: Draft) -> bool:
+    """Whether the draft only casts numbers to a wider type."""
+    if len(draft.stages) != 1 or not is_elementwise(draft.stages[0]):
+        return False
+    body = draft.stages[0].body
+    if not isinstance(body, Apply) or body.op != "cast" or not isinstance(body.arguments[0], Load):
+        return False
+    return body.arguments[0].dtype.bits < body.dtype.bits
 
 
 def view_source(draft: Draft) -> str | None:

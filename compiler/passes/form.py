@@ -1,7 +1,8 @@
 """Forming kernels: which nodes are computed together, in which layouts, from and to where in memory.
 
-The rules see access maps only: views go into their readers; an elementwise consumer goes into its producer; a cheap
-elementwise producer goes into its only reader; what reads back the rows that were reduced stays with the reduction.
+The rules see access maps only: views and widening casts go into their readers; an elementwise consumer goes into its
+producer; a cheap elementwise producer goes into its only reader; what reads back the rows that were reduced stays with
+the reduction.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from ..ops.scalar import SCALARS
 from ..tile.stage import Stage
 from .accesses import applications, domain, factors, innermost, is_elementwise, loads_of
 from .assemble import assemble
-from .draft import Draft, Drafting, view_source
+from .draft import Draft, Drafting, is_widening, view_source
 from .fuse import Fusion
 from .plan import DEFAULT, HostStep, Plan, Preferences
 from .rows import follow
@@ -101,16 +102,22 @@ class Forming:
         return entry
 
     def inline_views(self) -> None:
-        """Views go into all their readers, where each of them can take them."""
+        """Views go into all their readers, where each of them can take them, and so do casts that widen numbers, so
+        that memory holds the narrow ones, but not into factors, which would be cast again and again."""
         for place in range(len(self.slots)):
             view = self.draft(place)
-            if view is None or view_source(view) is None or view.writes()[0] in self.required:
+            if view is None or view.writes()[0] in self.required:
+                continue
+            if view_source(view) is None and not is_widening(view):
                 continue
             (value,) = view.writes()
             changed: dict[int, Draft] = {}
             for user in self.users.get(value, {}):
                 reader = self.draft(user)
-                new = None if reader is None else self.fusion.inline(view, reader, value)
+                takes = reader is not None and (
+                    view_source(view) is not None or not _multiplies(reader, value)
+                )
+                new = self.fusion.inline(view, reader, value) if reader is not None and takes else None
                 if new is None:
                     break
                 changed[user] = new
@@ -160,12 +167,11 @@ class Forming:
         """Whether computing the value where it is read costs less than storing it."""
         if not all(map(is_elementwise, producer.stages)):
             return False
-        readers = [stage for stage in consumer.stages if loads_of(stage, value)]
-        if any(factors(stage) for stage in readers):
+        if _multiplies(consumer, value):
             return False
         if cost(producer.stages[-1]) < self.preferences.inline_cost:
             return True
-        points = sum(domain(stage) for stage in readers)
+        points = sum(domain(stage) for stage in consumer.stages if loads_of(stage, value))
         return points <= domain(producer.stages[-1])
 
     def _join_producer(self, place: int) -> bool:
@@ -224,6 +230,11 @@ class Forming:
 def cost(stage: Stage) -> float:
     """The cost of one element of a stage, in additions."""
     return sum(SCALARS[node.op].cost for node in applications(stage.body))
+
+
+def _multiplies(draft: Draft, value: str) -> bool:
+    """Whether a contraction of the draft reads the value: what it reads is read again and again."""
+    return any(factors(stage) for stage in draft.stages if loads_of(stage, value))
 
 
 def _contracts(entry: Entry | None) -> bool:

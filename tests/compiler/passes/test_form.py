@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from isthmus.compiler.ir import constant
+from isthmus.compiler.ir.types import i8, i32
 from isthmus.compiler.passes.form import form
 from isthmus.compiler.passes.plan import HostStep, KernelStep, Preferences
+from isthmus.compiler.tile.stage import INPUT
 
 from .plans import Build, check, kernel_of, names, shapes
 
@@ -22,6 +24,15 @@ def test_a_residual_between_two_convolutions_goes_into_the_later_one():
     (x,) = b.inputs
     y = b("reduce.mean", b("math.relu", b("math.add", b.conv(x, 16), b.conv(x, 16))), axes=(2, 3))
     assert names(check(b.graph(y))) == ["conv", "conv+add+relu", "mean"]
+
+
+def test_memory_holds_what_is_cast_to_a_wider_type_as_it_was():
+    b = Build("f32[1, 8, 6, 6]")
+    (x,) = b.inputs
+    narrow = b("math.cast", b.conv(x, 16, 3), dtype=i8)
+    plan = check(b.graph(b("reduce.sum", b("math.cast", narrow, dtype=i32), axes=(2, 3))))
+    assert names(plan) == ["copy", "conv+cast", "cast+sum"]
+    assert kernel_of(plan, "reduce.sum").kernel.role(INPUT)[0].dtype == i8
 
 
 def test_a_value_with_two_readers_is_stored_once():
