@@ -28,6 +28,7 @@ from ..tile.stage import (
     walk,
 )
 from ..tile.work import SPECIAL
+from .sampling import sampled
 from .turning import Crossing, lay_as_read, turn
 
 MOST_OPERATIONS = 24
@@ -41,14 +42,12 @@ def product_types(target: Target) -> tuple[str, ...]:
 
 def preparations(kernel: Kernel, target: Target) -> list[Kernel]:
     """The kernel in the stages that the engines run: bodies composed, rows fetched, results turned, sums drained; in
-    one or two ways, of which the cheaper one is to be taken."""
+    one or some ways, of which the cheapest one is to be taken."""
     types = product_types(target)
     composed = fetch(compose(unrepaired(kernel)))
     crosses = Crossing(target.engine("elementwise"))
-    ways = [turn(composed, crosses)]
-    laid = lay_as_read(composed, crosses, types)
-    if laid is not composed:
-        ways.append(turn(laid, crosses))
+    forms = dict.fromkeys((composed, lay_as_read(composed, crosses, types), sampled(composed)))
+    ways = [turn(form, crosses) for form in forms]
     return [drain(way, [s.name for s in way.stages if product(way, s, types) is not None]) for way in ways]
 
 

@@ -12,7 +12,7 @@ from ..tile.assumption import AS_IT_IS, Assumption
 from ..tile.canonical import canonical
 from ..tile.check import check
 from ..tile.schedule import Schedule
-from ..tile.stage import Kernel
+from ..tile.stage import INPUT, Kernel
 from ..tile.staged import StagedChoice, stage_tiles_for
 from .chains import Costs
 from .compose import gathers, independent, is_fetch, preparations
@@ -27,6 +27,9 @@ class Tiled:
     choice: StagedChoice
     way: int = 0
 
+
+CHEAPER = 0.99
+"""What share a way that sees operands in other shapes may be predicted to take at most: it has more instructions."""
 
 TiledPart = tuple[Tiled, dict[str, str]]
 """With the call's own name of each buffer."""
@@ -103,12 +106,13 @@ def _tile(normal: Kernel, key: str, target: Target, assumptions: tuple[Assumptio
 
 def _tile_anew(normal: Kernel, target: Target, assumptions: tuple[Assumption, ...]) -> Tiles:
     """The best of the ways in which a kernel may be prepared; where none has tiles, why the first one has not."""
-    prepared = enumerate(preparations(normal, target))
-    ways = [_tiled(kernel, number, target, assumptions) for number, kernel in prepared]
-    best = dict(ways[0])
-    for way in ways[1:]:
-        for assumption, tiled in way.items():
-            best[assumption] = min(best[assumption], tiled, key=_predicted)
+    first, *others = preparations(normal, target)
+    best = dict(_tiled(first, 0, target, assumptions))
+    for number, way in enumerate(others, 1):
+        share = 1.0 if way.role(INPUT) == first.role(INPUT) else CHEAPER
+        for assumption, tiled in _tiled(way, number, target, assumptions).items():
+            if _predicted(tiled) < share * _predicted(best[assumption]):
+                best[assumption] = tiled
     return best
 
 

@@ -45,7 +45,8 @@ def spines(placing: Placing) -> Iterator[tuple[tuple[str, ...], list[Cut]]]:
 
 
 def _chain_spines(placing: Placing) -> Iterator[tuple[tuple[str, ...], list[Cut]]]:
-    """Rows of the final result in stripes; the sum of the last product whole or in pieces, where it comes last."""
+    """Rows of the final result in stripes, or columns where it has no rows; the sum of the last product whole or in
+    pieces, where it comes last."""
     assert placing.array is not None
     final = placing.kernel.stages[-1]
     names = [
@@ -60,11 +61,14 @@ def _chain_spines(placing: Placing) -> Iterator[tuple[tuple[str, ...], list[Cut]
     if len(dims) == 2:
         dims[1] = Cut(rows[-1], parts(placing.extents[rows[-1]], 1)[:3])
     unit = lcm(placing.array.rows, placing.array.cols)
+    columns = Cut(lane, parts(placing.extents[lane], placing.array.cols), placing.array.cols)
     if last.lane == lane:
+        if not rows:
+            dims = [columns]
         k = max(last.k, key=lambda each: placing.extents[each])
         cut = [Cut(k, parts(placing.extents[k], unit)[:8], unit)]
     else:
-        cut = [Cut(lane, parts(placing.extents[lane], placing.array.cols), placing.array.cols)]
+        cut = [columns]
     for chosen in (dims, [*dims, *cut]):  # sums begin anew with each tile of rows: what cuts them comes last
         order = [*single, *chosen]
         yield tuple(each.name for each in order), order
