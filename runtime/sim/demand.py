@@ -50,7 +50,7 @@ def demand(
     """
     some = n1 * n2 > 0
     rows = (address, *_joined(n0, n1, n2, np.abs(s1), np.abs(s2)))
-    total = touched_bursts(dram.burst, *rows)
+    total, steps = touched_bursts(dram.burst, *rows)
     channels = touched_channels(dram, *rows)
     kept = _kept_open(channels, some)
     bursts = total[:, None] * channels.bursts / np.maximum(channels.bursts.sum(1, keepdims=True), 1)
@@ -59,12 +59,13 @@ def demand(
     strided = (pages > 1) & (rows[2] > 1)[:, None]
     waiting = served + dram.gap(write) * channels.windows * bursts
     loads = np.where(strided, waiting, np.maximum(served, held))
-    cycles, number = loads.max(1), np.maximum(total, 1)
+    asking = np.where(write, 0, steps)
+    cycles, number = np.maximum(loads.max(1), asking), np.maximum(total, 1)
     before = np.minimum(np.where(kept, channels.crossing[:, None], channels.before).min(1), total)
     bit = 1 << np.arange(dram.channels)
     found = {
         "cycles": cycles,
-        "following": _following(loads, dram.cycles_of_a_burst),
+        "following": np.maximum(_following(loads, dram.cycles_of_a_burst), asking),
         "served": served.max(1),
         "held": np.minimum(held.max(1), cycles),
         "on": _evened(loads, dram.cycles_of_a_burst) / np.where(cycles > 0, cycles, 1)[:, None],

@@ -32,16 +32,19 @@ def _by_rows(
     return found
 
 
-def touched_bursts(burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any) -> np.ndarray:
-    """Bursts that the rows touch, one that two successive rows share once. The pattern of the first rows repeats, or
-    that of the first planes where they have few rows."""
+def touched_bursts(
+    burst: int, address: Any, n0: Any, n1: Any, n2: Any, s1: Any, s2: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bursts that the rows touch, one that two successive rows share once, and those that each row touches. The pattern
+    of the first rows repeats, or that of the first planes where they have few rows."""
     few = n1 <= _SAMPLED_ROWS // 2
     planes = np.where(few, _SAMPLED_ROWS // np.maximum(n1, 1), 1)
     rows, repeated = np.where(few, planes * n1, _SAMPLED_ROWS), np.where(few, planes * s2, _SAMPLED_ROWS * s1)
     total = np.where(few, n1 * n2, n1)
     columns = (few, rows, repeated, total, address, n0, n1, s1, s2)
-    (counted,) = _by_rows(np.minimum(rows, total), columns, lambda *each: (_of_pattern(burst, *each),))
-    return np.where(few, counted, counted * n2)
+    counted = _by_rows(np.minimum(rows, total), columns, lambda *each: _of_pattern(burst, *each))
+    shared, each_row = (np.where(few, every, every * n2) for every in counted)
+    return shared, each_row
 
 
 def _of_pattern(
@@ -56,21 +59,26 @@ def _of_pattern(
     n1: Any,
     s1: Any,
     s2: Any,
-) -> np.ndarray:
-    """Bursts of `total` rows of which the first `rows` are a pattern, after `repeated` bytes the next one."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bursts of `total` rows, those that two share once and not, of which the first `rows` are a pattern, after
+    `repeated` bytes the next one."""
     number = np.arange(looked_at)
     inner = np.where(few[:, None], number % np.maximum(n1, 1)[:, None], number)
     outer = np.where(few[:, None], number // np.maximum(n1, 1)[:, None], 0)
     start = address[:, None] + inner * s1[:, None] + outer * s2[:, None]
     first, last = start // burst, (start + n0[:, None] - 1) // burst
-    each = last - first + 1
-    each[:, 1:] -= first[:, 1:] == last[:, :-1]
-    sums, again = np.cumsum(each, axis=1), np.arange(len(n1))
+    each, again = last - first + 1, np.arange(len(n1))
     patterns, rest = np.divmod(total, np.maximum(rows, 1))
     end = np.minimum(rows, looked_at) - 1
+
+    def summed(each: np.ndarray) -> np.ndarray:
+        sums = np.cumsum(each, axis=1)
+        return patterns * sums[again, end] + np.where(rest > 0, sums[again, rest - 1], 0)
+
+    each_row = summed(each)
+    each[:, 1:] -= first[:, 1:] == last[:, :-1]
     seam = (address + repeated) // burst == last[again, end]
-    partial = np.where(rest > 0, sums[again, rest - 1], 0)
-    return patterns * sums[again, end] + partial - seam * np.maximum((total - 1) // np.maximum(rows, 1), 0)
+    return summed(each) - seam * np.maximum((total - 1) // np.maximum(rows, 1), 0), each_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ def _spread(
     more = (total > looked_at)[:, None]
     behind = (address + (n2 - 1) * s2 + (n1 - 1) * s1 + n0 - 1) // (dram.page * dram.channels)
     return (
-        (after - before).sum(1),
+        np.where(more, _bursts_of_all(dram, (after - before).sum(1), (address, n0, n1, n2, s1, s2)), (after - before).sum(1)),
         np.where(more, _pages_of_all(dram, pages, of_any, looked_at, (address, n0, n1, n2, s1, s2)), pages),
         _windows(dram, opens, of_first, in_last, of_last, between, more),
         np.where(in_first[:, 0], page[0][:, :1], -1),
@@ -148,6 +156,17 @@ def _windows(
     a_page = dram.page // dram.burst
     whole = ended + last + (between * (a_page // most)).sum(1)
     return whole / np.maximum(after[:, -1] + a_page * between.sum(1), 1)
+
+
+def _bursts_of_all(dram: Dram, some: np.ndarray, rows: Sequence[Any]) -> np.ndarray:
+    """In their proportion, bursts of all rows on each channel where the first ones have `some`: rows that pass over no
+    channel touch alike all that lies between the first and the last one, which the first few are too short to show."""
+    address, n0, n1, n2, s1, s2 = rows
+    span = (n1 - 1) * s1 + n0
+    dense = (s1 <= dram.interleave) & ((n2 == 1) | (s2 - span <= dram.interleave))
+    first, last = address // dram.burst, (address + (n2 - 1) * s2 + span - 1) // dram.burst
+    between = dram.on_channels(np.maximum(last, first) + 1) - dram.on_channels(first)
+    return np.where(dense[:, None], between, some)
 
 
 def _pages_of_all(
