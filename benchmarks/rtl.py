@@ -34,8 +34,12 @@ FITTED = frozenset(
         *(
             ("mobilenetv2", "n1-16", "own"),
             ("mobilenetv2", "n1-16", "wide"),
+            ("resnet50", "n1-16", "own"),
             ("resnet50", "n1-16", "wide"),
+            ("mobilenetv2", "n1-8", "wide"),
+            ("bert_base", "n1-8", "wide"),
             ("mobilenetv2", "f1-b512", "own"),
+            ("mobilenetv2", "f1-b512", "wide"),
         ),
         *(("resnet18", "f1-b512", "own"), ("samples", "f1-b512", "own")),
     }

@@ -153,6 +153,13 @@ class Transfer:
         self.cycles, self.served, self.held = self.following, self.served * part, self.held * part
         self.on = [min(1.0, each / part) for each in self.on]
 
+    def reopen(self, page_miss: float, channels: int) -> None:
+        """So many channels have closed the pages that it would have gone on in: bursts that open them have longer
+        turns."""
+        bursts = sum(self.on) * self.cycles / self.turn
+        self.turn += channels * page_miss / bursts
+        self.opens += self.turn * min(1.0, channels / bursts)
+
 
 def transfers(dram: Dram, work: Any) -> list[Transfer | None]:
     """Those of instructions, whose columns are those of `events.Work`; None where there is none."""
@@ -202,7 +209,10 @@ class Sharing:
         if earlier and not self.flights and time < self.ended.get(owner, 0) + _AT_ONCE:
             transfer.follow()
         closed = self.closed.get(owner, 0)
-        reopening = self.dram.page_miss if closed & transfer.keeps else 0.0
+        reopened = closed & transfer.keeps
+        reopening = self.dram.page_miss if reopened else 0.0
+        if reopened:
+            transfer.reopen(reopening, reopened.bit_count())
         self.closed[owner] = closed & ~transfer.touches
         transfer.owner, transfer.left = owner, transfer.cycles + reopening
         if not self.flights and transfer.spare:

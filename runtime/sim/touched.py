@@ -130,7 +130,11 @@ def _spread(
     more = (total > looked_at)[:, None]
     behind = (address + (n2 - 1) * s2 + (n1 - 1) * s1 + n0 - 1) // (dram.page * dram.channels)
     return (
-        np.where(more, _bursts_of_all(dram, (after - before).sum(1), (address, n0, n1, n2, s1, s2)), (after - before).sum(1)),
+        np.where(
+            more,
+            _bursts_of_all(dram, (after - before).sum(1), (address, n0, n1, n2, s1, s2)),
+            (after - before).sum(1),
+        ),
         np.where(more, _pages_of_all(dram, pages, of_any, looked_at, (address, n0, n1, n2, s1, s2)), pages),
         _windows(dram, opens, of_first, in_last, of_last, between, more),
         np.where(in_first[:, 0], page[0][:, :1], -1),

@@ -227,6 +227,25 @@ def test_channels_are_those_that_the_rows_reach():
     )  # two have a burst more than others
 
 
+def test_many_rows_that_pass_over_no_channel_are_on_all_of_them_alike():
+    dram = Dram(16, 2, 256, 0, 64)
+    found = demand(dram, *(np.array([value]) for value in (0, 3, 4096, 1, 12, 0)))
+    assert found.on[0].tolist() == [
+        0.75,
+        0.75,
+    ]  # 768 bursts of 8 cycles; the first 32 rows are 4 and 2 of them
+    apart = demand(dram, *(np.array([value]) for value in (0, 3, 4096, 1, 512, 0)))
+    assert apart.on[0].tolist() == pytest.approx([1, 0], abs=1e-3)
+
+
+def test_a_burst_of_one_row_is_asked_for_a_cycle():
+    dram, rows = Dram(16, 1, 256, 0, 64), [np.array([value]) for value in (0, 3, 4096, 1, 12, 0)]
+    found = demand(dram, *rows)
+    assert (found.served, found.cycles, found.following) == (768 * 4, 4096, 4096)
+    assert found.on[0].tolist() == [0.75]
+    assert demand(dram, *rows, write=True).cycles == 768 * 4
+
+
 def test_loads_of_channels_are_even_but_for_what_queues_do_not_bridge():
     dram = Dram(32, 2, 256, 0, 64)
     found = demand(dram, *(np.array([value]) for value in (0, 256, 100, 1, 512, 0)))
@@ -344,6 +363,17 @@ def test_turns_are_bursts_so_who_opens_a_page_in_each_takes_longer_ones():
     paged = {"engine": "load", "transfer": 300.0, "turn": 30.0}
     plain = {"engine": "store", "transfer": 150.0, "turn": 10.0}
     assert timed(paged, plain).end.tolist() == [400, 450]
+
+
+def test_pages_that_a_refresh_has_closed_make_turns_longer():
+    dram = Dram(16, 1, 256, 0, 64, 2048, 40, refresh_every=1000, refresh_for=100)
+    found = timed(
+        {"engine": "load", "transfer": 4, "turn": 4},
+        {"engine": "load", "busy": 1096, "transfer": 100, "turn": 4, "keeps": 1},
+        {"engine": "store", "busy": 1100, "transfer": 140, "turn": 140 / 25, "opens": 1 / 25},
+        dram=dram,
+    )
+    assert found.end[1] == found.end[2] == 1100 + 2 * 140
 
 
 def test_what_waits_for_bursts_under_way_leaves_the_channel_to_others():
