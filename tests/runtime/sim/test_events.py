@@ -373,7 +373,7 @@ def test_pages_that_a_refresh_has_closed_make_turns_longer():
         {"engine": "store", "busy": 1100, "transfer": 140, "turn": 140 / 25, "opens": 1 / 25},
         dram=dram,
     )
-    assert found.end[1] == found.end[2] == 1100 + 2 * 140
+    assert found.end[1:] == pytest.approx([1100 + 2 * 140] * 2, abs=4)  # a burst
 
 
 def test_what_waits_for_bursts_under_way_leaves_the_channel_to_others():
