@@ -239,11 +239,12 @@ def test_many_rows_that_pass_over_no_channel_are_on_all_of_them_alike():
 
 
 def test_a_burst_of_one_row_is_asked_for_a_cycle():
-    dram, rows = Dram(16, 1, 256, 0, 64), [np.array([value]) for value in (0, 3, 4096, 1, 12, 0)]
+    dram, rows = Dram(16, 1, 256, 40, 64), [np.array([value]) for value in (0, 3, 4096, 1, 12, 0)]
     found = demand(dram, *rows)
     assert (found.served, found.cycles, found.following) == (768 * 4, 4096, 4096)
     assert found.on[0].tolist() == [0.75]
     assert demand(dram, *rows, write=True).cycles == 768 * 4
+    assert demand(Dram(16, 1, 256, 0, 64), *rows).cycles == 768 * 4
 
 
 def test_loads_of_channels_are_even_but_for_what_queues_do_not_bridge():
