@@ -230,10 +230,7 @@ def test_channels_are_those_that_the_rows_reach():
 def test_many_rows_that_pass_over_no_channel_are_on_all_of_them_alike():
     dram = Dram(16, 2, 256, 0, 64)
     found = demand(dram, *(np.array([value]) for value in (0, 3, 4096, 1, 12, 0)))
-    assert found.on[0].tolist() == [
-        0.75,
-        0.75,
-    ]  # 768 bursts of 8 cycles; the first 32 rows are 4 and 2 of them
+    assert found.on[0].tolist() == [1, 1]  # the first 32 rows: 4 bursts of one, 2 of the other
     apart = demand(dram, *(np.array([value]) for value in (0, 3, 4096, 1, 512, 0)))
     assert apart.on[0].tolist() == pytest.approx([1, 0], abs=1e-3)
 
