@@ -86,9 +86,10 @@ def test_a_reader_that_leaves_early_causes_no_noise() -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_without_a_traceback(number: signal.Signals, status: int) -> None:
-    """A process that waits for a pipe's writer is told to stop."""
+    """A process that waits for a pipe's writer is told to stop, also where what runs the tests ignores interrupts."""
     script = (
-        "import os, signal, isthmus.registry as registry, isthmus.cli as cli\n"
+        "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import isthmus.registry as registry, isthmus.cli as cli\n"
         f"registry.frontends = lambda: os.kill(os.getpid(), {int(number)}) or signal.pause()\n"
         "import sys; sys.argv = ['isthmus', 'formats']; cli.main()"
     )
