@@ -29,7 +29,7 @@ def exp_beside_one(x: Lanes) -> Lanes:
 
 
 def _exp(x: Lanes, low: Lanes | None = None, halvings: int = 0, short: bool = False) -> Lanes:
-    """e^(x + low) / 2^halvings: a power of two in two factors, for range, of which one is 2^-64 or 2^64."""
+    """e^(x + low) / 2^halvings: a power of two in two factors, for range, one of them far from 1."""
     wide = x.dtype == f64
     x = _clamp(x, *((-746.0, 711.0) if wide else (-104.0, 89.0)))
     y, shifted = _parts(x, low, short)

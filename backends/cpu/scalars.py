@@ -247,7 +247,7 @@ class Scalars:
             one = self.call("copysign", self.constant(1.0, source, lanes), operands[0])
             nonzero = self._op("fcmp one {t} {0}, {1}", operands[0], zero, type=vector_type("i1", lanes))
             return self.select(nonzero, one, operands[0])
-        if op not in _FUNCTIONS and op != BESIDE_ONE:
+        if op not in _FUNCTIONS and op not in _IN_PLACE:
             raise UnsupportedError(f"no machine code for '{op}' on {source}")
         return self._function(op, operands, source, lanes)
 

@@ -25,7 +25,7 @@ def assemble(
     inputs = tuple(names[value] for value in graph.inputs)
     chosen = choose(entries, values, inputs, outputs, drafting, preferences)
     steps: list[Step] = []
-    forms = Physical(preferences)
+    forms = Physical()
     for entry in chosen.entries:
         if isinstance(entry, HostStep):
             steps.append(entry)

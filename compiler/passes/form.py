@@ -108,16 +108,16 @@ class Forming:
             view = self.draft(place)
             if view is None or view.writes()[0] in self.required:
                 continue
-            if view_source(view) is None and not is_widening(view):
+            moves = view_source(view) is not None
+            if not moves and not is_widening(view):
                 continue
             (value,) = view.writes()
             changed: dict[int, Draft] = {}
             for user in self.users.get(value, {}):
                 reader = self.draft(user)
-                takes = reader is not None and (
-                    view_source(view) is not None or not _multiplies(reader, value)
-                )
-                new = self.fusion.inline(view, reader, value) if reader is not None and takes else None
+                if reader is None or (not moves and _multiplies(reader, value)):
+                    break
+                new = self.fusion.inline(view, reader, value)
                 if new is None:
                     break
                 changed[user] = new

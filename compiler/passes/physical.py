@@ -31,7 +31,7 @@ from ..tile.stage import (
 from .accesses import Coordinates, digits, extents_of, positions, reach, rename
 from .draft import Draft
 from .merge import merge_dims
-from .plan import Layout, Preferences
+from .plan import Layout
 from .shaping import Reshape, Shaping, accesses, dims_in_order
 
 _ROLES = (INPUT, CONSTANT, OUTPUT, LOCAL)
@@ -50,8 +50,7 @@ class Placed:
 class Physical:
     """Drafts as kernels; those of drafts that differ in names only are formed once, for a model repeats its layers."""
 
-    def __init__(self, preferences: Preferences) -> None:
-        self._splits = preferences.split_constants
+    def __init__(self) -> None:
         self._formed: dict[object, tuple[Kernel, dict[str, str]]] = {}
 
     def kernel(self, draft: Draft, values: Mapping[str, Placed]) -> tuple[Kernel, dict[str, str]]:
@@ -62,7 +61,7 @@ class Physical:
         placed = {new: values[old] for new, old in own.items() if old in values}
         whole = (key, tuple(placed.items()))
         if whole not in self._formed:
-            self._formed[whole] = _formed(normal, placed, self._splits)
+            self._formed[whole] = _formed(normal, placed)
         kernel, behind = self._formed[whole]
         stages = zip(kernel.stages, plain.stages, strict=True)
         located = tuple(new.located(old.location) for new, old in stages)
@@ -82,7 +81,7 @@ def _plain(draft: Draft, values: Mapping[str, Placed]) -> Kernel:
     return Kernel("draft", tuple(buffers.values()), tuple(stages))
 
 
-def _formed(kernel: Kernel, values: Mapping[str, Placed], splits: bool) -> tuple[Kernel, dict[str, str]]:
+def _formed(kernel: Kernel, values: Mapping[str, Placed]) -> tuple[Kernel, dict[str, str]]:
     buffers = {buffer.name: buffer for buffer in kernel.buffers}
     form = Shaping([_laid_out(stage, values) for stage in kernel.stages], buffers)
     _align(form)
@@ -90,8 +89,7 @@ def _formed(kernel: Kernel, values: Mapping[str, Placed], splits: bool) -> tuple
     form.reshape(_ordered_locals(form, order))
     form.reshape(_without_unit_axes(form))
     merge_dims(form)
-    if splits:
-        form.reshape(_by_digits(form))
+    form.reshape(_by_digits(form))
     return _named(form, order)
 
 

@@ -31,15 +31,13 @@ class Preferences:
     `inline_cost`: an elementwise body of less cost (see `ops.scalar`) is computed again by its only reader rather than
     stored. `row_bytes`: rows up to so many bytes stay on chip between a reduction and what reads them back.
     `sums_inside`: axes that a contraction sums over as a whole lie innermost in whatever writes them for it.
-    `split_constants`: constants that several dims step through along one axis have an axis for each, so that packing
-    them can follow their reader's loops. `linger`: for so many further kernels an array's memory is kept after its
+    `linger`: for so many further kernels an array's memory is kept after its
     last use, so that a chip may run these as one.
     """
 
     channels_last: bool = True
     halo: bool = True
     sums_inside: bool = False
-    split_constants: bool = True
     inline_cost: float = 4.0
     row_bytes: int = 1 << 16
     linger: int = 0
