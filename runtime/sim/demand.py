@@ -59,7 +59,7 @@ def demand(
     strided = (pages > 1) & (rows[2] > 1)[:, None]
     waiting = served + dram.gap(write) * channels.windows * bursts
     loads = np.where(strided, waiting, np.maximum(served, held))
-    asking = steps * (dram.latency > 0 and not write)  # a memory without latency is asked for all at once
+    asking = steps / dram.asked_a_cycle * (not write)
     cycles, number = np.maximum(loads.max(1), asking), np.maximum(total, 1)
     before = np.minimum(np.where(kept, channels.crossing[:, None], channels.before).min(1), total)
     bit = 1 << np.arange(dram.channels)

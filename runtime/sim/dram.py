@@ -62,6 +62,12 @@ class Dram:
         first = run * np.arange(self.channels)
         return turns[..., None] * run + np.clip(rest[..., None] - first, 0, run)
 
+    @property
+    def asked_a_cycle(self) -> float:
+        """Bursts that a stream asks for: one, or as many as all channels serve in a cycle. A memory without latency is
+        asked for all at once."""
+        return max(1.0, self.bytes_per_cycle / self.burst) if self.latency else float("inf")
+
     def slots_free_again(self, write: bool = False) -> float:
         """Cycles from a burst's grant, its page open, until another one may take its place: what is read leaves at the
         rate of all channels, what is written at that of its own. A memory without latency frees it at once."""

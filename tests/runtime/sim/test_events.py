@@ -244,6 +244,11 @@ def test_a_burst_of_one_row_is_asked_for_a_cycle():
     assert demand(Dram(16, 1, 256, 0, 64), *rows).cycles == 768 * 4
 
 
+def test_a_memory_that_serves_several_bursts_a_cycle_is_asked_for_as_many():
+    rows = [np.array([value]) for value in (0, 1 << 16, 1, 1, 0, 0)]
+    assert demand(Dram(256, 8, 256, 40, 64), *rows).cycles == (1 << 16) / 256
+
+
 def test_loads_of_channels_are_even_but_for_what_queues_do_not_bridge():
     dram = Dram(32, 2, 256, 0, 64)
     found = demand(dram, *(np.array([value]) for value in (0, 256, 100, 1, 512, 0)))
