@@ -29,6 +29,11 @@ def evaluate(dim: Dim, symbols: Mapping[str, int]) -> int:
     return _value(_parse(dim), symbols)
 
 
+def fixed(shape: Sequence[Dim] | None) -> bool:
+    """Whether a shape is known and holds no symbol."""
+    return shape is not None and all(isinstance(dim, int) for dim in shape)
+
+
 def evaluate_shape(shape: Sequence[Dim], symbols: Mapping[str, int]) -> tuple[int, ...]:
     """`evaluate` of every dimension."""
     return tuple(evaluate(dim, symbols) for dim in shape)

@@ -18,11 +18,11 @@ from .blocks import run_blocks
 from .device import Context, Device
 from .distributed import Carry, DistributedRun, carry, timeline
 from .errors import DeviceError, ExecutionError, InputError
-from .inputs import Inputs, bind
+from .inputs import Inputs, Ports
 from .manifest import OPEN
 from .profile import Profile, SystemRun
 from .program import HostStep, Segment, Slot, Step, Transfer
-from .run import Run, Timing, view
+from .run import Layout, Run, Timing, view
 
 
 class Executable:
@@ -58,7 +58,9 @@ class Executable:
         program = self.program = artefact.program
         self.artefact, self.carry = artefact, carry
         self.threads = check_threads(threads)
+        self.ports = Ports(program)
         self.slots = {slot.name: slot for slot in program.slots}
+        self.layouts: dict[str, Layout] = {}
         self.code = {}
         self._limit = 1
         for device in program.devices:
@@ -148,7 +150,7 @@ class Executable:
 
     def _execute(self, inputs: Inputs, threads: int | None, timing: "Timing | None") -> dict[str, Any]:
         wanted = check_threads(threads) or self.threads or self._limit
-        values, symbols = bind(self.program, inputs)
+        values, symbols = self.ports.bind(inputs)
         if not self._verified:
             self.artefact.verify_once(self._weights)
             self._verified = True

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .executor import Executable
 
 
+Layout = tuple[tuple[int, ...], np.dtype]
+"""The shape and the dtype of an array."""
+
+
 @dataclass
 class Timing:
     """Collects the times of one run. `durations` are the seconds that each step took by its device's own clock, or was
@@ -129,7 +133,7 @@ class Run:
             slot = self.executable.slots[name]
             if slot.place == "constant":
                 return self.executable.constant(slot)
-            self.values[name] = memory.empty(self._shape(slot), dtypes.numpy_dtype(slot.dtype))
+            self.values[name] = memory.empty(*self._layout(slot))
             self.owned.add(name)
         elif written and name not in self.owned:
             self.values[name] = self.values[name].copy()
@@ -152,6 +156,15 @@ class Run:
 
     def _arena(self, slot: Slot) -> np.ndarray:
         return view(self.contexts[slot.device].arena, slot, self._shape(slot))
+
+    def _layout(self, slot: Slot) -> Layout:
+        """Shape and dtype of a slot's array; those without symbols are kept for the next run."""
+        found = self.executable.layouts.get(slot.name)
+        if found is None:
+            found = self._shape(slot), dtypes.numpy_dtype(slot.dtype)
+            if dims.fixed(slot.shape):
+                self.executable.layouts[slot.name] = found
+        return found
 
     def _shape(self, slot: Slot) -> tuple[int, ...]:
         try:

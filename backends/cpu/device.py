@@ -3,6 +3,7 @@
 import ctypes
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,7 @@ class CpuContext:
         self._address = memory.address(self._block)
         self._fields = (ctypes.c_int64 * (abi.CONTEXT_BYTES // _WORD)).from_address(self._address)
         self._bases = memory.address(code.constants), memory.address(self.arena)
+        self._tables: dict[int, Any] = {}  # by field; each run fills them anew
         self._set(abi.COUNTERS, memory.address(self._counters))
         self._set(abi.BARRIER, memory.address(self._barrier))
         self._set(abi.YIELD, native.function_address("sched_yield"))
@@ -81,13 +83,10 @@ class CpuContext:
                 location="cpu",
                 hint="recompile the model",
             )
-        table = _words(*self._bases, *map(memory.address, call.buffers))
-        symbols = _words(*call.symbols)
         labels = facts.steps[call.entry] if call.timed and call.entry < len(facts.steps) else ()
-        clock = _words(*[0] * (len(labels) + 1))
-        self._set(abi.BUFFERS, ctypes.addressof(table))
-        self._set(abi.SYMBOLS, ctypes.addressof(symbols))
-        self._set(abi.CLOCK, ctypes.addressof(clock) if labels else 0)
+        self._point(abi.BUFFERS, [*self._bases, *map(memory.address, call.buffers)])
+        self._point(abi.SYMBOLS, call.symbols)
+        self._point(abi.CLOCK, [0] * (len(labels) + 1) if labels else ())
         self._counters[: abi.COUNTER_BYTES * facts.counters * call.threads].fill(0)
         begin = time.perf_counter()
         address = self._code.mapping.base + facts.entries[call.entry]
@@ -99,17 +98,25 @@ class CpuContext:
             self._set(abi.THREADS, 1)
             self._code.segments[call.entry](self._address, 0)
         if labels:
-            call.steps.extend(_intervals(labels, list(clock), time.perf_counter() - begin))
+            clock = self._tables[abi.CLOCK][: len(labels) + 1]
+            call.steps.extend(_intervals(labels, clock, time.perf_counter() - begin))
 
     def _shared(self) -> pool.Pool:
         return pool.shared(self._code.mapping, self._code.facts.pool)
 
+    def _point(self, field: int, words: Sequence[int]) -> None:
+        """Have a field of the context point to a table of these words, or hold null where there are none."""
+        if not words:
+            self._set(field, 0)
+            return
+        if len(self._tables.get(field, ())) < len(words):
+            self._tables[field] = (ctypes.c_int64 * len(words))()
+        table = self._tables[field]
+        table[: len(words)] = words
+        self._set(field, ctypes.addressof(table))
+
     def _set(self, field: int, value: int) -> None:
         self._fields[field // _WORD] = value
-
-
-def _words(*values: int) -> "ctypes.Array[ctypes.c_int64]":
-    return (ctypes.c_int64 * len(values))(*values)
 
 
 def _intervals(labels: Sequence[str], clock: Sequence[int], seconds: float) -> list[tuple[str, float, float]]:

@@ -17,7 +17,9 @@ from pathlib import Path
 from . import abi, native, pool_ir
 from .native import Mapping
 
-SPIN_SECONDS = 50e-6  # how long a worker, or a caller that waits for workers, spins before it sleeps
+SPIN_SECONDS = 200e-6
+"""How long a worker, or a caller that waits for workers, spins before it sleeps. To be woken takes a worker some 40
+microseconds on a virtual machine, so one run after the other should find it awake, whatever Python does between."""
 _PROBE_PAUSES = 2000
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor time, per period
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from isthmus.runtime import InputError, Port, Program, Slot
-from isthmus.runtime.inputs import bind
+from isthmus.runtime.inputs import Ports
 
 
 def program(*ports: tuple[str, str, tuple | None], symbols: tuple[str, ...] = ()) -> Program:
@@ -16,6 +16,10 @@ def program(*ports: tuple[str, str, tuple | None], symbols: tuple[str, ...] = ()
         outputs=(),
         symbols=symbols,
     )
+
+
+def bind(model: Program, given):
+    return Ports(model).bind(given)
 
 
 TWO = program(("image", "f32", (1, 3)), ("mask", "bool", (2,)))
@@ -76,10 +80,10 @@ def test_ragged_lists():
 
 
 def test_dense_copies_only_where_needed():
-    values, _ = bind(TWO, [np.zeros((3, 1), np.float32).T, MASK])
+    values, _ = bind(TWO, {"image": np.zeros((3, 1), np.float32).T, "mask": MASK})
     assert values["s_image"].flags.c_contiguous
     wide = np.zeros((1, 6), np.float32)[:, ::2]
-    values, _ = bind(TWO, [wide, MASK])
+    values, _ = bind(TWO, {"image": wide, "mask": MASK})
     assert values["s_image"].strides == (12, 4)
 
 
