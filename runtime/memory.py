@@ -17,7 +17,7 @@ ALIGNMENT = 64
 def address(array: np.ndarray) -> int:
     """Where the first element lies."""
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # a quarter of the time of what follows
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))  # a third of the time of what follows
     except (TypeError, ValueError):  # read-only, of no bytes, or not contiguous
         return array.__array_interface__["data"][0]
 
