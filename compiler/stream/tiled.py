@@ -1,7 +1,7 @@
 """Distinct kernels as a chip runs them: in the stages of its engines, each with its tiles."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from ...runtime.records import dataclass
 from ..diagnostics import Problem, UnsupportedError
@@ -13,7 +13,7 @@ from ..tile.canonical import canonical
 from ..tile.check import check
 from ..tile.schedule import Schedule
 from ..tile.stage import INPUT, Kernel
-from ..tile.staged import StagedChoice, stage_tiles_for
+from ..tile.staged import StagedChoice, Staging
 from .chains import Costs
 from .compose import gathers, independent, is_fetch, preparations
 
@@ -35,10 +35,6 @@ TiledPart = tuple[Tiled, dict[str, str]]
 """With the call's own name of each buffer."""
 
 
-Tiles = Mapping[Assumption, Tiled | str]
-"""A kernel's tiles under each assumption, or why there are none."""
-
-
 class Kernels:
     """Distinct kernels by normal form, with their tiles under one of some `assumptions`, the first unless told
     otherwise; those under all of them are found together, which takes little longer."""
@@ -51,7 +47,7 @@ class Kernels:
     ):
         self.target, self.assumptions = target, assumptions
         self.under = assumptions[0] if under is None else under
-        self.tiled: dict[str, Tiles] = {}
+        self.tiled: dict[str, _Tilings] = {}
 
     def assuming(self, under: Assumption) -> "Kernels":
         """The same kernels under another one of the assumptions."""
@@ -73,8 +69,8 @@ class Kernels:
         normal, _, key = canonical(kernel)
         names = {b.name: own.name for b, own in zip(normal.buffers, kernel.buffers, strict=True)}
         if key not in self.tiled:
-            self.tiled[key] = _tile(normal, key, self.target, self.assumptions)
-        return _sound(self.tiled[key][self.under]), names
+            self.tiled[key] = _tilings(normal, key, self.target, self.assumptions)
+        return self.tiled[key].under(self.under), names
 
     def costs(self, call: Call) -> Costs:
         """What a call is predicted to take; UnsupportedError where it can't be tiled."""
@@ -83,61 +79,81 @@ class Kernels:
         return Costs(sum(each.cycles for each in estimates), work)
 
 
-def _sound(tiled: Tiled | str) -> Tiled:
-    if isinstance(tiled, str):
-        raise UnsupportedError(tiled)
-    return tiled
+class _Tiling:
+    """One way of a kernel as the target runs it, with tiles under some assumptions: looked for at once, and worked out
+    and checked when they are asked for."""
+
+    def __init__(self, kernel: Kernel, way: int, target: Target, assumptions: Sequence[Assumption]):
+        self.kernel, self.way, self.target = kernel, way, target
+        self.reason = ""
+        self.problems: dict[Schedule, list[Problem]] = {}
+        if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
+            self.reason = "what is looked up is no whole rows of an input"
+            return
+        try:
+            self.staging = Staging(kernel, target, assumptions)
+        except UnsupportedError as error:
+            self.reason = error.message
+
+    def under(self, assumption: Assumption) -> Tiled | str:
+        """The tiles under an assumption, or why there are none."""
+        if self.reason:
+            return self.reason
+        try:
+            choice = self.staging.choice(assumption)
+        except UnsupportedError as error:
+            return error.message
+        if choice.schedule not in self.problems:
+            self.problems[choice.schedule] = check(self.kernel, choice.schedule, self.target)
+        wrong = self.problems[choice.schedule]
+        return wrong[0].message if wrong else Tiled(self.kernel, choice, self.way)
 
 
-_KEPT = 4096
-"""Tiled kernels that are kept from one compilation to the next: what was estimated is often compiled then."""
-_kept: OrderedDict[tuple[str, str, tuple[Assumption, ...]], Tiles] = OrderedDict()
+class _Tilings:
+    """A kernel in its normal form in all ways in which the target may run it."""
 
+    def __init__(self, normal: Kernel, target: Target, assumptions: Sequence[Assumption]):
+        ways = enumerate(preparations(normal, target))
+        self.ways = [_Tiling(kernel, way, target, assumptions) for way, kernel in ways]
+        self.found: dict[Assumption, Tiled | str] = {}
 
-def _tile(normal: Kernel, key: str, target: Target, assumptions: tuple[Assumption, ...]) -> Tiles:
-    """A kernel in its normal form, of that key, as the target runs it."""
-    place = (repr(target), key, assumptions)
-    if place not in _kept:
-        _kept[place] = _tile_anew(normal, target, assumptions)
-        while len(_kept) > _KEPT:
-            _kept.popitem(last=False)
-    return _kept[place]
+    def under(self, assumption: Assumption) -> Tiled:
+        """The best way under an assumption; UnsupportedError where none has tiles, with why the first one has not."""
+        if assumption not in self.found:
+            self.found[assumption] = self._best(assumption)
+        found = self.found[assumption]
+        if isinstance(found, str):
+            raise UnsupportedError(found)
+        return found
 
-
-def _tile_anew(normal: Kernel, target: Target, assumptions: tuple[Assumption, ...]) -> Tiles:
-    """The best of the ways in which a kernel may be prepared; where none has tiles, why the first one has not."""
-    first, *others = preparations(normal, target)
-    best = dict(_tiled(first, 0, target, assumptions))
-    for number, way in enumerate(others, 1):
-        share = 1.0 if way.role(INPUT) == first.role(INPUT) else CHEAPER
-        for assumption, tiled in _tiled(way, number, target, assumptions).items():
-            if _predicted(tiled) < share * _predicted(best[assumption]):
-                best[assumption] = tiled
-    return best
+    def _best(self, assumption: Assumption) -> Tiled | str:
+        first, *others = self.ways
+        best = first.under(assumption)
+        for way in others:
+            share = 1.0 if way.kernel.role(INPUT) == first.kernel.role(INPUT) else CHEAPER
+            tiled = way.under(assumption)
+            if _predicted(tiled) < share * _predicted(best):
+                best = tiled
+        return best
 
 
 def _predicted(tiled: Tiled | str) -> float:
     return float("inf") if isinstance(tiled, str) else tiled.choice.estimate.cycles
 
 
-def _tiled(kernel: Kernel, way: int, target: Target, assumptions: tuple[Assumption, ...]) -> Tiles:
-    if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
-        return dict.fromkeys(assumptions, "what is looked up is no whole rows of an input")
-    try:
-        choices = stage_tiles_for(kernel, target, assumptions)
-    except UnsupportedError as error:
-        return dict.fromkeys(assumptions, error.message)
-    problems: dict[Schedule, list[Problem]] = {}
-    found: dict[Assumption, Tiled | str] = {}
-    for assumption, choice in zip(assumptions, choices, strict=True):
-        if choice is None:
-            found[assumption] = f"no tiles of kernel {kernel.name} fit the memories of {target.name}"
-            continue
-        if choice.schedule not in problems:
-            problems[choice.schedule] = check(kernel, choice.schedule, target)
-        wrong = problems[choice.schedule]
-        found[assumption] = wrong[0].message if wrong else Tiled(kernel, choice, way)
-    return found
+_KEPT = 4096
+"""Tiled kernels that are kept from one compilation to the next: what was estimated is often compiled then."""
+_kept: OrderedDict[tuple[str, str, tuple[Assumption, ...]], _Tilings] = OrderedDict()
+
+
+def _tilings(normal: Kernel, key: str, target: Target, assumptions: tuple[Assumption, ...]) -> _Tilings:
+    """A kernel in its normal form, of that key, as the target runs it."""
+    place = (repr(target), key, assumptions)
+    if place not in _kept:
+        _kept[place] = _Tilings(normal, target, assumptions)
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+    return _kept[place]
 
 
 def estimate(kernel: Kernel, target: Target) -> float:
@@ -154,4 +170,4 @@ def estimate(kernel: Kernel, target: Target) -> float:
 
 def _estimated(kernel: Kernel, target: Target) -> float:
     normal, _, key = canonical(kernel)
-    return _sound(_tile(normal, key, target, (AS_IT_IS,))[AS_IT_IS]).choice.estimate.cycles
+    return _tilings(normal, key, target, (AS_IT_IS,)).under(AS_IT_IS).choice.estimate.cycles

@@ -11,7 +11,6 @@ import numpy as np
 
 from ...runtime.records import dataclass
 from ..target.description import Engine, Target
-from .assumption import Assumption
 from .infer import Range, infer
 from .placing import Placing
 from .spines import Cut
@@ -35,13 +34,13 @@ class Sizes:
 class Candidates(Placing):
     """A kernel's tiles of all sizes that one set of loops may have: `steps` are these by dim, `count` how many.
 
-    Bytes and cycles are arrays over candidates; cycles of copies have a row for each of the `assumptions`.
+    Bytes and cycles are arrays over candidates; cycles of copies have a row for each of `bandwidths`, multiples of
+    what it has.
     """
 
-    def __init__(self, kernel: Kernel, target: Target, assumptions: Sequence[Assumption]):
+    def __init__(self, kernel: Kernel, target: Target, bandwidths: Sequence[float]):
         super().__init__(kernel, target)
-        self.assumptions = assumptions
-        self.bandwidth = target.home.bandwidth * np.array([[each.bandwidth] for each in assumptions])
+        self.bandwidth = target.home.bandwidth * np.array([[each] for each in bandwidths])
         self.steps: dict[str, np.ndarray] = {}
         self.count = 0
         self._dims: list[Cut] | None = None
@@ -55,9 +54,14 @@ class Candidates(Placing):
             grid = list(cartesian(*(each.sizes for each in ordered)))
             steps = np.array(grid, np.int64).reshape(len(grid), len(ordered)).T
             self.steps = {each.name: steps[n] for n, each in enumerate(ordered)}
+            self.forget()
             self._dims, self.count = ordered, len(grid)
-            self._inferred.clear()
-            self._tiles.clear()
+
+    def forget(self) -> None:
+        """Drop what is known of the tiles of the present loops."""
+        self._dims = None
+        self._inferred.clear()
+        self._tiles.clear()
 
     def sizes(self, names: frozenset[str]) -> Sizes:
         """Sizes of all boxes when the given dims are cut to their candidate tiles."""

@@ -7,7 +7,6 @@ overlap; what an engine takes for a box stands in `work.py`.
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from itertools import product as cartesian
 from math import ceil, prod
 from typing import Any
 
@@ -32,6 +31,10 @@ MOST_PLACES = 8
 """Places of a buffer at most, beyond those that it needs: addresses that take turns make bodies of loops longer."""
 
 
+_TOGETHER = 1 << 12
+"""Pairs of a candidate and the depths of its holds that are costed at once."""
+
+
 @dataclass(frozen=True)
 class Overlap:
     """Predicted cycles: each engine's and home's own, which overlap, and what comes before and after them."""
@@ -51,14 +54,14 @@ def _overlapped(parts: Sequence[np.ndarray]) -> np.ndarray:
     return top + 0.02 * (sum(parts) - top)
 
 
-def _first_turn(parts: Sequence[np.ndarray], turns: np.ndarray) -> np.ndarray:
-    """Cycles by which engines that take turns are apart: one begins when the one before has its first tile."""
-    return (sum(parts) - reduce(np.maximum, parts)) / turns
+def _apart(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Cycles by which engines are apart of which one begins when the one before is through."""
+    return sum(parts) - reduce(np.maximum, parts)
 
 
-def _one(cycles: np.ndarray, number: int, place: int) -> float:
-    """What is so for one assumption and one candidate, in an array over both or over candidates."""
-    return float(cycles[place] if cycles.ndim == 1 else cycles[number, place])
+def _at(cycles: np.ndarray, row: int, place: int) -> float:
+    """What is so for one bandwidth and one candidate, in an array over both or over candidates."""
+    return float(cycles[place] if cycles.ndim == 1 else cycles[row, place])
 
 
 @dataclass(frozen=True)
@@ -71,22 +74,34 @@ class StagedChoice:
 
 @dataclass(frozen=True)
 class _Found:
-    """A candidate that was the cheapest so far: its loops, their tiles' sizes, where buffers are held and in how many
-    places."""
+    """A candidate that was the cheapest so far: its loops and their tiles' sizes; by buffer where it is held, how often
+    its tile changes, and the bytes that it takes."""
 
     dims: Sequence[Cut]
     order: tuple[str, ...]
     sizes: Mapping[str, int]
     holds: Mapping[str, int]
-    slots: Mapping[str, int]
+    times: Mapping[str, int]
+    room: Mapping[str, int]
     estimate: Overlap
 
 
 @dataclass(frozen=True)
+class _Held:
+    """A buffer at each of the `depths` where it may be held: how often its tile changes and the bytes that it takes,
+    arrays by depth and candidate; cycles to move one tile, by bandwidth besides."""
+
+    depths: Sequence[int]
+    times: np.ndarray
+    room: np.ndarray
+    once: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Move:
-    """What the tiles of a buffer at one depth take, for each candidate: home's cycles, those of the engine `queue` that
-    does the copies, what comes before and after all, and what tiles in two places allow: one is filled only when it has
-    been used, so two turns take a copy and its use."""
+    """What moving the tiles of a buffer takes, for each bandwidth and candidate: home's cycles, those of the engine
+    `queue` that does it, what comes before and after all, and what tiles in two places allow: one is filled only when
+    it has been used, so two turns take a copy and its use."""
 
     queue: str
     cycles: np.ndarray
@@ -95,36 +110,79 @@ class _Move:
     turnaround: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Spine:
+    """Candidates of one order of loops: the `steps` of each dim, cycles of engines, by which of them work begins late
+    (`filling`) and what candidates take at least (`bound`), both by condition; and where buffers may be held."""
+
+    order: tuple[str, ...]
+    dims: Sequence[Cut]
+    steps: Mapping[str, np.ndarray]
+    engines: Mapping[str, np.ndarray]
+    filling: np.ndarray
+    bound: np.ndarray
+    held: Mapping[str, _Held]
+
+    def found(
+        self, place: int, picks: Mapping[str, int], parts: Mapping[str, float], prologue: float
+    ) -> _Found:
+        """A candidate that holds each buffer at one of its depths, and what it is predicted to cost."""
+        return _Found(
+            self.dims,
+            self.order,
+            {name: int(steps[place]) for name, steps in self.steps.items()},
+            {name: each.depths[picks[name]] for name, each in self.held.items()},
+            {name: int(each.times[picks[name], place]) for name, each in self.held.items()},
+            {name: int(each.room[picks[name], place]) for name, each in self.held.items()},
+            Overlap(parts, prologue),
+        )
+
+
 def stage_tiles(kernel: Kernel, target: Target) -> StagedChoice:
     """The cheapest schedule; UnsupportedError where nothing fits the target's memories."""
-    (choice,) = stage_tiles_for(kernel, target, (AS_IT_IS,))
-    if choice is None:
-        raise UnsupportedError(f"no tiles of kernel {kernel.name} fit the memories of {target.name}")
-    return choice
-
-
-def stage_tiles_for(
-    kernel: Kernel, target: Target, assumptions: Sequence[Assumption]
-) -> list[StagedChoice | None]:
-    """The cheapest schedule under each assumption, None where nothing fits; UnsupportedError for what has no engine."""
-    return Staging(kernel, target, assumptions).choices()
+    return Staging(kernel, target, (AS_IT_IS,)).choice(AS_IT_IS)
 
 
 class Staging(Candidates):
-    """The choice of schedules for one kernel on one target; see `stage_tiles_for`."""
+    """The choice of schedules for one kernel on one target under some assumptions; UnsupportedError for what has no
+    engine.
+
+    Cycles are arrays over candidates, with a row for each condition: a bandwidth, and whether kernels are interleaved;
+    how much of the memories may be used makes no candidate dearer, it decides on whether it fits.
+    """
 
     def __init__(self, kernel: Kernel, target: Target, assumptions: Sequence[Assumption]):
-        super().__init__(kernel, target, assumptions)
-        self.share = np.array([[each.share] for each in assumptions])
-        self.pieces = np.array([[PIECES if each.interleaved else 1] for each in assumptions])
-        self.best: list[_Found | None] = [None] * len(assumptions)
-        self.least = np.full(len(assumptions), np.inf)
-
-    def choices(self) -> list[StagedChoice | None]:
-        """The best of all orders, depths and sizes under each assumption; of equal ones the first."""
+        conditions = list(dict.fromkeys((each.bandwidth, each.interleaved) for each in assumptions))
+        bandwidths = list(dict.fromkeys(bandwidth for bandwidth, _ in conditions))
+        super().__init__(kernel, target, bandwidths)
+        self.row = np.array([bandwidths.index(bandwidth) for bandwidth, _ in conditions])
+        self.pieces = np.array([[PIECES if interleaved else 1] for _, interleaved in conditions])
+        shares = sorted({each.share for each in assumptions}, reverse=True)
+        self.share = np.array(shares)
+        self.cells = {
+            each: (conditions.index((each.bandwidth, each.interleaved)), shares.index(each.share))
+            for each in assumptions
+        }
+        # what nobody asks for is never improved
+        self.least = np.full((len(conditions), len(shares)), -np.inf)
+        self.least[tuple(zip(*self.cells.values()))] = np.inf
+        self.best: dict[tuple[int, int], _Found] = {}
+        self._small: dict[str, np.ndarray] = {}
         for order, dims in spines(self):
             self._improve(order, dims)
-        return [None if each is None else self._choice(each) for each in self.best]
+        self.forget()
+
+    def choice(self, assumption: Assumption) -> StagedChoice:
+        """The best of all orders, depths and sizes, of equal ones the first; UnsupportedError where nothing fits."""
+        found = self.best.get(self.cells[assumption])
+        if found is None:
+            name, chip = self.kernel.name, self.target.name
+            raise UnsupportedError(f"no tiles of kernel {name} fit the memories of {chip}")
+        return self._choice(found, assumption)
+
+    def _by_condition(self, cycles: np.ndarray) -> np.ndarray:
+        """Of what depends on the bandwidth, or on none, a row for each condition."""
+        return np.broadcast_to(cycles, (len(self.bandwidth), cycles.shape[-1]))[self.row]
 
     def _improve(self, order: tuple[str, ...], dims: list[Cut]) -> None:
         """Look at the schedules of one loop order for cheaper ones.
@@ -136,69 +194,96 @@ class Staging(Candidates):
         for name in order:
             turns.append(turns[-1] * np.ceil(self.extents[name] / self.steps[name]))
         engines = self.engine_cycles(order, turns)
-        alive = np.flatnonzero(
-            (_overlapped(list(engines.values())) < self.least.max()).reshape(-1, self.count).any(0)
-        )
+        busy = _overlapped(list(engines.values()))
+        alive = np.flatnonzero((busy < self.least.max()).reshape(-1, self.count).any(0))
         if not alive.size:
             return
         turns = [each[alive] for each in turns]
         engines = {name: cycles[..., alive] for name, cycles in engines.items()}
-        filling = _first_turn(list(engines.values()), turns[self.reduced(order)] * self.pieces)
-        fixed, options = self._depths(order)
-        tiles: dict[tuple[str, int], tuple[np.ndarray, _Move | None]] = {}
-        for depths in options:
-            holds = {**fixed, **depths}
-            for name, depth in holds.items() - tiles.keys():
-                tiles[name, depth] = self._tile(name, order[:depth], turns[depth], engines, alive)
-            fits = self._fits({name: tiles[name, depth][0] for name, depth in holds.items()})
-            fits &= self._stay(depths, options[0])
-            if not fits.any():
-                continue
-            moves = [move for hold in holds.items() if (move := tiles[hold][1]) is not None]
-            parts, prologue = self._transfers(moves, engines)
-            total = np.where(fits, _overlapped(list(parts.values())) + prologue + filling, np.inf)
-            places = np.argmin(total, axis=1)
-            costs = total[np.arange(len(places)), places]
-            for number in np.flatnonzero(costs < self.least).tolist():
-                place = int(places[number])
-                times = {name: int(turns[depth][place]) for name, depth in holds.items()}
-                room = {hold[0]: int(tiles[hold][0][place]) for hold in holds.items()}
-                self.best[number] = _Found(
-                    dims,
-                    order,
-                    {each.name: int(self.steps[each.name][alive[place]]) for each in dims},
-                    holds,
-                    self._slots_of(times, room, self.assumptions[number]),
-                    Overlap(
-                        {name: _one(cycles, number, place) for name, cycles in parts.items()},
-                        _one(prologue, number, place),
-                    ),
-                )
-            self.least = np.minimum(self.least, costs)
+        apart = self._by_condition(_apart(list(engines.values())))
+        filling = apart / (turns[self.reduced(order)] * self.pieces)
+        spine = _Spine(
+            order,
+            dims,
+            {each.name: self.steps[each.name][alive] for each in dims},
+            engines,
+            filling,
+            self._by_condition(busy[..., alive]) + filling,
+            {name: self._held(name, at, order, turns, alive) for name, at in self._depths(order).items()},
+        )
+        options = [len(each.depths) for each in spine.held.values()]
+        block = max(1, _TOGETHER // alive.size)
+        for begin in range(0, prod(options), block):
+            numbers = np.arange(begin, min(begin + block, prod(options)))
+            self._hold(spine, dict(zip(spine.held, np.unravel_index(numbers, options))))
 
-    def _tile(
+    def _hold(self, spine: _Spine, picks: Mapping[str, np.ndarray]) -> None:
+        """Look at a spine under some options, each of which picks a depth for every buffer."""
+        share, stay = self._share(spine.held, picks), self._stay(picks)
+        option, place = np.nonzero(self._hopeful(spine.bound, share, stay))
+        if not place.size:
+            return
+        engines = {name: cycles[..., place] for name, cycles in spine.engines.items()}
+        moves = [
+            self._move(name, each, picks[name][option], place, engines)
+            for name, each in spine.held.items()
+            if self.kernel.buffer(name).role != LOCAL
+        ]
+        parts, prologue = self._transfers(moves, engines)
+        total = self._by_condition(_overlapped(list(parts.values())) + prologue) + spine.filling[:, place]
+        fits = (share[option, place] <= self.share[:, None]) & stay[option].T
+        costs = np.where(fits, total[:, None], np.inf)
+        best = costs.argmin(axis=2)
+        least = np.take_along_axis(costs, best[..., None], axis=2)[..., 0]
+        for cell in zip(*np.nonzero(least < self.least)):
+            number, row = best[cell], self.row[cell[0]]
+            self.best[cell] = spine.found(
+                int(place[number]),
+                {name: int(pick[option[number]]) for name, pick in picks.items()},
+                {name: _at(cycles, row, number) for name, cycles in parts.items()},
+                _at(prologue, row, number),
+            )
+        self.least = np.minimum(self.least, least)
+
+    def _hopeful(self, bound: np.ndarray, share: np.ndarray, stay: np.ndarray) -> np.ndarray:
+        """Which candidates of some options, bool[options, candidates], may be cheaper than the best: by what they take
+        at least under each condition, the share of the memories that they need, and the shares with which options
+        `stay`, bool[options, shares]."""
+        limit = np.full((len(stay), len(bound), len(self.share) + 1), -np.inf)
+        limit[..., 1:] = np.maximum.accumulate(np.where(stay[:, None], self.least, -np.inf), axis=2)
+        enough = np.searchsorted(-self.share, -share, side="right")  # how many shares have room for it
+        return np.any(bound < np.take_along_axis(limit, enough[:, None], axis=2), axis=1)
+
+    def _held(
         self,
         name: str,
-        loops: tuple[str, ...],
-        turns: np.ndarray,
-        engines: Mapping[str, np.ndarray],
+        depths: Sequence[int],
+        order: tuple[str, ...],
+        turns: Sequence[np.ndarray],
         alive: np.ndarray,
-    ) -> tuple[np.ndarray, _Move | None]:
-        """Bytes of its memory that a buffer takes whose tiles are those under some loops, which make so many turns; and
-        what moving them takes, but for locals."""
-        buffer, home = self.kernel.buffer(name), self.target.home
-        bytes_, once = (each[..., alive] for each in self.tile(buffer, loops))
-        again = turns > 1
-        room = bytes_ * np.where(again, self.slots[name], 1)
-        if buffer.role == LOCAL:
-            sound = (
-                self.are_columns_whole(buffer, loops) if self.is_packed(name) else np.ones(self.count, bool)
-            )
-            return np.where(sound[alive], room, np.inf), None
+    ) -> _Held:
+        """A buffer at some depths under an order of loops, by how many turns those around it make."""
+        buffer = self.kernel.buffer(name)
+        times = np.array([turns[depth] for depth in depths])
+        tiles = [self.tile(buffer, order[:depth]) for depth in depths]
+        room = np.array([bytes_[alive] for bytes_, _ in tiles]) * np.where(times > 1, self.slots[name], 1)
+        if buffer.role == LOCAL and self.is_packed(name):
+            whole = np.array([self.are_columns_whole(buffer, order[:depth])[alive] for depth in depths])
+            room = np.where(whole, room, np.inf)
+        once = np.array([np.atleast_2d(once)[:, alive] for _, once in tiles]).swapaxes(0, 1)
+        return _Held(depths, times, room, once)
+
+    def _move(
+        self, name: str, held: _Held, depth: np.ndarray, place: np.ndarray, engines: Mapping[str, np.ndarray]
+    ) -> _Move:
+        """What moving the tiles of a buffer takes, of candidates by their places, each held at one of the depths."""
+        buffer = self.kernel.buffer(name)
+        once, turns = held.once[:, depth, place], held.times[depth, place]
         cycles = turns * once
-        both = (cycles + turns * (home.latency + HANDOVER) + engines[self.user(buffer)]) / 2
+        used = engines[self.user(buffer)]
+        both = (cycles + turns * (self.target.home.latency + HANDOVER) + used) / 2
         queue, queued = self.queue(buffer, self.memory[name]), cycles + turns * INSTRUCTION
-        return room, _Move(queue, cycles, queued, 0.5 * once, np.where(again, both, 0))
+        return _Move(queue, cycles, queued, 0.5 * once, np.where(turns > 1, both, 0))
 
     def _slots_of(
         self, times: Mapping[str, int], room: Mapping[str, int], assumption: Assumption
@@ -220,14 +305,12 @@ class Staging(Candidates):
                 used[memory] += more
         return slots
 
-    def _fits(self, bytes_: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Which candidates the memories have room for under each assumption, by the bytes that each buffer takes."""
+    def _share(self, held: Mapping[str, _Held], picks: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The share of the fullest memory that each candidate needs of each option, which picks a depth a buffer."""
         room: dict[str, Any] = {}
-        for name, need in bytes_.items():
-            room[self.memory[name]] = room.get(self.memory[name], 0) + need
-        return np.logical_and.reduce(
-            [need <= self.target.memories[name].bytes * self.share for name, need in room.items()]
-        )
+        for name, each in held.items():
+            room[self.memory[name]] = room.get(self.memory[name], 0) + each.room[picks[name]]
+        return reduce(np.maximum, [need / self.target.memories[name].bytes for name, need in room.items()])
 
     def _transfers(
         self, moves: Sequence[_Move], engines: Mapping[str, np.ndarray]
@@ -243,17 +326,17 @@ class Staging(Candidates):
         turnaround = reduce(np.maximum, [move.turnaround for move in moves])
         return {**engines, self.target.home.name: total, **queues, "turns": turnaround}, prologue
 
-    def _depths(self, order: tuple[str, ...]) -> tuple[dict[str, int], list[dict[str, int]]]:
-        """Holds of one depth only, and the alternatives for those of several: just inside a loop that moves them."""
+    def _depths(self, order: tuple[str, ...]) -> dict[str, list[int]]:
+        """Where buffers may be held, those first that have one place: just inside a loop that moves them."""
         inner = self.reduced(order)
-        fixed: dict[str, int] = {}
+        one: dict[str, list[int]] = {}
         several: dict[str, list[int]] = {}
         for buffer in self.kernel.buffers:
             if buffer.role in (LOCAL, OUTPUT):
                 users = (*self.kernel.writers(buffer.name), *self.kernel.readers(buffer.name))
-                fixed[buffer.name] = min(self.place_depth(stage, order) for stage in users)
+                one[buffer.name] = [min(self.place_depth(stage, order) for stage in users)]
                 if any(stage.name in self.cut(order) for stage in self.kernel.writers(buffer.name)):
-                    fixed[buffer.name] = inner
+                    one[buffer.name] = [inner]
                 continue
             readers = self.kernel.readers(buffer.name)
             if not readers or self.is_gathered(buffer.name):
@@ -266,24 +349,30 @@ class Staging(Candidates):
             elif self._is_small(buffer.name).all():
                 depths = depths[:1]
             several[buffer.name] = depths
-        names = list(several)
-        return fixed, [dict(zip(names, choice)) for choice in cartesian(*several.values())]
+        return {**one, **several}
 
     def _is_small(self, name: str) -> np.ndarray:
-        """Under which assumptions an operand is small enough to stay for the whole kernel."""
-        buffer = self.kernel.buffer(name)
-        return prod(buffer.static_shape) * buffer.dtype.bytes <= self.room(name) * self.share // 32
+        """With which shares of the memories an operand is small enough to stay for the whole kernel."""
+        if name not in self._small:
+            buffer = self.kernel.buffer(name)
+            bytes_ = prod(buffer.static_shape) * buffer.dtype.bytes
+            self._small[name] = bytes_ <= self.room(name) * self.share // 32
+        return self._small[name]
 
-    def _stay(self, depths: Mapping[str, int], first: Mapping[str, int]) -> np.ndarray:
-        """Under which assumptions no small operand is held deeper than at its first depth."""
-        stay = np.ones_like(self.share, bool)
-        for name, depth in depths.items():
-            if depth != first[name]:
-                stay &= ~self._is_small(name)
-        return stay
+    def _stay(self, picks: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Of options, which pick a depth a buffer, with which shares of the memories no small operand is held deeper
+        than at its first one: bool[options, shares]."""
+        sound = [
+            (pick == 0)[:, None] | ~self._is_small(name)
+            for name, pick in picks.items()
+            if self.kernel.buffer(name).role not in (LOCAL, OUTPUT)
+        ]
+        (options,) = {len(pick) for pick in picks.values()}
+        return np.logical_and.reduce(sound, axis=0) if sound else np.ones((options, len(self.share)), bool)
 
-    def _choice(self, found: _Found) -> StagedChoice:
+    def _choice(self, found: _Found, assumption: Assumption) -> StagedChoice:
         """A candidate's schedule."""
+        slots = self._slots_of(found.times, found.room, assumption)
         units = {each.name: each.unit for each in found.dims}
         loops = tuple(
             Loop(name, ceil(found.sizes[name] / units[name]) * units[name], unit=units[name])
@@ -291,7 +380,7 @@ class Staging(Candidates):
         )
         touched = {a.buffer for s in self.kernel.stages for a in (*s.reads, s.write)}
         held = tuple(
-            Hold(name, self.memory[name], depth, found.slots[name])
+            Hold(name, self.memory[name], depth, slots[name])
             for name, depth in sorted(found.holds.items(), key=lambda entry: entry[1])
             if name in touched
         )
