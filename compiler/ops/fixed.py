@@ -227,6 +227,40 @@ def add(a, b, *, multipliers: tuple[int, int], offset: int, shift: int, zero_poi
     )
 
 
+def _accumulate_type(acc, x, steps, *, axis):
+    check_eight_bits("quant.accumulate", x)
+    if acc.dtype != i32 or steps.dtype != i32 or acc.shape != x.shape:
+        raise TypeRuleError(
+            f"quant.accumulate takes i32 with 8-bit numbers of its shape and i32 steps, got {acc}, {x}, {steps}"
+        )
+    check_parameter(acc, steps, "the steps", axis, 0)
+    return acc
+
+
+def _accumulate_stages(s: Stages, acc: Ref, x: Ref, steps: Ref, *, axis) -> None:
+    index = s.dims(*acc.shape)
+    s.store(s.results[0][index], acc[index] + x[index].cast(i32) * element_of(steps, index, axis, 0))
+
+
+@op(
+    "quant.accumulate",
+    infer=_accumulate_type,
+    stages=_accumulate_stages,
+    cost=per_element(2),
+    tolerance=EXACT,
+    samples=(
+        case(("i32[4, 5]", -90000, 90000), "i8[4, 5]", np.int32(-3000), axis=0),
+        case(("i32[2, 3, 4]", -90000, 90000), "u8[2, 3, 4]", ("i32[3]", -9000, 9000), axis=1),
+    ),
+)
+def accumulate(acc, x, steps, *, axis: int):
+    """acc + x * steps in i32, which wraps: 8-bit numbers taken up by a sum.
+
+    `steps` is [] or [acc.shape[axis]]: how many steps of the sum are one of the numbers.
+    """
+    return acc + x.astype(np.int32) * spread_parameter(steps, acc, axis, 0)
+
+
 def _mul_type(a, b, *, zeros, multiplier, shift, zero_point):
     check_shift("quant.mul", shift)
     if not 0 <= multiplier < 2**31:

@@ -72,9 +72,9 @@ class Forming:
                     self.required.update(name for name in entry.operands if name is not None)
                 self.slots.append(None)
                 self.put(len(self.slots) - 1, entry)
-        self.shapes.update(
-            (name, value.type.static_shape) for value, name in names.items() if _is_static(value)
-        )
+        static = {name: value.type for value, name in names.items() if _is_static(value)}
+        self.shapes.update((name, each.static_shape) for name, each in static.items())
+        self.bits = {name: each.dtype.bits for name, each in static.items()}
 
     def entries(self) -> Iterator[Entry]:
         """What is left, in order."""
@@ -175,14 +175,17 @@ class Forming:
         return points <= domain(producer.stages[-1])
 
     def _join_producer(self, place: int) -> bool:
-        """An elementwise draft goes into a producer, contractions first, then the latest."""
+        """An elementwise draft goes into a producer: contractions first, then what writes the widest numbers, which need
+        not be stored then, then the latest."""
         consumer = self.draft(place)
         assert consumer is not None
         if not all(map(is_elementwise, consumer.stages)):
             return False
         sources = [(value, self._single(value)) for value in consumer.reads()]
         found = [(value, source) for value, source in sources if source is not None]
-        found.sort(key=lambda pair: (_contracts(self.slots[pair[1]]), pair[1]), reverse=True)
+        found.sort(
+            key=lambda pair: (_contracts(self.slots[pair[1]]), self.bits[pair[0]], pair[1]), reverse=True
+        )
         pieces = sum(stage.write.buffer not in consumer.locals for stage in consumer.stages)
         for value, source in found:
             producer = self.draft(source)

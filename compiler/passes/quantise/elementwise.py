@@ -15,6 +15,10 @@ sigmoid leaky_relu elu selu celu hard_sigmoid hard_swish gelu silu mish softplus
 abs sign exp log sqrt erf tanh sin cos tan asin acos atan sinh cosh asinh acosh atanh floor ceil round trunc reciprocal
 """
 
+_FINE = 64
+"""Steps of a sum in one of 8-bit numbers beside it, at least: what is lost of these is less than what rounding them to 8
+bits has cost, but for the largest ones."""
+
 _CODES = np.arange(LOW, HIGH + 1, dtype=np.int8)
 
 
@@ -97,6 +101,9 @@ def _sum(lowering: Lowering, node: Node, sign: int) -> Form | None:
     for position, other in ((0, b), (1, a)):
         if _number(other) is not None:
             return _table(lowering, node, position)
+    residual = _residual(lowering, node, a, b, sign)
+    if residual is not None:
+        return residual
     left, right = lowering.stored(a), lowering.stored(b)
     if left is None or right is None:
         return None
@@ -128,6 +135,23 @@ def _biased(lowering: Lowering, node: Node, a: Value, b: Value, sign: int) -> Fo
         form = lowering.form(x)
         if isinstance(form, Sums) and other.constant is not None and x.shape == node.result.shape:
             return form.plus(sign * other.constant.astype(np.float64))
+    return None
+
+
+def _residual(lowering: Lowering, node: Node, a: Value, b: Value, sign: int) -> Form | None:
+    """8-bit numbers taken up by sums that nothing else reads, as multiples of their steps, where these are fine enough:
+    of two such sums by those with the finer ones."""
+    ways = [(a, b, sign), *([(b, a, 1)] if sign > 0 else [])]
+    found: list[tuple[float, Sums, Value, int]] = []
+    for x, other, factor in ways:
+        form, parameters = lowering.form(x), lowering.parameters(other)
+        if isinstance(form, Sums) and parameters is not None and x.shape == other.shape == node.result.shape:
+            found.append((float(np.max(form.scales)) / parameters.scale, form, other, factor))
+    for coarse, form, other, factor in sorted(found, key=lambda each: each[0]):
+        source = lowering.stored(other) if coarse * _FINE <= 1 else None
+        taken = None if source is None else form.beside(source, factor)
+        if taken is not None:
+            return taken
     return None
 
 

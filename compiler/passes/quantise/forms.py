@@ -72,9 +72,13 @@ class Sums:
 
     def spread(self) -> np.ndarray:
         """Scales in a shape that broadcasts with the value."""
-        if self.scales.ndim == 0:
-            return self.scales
-        return self.scales.reshape([-1 if n == self.axis else 1 for n in range(self.value.type.rank)])
+        return self._spread(self.scales)
+
+    def _spread(self, each: np.ndarray) -> np.ndarray:
+        """What there is one of, or one a slice, in a shape that broadcasts with the value."""
+        if each.ndim == 0:
+            return each
+        return each.reshape([-1 if n == self.axis else 1 for n in range(self.value.type.rank)])
 
     def plus(self, reals: np.ndarray) -> "Sums":
         """With a real constant added."""
@@ -90,6 +94,17 @@ class Sums:
         if factors.size != shape[self.axis] or self.scales.ndim == 0:
             return None
         return replace(self, scales=self.scales * factors.reshape(-1))
+
+    def beside(self, source: Stored, factor: int) -> "Sums | None":
+        """With `factor` times 8-bit numbers added, rounded to steps of the sums: an error of half a step for each of
+        them. None where the sums could overflow."""
+        steps = np.rint(factor * source.parameters.scale / self.scales)
+        offset = self.offset - source.parameters.zero * self._spread(steps)
+        largest = self.largest - LOW * int(np.abs(steps).max(initial=0))
+        if largest + np.abs(offset).max(initial=0) > LARGEST_SUM:
+            return None
+        value = fixed.accumulate(self.value, source.value, constant(steps.astype(np.int32)), axis=self._axis)
+        return replace(self, value=value, offset=offset, largest=largest)
 
     def total(self) -> Value:
         """The i32 sums with their offset; Unfit where they could overflow."""

@@ -29,8 +29,8 @@ POOL = {"kernel": (2, 2), "strides": (2, 2), "dilations": (1, 1)}
 IMAGE = "f32[1, 4, 6, 6]"
 
 
-def conv(x: Any, outputs: int = 4, groups: int = 1, seed: int = 3) -> Any:
-    weights = normal(outputs, x.shape[1] // groups, 3, 3, seed=seed, scale=0.3)
+def conv(x: Any, outputs: int = 4, groups: int = 1, seed: int = 3, scale: float = 0.3) -> Any:
+    weights = normal(outputs, x.shape[1] // groups, 3, 3, seed=seed, scale=scale)
     return convolution.conv(x, constant(weights), constant(normal(outputs, seed=seed)), **CONV, groups=groups)
 
 
@@ -54,12 +54,22 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
     "residual": (
         lambda x: activation.relu(math.add(conv(x), conv(x, seed=5))),
         (IMAGE,),
-        "quant.conv math.add quant.requantize_fixed quant.conv math.add quant.requantize_fixed quant.add",
+        "quant.conv quant.conv math.add quant.requantize_fixed quant.accumulate math.add quant.requantize_fixed",
+    ),
+    "residual beside coarse sums": (
+        lambda x: math.add(x, conv(x, x.shape[1], scale=4)),
+        (IMAGE,),
+        "quant.conv math.add quant.requantize_fixed quant.add",
+    ),
+    "residual beside sums of steps too fine for i32": (
+        lambda x: math.add(x, conv(x, x.shape[1], scale=1e-9)),
+        (IMAGE,),
+        "quant.conv math.add quant.requantize_fixed quant.add",
     ),
     "difference": (
         lambda x: math.sub(conv(x), conv(x, seed=5)),
         (IMAGE,),
-        "quant.conv math.add quant.requantize_fixed quant.conv math.add quant.requantize_fixed quant.add",
+        "quant.conv quant.conv math.add quant.requantize_fixed quant.accumulate math.add quant.requantize_fixed",
     ),
     "product": (
         lambda x: math.mul(conv(x), conv(x, seed=5)),
