@@ -61,12 +61,12 @@ def test_int8_keeps_the_accuracy_and_equals_its_meaning(
 
 def test_a_budget_leaves_costly_products_in_bf16(images: np.ndarray) -> None:
     model = MODELS / "digits_inverted.onnx"
-    package = compiled(model, images, quantisation={"budget": 37.0, "rest": "bf16"})
+    package = compiled(model, images, quantisation={"budget": 36.5, "rest": "bf16"})
     products = [node.result.dtype.name for node in package.graph.graph.nodes if node.op == "nn.conv"]
     assert set(products) == {"bf16"}
     assert 0 < len(products) < 20
     assert package.quantisation is not None
-    assert package.quantisation.worst >= 37
+    assert package.quantisation.worst >= 36.5
     assert f"in floats: {model.name}:" in str(package.quantisation)
 
 

@@ -193,20 +193,23 @@ def _costly(graph: Graph, lowering: Lowering, layers: Mapping[Value, LayerError]
     """The products that lose most signal to noise between their operands and their result, an eighth of them."""
     losses: list[tuple[float, int, Node]] = []
     for number, node in enumerate(graph.nodes):
-        result = _rounded(graph, node.result, layers) if node.op in PRODUCTS else None
-        if result is None or node not in lowering.lowered:
+        way = _to_rounding(graph, node, layers) if node.op in PRODUCTS and node in lowering.lowered else ()
+        if not way:
             continue
-        before = [layers[v].decibels for v in node.operands if v in layers]  # type: ignore[index]
-        losses.append((layers[result].decibels - min(before, default=_INPUT), number, node))
+        before = [layers[v].decibels for each in way for v in each.operands if v in layers]  # type: ignore[index]
+        losses.append((layers[way[-1].result].decibels - min(before, default=_INPUT), number, node))
     losses.sort(key=lambda loss: loss[:2])
     return [node for _, _, node in losses[: max(1, len(losses) // 8)]]
 
 
-def _rounded(graph: Graph, value: Value, layers: Mapping[Value, LayerError]) -> Value | None:
-    """Where a product's sums become 8-bit numbers: at a bias or a clip behind it."""
-    while value not in layers:
-        users = graph.users.get(value, ())
+def _to_rounding(graph: Graph, node: Node, layers: Mapping[Value, LayerError]) -> Sequence[Node]:
+    """A product and what follows until its sums become 8-bit numbers: at a bias, a residual or a clip behind it; none
+    where they never do."""
+    way = [node]
+    while node.result not in layers:
+        users = graph.users.get(node.result, ())
         if len(users) != 1 or len(users[0][0].results) != 1:
-            return None
-        value = users[0][0].result
-    return value
+            return ()
+        node = users[0][0]
+        way.append(node)
+    return way
