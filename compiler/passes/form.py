@@ -175,8 +175,8 @@ class Forming:
         return points <= domain(producer.stages[-1])
 
     def _join_producer(self, place: int) -> bool:
-        """An elementwise draft goes into a producer: contractions first, then what writes the widest numbers, which need
-        not be stored then, then the latest."""
+        """An elementwise draft goes into a producer: contractions first, then what writes the widest numbers, which
+        need not be stored then, then the latest."""
         consumer = self.draft(place)
         assert consumer is not None
         if not all(map(is_elementwise, consumer.stages)):

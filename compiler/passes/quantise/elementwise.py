@@ -16,8 +16,8 @@ abs sign exp log sqrt erf tanh sin cos tan asin acos atan sinh cosh asinh acosh 
 """
 
 _FINE = 64
-"""Steps of a sum in one of 8-bit numbers beside it, at least: what is lost of these is less than what rounding them to 8
-bits has cost, but for the largest ones."""
+"""Steps of a sum in one of 8-bit numbers beside it, at least: what is lost of these is less than what rounding them to
+8 bits has cost, but for the largest ones."""
 
 _CODES = np.arange(LOW, HIGH + 1, dtype=np.int8)
 
