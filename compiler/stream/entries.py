@@ -74,7 +74,6 @@ class _Entry:
     groups: Sequence[_Group]
     parts: Sequence[Sequence[Tiled]] = ()
     ordered: Ordered | None = None
-    code: bytes = b""
     reasons: Mapping[int, str] = field(default_factory=dict)
 
     @property
@@ -89,7 +88,6 @@ class Program:
 
     def __init__(self, kernels: Kernels, target: Target, instructions: Instructions, home: Home):
         self.target, self.instructions, self.home = target, instructions, home
-        self.orders = Orders(instructions, target)
         self.kernels, self.interleaved = kernels, Kernels(target, (INTERLEAVED,))
         self.others = Kernels(target, tuple(chain.from_iterable(LADDERS)))
         self.code = b""
@@ -103,6 +101,7 @@ class Program:
     def add(self, calls: Sequence[Call], externals: Mapping[str, tuple[int, int]]) -> None:
         """An entry point that runs the calls of a segment: with the quickest tiles where the clock is asked."""
         self.home.externals = {slot: offset for slot, (offset, _) in externals.items()}
+        self.orders = Orders(self.instructions, self.target)
         entry = self._quickest(calls)
         self.done += len(calls)
         self.reasons |= entry.reasons
@@ -113,7 +112,7 @@ class Program:
         if spans:
             spans[-1][1] += 1  # the halt belongs to the last kernel
         start = len(self.code)
-        self.code += entry.code
+        self.code += self.instructions.isa.encode(*roll([*entry.ordered.records, Halt()]))
         self.home = entry.home
         self.cycles.append(entry.cycles if entry.cycles < float("inf") else None)
         self.entries.append({"start": start, "end": len(self.code), "externals": outside, "spans": spans})
@@ -179,14 +178,13 @@ class Program:
         if reasons:
             return _Entry(home, groups, reasons=reasons)
         ordered = self.orders.best(written)
-        try:
-            code = self.instructions.isa.encode(*roll([*ordered.records, Halt()]))
-        except EncodingError:
+        if ordered.cycles == float("inf"):  # the clock was asked of nothing that can't be encoded
             for kernel, why in _not_encoded(ordered, self.instructions.isa).items():
                 reasons |= dict.fromkeys(groups[kernel].numbers, why)
+        if reasons:
             return _Entry(home, groups, reasons=reasons)
         parts = [[tiled for tiled, _ in kernels.find(group.call)] for group in groups]
-        return _Entry(home, groups, parts, ordered, code)
+        return _Entry(home, groups, parts, ordered)
 
     def _step(self, group: _Group, kernels: Kernels, home: Home) -> Step:
         """The kernels of a group, not written yet."""
@@ -253,12 +251,15 @@ def _emit(
 
 def _not_encoded(ordered: Ordered, isa: Isa) -> dict[int, str]:
     """By kernel, why its instructions can't be encoded: a field that is too small for a number."""
-    found = {}
-    for begin, count, kernel in _spans(ordered.kernels):
-        try:
-            isa.encode(ordered.records[begin : begin + count])
-        except EncodingError as error:
-            found[kernel] = str(error.problems[0]) if error.problems else error.message
+    found: dict[int, str] = {}
+    try:
+        isa.collect(ordered.records)
+    except EncodingError:
+        for begin, count, kernel in _spans(ordered.kernels):
+            try:
+                isa.collect(ordered.records[begin : begin + count])
+            except EncodingError as error:
+                found[kernel] = str(error.problems[0]) if error.problems else error.message
     return found
 
 

@@ -1,4 +1,4 @@
-"""Records to bytes: all instructions of a class at once, as columns packed into lanes of 64 bits."""
+"""Records to columns, all instructions of a class at once, and these to bytes, packed into lanes of 64 bits."""
 
 from array import array
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,22 @@ import numpy as np
 from ..errors import Problem
 from .errors import EncodingError
 from .fields import HEADER, HEADER_SHIFTS, LANE, MOST_WORDS, Group, Instruction, Layout, Operand, advancing
+from .stream import RAW, Block, Columns, Stream
 
 _MASKS = tuple(Operand(name, HEADER[name], "semaphores") for name in ("wait", "signal"))
 STEP = Operand("step", 32, "what a loop adds", signed=True)
 NUMBER = Operand("number", 32, "raw", signed=True)
 _MOST_PROBLEMS = 8
+
+
+def collect(by_opcode: Mapping[int, type[Instruction]], records: Sequence[Instruction]) -> Stream:
+    """See `Isa.collect`."""
+    fields = _Fields(by_opcode, records)
+    for block in fields.blocks.values():
+        block.words[:] = (_lanes(block.kind, block.columns, block.counts, len(block)) + 1) // 2
+        fields.check_words(block)
+    fields.require_sound()
+    return Stream(fields.blocks, len(records))
 
 
 def encode(
@@ -24,77 +35,141 @@ def encode(
     steps: Mapping[int, Sequence[int]],
 ) -> bytes:
     """See `Isa.encode`."""
-    members: dict[type[Instruction], list[int]] = {}
-    for position, record in enumerate(records):
-        members.setdefault(type(record), []).append(position)
-    foreign = [
-        Problem(f"instruction {positions[0]}", f"{kind.__name__} is none of this instruction set")
-        for kind, positions in members.items()
-        if by_opcode.get(kind.opcode) is not kind
-    ]
-    if foreign:
-        raise EncodingError("foreign instructions", problems=foreign)
-    encoder = _Encoder(len(records))
-    for kind, positions in members.items():
-        encoder.add(kind, positions, [records[position] for position in positions], steps)
+    encoder = _Encoder(_Fields(by_opcode, records), len(records))
+    for block in encoder.fields.blocks.values():
+        encoder.add(block, steps)
     return encoder.finish()
+
+
+class _Fields:
+    """The fields of all instructions, a block a class, words not counted yet and without steps; and what is wrong with
+    them, by instruction."""
+
+    def __init__(self, by_opcode: Mapping[int, type[Instruction]], records: Sequence[Instruction]):
+        self.problems: list[tuple[int, Problem]] = []
+        members: dict[type[Instruction], list[int]] = {}
+        for position, record in enumerate(records):
+            members.setdefault(type(record), []).append(position)
+        foreign = [
+            Problem(f"instruction {positions[0]}", f"{kind.__name__} is none of this instruction set")
+            for kind, positions in members.items()
+            if by_opcode.get(kind.opcode) is not kind
+        ]
+        if foreign:
+            raise EncodingError("foreign instructions", problems=foreign)
+        self.blocks = {
+            kind: self._block(kind, positions, [records[position] for position in positions])
+            for kind, positions in members.items()
+        }
+
+    def _block(self, kind: type[Instruction], positions: list[int], records: list[Instruction]) -> Block:
+        where = np.array(positions, np.int64)
+        operands = (*_MASKS, *kind.operands)
+        rows = list(map(attrgetter(*(each.name for each in operands)), records))
+        columns = self.columns(kind, where, operands, rows)
+        counts, items = {}, {}
+        for group in kind.groups:
+            given = list(map(attrgetter(group.name), records))
+            lengths = [(len(each),) for each in given]
+            found = self.columns(kind, where, (group.count,), lengths, most=group.most)
+            counts[group.name] = found[group.count.name]
+            owners = np.repeat(where, counts[group.name])
+            items[group.name] = self._items(kind, owners, group, list(chain(*given)))
+        none = np.zeros(len(records), np.int64)
+        return Block(kind, where, none, columns, counts, items, none.astype(bool), {}, {})
+
+    def _items(self, kind: type[Instruction], owners: np.ndarray, group: Group, items: list[Any]) -> Columns:
+        if group.item is None:
+            found = self.columns(kind, owners, (NUMBER,), [(item,) for item in items], label=group.name)
+            return {RAW: found[NUMBER.name]}
+        names = [each.name for each in group.item.operands]
+        rows = [item if len(names) > 1 else (item,) for item in map(attrgetter(*names), items)]
+        return self.columns(kind, owners, group.item.operands, rows, label=group.name)
+
+    def columns(
+        self,
+        kind: type[Instruction],
+        where: np.ndarray,
+        operands: Sequence[Operand],
+        rows: Any,
+        label: str = "",
+        most: int | None = None,
+    ) -> Columns:
+        """Rows of values as a column a field, after a look at their limits."""
+        count = len(operands)
+        try:
+            table = np.frombuffer(array("q", chain.from_iterable(rows)), np.int64).reshape(-1, count)
+        except (TypeError, OverflowError):  # not a whole number of 64 bits
+            table = np.array([[_whole(value) for value in row] for row in rows], object).reshape(-1, count)
+        columns = np.ascontiguousarray(table.T)
+        if len(table):
+            least, greatest = table.min(0).tolist(), table.max(0).tolist()
+            for field, operand in enumerate(operands):
+                low, high = operand.limits
+                high = high if most is None else min(high, most)
+                if least[field] < low or greatest[field] > high:
+                    name, column = ".".join(filter(None, (label, operand.name))), columns[field]
+                    for row in np.nonzero((column < low) | (column > high))[0][:_MOST_PROBLEMS].tolist():
+                        message = f"{name} is {rows[row][field]}, expected {low} to {high}"
+                        self.refuse(kind, int(where[row]), message)
+        if columns.dtype == object:
+            columns = np.zeros(columns.shape, np.int64)
+        return dict(zip((each.name for each in operands), columns))
+
+    def check_words(self, block: Block) -> None:
+        """Whether instructions are as short as the header can say."""
+        longest = int(np.argmax(block.words))
+        if block.words[longest] > MOST_WORDS:
+            why = f"takes {block.words[longest]} words, at most {MOST_WORDS}"
+            self.refuse(block.kind, int(block.positions[longest]), why)
+
+    def refuse(self, kind: type[Instruction], position: int, message: str) -> None:
+        self.problems.append((position, Problem(f"instruction {position}, {kind.mnemonic}", message)))
+
+    def require_sound(self) -> None:
+        """EncodingError with the first problems, if there are any."""
+        if self.problems:
+            problems = [problem for _, problem in sorted(self.problems, key=lambda each: each[0])]
+            raise EncodingError("fields out of range", problems=problems[:_MOST_PROBLEMS])
 
 
 class _Encoder:
     """Lanes of all instructions, class by class, put in order at the end."""
 
-    def __init__(self, count: int):
+    def __init__(self, fields: _Fields, count: int):
+        self.fields = fields
         self.words = np.zeros(count, np.int64)
         self.parts: list[
             tuple[np.ndarray, np.ndarray, np.ndarray]
         ] = []  # instruction, lane within it, its bits
-        self.problems: list[tuple[int, Problem]] = []
 
-    def add(
-        self,
-        kind: type[Instruction],
-        positions: list[int],
-        records: list[Instruction],
-        steps: Mapping[int, Sequence[int]],
-    ) -> None:
-        where = np.array(positions, np.int64)
-        operands = (*_MASKS, *kind.operands)
-        rows = list(map(attrgetter(*(each.name for each in operands)), records))
-        columns = self._columns(kind, where, operands, rows)
-        for group in kind.groups:
-            lengths = np.fromiter(
-                (len(getattr(record, group.name)) for record in records), np.int64, len(records)
-            )
-            columns |= self._columns(kind, where, (group.count,), lengths[:, None].tolist(), most=group.most)
-        lanes = packed(kind.layout, columns, len(records))
-        stored = stored_lanes(kind, columns, len(records))
+    def add(self, block: Block, steps: Mapping[int, Sequence[int]]) -> None:
+        kind, where, count = block.kind, block.positions, len(block)
+        lanes = packed(kind.layout, _with_counts(block), count)
+        stored = stored_lanes(kind, block.columns, count)
         end = stored.copy()
         for group in kind.groups:
-            items = [each for record in records for each in getattr(record, group.name)]
-            end = self._items(kind, where, end, group, items, columns[group.count.name])
-        stepped = np.zeros(len(positions), np.int64)
+            end = self._items(where, end, group, block.items[group.name], block.counts[group.name])
         if steps:
-            stepped[:] = [position in steps for position in positions]
-            end = self._steps(kind, where, end, columns, [steps.get(position, ()) for position in positions])
-        self.words[where] = (end + 1) // 2
-        if int(self.words[where].max()) > MOST_WORDS:
-            self._refuse(
-                kind, positions[int(np.argmax(end))], f"takes {end.max() // 2} words, at most {MOST_WORDS}"
-            )
+            block.stepped[:] = [position in steps for position in where.tolist()]
+            end = self._steps(block, end, [steps.get(position, ()) for position in where.tolist()])
+        block.words[:] = (end + 1) // 2
+        self.fields.check_words(block)
+        self.words[where] = block.words
         header = {
-            "opcode": np.full(len(records), kind.opcode),
-            "words": self.words[where] - 1,
-            "stepped": stepped,
+            "opcode": np.full(count, kind.opcode),
+            "words": block.words - 1,
+            "stepped": block.stepped,
+            "wait": block.columns["wait"],
+            "signal": block.columns["signal"],
         }
-        for name, value in {**header, "wait": columns["wait"], "signal": columns["signal"]}.items():
+        for name, value in header.items():
             lanes[:, 0] |= value.astype(np.uint64) << np.uint64(HEADER_SHIFTS[name])
         row, lane = np.nonzero(np.arange(lanes.shape[1]) < stored[:, None])
         self.parts.append((where[row], lane, lanes[row, lane]))
 
     def finish(self) -> bytes:
-        if self.problems:
-            problems = [problem for _, problem in sorted(self.problems, key=lambda each: each[0])]
-            raise EncodingError("fields out of range", problems=problems[:_MOST_PROBLEMS])
+        self.fields.require_sound()
         first = 2 * (np.cumsum(self.words) - self.words)
         out = np.zeros(2 * int(self.words.sum()), np.uint64)
         for where, lane, bits in self.parts:
@@ -102,47 +177,30 @@ class _Encoder:
         return out.astype("<u8").tobytes()
 
     def _items(
-        self,
-        kind: type[Instruction],
-        where: np.ndarray,
-        begin: np.ndarray,
-        group: Group,
-        items: list[Any],
-        counts: np.ndarray,
+        self, where: np.ndarray, begin: np.ndarray, group: Group, items: Columns, counts: np.ndarray
     ) -> np.ndarray:
         """Puts the items of a group from lane `begin` of each instruction on; the lane behind them."""
-        owners = np.repeat(where, counts)
         if group.item is None:
-            numbers = self._columns(kind, owners, (NUMBER,), [(item,) for item in items], label=group.name)
-            return self._halves(where, begin, counts, numbers[NUMBER.name])
-        names = [each.name for each in group.item.operands]
-        rows = [item if len(names) > 1 else (item,) for item in map(attrgetter(*names), items)]
-        columns = self._columns(kind, owners, group.item.operands, rows, label=group.name)
-        lanes = packed(group.item.layout, columns, len(items))
+            return self._halves(where, begin, counts, items[RAW])
+        lanes = packed(group.item.layout, items, int(counts.sum()))
         if group.item.size == LANE // 2:
             return self._halves(where, begin, counts, lanes[:, 0].astype(np.int64))
-        size = group.item.size // LANE
+        size, owners = group.item.size // LANE, np.repeat(where, counts)
         within = running(counts)
         for lane in range(size):
             self.parts.append((owners, np.repeat(begin, counts) + within * size + lane, lanes[:, lane]))
         return begin + counts * size
 
-    def _steps(
-        self,
-        kind: type[Instruction],
-        where: np.ndarray,
-        begin: np.ndarray,
-        columns: Mapping[str, np.ndarray],
-        steps: list[Sequence[int]],
-    ) -> np.ndarray:
+    def _steps(self, block: Block, begin: np.ndarray, steps: list[Sequence[int]]) -> np.ndarray:
+        kind, where = block.kind, block.positions
         counts = np.fromiter(map(len, steps), np.int64, len(steps))
-        expected = step_counts(kind, columns, len(steps))
+        expected = _step_counts(kind, block.counts, len(block))
         wrong = np.nonzero((counts != 0) & (counts != expected))[0]
         if len(wrong):
             row = int(wrong[0])
-            self._refuse(kind, int(where[row]), f"has {counts[row]} steps, expected {expected[row]}")
+            self.fields.refuse(kind, int(where[row]), f"has {counts[row]} steps, expected {expected[row]}")
         flat = [(step,) for each in steps for step in each]
-        numbers = self._columns(kind, np.repeat(where, counts), (STEP,), flat)
+        numbers = self.fields.columns(kind, np.repeat(where, counts), (STEP,), flat)
         return self._halves(where, begin, counts, numbers[STEP.name])
 
     def _halves(
@@ -159,37 +217,6 @@ class _Encoder:
             (np.repeat(where, taken), lanes, halves.astype("<u4").view("<u8").astype(np.uint64))
         )
         return begin + taken
-
-    def _columns(
-        self,
-        kind: type[Instruction],
-        where: np.ndarray,
-        operands: Sequence[Operand],
-        rows: Any,
-        label: str = "",
-        most: int | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Rows of values as a column a field, after a look at their limits."""
-        count = len(operands)
-        try:
-            table = np.frombuffer(array("q", chain.from_iterable(rows)), np.int64).reshape(-1, count)
-        except (TypeError, OverflowError):  # not a whole number of 64 bits
-            table = np.array([[_whole(value) for value in row] for row in rows], object).reshape(-1, count)
-        columns = np.ascontiguousarray(table.T)
-        for operand, column, field in zip(operands, columns, range(count)):
-            low, high = operand.limits
-            high = high if most is None else min(high, most)
-            if len(column) and (column.min() < low or column.max() > high):
-                name = ".".join(filter(None, (label, operand.name)))
-                for row in np.nonzero((column < low) | (column > high))[0][:_MOST_PROBLEMS].tolist():
-                    message = f"{name} is {rows[row][field]}, expected {low} to {high}"
-                    self._refuse(kind, int(where[row]), message)
-        if columns.dtype == object:
-            columns = np.zeros(columns.shape, np.int64)
-        return dict(zip((each.name for each in operands), columns))
-
-    def _refuse(self, kind: type[Instruction], position: int, message: str) -> None:
-        self.problems.append((position, Problem(f"instruction {position}, {kind.mnemonic}", message)))
 
 
 def _whole(value: Any) -> int:
@@ -230,12 +257,26 @@ def stored_lanes(kind: type[Instruction], columns: Mapping[str, np.ndarray], cou
     return words * 2
 
 
-def step_counts(kind: type[Instruction], columns: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-    """How many steps an instruction has inside a loop, i64[count]."""
+def _with_counts(block: Block) -> Columns:
+    """The columns of all fixed fields, how many items the groups have among them."""
+    return block.columns | {each.count.name: block.counts[each.name] for each in block.kind.groups}
+
+
+def _lanes(kind: type[Instruction], columns: Columns, counts: Columns, count: int) -> np.ndarray:
+    """Lanes of instructions without steps, i64[count]; `counts` says how many items each group has."""
+    lanes = stored_lanes(kind, columns, count)
+    for group in kind.groups:
+        size = LANE // 2 if group.item is None else group.item.size
+        lanes = lanes + (counts[group.name] * size + LANE - 1) // LANE
+    return lanes
+
+
+def _step_counts(kind: type[Instruction], counts: Columns, count: int) -> np.ndarray:
+    """How many steps an instruction has inside a loop, i64[count]; `counts` says how many items each group has."""
     fixed, items = advancing(kind)
     total = np.full(count, len(fixed), np.int64)
-    for group in kind.groups:
-        total = total + len(items[group.name]) * columns[group.count.name]
+    for name, each in counts.items():
+        total = total + len(items[name]) * each
     return total
 
 
@@ -249,12 +290,11 @@ def word_counts(records: Sequence[Instruction]) -> tuple[np.ndarray, np.ndarray]
         chosen = [records[position] for position in positions]
         names = [each.name for each in kind.operands]
         columns = {name: np.array([getattr(record, name) for record in chosen], np.int64) for name in names}
-        for group in kind.groups:
-            columns[group.count.name] = np.array([len(getattr(record, group.name)) for record in chosen])
-        lanes = stored_lanes(kind, columns, len(chosen))
-        for group in kind.groups:
-            size = 32 if group.item is None else group.item.size
-            lanes = lanes + (columns[group.count.name] * size + LANE - 1) // LANE
+        counts = {
+            group.name: np.array([len(getattr(record, group.name)) for record in chosen])
+            for group in kind.groups
+        }
+        lanes = _lanes(kind, columns, counts, len(chosen))
         plain[positions] = (lanes + 1) // 2
-        stepped[positions] = (lanes + (step_counts(kind, columns, len(chosen)) + 1) // 2 + 1) // 2
+        stepped[positions] = (lanes + (_step_counts(kind, counts, len(chosen)) + 1) // 2 + 1) // 2
     return plain, stepped

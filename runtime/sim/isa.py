@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .decoding import Decoder
-from .encoding import encode
+from .encoding import collect, encode
 from .expansion import expand
 from .fields import CONTROL, Instruction
 from .stream import Stream
@@ -41,6 +41,10 @@ class Isa:
         Raises EncodingError naming instruction, field, value and limits, for all that does not fit.
         """
         return encode(self.by_opcode, records, steps or {})
+
+    def collect(self, records: Sequence[Instruction]) -> Stream:
+        """A sequence of instructions without loops, as `decode` gives it of their bytes; raises what `encode` does."""
+        return collect(self.by_opcode, records)
 
     def decode(self, code: bytes | np.ndarray, location: str = "code") -> Stream:
         """The instructions in `code` in the order in which they are fetched: loops are run out.

@@ -80,6 +80,23 @@ def test_decoding_gives_what_was_encoded(seed):
     assert stream.queues(["move", "work"]).tolist() == [int(isinstance(record, Fetch)) for record in records]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_collected_is_what_its_bytes_would_give(seed):
+    records = drawn(seed)
+    got, want = TOY.collect(records), TOY.decode(TOY.encode(records))
+    assert got.records == records
+    assert got.words.tolist() == want.words.tolist()
+    for kind, block in want.blocks.items():
+        assert got.blocks[kind].positions.tolist() == block.positions.tolist()
+        for mine, theirs in (
+            (got.blocks[kind].columns, block.columns),
+            (got.blocks[kind].counts, block.counts),
+        ):
+            assert {name: each.tolist() for name, each in mine.items()} == {
+                name: each.tolist() for name, each in theirs.items()
+            }
+
+
 def test_default_words_at_the_end_are_not_stored():
     short = Copy(source=1, target=2, count=3)
     assert len(TOY.encode([short])) == 16
@@ -102,14 +119,15 @@ def test_fields_beyond_their_limits_are_all_named():
         Fetch(parts=(Part(base=1 << 20),)),
         Copy(source=2.5, target=0, count=1),
     ]
-    with pytest.raises(EncodingError) as caught:
-        TOY.encode(wrong)
-    assert [str(problem) for problem in caught.value.problems] == [
-        "instruction 0, copy: source is -1, expected 0 to 4294967295",
-        "instruction 0, copy: count is 0, expected 1 to 1048575",
-        "instruction 1, fetch: parts.base is 1048576, expected 0 to 1048575",
-        "instruction 2, copy: source is 2.5, expected 0 to 4294967295",
-    ]
+    for make in (TOY.encode, TOY.collect):
+        with pytest.raises(EncodingError) as caught:
+            make(wrong)
+        assert [str(problem) for problem in caught.value.problems] == [
+            "instruction 0, copy: source is -1, expected 0 to 4294967295",
+            "instruction 0, copy: count is 0, expected 1 to 1048575",
+            "instruction 1, fetch: parts.base is 1048576, expected 0 to 1048575",
+            "instruction 2, copy: source is 2.5, expected 0 to 4294967295",
+        ]
 
 
 def test_numbers_of_items_are_limited():
