@@ -107,7 +107,9 @@ def _quantize_stages(
         return NotImplemented
     index, parameters = places
     real = wide(scale.dtype)
-    value = x[index].cast(real) / element_of(scale, parameters, axis, block).cast(real)
+    value = x[index].cast(real)
+    if scale.scalar != 1:
+        value = value / element_of(scale, parameters, axis, block).cast(real)
     zero = None if zero_point is None else element_of(zero_point, parameters, axis, block)
     if dtype.is_integer:
         s.store(s.results[0][index], _saturated(value, zero, dtype))

@@ -33,9 +33,14 @@ class Quantised:
 
     @property
     def core(self) -> list[str]:
-        """The ops without those at the borders."""
+        """The ops without those at the borders, where reals are multiplied, then rounded."""
         borders = ("quant.quantize", "quant.dequantize")
-        return [op for op in self.ops if op not in borders]
+        following = [*self.ops[1:], ""]
+        return [
+            op
+            for op, after in zip(self.ops, following, strict=True)
+            if op not in borders and (op, after) != ("math.mul", "quant.quantize")
+        ]
 
     def decibels(self) -> float:
         """Signal to noise of all outputs over the samples."""
