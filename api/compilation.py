@@ -10,7 +10,7 @@ from isthmus.compiler.diagnostics import located
 from isthmus.compiler.partition.system import System
 from isthmus.compiler.pipeline import Built, Observer, Options, build
 from isthmus.dynamic import KEPT, DynamicPackage
-from isthmus.interpreter import resting
+from isthmus.interpreter import resting, settle
 from isthmus.model import Model, OpenModel, read_open
 from isthmus.package import Package
 from isthmus.precision import Precision, find_precision
@@ -34,6 +34,7 @@ def compile_source(
     """The package of what `read` takes; `how` holds the keywords of `isthmus.compile` that change its bytes."""
     precision = find_precision(how["precision"], calibration, how["quantisation"])
     with resting():
+        settle()
         return compile_model(
             read_open(source, how["shapes"], example_inputs=example_inputs),
             how["target"],

@@ -37,7 +37,7 @@ from ...compiler.tile.stage import (
 )
 from ...runtime.records import dataclass
 from .arrays import ArrayBlock, block_kind, kept, restore
-from .block import identity
+from .block import Block, identity
 from .builder import Builder, Register
 from .dot import Factor, factor
 from .holds import Packing, dense, packed, panel_ribs, scratch
@@ -182,26 +182,27 @@ class KernelEmitter:
             digit = self.b.pure("i64", f"udiv i64 {{0}}, {inner}", [digit])
         if depth and self.counts[depth] > 1:
             digit = self.b.pure("i64", f"urem i64 {{0}}, {self.counts[depth]}", [digit])
-        name = f"L{depth}"
         cuts = segments(self.dims[loop.dim].size, loop.step, loop.unit)
+        self._choose(node, env, digit, cuts, 0)
 
-        def run(cut: Segment, before: int) -> None:
-            self.variables[name] = self.b.pure("i64", f"mul i64 {{0}}, {cut.size}", [digit])
-            low = Affine((), cut.start) if cut.count == 1 else dim(name) + (cut.start - before * cut.size)
-            self._open_loop(name, cut, depth)
-            self._nodes(node.body, {**env, loop.dim: Range(low, cut.size)})
-            self._open.pop()
+    def _choose(self, node: For, env: Ranges, digit: Register, cuts: Sequence[Segment], before: int) -> None:
+        """The tile whose number is `digit`, of one of the cuts; so many tiles come before them."""
+        cut, *rest = cuts
+        if not rest:
+            self._tile(node, env, digit, cut, before)
+            return
+        limit = before + cut.count
+        condition = self.b.pure("i1", f"icmp ult i64 {{0}}, {limit}", [digit])
+        yes = partial(self._tile, node, env, digit, cut, before)
+        self.b.branch(condition, yes, partial(self._choose, node, env, digit, rest, limit))
 
-        def choose(number: int, before: int) -> None:
-            cut = cuts[number]
-            if number == len(cuts) - 1:
-                run(cut, before)
-                return
-            limit = before + cut.count
-            condition = self.b.pure("i1", f"icmp ult i64 {{0}}, {limit}", [digit])
-            self.b.branch(condition, partial(run, cut, before), partial(choose, number + 1, limit))
-
-        choose(0, 0)
+    def _tile(self, node: For, env: Ranges, digit: Register, cut: Segment, before: int) -> None:
+        name = f"L{node.depth}"
+        self.variables[name] = self.b.pure("i64", f"mul i64 {{0}}, {cut.size}", [digit])
+        low = Affine((), cut.start) if cut.count == 1 else dim(name) + (cut.start - before * cut.size)
+        self._open_loop(name, cut, node.depth)
+        self._nodes(node.body, {**env, node.loop.dim: Range(low, cut.size)})
+        self._open.pop()
 
     def _spine(self, node: For, env: Ranges) -> None:
         """A serial loop of the spine (parallel ones inside serial ones run in order, too)."""
@@ -456,19 +457,32 @@ class KernelEmitter:
         ribs = block.collapse(place.loops, ranges)
         reduce = [rib for rib in ribs if stage.dim(rib.dim).kind == REDUCE]
         parallel = [rib for rib in ribs if rib not in reduce]
-        below = len(self.schedule.loops)
+        self._outer(_Nest(block, parallel, reduce, complete), 0, ranges, [])
 
-        def outer(number: int, ranges: Ranges, totals: Totals) -> Totals:
-            if number < len(parallel):
-                return self._tiles(parallel[number], below, ranges, partial(outer, number + 1), totals)
-            if self._select_panels(stage, ranges):
-                block.values.relocate()
-            block.finish(ranges, inner(0, ranges, block.start(ranges, reduce)), complete)
-            return totals
+    def _outer(self, nest: "_Nest", number: int, ranges: Ranges, totals: Totals) -> Totals:
+        """The parallel loops from one on, the block inside them."""
+        if number < len(nest.parallel):
+            inside = partial(self._outer, nest, number + 1)
+            return self._tiles(nest.parallel[number], len(self.schedule.loops), ranges, inside, totals)
+        block = nest.block
+        if self._select_panels(block.stage, ranges):
+            block.values.relocate()
+        block.finish(ranges, self._inner(nest, 0, ranges, block.start(ranges, nest.reduce)), nest.complete)
+        return totals
 
-        def inner(number: int, ranges: Ranges, totals: Totals) -> Totals:
-            if number < len(reduce):
-                return self._tiles(reduce[number], below, ranges, partial(inner, number + 1), totals)
-            return block.accumulate(ranges, totals)
+    def _inner(self, nest: "_Nest", number: int, ranges: Ranges, totals: Totals) -> Totals:
+        """The reduce loops from one on, a turn of the block inside them."""
+        if number < len(nest.reduce):
+            inside = partial(self._inner, nest, number + 1)
+            return self._tiles(nest.reduce[number], len(self.schedule.loops), ranges, inside, totals)
+        return nest.block.accumulate(ranges, totals)
 
-        outer(0, ranges, [])
+
+@dataclass(frozen=True)
+class _Nest:
+    """The loops of a stage around its block."""
+
+    block: Block
+    parallel: list[Loop]
+    reduce: list[Loop]
+    complete: bool

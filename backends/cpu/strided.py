@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 
 class Strided:
-    """Loads and stores of one stage along its vector dim, where that is not contiguous."""
+    """Loads and stores of one stage along its vector dim, where that is not contiguous; `waiting` has what is to be
+    woven, until all of a run is there."""
 
-    def __init__(self, values: "Values", vector: str):
+    def __init__(self, values: "Values", vector: str, waiting: dict[object, dict[int, Register]]):
         self.v = values
         self.vector = vector
-        self._waiting: dict[object, dict[int, Register]] = {}
+        self._waiting = waiting
 
     def load(self, expr: Load, point: "Point", lanes: int) -> Register:
         """The vector of an operand at a point."""

@@ -42,7 +42,7 @@ class Values:
         self._origins: dict[Affine, tuple[Affine, list[tuple[str, int]]]] = {}
         self._pointers: dict[object, Register] = {}
         self._splats: dict[str, Register] = {}
-        self._strided = Strided(self, vector) if vector is not None else None
+        self._waiting: dict[object, dict[int, Register]] = {}
 
     def begin(self, ranges: Mapping[str, Range]) -> None:
         """Start a new block over `ranges`: what was loaded before may have changed."""
@@ -54,6 +54,10 @@ class Values:
     def relocate(self) -> None:
         """Forget where buffers lie: a loop of the stage has reached other panels."""
         self._linear.clear()
+
+    def _strided(self) -> Strided:
+        assert self.vector is not None
+        return Strided(self, self.vector, self._waiting)
 
     def mask(self, point: Point, lanes: int) -> Register | None:
         """Lanes inside the range of the vector dim, or None when all are."""
@@ -190,8 +194,7 @@ class Values:
         by_lane = any(isinstance(p, Lookup) and self.vector in p.access.dims for p in access.index)
         stride = linear.coefficient(self.vector) if self.vector is not None else 0
         if lanes and (stride != 1 or by_lane or (access.fill is not None and _splits(storage.dtype))):
-            assert self._strided is not None
-            return self._strided.load(expr, point, lanes)
+            return self._strided().load(expr, point, lanes)
         coordinates = self.looked_up(storage, access, point)
         if not lanes:
             return self.load_one(expr, point, coordinates)
@@ -346,8 +349,7 @@ class Values:
         linear = self.linear(access)
         stride = linear.coefficient(self.vector) if self.vector is not None else 0
         if lanes and (stride != 1 or (guard is not None and _splits(storage.dtype))):
-            assert self._strided is not None
-            self._strided.store(value, access, point, lanes, guard is not None)
+            self._strided().store(value, access, point, lanes, guard is not None)
             return
         mask = self.mask(point, lanes)
         if mask is not None and self._ends(storage, access, point):

@@ -110,28 +110,32 @@ def _laid_out(stage: Stage, values: Mapping[str, Placed]) -> Stage:
     """The stage with every access to a value as its layout has it, without fills that are never met."""
     extents = extents_of(stage)
 
-    def move(access: Access) -> Access:
-        index = [Lookup(move(part.access)) if isinstance(part, Lookup) else part for part in access.index]
-        if access.buffer not in values:
-            return replace(access, index=tuple(index))
-        layout, shape = values[access.buffer].layout, values[access.buffer].shape
-        inside = True
-        moved: list[Affine | Lookup] = []
-        for axis in layout.order:
-            part, (before, after) = index[axis], layout.halo[axis]
-            if isinstance(part, Lookup):
-                inside = False
-                moved.append(part)
-                continue
-            low, high = reach(part, extents)
-            inside = inside and low >= -before and high < shape[axis] + after
-            moved.append(part + before)
-        return Access(access.buffer, tuple(moved), None if inside else access.fill)
-
     def change(expr: Expr) -> Expr | None:
-        return Load(move(expr.access), expr.dtype) if isinstance(expr, Load) else None
+        return Load(_moved(expr.access, values, extents), expr.dtype) if isinstance(expr, Load) else None
 
-    return replace(stage, body=rewrite(stage.body, change), write=move(stage.write))
+    return replace(stage, body=rewrite(stage.body, change), write=_moved(stage.write, values, extents))
+
+
+def _moved(access: Access, values: Mapping[str, Placed], extents: Mapping[str, int]) -> Access:
+    index = [
+        Lookup(_moved(part.access, values, extents)) if isinstance(part, Lookup) else part
+        for part in access.index
+    ]
+    if access.buffer not in values:
+        return replace(access, index=tuple(index))
+    layout, shape = values[access.buffer].layout, values[access.buffer].shape
+    inside = True
+    moved: list[Affine | Lookup] = []
+    for axis in layout.order:
+        part, (before, after) = index[axis], layout.halo[axis]
+        if isinstance(part, Lookup):
+            inside = False
+            moved.append(part)
+            continue
+        low, high = reach(part, extents)
+        inside = inside and low >= -before and high < shape[axis] + after
+        moved.append(part + before)
+    return Access(access.buffer, tuple(moved), None if inside else access.fill)
 
 
 def _align(form: Shaping) -> None:

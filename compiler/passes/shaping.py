@@ -34,6 +34,18 @@ def dims_in_order(access: Access) -> list[str]:
     return list(names)
 
 
+def _reshaped(access: Access, changes: Mapping[str, Reshape]) -> Access:
+    index: Sequence[Affine | Lookup] = tuple(
+        [
+            Lookup(_reshaped(part.access, changes)) if isinstance(part, Lookup) else part
+            for part in access.index
+        ]
+    )
+    if access.buffer in changes:
+        index = changes[access.buffer].index(tuple(index))
+    return Access(access.buffer, tuple(index), access.fill)
+
+
 class Shaping:
     """Stages and buffers by name. Extents and shapes are numbers."""
 
@@ -57,22 +69,16 @@ class Shaping:
     def reshape(self, changes: Mapping[str, Reshape]) -> None:
         """Change the shapes of buffers, and all accesses of them."""
 
-        def move(access: Access) -> Access:
-            index: Sequence[Affine | Lookup] = tuple(
-                Lookup(move(part.access)) if isinstance(part, Lookup) else part for part in access.index
-            )
-            if access.buffer in changes:
-                index = changes[access.buffer].index(tuple(index))
-            return Access(access.buffer, tuple(index), access.fill)
-
         def change(expr: Expr) -> Expr | None:
-            return Load(move(expr.access), expr.dtype) if isinstance(expr, Load) else None
+            return Load(_reshaped(expr.access, changes), expr.dtype) if isinstance(expr, Load) else None
 
         for name, new in changes.items():
             self.buffers[name] = replace(self.buffers[name], shape=new.shape)
         for n, stage in enumerate(self.stages):
             if any(access.buffer in changes for access in accesses(stage)):
-                self.stages[n] = replace(stage, body=rewrite(stage.body, change), write=move(stage.write))
+                self.stages[n] = replace(
+                    stage, body=rewrite(stage.body, change), write=_reshaped(stage.write, changes)
+                )
 
     def rename(self, old: str, new: str) -> bool:
         """One dim's name for another's; False where extents differ or some stage has both."""

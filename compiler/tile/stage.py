@@ -314,8 +314,9 @@ def select(condition: Expr, yes: Expr, no: Expr | Number) -> Expr:
 def walk(expr: Expr) -> tuple[Expr, ...]:
     """Every distinct node of the DAG, arguments before users; found once."""
     if expr._order is None:
-        expr._order = _postorder(expr) if expr.arguments else (expr,)
-    return expr._order
+        # without itself: what refers to itself stays until the collector of garbage finds it
+        expr._order = _postorder(expr)[:-1] if expr.arguments else ()
+    return (*expr._order, expr)
 
 
 def _postorder(expr: Expr) -> tuple[Expr, ...]:

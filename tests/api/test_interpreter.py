@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from isthmus.interpreter import TURN, resting
+from isthmus.interpreter import TURN, resting, settle
 
 
 def test_it_rests_until_the_last_context_ends() -> None:
@@ -34,3 +34,20 @@ def test_a_user_without_it_stays_without() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_has_settled_is_old() -> None:
+    young = [[]]
+    with resting():
+        young.append(young)
+        settle()
+        assert any(each is young for each in gc.get_objects(generation=2))
+
+
+def test_what_a_user_has_put_aside_stays_there() -> None:
+    with resting():
+        gc.freeze()
+        aside = gc.get_freeze_count()
+        settle()
+        assert gc.get_freeze_count() == aside > 0
+        gc.unfreeze()

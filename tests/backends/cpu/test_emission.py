@@ -1,5 +1,6 @@
 """Emitted code: the same whatever things are called and whoever asks; packing; threads."""
 
+import gc
 import hashlib
 import os
 import re
@@ -73,6 +74,18 @@ def test_names_leave_no_trace(name: str) -> None:
     other = renamed(TEXTS[name]).replace('kernel "', 'kernel "other_')
     assert parse_kernel(other) != parse_kernel(TEXTS[name])
     assert emitted(parse_kernel(other)) == emitted(parse_kernel(TEXTS[name]))
+
+
+@pytest.mark.parametrize("name", ["conv", "attention", "elementwise"])
+def test_nothing_is_left_for_the_collector(name: str) -> None:
+    emitted(parse_kernel(TEXTS[name]))  # whatever is kept for good is there
+    gc.collect()
+    gc.disable()
+    try:
+        emitted(parse_kernel(TEXTS[name]))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def fingerprint() -> str:
