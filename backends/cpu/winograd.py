@@ -25,6 +25,9 @@ CHANNELS = 32
 WEIGHTS = 9 << 19
 """Bytes of transformed weights (4.5 MiB): more take longer to fetch than the products that they spare."""
 
+_TOGETHER = 4096
+"""Pairs of channels whose weights are transformed at once."""
+
 WASTE = 1.4
 """How much larger all tiles together may be than the result: 14 in tiles of 4 is 16, squared 1.31 times as much."""
 
@@ -102,8 +105,7 @@ def convolved(
     """A convolution [N, C, ...] * [O, C, 3, 3] in a form; `extents` are the result's."""
     points = form.m + 2
     outputs, inputs = w.shape[:2]
-    flat = np.kron(form.weight, form.weight) @ w.reshape(outputs * inputs, 9).T.astype(np.float64)
-    transformed = flat.astype(w.dtype).reshape(points, points, outputs, inputs)
+    transformed = _transformed(w.reshape(outputs * inputs, 9), form).reshape(points, points, outputs, inputs)
     for axis, extent in enumerate(extents):  # [N, C, H, W] => [i, N, C, y, W] => [j, i, N, C, y, x]
         x = split_tiles(
             x,
@@ -118,6 +120,16 @@ def convolved(
     for axis, extent in reversed(list(enumerate(extents))):
         y = join_tiles(y, matrix=row_by_row(form.output), rows=form.m, axis=2 + 2 * axis, extent=extent)
     return y if bias is None else math.add(y, constant(bias.reshape(-1, 1, 1)))
+
+
+def _transformed(taps: np.ndarray, form: Form) -> np.ndarray:
+    """The weights [n, 9] at each point, [points, n], in f64, rounded once; a few at a time, which stay in the cache."""
+    matrix = np.kron(form.weight, form.weight)
+    out = np.empty((len(matrix), len(taps)), taps.dtype)
+    for start in range(0, len(taps), _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        out[:, some] = matrix @ taps[some].T.astype(np.float64)
+    return out
 
 
 def row_by_row(matrix: np.ndarray) -> tuple[float, ...]:
