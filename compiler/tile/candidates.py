@@ -68,10 +68,7 @@ class Candidates(Placing):
         if names not in self._inferred:
             env = {name: Range(dim(f"L{name}"), self.steps[name]) for name in names}
             found = infer(self.kernel, env)
-            touched = {a.buffer for s in self.kernel.stages for a in (*s.reads, s.write)}
-            boxes = {
-                b.name: found.buffer(self.kernel, b.name) for b in self.kernel.buffers if b.name in touched
-            }
+            boxes = found.buffers(self.kernel, [b.name for b in self.kernel.buffers])
             stages = {
                 stage.name: {
                     d.name: np.minimum(found.stages[stage.name][d.name].size, d.size) for d in stage.dims

@@ -5,7 +5,7 @@ the emitters (loop variables are machine values): a box has a low end that is af
 The idea is Halide's bounds inference, short because all maps are affine boxes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,9 @@ class Range:
 
 def affine_range(affine: Affine, ranges: Mapping[str, Range]) -> Range:
     """The range of an affine expression whose dims have the given ranges (interval arithmetic)."""
-    if affine.single is not None:
-        return ranges[affine.single]
+    single = affine.single
+    if single is not None:
+        return ranges[single]
     terms: list[tuple[str, int]] = []
     const = affine.const
     size: Any = 1
@@ -106,8 +107,10 @@ def hulls(
 def access_box(access: Access, ranges: Mapping[str, Range], shape: tuple[int, ...]) -> tuple[Range, ...]:
     """The part of a buffer that an access touches; a gathered axis is touched whole."""
     return tuple(
-        affine_range(part, ranges) if isinstance(part, Affine) else Range(Affine(), extent)
-        for part, extent in zip(access.index, shape, strict=True)
+        [
+            affine_range(part, ranges) if isinstance(part, Affine) else Range(Affine(), extent)
+            for part, extent in zip(access.index, shape, strict=True)
+        ]
     )
 
 
@@ -121,14 +124,22 @@ class Boxes:
 
     def buffer(self, kernel: Kernel, name: str) -> tuple[Range, ...]:
         """The hull of what all stages read and write of a buffer."""
-        shape = kernel.buffer(name).shape
-        found: tuple[Range, ...] | None = None
+        found = self.buffers(kernel, (name,))
+        assert found, f"no stage touches buffer {name}"
+        return found[name]
+
+    def buffers(self, kernel: Kernel, names: Collection[str]) -> dict[str, tuple[Range, ...]]:
+        """The hull of what all stages read and write of each of some buffers, those that none touches left out."""
+        shapes = {buffer.name: buffer.shape for buffer in kernel.buffers if buffer.name in names}
+        found: dict[str, tuple[Range, ...]] = {}
         for stage in kernel.stages:
+            ranges = self.stages[stage.name]
             for access in (*stage.reads, stage.write):
-                if access.buffer == name:
-                    box = access_box(access, self.stages[stage.name], shape)  # type: ignore[arg-type]
-                    found = box if found is None else hulls(found, box, self.looped)
-        assert found is not None, f"no stage touches buffer {name}"
+                name = access.buffer
+                if name in shapes:
+                    box = access_box(access, ranges, shapes[name])  # type: ignore[arg-type]
+                    old = found.get(name)
+                    found[name] = box if old is None else hulls(old, box, self.looped)
         return found
 
 

@@ -47,50 +47,79 @@ def memory_cycles(
     once = sum(prod(b.static_shape) * b.dtype.bytes for b in used if b not in buffers)
     env: dict[str, Range] = {}
     sparse = _sparse(kernel, buffers, arrays)
-    boxes, trips = [_box_sizes(kernel, buffers, sparse, env)], []
+    count = steps.shape[1]
+    candidates, trips = np.arange(count), np.empty((len(loops), count))
+    boxes = [_box_sizes(kernel, buffers, sparse, env)]
     for depth, name in enumerate(loops):
         outer = env.get(name, Range(Affine(), kernel.dims[name].size))
         size = np.minimum(steps[depth], outer.size)
-        trips.append(-(-outer.size // size))
+        trips[depth] = -(-outer.size // size)
         env[name] = Range(outer.low + dim(f"L{depth}"), size)
         boxes.append(_box_sizes(kernel, buffers, sparse, env))
-    count = steps.shape[1]
     slots = {hold.buffer: hold.slots for hold in holds}
     packed = {hold.buffer for hold in holds if hold.layout is not None}
-    each = {b.name: b.dtype.bytes * planes.get(b.name, 1) for b in buffers}
-    bytes = [{b.name: _product(box[b.name], count) * each[b.name] for b in buffers} for box in boxes]
-    for name, held_at in tiles.items():  # no more of a local exists than its tile
-        for around in bytes[:held_at]:
-            around[name] = bytes[held_at][name]
-    total = [sum((size * slots.get(name, 1) for name, size in at.items()), np.zeros(count)) for at in bytes]
-    left = once + float(sum(np.max(bytes[0][b.name]) for b in buffers if b.role != CONSTANT))
+    # of each buffer, under each number of loops, for each candidate: bytes, those that lie in a row, how often fetched
+    bytes = np.empty((len(buffers), len(boxes), count))
+    runs = np.full(bytes.shape, np.inf)
+    for n, buffer in enumerate(buffers):
+        axes = _axes([box[buffer.name] for box in boxes], count)
+        bytes[n] = axes.prod(0) * (buffer.dtype.bytes * planes.get(buffer.name, 1))
+        if buffer.name in tiles:  # no more of a local exists than its tile
+            bytes[n, : tiles[buffer.name]] = bytes[n, tiles[buffer.name]]
+        elif buffer.name not in packed:
+            runs[n] = _run_bytes(buffer, axes)
+    fetches = _fetches(bytes, trips)
+    held = bytes * np.array([slots.get(b.name, 1) for b in buffers]).reshape(-1, 1, 1)
+    total, every = held.sum(0), trips.prod(0)
+    constant = np.array([b.role == CONSTANT for b in buffers])
+    left = once + float(bytes[~constant, 0].max(1).sum())
     out = {}
     for cache, source in zip(target.caches, [*target.caches[1:], target.home], strict=True):
         capacity = cache.bytes * cache.usable
         found = min(1.0, max(0.0, left / capacity - 1)) if source.home else 1.0
+        fits = total <= capacity
+        fits[-1] = True
+        at = (
+            slice(None),
+            fits.argmax(0),
+            candidates,
+        )  # the first depth at which everything fits, else the innermost
+        turns = np.where(held[at] > capacity, every, fetches[at])
+        run = runs[at]
+        waste = np.maximum(1.0, source.line / run) + source.run_overhead / run
         traffic = np.full(count, float(once))
-        settled = np.zeros(count, bool)
-        for depth in range(len(boxes)):
-            chosen = ~settled & ((total[depth] <= capacity) | (depth == len(boxes) - 1))
-            if not chosen.any():
-                continue
-            settled |= chosen
-            for buffer in buffers:
-                share = 1.0 if buffer.role == CONSTANT else found
-                if not share:
-                    continue
-                size = bytes[depth][buffer.name]
-                again = size * slots.get(buffer.name, 1) > capacity
-                fetches = np.where(
-                    again, _product(trips, count), _fetches(buffer.name, depth, trips, bytes, count)
-                )
-                waste: Any = share
-                if buffer.name not in packed and buffer.name not in tiles:
-                    run = _run_bytes(buffer, boxes[depth][buffer.name], count)
-                    waste = share * (np.maximum(1.0, source.line / run) + source.run_overhead / run)
-                traffic += np.where(chosen, size * fetches * waste, 0.0)
+        for each in bytes[at] * turns * (np.where(constant, 1.0, found)[:, None] * waste):
+            traffic += each
         out[source.name] = traffic / source.bandwidth
     return out
+
+
+def _axes(boxes: Sequence[Sequence[Any]], count: int) -> np.ndarray:
+    """The extents of a buffer's boxes, [axis, depth, candidate]."""
+    axes = np.empty((len(boxes[0]), len(boxes), count))
+    for depth, box in enumerate(boxes):
+        for axis, size in enumerate(box):
+            axes[axis, depth] = size
+    return axes
+
+
+def _fetches(bytes: np.ndarray, trips: np.ndarray) -> np.ndarray:
+    """How often tiles of so many bytes are fetched: loops inside the last one that moves them are free."""
+    fetches = np.ones(bytes.shape)
+    moves = bytes[:, 1:] < bytes[:, :-1]
+    around = trips.cumprod(0)
+    for depth in range(len(trips)):
+        fetches[:, depth + 1] = np.where(moves[:, depth], around[depth], fetches[:, depth])
+    return fetches
+
+
+def _run_bytes(buffer: Buffer, axes: np.ndarray) -> np.ndarray:
+    """Contiguous bytes of boxes in a row-major buffer."""
+    run, whole = np.full(axes.shape[1:], float(buffer.dtype.bytes)), np.ones(axes.shape[1:], bool)
+    for sizes, extent in zip(axes[::-1], reversed(buffer.static_shape), strict=True):
+        run *= np.where(whole, sizes, 1)
+        whole &= sizes == extent
+    return run
 
 
 def one_array(kernel: Kernel) -> dict[str, str]:
@@ -147,7 +176,8 @@ def _box_sizes(
     """The part of each buffer that is touched under the given loops, in elements along each axis; along one that is
     `sparse` no more than are read."""
     found = infer(kernel, env)
-    sizes: dict[str, list[Any]] = {b.name: [r.size for r in found.buffer(kernel, b.name)] for b in buffers}
+    boxes = found.buffers(kernel, {b.name for b in buffers})
+    sizes: dict[str, list[Any]] = {name: [range_.size for range_ in box] for name, box in boxes.items()}
     for (name, axis), reads in sparse.items():
         each = [prod(found.stages[stage][d].size for d in index.dims) for index, stage in reads.items()]
         size, extent = sizes[name][axis], kernel.buffer(name).static_shape[axis]
@@ -155,30 +185,3 @@ def _box_sizes(
         spread = max(places) - min(places) if places else 0
         sizes[name][axis] = np.minimum(np.minimum(size + spread, extent), sum(each))
     return sizes
-
-
-def _product(factors: Sequence[Any], count: int) -> np.ndarray:
-    total = np.ones(count)
-    for factor in factors:
-        total = total * factor
-    return total
-
-
-def _fetches(
-    name: str, depth: int, trips: Sequence[Any], bytes: Sequence[Mapping[str, np.ndarray]], count: int
-) -> np.ndarray:
-    """How often a tile under `depth` loops is fetched: loops inside the last one that moves it are free."""
-    total, moved = np.ones(count), np.zeros(count, bool)
-    for d in range(depth - 1, -1, -1):
-        moved = moved | (bytes[d + 1][name] < bytes[d][name])
-        total = total * np.where(moved, trips[d], 1)
-    return total
-
-
-def _run_bytes(buffer: Buffer, box: Sequence[Any], count: int) -> np.ndarray:
-    """Contiguous bytes of a box in a row-major buffer."""
-    run, whole = np.full(count, float(buffer.dtype.bytes)), np.ones(count, bool)
-    for size, extent in zip(reversed(box), reversed(buffer.static_shape), strict=True):
-        run = run * np.where(whole, size, 1)
-        whole = whole & (np.asarray(size) == extent)
-    return run
