@@ -47,9 +47,9 @@ class Builder:
         self._names += 1
         return f"%{prefix}{self._names}"
 
-    def pure(self, type: str, text: str, operands: Sequence[Register] = ()) -> Register:
-        """A value without side effects: `text` with {0}, {1}.. for operands; placed and shared as early as can be."""
-        level = 0
+    def pure(self, type: str, text: str, operands: Sequence[Register] = (), level: int = 0) -> Register:
+        """A value without side effects: `text` with {0}, {1}.. for operands; placed and shared as early as can be, but
+        not outside the loop of that `level`."""
         for operand in operands:
             if operand.level > level:
                 level = operand.level

@@ -319,8 +319,9 @@ class Values:
         for register, stride in extra:
             step = self.b.pure("i64", f"mul nsw i64 {{0}}, {stride * size}", [register])
             pointer = self.b.pure("ptr", "getelementptr i8, ptr {0}, i64 {1}", [pointer, step])
-        if offset.const:
-            pointer = self.b.pure("ptr", f"getelementptr i8, ptr {{0}}, i64 {offset.const * size}", [pointer])
+        if offset.const:  # where it is used, for there it is part of an instruction
+            text = f"getelementptr i8, ptr {{0}}, i64 {offset.const * size}"
+            pointer = self.b.pure("ptr", text, [pointer], self.b.level)
         return pointer
 
     def _moved(self, storage: Storage, offset: Affine) -> Register:
