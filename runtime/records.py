@@ -1,4 +1,4 @@
-"""`dataclass` for what is imported often: a drop-in for the standard decorator as far as this project uses it.
+"""`dataclass` and `replace` for what is imported often: as the standard ones, as far as this project uses them.
 
 The standard one writes and compiles six methods for every class while it is imported, which for the compiler's classes
 takes longer than all of their modules' own code. Here a method is written when it is first called. Frozen classes store
@@ -44,6 +44,7 @@ def _record(cls: type[T], frozen: bool, slots: bool, eq: bool) -> type[T]:
         "__frozen__": frozen,
         "__dataclass_fields__": _Standard(record),
         "__match_args__": tuple(fields),
+        "__copied__": tuple(name for name, field in fields.items() if field.init),
     }
     if frozen:
         attributes |= {"__setattr__": _refuse_set(record), "__delattr__": _refuse_delete(record)}
@@ -203,14 +204,24 @@ class _Standard:
         fields = getattr(self._record, _OWN)
         kinds = {name: field.type for name, field in fields.items()}
         # with a text of its own, or one is made of the signature, which takes longer than all else
-        namespace = {"__doc__": "", "__annotations__": kinds, **fields}
+        namespace = {"__doc__": "fields", "__annotations__": kinds, **fields}
         standard: Any = dataclasses.dataclass(init=False, repr=False, eq=False)(type("Fields", (), namespace))
         found: dict[str, Field[Any]] = standard.__dataclass_fields__
         self._record.__dataclass_fields__ = found  # type: ignore[attr-defined]
         return found
 
 
+def _replace(record: Any, /, **changes: Any) -> Any:
+    """As the standard one, without asking the standard module what the fields are."""
+    for name in record.__copied__:
+        if name not in changes:
+            changes[name] = getattr(record, name)
+    return type(record)(**changes)
+
+
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
+    from dataclasses import replace as replace
 else:
     dataclass = _decorate
+    replace = _replace

@@ -1,7 +1,6 @@
 """The constants blob: arrays packed as kernels want them, in the order in which they are read, each once."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from ...compiler.target.backend import Constant
 from ...runtime.background import Background
 from ...runtime.memory import zeros
+from ...runtime.records import replace
 from .abi import ALIGNMENT
 from .holds import Packing
 

@@ -1,7 +1,6 @@
 """Where held tiles lie: scratch tiles on the stack, and panels of constants that were packed at compile time."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod
 
 from ...compiler.diagnostics import UnsupportedError
@@ -9,7 +8,7 @@ from ...compiler.ir.types import DType
 from ...compiler.tile.infer import Range, infer
 from ...compiler.tile.schedule import Hold, Loop, Schedule, segments
 from ...compiler.tile.stage import PARALLEL, Affine, Buffer, Kernel, dim
-from ...runtime.records import dataclass
+from ...runtime.records import dataclass, replace
 from .builder import Builder, Register
 from .dot import Factor
 from .storage import Storage

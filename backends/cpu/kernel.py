@@ -6,7 +6,6 @@ on a machine with caches, so they are not looked at.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from math import prod
 
@@ -35,7 +34,7 @@ from ...compiler.tile.stage import (
     dim,
     rewrite,
 )
-from ...runtime.records import dataclass
+from ...runtime.records import dataclass, replace
 from .arrays import ArrayBlock, block_kind, kept, restore
 from .block import Block, identity
 from .builder import Builder, Register

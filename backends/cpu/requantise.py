@@ -5,12 +5,12 @@ Machines multiply every second 32-bit lane to 64 bits in one instruction, and fe
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from ...compiler.ir.types import DType, f32, i32, i64
 from ...compiler.tile.stage import Apply, Const, Expr, Kernel, Load, Stage, apply, rewrite, walk
+from ...runtime.records import replace
 from .bounds import limits
 from .lanes import Lanes, choose
 from .literals import vector_type

@@ -4,10 +4,9 @@ A model with quantize nodes that computes in floats does so at every layer. Betw
 16 bits, so every bit of the result is the same, NaN (which is 0 as an integer) and -0 (which is 0) included.
 """
 
-from dataclasses import replace
-
 from ...compiler.ir.types import DType, f32, f64, i32
 from ...compiler.tile.stage import Apply, Const, Expr, Kernel, apply, lift, rewrite, select, walk
+from ...runtime.records import replace
 
 _REALS = (f32, f64)
 _NARROW = 16

@@ -1,11 +1,11 @@
 """The CPU's chip file with the machine's own figures in it."""
 
-from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 
 from ...compiler.target.chipfile import read_target
 from ...compiler.target.description import Target
+from ...runtime.records import replace
 from .leaves import LEAVES
 from .machine import Machine
 

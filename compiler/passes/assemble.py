@@ -1,8 +1,8 @@
 """From formed entries to a plan: kernels over memory, arrays, lifetimes, and where everything lies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
+from ...runtime.records import replace
 from ..ir.graph import Graph, Value
 from .draft import Draft, Drafting
 from .layout import Layouts, choose

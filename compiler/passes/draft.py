@@ -5,10 +5,9 @@ maps; no op is known by name.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 
-from ...runtime.records import dataclass
+from ...runtime.records import dataclass, replace
 from ..ir.graph import Node, Value
 from ..ir.location import at
 from ..ops.engine import get

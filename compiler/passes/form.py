@@ -7,8 +7,8 @@ the reduction.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 
+from ...runtime.records import replace
 from ..ir.graph import Graph, Node, Value
 from ..ir.types import TensorType
 from ..ops.engine import REGISTRY

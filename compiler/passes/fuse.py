@@ -4,8 +4,8 @@ Each function says by its result whether it can be done; whether it should be is
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 
+from ...runtime.records import replace
 from ..tile.stage import (
     LOCAL,
     Access,

@@ -4,10 +4,9 @@ The kernels that come out name their dims, stages and buffers by position, so th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import prod
 
-from ...runtime.records import dataclass
+from ...runtime.records import dataclass, replace
 from ..ir.types import DType
 from ..tile.canonical import canonical
 from ..tile.stage import (

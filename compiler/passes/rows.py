@@ -4,9 +4,9 @@ x / sqrt(sum(x * x)) reads each row twice, but from far memory once, as long as 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from math import prod
 
+from ...runtime.records import replace
 from ..tile.stage import LOCAL, PARALLEL, REDUCE, Access, Affine, Buffer, Dim, Expr, Load, Stage, dim, rewrite
 from .accesses import extents_of, is_elementwise, loads_of, looks_up, rename, solve
 from .draft import Draft, Drafting

@@ -1,10 +1,9 @@
 """A kernel while it takes its physical form: stages and buffers under change, and the changes that keep its meaning."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
-from ...runtime.records import dataclass
+from ...runtime.records import dataclass, replace
 from ..tile.stage import Access, Affine, Buffer, Expr, Index, Load, Lookup, Stage, dim, rewrite
 from .accesses import Coordinates, extents_of, known
 

@@ -1,10 +1,9 @@
 """What access maps say about a stage: strides, which dim to vectorise, whether it is a contraction and of what."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod
 
-from ...runtime.records import dataclass
+from ...runtime.records import dataclass, replace
 from .stage import (
     CONSTANT,
     INPUT,

@@ -4,9 +4,9 @@ Two kernels that differ in names and source locations only have one normal form 
 for a normal form is shared by all that have it. Buffers keep their order, so arguments are matched by position.
 """
 
-from dataclasses import replace
 from hashlib import sha256
 
+from ...runtime.records import replace
 from ..ir.location import NOWHERE
 from .schedule import Loop, Schedule
 from .stage import (

@@ -1,11 +1,11 @@
 """Random inputs and random legal schedules of any kernel: what the tests of interpreters and emitters are fed."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
+from ...runtime.records import replace
 from ..diagnostics import VerifyError
 from .check import check
 from .schedule import PARALLEL_LOOP, SERIAL, Hold, Loop, Place, Schedule

@@ -3,10 +3,9 @@
 They are integer, so that any order of summation gives the same bits. Their schedules come from `draw.py`.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
+from ...runtime.records import replace
 from ..ir.types import i32
 from .evaluate import span
 from .stage import (

@@ -7,9 +7,9 @@ sum side by side. The other one is constant and packed so that its neighbours al
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from math import ceil, inf, isfinite, prod
 
+from ...runtime.records import replace
 from ..target.description import Engine, Target
 from .access_maps import Contraction, is_plain, strides
 from .choice import CHUNKS, Choice, uneven

@@ -5,9 +5,9 @@ until both see the finer one. Dims that write and read an axis plainly then take
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from math import prod
 
+from ...runtime.records import replace
 from .stage import (
     LOCAL,
     Access,

@@ -1,7 +1,6 @@
 """Text to kernels and schedules: what `grammar.lark` accepts is checked for names and dtypes, and built."""
 
 import json
-from dataclasses import replace
 from functools import cache, reduce
 from importlib import resources
 from operator import add, mul
@@ -9,6 +8,7 @@ from typing import Any, NoReturn
 
 import lark
 
+from ...runtime.records import replace
 from ..diagnostics import ModelError
 from ..ir import dims
 from ..ir.location import NOWHERE, Location

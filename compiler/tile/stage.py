@@ -6,11 +6,10 @@ names; their meaning is in `compiler/ops/scalar.py`. The notation follows linalg
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import cached_property
 from operator import is_not
 
-from ...runtime.records import dataclass
+from ...runtime.records import dataclass, replace
 from ..diagnostics import UnsupportedError
 from ..ir.dims import Dim as Extent
 from ..ir.location import NOWHERE, Location
@@ -80,6 +79,12 @@ class Affine:
 
     def substitute(self, values: "dict[str, Affine]") -> "Affine":
         """Each dim in `values` replaced by its affine expression."""
+        if not self.terms:
+            return self
+        if len(self.terms) == 1:
+            ((name, coefficient),) = self.terms
+            found = values.get(name)
+            return self if found is None else found * coefficient + self.const
         total: dict[str, int] = {}
         const = self.const
         for name, coefficient in self.terms:
@@ -320,6 +325,9 @@ def walk(expr: Expr) -> tuple[Expr, ...]:
 
 
 def _postorder(expr: Expr) -> tuple[Expr, ...]:
+    if not any(argument.arguments for argument in expr.arguments):
+        leaves = {id(argument): argument for argument in expr.arguments}
+        return (*leaves.values(), expr)
     order: dict[int, Expr] = {}
     stack = [expr]
     while stack:
@@ -370,7 +378,8 @@ class Stage:
     @cached_property
     def loads(self) -> tuple[Load, ...]:
         """Distinct loads of the body, in order of first use."""
-        return tuple(dict.fromkeys(node for node in walk(self.body) if isinstance(node, Load)))
+        loads = [node for node in walk(self.body) if isinstance(node, Load)]
+        return tuple(loads) if len(loads) < 2 else tuple(dict.fromkeys(loads))
 
     @cached_property
     def load_dims(self) -> tuple[frozenset[str], ...]:
@@ -380,7 +389,8 @@ class Stage:
     @cached_property
     def reads(self) -> tuple[Access, ...]:
         """Distinct accesses that the stage reads, those inside lookups first."""
-        return tuple(dict.fromkeys(inner for load in self.loads for inner in load.access.accesses()))
+        reads = [inner for load in self.loads for inner in load.access.accesses()]
+        return tuple(reads) if len(reads) < 2 else tuple(dict.fromkeys(reads))
 
     def located(self, location: Location) -> "Stage":
         """The same stage from another place; what was found out about its accesses stays known."""
@@ -438,12 +448,16 @@ class Kernel:
     stages: tuple[Stage, ...]
 
     def buffer(self, name: str) -> Buffer:
-        return next(buffer for buffer in self.buffers if buffer.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Buffer]:
+        return {buffer.name: buffer for buffer in self.buffers}
 
     def role(self, *roles: str) -> tuple[Buffer, ...]:
         return tuple(buffer for buffer in self.buffers if buffer.role in roles)
 
-    @property
+    @cached_property
     def dims(self) -> dict[str, Dim]:
         """All dims of all stages by name; a shared name has one extent."""
         return {dim.name: dim for stage in self.stages for dim in stage.dims}

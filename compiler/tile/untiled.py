@@ -5,10 +5,10 @@ Slow and simple on purpose: an op's stages are compared with its numpy meaning h
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
+from ...runtime.records import replace
 from ..diagnostics import VerifyError
 from ..ir.dims import Dim as Extent
 from ..ir.dims import Expr as Symbolic

@@ -46,6 +46,8 @@ def test_records_are_what_the_standard_decorator_makes(flags: dict[str, bool]) -
         assert [a == b, a == other, a == like] == [like == same, like == unlike, False]
         assert dataclasses.asdict(a) == dataclasses.asdict(like)
         assert repr(dataclasses.replace(a, x=5)) == repr(dataclasses.replace(like, x=5))
+        assert records.replace(a, x=5) == dataclasses.replace(a, x=5) or not flags["eq"]
+        assert repr(records.replace(a, x=5)) == repr(dataclasses.replace(like, x=5))
         assert [f.name for f in dataclasses.fields(mine)] == [f.name for f in dataclasses.fields(theirs)]
         assert hasattr(a, "__dict__") == hasattr(like, "__dict__")
         assert mine.__match_args__ == theirs.__match_args__
