@@ -48,10 +48,10 @@ def _round(array: np.ndarray, like: Value) -> Value:
 
 
 def _times(w: Value, factor: np.ndarray, parts: tuple[int, ...] | None = None) -> Value:
-    """Weights, seen in the shape `parts`, times a factor: each product rounded once, as if in f64, without a copy in it.
+    """Weights, seen in the shape `parts`, times a factor, as if in f64: each product rounded once, no copy in f64.
 
-    Factors that f32 holds exactly are multiplied in f32: one rounding gives the same, in a third of the time. Two
-    threads make large ones.
+    Factors that f32 holds exactly are multiplied in f32: that rounds to the same, in a third of the time. Two threads
+    make large ones.
     """
     assert w.constant is not None
     source = w.constant.reshape(w.type.static_shape if parts is None else parts)
