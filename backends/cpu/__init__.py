@@ -67,13 +67,16 @@ class CpuBackend:
         return describe(self.machine(options))
 
     def rules(self, options: Mapping[str, Any]) -> "Sequence[Rule]":
-        """Fast convolutions, unless they are switched off: the CPU runs all ops as they are."""
-        from . import winograd, winograd_integers
+        """Fast convolutions, unless they are switched off, and first layers for engines that multiply neighbours: the
+        CPU runs all ops as they are."""
+        from . import first_layers, winograd, winograd_integers
 
+        target = self.target(options)
+        first = first_layers.RULES if first_layers.pays(target) else ()
         if not winograd.is_wanted(options.get("winograd", "on")):
-            return ()
-        exact = winograd_integers.RULES if winograd_integers.pays(self.target(options)) else ()
-        return (*winograd.RULES, *exact)
+            return first
+        exact = winograd_integers.RULES if winograd_integers.pays(target) else ()
+        return (*first, *winograd.RULES, *exact)
 
     def refusals(self, node: "Node", options: Mapping[str, Any]) -> list[str]:
         """Why a node has no machine code; see `constraints.py`."""

@@ -39,6 +39,7 @@ class ArrayBlock(DotBlock):
     def __init__(self, emitter: "KernelEmitter", stage: Stage, place: Place, dtype: DType):
         super().__init__(emitter, stage, place, dtype)
         self.inner: str | None = None
+        self._usual: Register | None = None
 
     def start(self, ranges: Mapping[str, Range], ribs: Sequence[Loop]) -> list[Register]:
         """Tiles shaped for the block, their sums zero; no register carries anything."""
@@ -46,7 +47,8 @@ class ArrayBlock(DotBlock):
         inner = {name: Range(r.low, min(r.size, steps.get(name, r.size))) for name, r in ranges.items()}
         self.values.begin(inner)
         groups = self._row_groups(inner)
-        configure(self.b, [size for _, size in groups], self._widths())
+        shape = _shape([size for _, size in groups], self._widths(), self.unit // self.leaf.group)
+        self._usual = self.e.tiles.want(shape)
         for i in range(len(groups)):
             for j in range(len(self._starts())):
                 self._call("tilezero", _TWO * i + j)
@@ -79,6 +81,8 @@ class ArrayBlock(DotBlock):
                 assert self.vector is not None
                 at = {**row, self.vector: start}
                 self._move("tilestored64", _TWO * i + j, self.stage.write, at, self.inner)
+        if self._usual is not None:
+            _load_shape(self.b, self._usual)
 
     def _widths(self) -> list[int]:
         """Columns of each tile of columns: what lies behind the last one is not ours to write."""
@@ -121,37 +125,70 @@ class ArrayBlock(DotBlock):
         self.b.line(f"call void {callee}({', '.join(f'i8 {tile}' for tile in tiles)})")
 
 
-def configure(builder: Builder, rows: Sequence[int], columns: Sequence[int]) -> None:
-    """Shape the tiles: `rows` of the tiles of rows, `columns` (32 bits each) of those of columns, and their sums."""
+def _shape(rows: Sequence[int], columns: Sequence[int], depth: int) -> bytes:
+    """Of all tiles, as LDTILECFG takes it: `rows` of the tiles of rows, `columns` (32 bits each) of those of columns,
+    and their sums; `depth` columns of the former are as many rows of the latter."""
     shape = bytearray(ROW_BYTES)
     shape[0] = _PALETTE
     sums = [(_TWO * i + j, m, n) for i, m in enumerate(rows) for j, n in enumerate(columns)]
-    factors = [(4 + i, m, ROWS) for i, m in enumerate(rows)] + [
-        (6 + j, ROWS, n) for j, n in enumerate(columns)
+    factors = [(4 + i, m, depth) for i, m in enumerate(rows)] + [
+        (6 + j, depth, n) for j, n in enumerate(columns)
     ]
     for tile, count, width in (*sums, *factors):
         shape[16 + 2 * tile] = width * ROW_BYTES // ROWS
         shape[48 + tile] = count
-    config = builder.alloca(ROW_BYTES)
-    for n in range(0, ROW_BYTES, 8):
-        word = int.from_bytes(shape[n : n + 8], "little")
-        name = f"{config.text}.{n}"
-        builder.entry_lines.append(f"{name} = getelementptr i8, ptr {config.text}, i64 {n}")
-        builder.entry_lines.append(f"store i64 {word}, ptr {name}, align 8")
-    restore(builder, config)
+    return bytes(shape)
 
 
-def kept(builder: Builder) -> Register:
-    """How the tiles were shaped before, for `restore`: who shaped them once for good would stop at an illegal
-    instruction if he found others (as ONNX Runtime does, which shapes them once a thread)."""
-    config = builder.alloca(ROW_BYTES)
-    builder.line(f"call void {builder.intrinsic('llvm.x86.sttilecfg', 'void', ['ptr'])}(ptr {config.text})")
-    return config
+class TileShapes:
+    """How the tiles are shaped in a kernel: as most blocks want them, from its begin to its end. A block that wants
+    another shape has it for itself. To shape them takes as long as a dozen of products, some 200 cycles."""
+
+    def __init__(self, builder: Builder):
+        self.b = builder
+        self._shapes: dict[bytes, Register] = {}
+        self._before: Register | None = None
+
+    def want(self, shape: bytes) -> Register | None:
+        """Shape the tiles; the shape to go back to afterwards, None where that is the same."""
+        usual = next(iter(self._shapes.values()), None)
+        config = self._shapes.get(shape)
+        if config is None:
+            config = self._shapes[shape] = self._stored(shape)
+        if usual is None:
+            self._begin(config)
+        elif config is not usual:
+            _load_shape(self.b, config)
+            return usual
+        return None
+
+    def end(self) -> None:
+        """Shape the tiles as the caller had them: who shaped them once for good would stop at an illegal instruction if
+        he found others (as ONNX Runtime does, which shapes them once a thread)."""
+        if self._before is not None:
+            _load_shape(self.b, self._before)
+
+    def _stored(self, shape: bytes) -> Register:
+        config = self.b.alloca(ROW_BYTES)
+        for n in range(0, ROW_BYTES, 8):
+            word = int.from_bytes(shape[n : n + 8], "little")
+            name = f"{config.text}.{n}"
+            self.b.entry_lines.append(f"{name} = getelementptr i8, ptr {config.text}, i64 {n}")
+            self.b.entry_lines.append(f"store i64 {word}, ptr {name}, align 8")
+        return config
+
+    def _begin(self, config: Register) -> None:
+        self._before = self.b.alloca(ROW_BYTES)
+        for verb, place in (("sttilecfg", self._before), ("ldtilecfg", config)):
+            self.b.entry_lines.append(_shaping(self.b, verb, place))
 
 
-def restore(builder: Builder, config: Register) -> None:
-    """Shape the tiles as they were."""
-    builder.line(f"call void {builder.intrinsic('llvm.x86.ldtilecfg', 'void', ['ptr'])}(ptr {config.text})")
+def _load_shape(builder: Builder, config: Register) -> None:
+    builder.line(_shaping(builder, "ldtilecfg", config))
+
+
+def _shaping(builder: Builder, verb: str, config: Register) -> str:
+    return f"call void {builder.intrinsic(f'llvm.x86.{verb}', 'void', ['ptr'])}(ptr {config.text})"
 
 
 def block_kind(place: Place) -> type[Block]:

@@ -53,8 +53,13 @@ def factor(kernel: Kernel, schedule: Schedule, buffer: str) -> Factor | None:
         shift = leaf.shift(kernel.buffer(rows).dtype)
         if shared:
             return Factor(access, leaf.row or own, axis, shift)
-        return Factor(access, leaf.column or own, axis, shift, leaf.group, leaf.depth, leaf.signs)
+        return Factor(access, leaf.column or own, axis, shift, leaf.group, unit(place), leaf.signs)
     return None
+
+
+def unit(place: Place) -> int:
+    """Neighbours that are multiplied together: a group, or what an array takes."""
+    return next(loop.unit for loop in place.loops if loop.dim in place.bound("k"))
 
 
 class DotBlock(Block):
@@ -64,6 +69,7 @@ class DotBlock(Block):
         super().__init__(emitter, stage, place, dtype)
         self.leaf = LEAVES[place.engine]
         (self.along,) = place.bound("k")
+        self.unit = unit(place)
         first, second = stage.reads
         self.row, self.column = (second, first) if self.vector in first.dims else (first, second)
 
@@ -108,7 +114,7 @@ class DotBlock(Block):
     def _groups(self, ranges: Mapping[str, Range]) -> list[dict[str, int]]:
         """Points along the reduce dims, one for each group; what the last one lacks are zeros in panels."""
         names = [d.name for d in self.stage.dims if d.kind == REDUCE]
-        steps = [range(0, ranges[n].size, self.leaf.depth if n == self.along else 1) for n in names]
+        steps = [range(0, ranges[n].size, self.unit if n == self.along else 1) for n in names]
         return [dict(zip(names, offsets, strict=True)) for offsets in cartesian(*steps)]
 
     def _row(self, point: Mapping[str, int]) -> Register:

@@ -35,11 +35,12 @@ from ...compiler.tile.stage import (
     rewrite,
 )
 from ...runtime.records import dataclass, replace
-from .arrays import ArrayBlock, block_kind, kept, restore
+from .arrays import TileShapes, block_kind
 from .block import Block, identity
 from .builder import Builder, Register
 from .dot import Factor, factor
 from .holds import Packing, dense, packed, panel_ribs, scratch
+from .leaves import LEAVES
 from .machine import Machine
 from .scalars import Scalars
 from .storage import Storage
@@ -80,7 +81,8 @@ class KernelEmitter:
         self.schedule = schedule
         self.name = name
         self.b = Builder(declarations)
-        self.scalars = Scalars(self.b, machine.features)
+        self.tiles = TileShapes(self.b)
+        self.scalars = Scalars(self.b, machine.features, self._flushes())
         self.lanes = machine.lanes
         self.variables: dict[str, Register] = {}
         self.turns: dict[str, tuple[int, int]] = {}  # open loop variables: elements a turn, number of turns
@@ -106,15 +108,16 @@ class KernelEmitter:
     def emit(self) -> KernelCode:
         """The finished function; UnsupportedError for what this emitter can't do."""
         self._refuse_borders()
-        has_tiles = any(block_kind(place) is ArrayBlock for place in self.schedule.places)
-        shaped = kept(self.b) if has_tiles else None
         self._nodes(lower(self.kernel, self.schedule), {})
-        if shaped is not None:
-            restore(self.b, shaped)
+        self.tiles.end()
         text = self.b.function(self.name, [*self.parameters.values(), self.chunk], "#0", "hidden")
         return KernelCode(
             self.name, text, tuple(self.parameters), prod(self.counts), tuple(self.packings.values())
         )
+
+    def _flushes(self) -> bool:
+        """Whether the machine's products of bf16 take the least numbers for zeros anyway."""
+        return any(LEAVES[p.engine].form == "bfloat" for p in self.schedule.places if p.bound("k"))
 
     def extent(self, buffer: str, axis: int) -> int:
         """Elements of a buffer along an axis."""

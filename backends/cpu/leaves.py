@@ -17,7 +17,7 @@ from .scalars import Scalars, vector_type
 
 @dataclass(frozen=True)
 class Leaf:
-    """`group`: neighbours that lie beside each other in panels of columns; `depth`: what their number is filled up to.
+    """`group`: neighbours that lie beside each other in panels of columns.
 
     `row`, `column`: the types of the factors in copied tiles and packed panels, None for their own. Where rows are
     signed and `row` is not, half its range is added to them, taken off where it is the other way round, and the panels
@@ -27,7 +27,6 @@ class Leaf:
     """
 
     group: int
-    depth: int
     features: Mapping[int, frozenset[str]]
     row: DType | None = None
     column: DType | None = None
@@ -104,14 +103,12 @@ def _all(*names: str) -> frozenset[str]:
 
 _PAIRS = Leaf(
     2,
-    2,
     {4: _all("sse2"), 8: _all("avx2"), 16: _all("avx512bw")},
     row=i16,
     column=i16,
     calls={4: "llvm.x86.sse2.pmadd.wd", 8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"},
 )
 _SIGNS = Signed(
-    4,
     4,
     {8: _all("avx2")},
     row=i8,
@@ -121,10 +118,9 @@ _SIGNS = Signed(
 )
 _EVERY = {4: _all(), 8: _all(), 16: _all()}
 LEAVES: dict[str, Leaf] = {
-    "tiles_i8": Leaf(4, 64, {16: _all("amx-tile", "amx-int8")}),
-    "tiles_bf16": Leaf(2, 32, {16: _all("amx-tile", "amx-bf16")}),
+    "tiles_i8": Leaf(4, {16: _all("amx-tile", "amx-int8")}),
+    "tiles_bf16": Leaf(2, {16: _all("amx-tile", "amx-bf16")}, form="bfloat"),
     "dots": Leaf(
-        4,
         4,
         {8: _all("avxvnni"), 16: _all("avx512vnni")},
         row=u8,
@@ -137,12 +133,11 @@ LEAVES: dict[str, Leaf] = {
     "signs_u8": _SIGNS,
     "pairs_bf16": Leaf(
         2,
-        2,
         {16: _all("avx512bf16")},
         calls={16: "llvm.x86.avx512bf16.dpbf16ps.512"},
         accumulates=True,
         form="bfloat",
     ),
-    "widened": Widened(1, 1, _EVERY, row=f32, column=f32, calls=dict.fromkeys(_EVERY, "")),
+    "widened": Widened(1, _EVERY, row=f32, column=f32, calls=dict.fromkeys(_EVERY, "")),
 }
 """By the name of the engine. Pairs of 8-bit values are multiplied as 16-bit ones: exact, whatever their signs."""

@@ -93,11 +93,13 @@ def _requantize(op: str, acc: Lanes, multiplier: Lanes, shift: Lanes, zero: Lane
 
 
 class Scalars:
-    """Emits scalar operations at the builder's current point, on scalars (lanes 0) or vectors."""
+    """Emits scalar operations at the builder's current point, on scalars (lanes 0) or vectors. `flushes`: numbers below
+    the least normal one may be taken for zeros where bf16 is made."""
 
-    def __init__(self, builder: Builder, features: frozenset[str]):
+    def __init__(self, builder: Builder, features: frozenset[str], flushes: bool = False):
         self.b = builder
         self.features = features
+        self.flushes = flushes
         self._defined: set[str] = set()
         self._calls: dict[tuple[str, str], str] = {}
         self.rounds = bool(features & {"sse4.1", "neon", "fp-armv8"})  # else rounding would call a library

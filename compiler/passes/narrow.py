@@ -1,4 +1,8 @@
-"""bf16: products take and give bf16 and sum in f32; norms, softmax, sums and the borders of the model stay f32."""
+"""bf16: products take and give bf16 and sum in f32; norms, softmax and the borders of the model stay f32.
+
+What is done elementwise to products' results on the way to other products is computed in f32 and kept in bf16 alone, so
+that maps are written and read once, and short.
+"""
 
 from collections import Counter
 
@@ -50,6 +54,9 @@ class _Narrowing:
         self._narrow: dict[Value, Value] = {}
         self._made: set[Value] = set()
         """Values that came out in bf16."""
+        self._between: set[Value] = set()
+        """These, and what was made of them alone, element by element."""
+        self._wanted = self._asked_for()
 
     def run(self) -> PassResult:
         for node in self.graph.nodes:
@@ -62,11 +69,35 @@ class _Narrowing:
                     built = get(node.op)(*operands, **node.attributes)
                     self._narrow[node.result] = built
                     self._made.add(node.result)
+                    self._between.add(node.result)
                     self.hits[f"{node.op} in bf16"] += 1
                     continue
                 renewed = node.with_operands([self.own(v) for v in node.operands])
+                if self._is_between(node):
+                    self._between.add(node.result)
+                    if node.result in self._wanted and node.result not in self.graph.outputs:
+                        self._narrow[node.result] = math.cast(renewed.result, dtype=bf16)
+                        self._made.add(node.result)
+                        self.hits[f"{node.op} kept in bf16"] += 1
+                        continue
             self._own.update(zip(node.results, renewed.results, strict=True))
         return PassResult(self.graph.replace([self._output(v) for v in self.graph.outputs]), self.hits)
+
+    def _asked_for(self) -> set[Value]:
+        """Values of which a product, or what is exact before one, takes the bf16 face."""
+        wanted: set[Value] = set()
+        for node in reversed(self.graph.nodes):
+            exact = node.op in _EXACT and len(node.results) == 1 and node.result in wanted
+            if node.op in _PRODUCTS or exact:
+                wanted.update(v for v in node.operands if v is not None and _is_real(v))
+        return wanted
+
+    def _is_between(self, node: Node) -> bool:
+        """Whether a result is made of products' results alone, element by element."""
+        if not node.op.startswith("math.") or len(node.results) != 1 or not _is_real(node.result):
+            return False
+        reals = [v for v in node.operands if v is not None and _is_real(v) and v.constant is None]
+        return bool(reals) and all(v in self._between for v in reals)
 
     def _stays_narrow(self, node: Node) -> bool:
         if len(node.results) != 1 or node.regions or not _is_real(node.result):

@@ -40,7 +40,8 @@ def strides(kernel: Kernel, access: Access, dim: str) -> int:
 
 @dataclass(frozen=True)
 class Contraction:
-    """A sum of a product of two loads, and the dims that only one of them has: rows (m) and columns (n)."""
+    """A sum of a product of two loads, widened or not, and the dims that only one of them has: rows (m) and columns
+    (n)."""
 
     rows_operand: Access
     columns_operand: Access
@@ -54,9 +55,10 @@ def contraction(stage: Stage, vector: str | None) -> Contraction | None:
     body = stage.body
     if stage.combine != "sum" or not isinstance(body, Apply) or body.op != "mul" or vector is None:
         return None
-    if not all(isinstance(argument, Load) for argument in body.arguments):
+    factors = [factor(argument) for argument in body.arguments]
+    if None in factors:
         return None
-    first, second = (argument.access for argument in body.arguments if isinstance(argument, Load))
+    first, second = (each.access for each in factors if each is not None)
     if vector in first.dims:
         first, second = second, first
     if vector in first.dims or vector not in second.dims:
@@ -70,6 +72,13 @@ def contraction(stage: Stage, vector: str | None) -> Contraction | None:
         tuple(n for n in names if n in a and n not in b),
         tuple(n for n in names if n not in a),
     )
+
+
+def factor(expr: Expr) -> Load | None:
+    """The load behind a factor, a widening cast allowed."""
+    if isinstance(expr, Apply) and expr.op == "cast":
+        expr = expr.arguments[0]
+    return expr if isinstance(expr, Load) else None
 
 
 def woven(kernel: Kernel, stage: Stage, access: Access, lane: str) -> str | None:

@@ -7,6 +7,7 @@ sum side by side. The other one is constant and packed so that its neighbours al
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from math import ceil, inf, isfinite, prod
 
 from ...runtime.records import replace
@@ -22,6 +23,9 @@ from .stage import CONSTANT, INPUT, REDUCE, Access, Affine, Kernel, Stage, dim
 
 _TILE = 1 << 18
 """Elements that a copied tile may have: a cache near the core keeps it beside a panel of the other factor."""
+
+_SHAPING = 600
+"""Cycles of a chunk in which the tiles of an array are shaped, and shaped again as they were."""
 
 _COPY = 0.2
 """Cycles for each element that is copied."""
@@ -60,14 +64,23 @@ def _along(kernel: Kernel, root: Stage, found: Product, engine: Engine) -> str |
     rows, columns = kernel.buffer(found.rows.buffer), kernel.buffer(found.columns.buffer)
     if rows.role != INPUT or columns.role != CONSTANT or not is_plain(found.columns):
         return None
-    depth = max(engine.group, engine.rows)
     ranked = []
     for position, each in enumerate(root.kind(REDUCE)):
         axes = [part for part in found.rows.index if isinstance(part, Affine) and each.name in part.dims]
+        depth = _depth(engine, each.size, rows.dtype.is_float)
         waste = ceil(each.size / depth) * depth / each.size
         if len(axes) == 1 and axes[0].coefficient(each.name) == 1 and (waste == 1 or not rows.dtype.is_float):
             ranked.append((waste, -each.size, -position, each.name))
     return min(ranked)[-1] if ranked else None
+
+
+def _depth(engine: Engine, size: int, exact: bool) -> int:
+    """Neighbours of a sum of `size` that are multiplied at once; `exact`: they are not filled up, so an array takes
+    fewer where it can't have all its rows."""
+    most = max(engine.group, engine.rows)
+    if not exact:
+        return most
+    return max((n for n in range(engine.group, most + 1, engine.group) if size % n == 0), default=most)
 
 
 class Grouped(Nest):
@@ -80,16 +93,16 @@ class Grouped(Nest):
         self.rows = found.rows
         self.vector = found.lane
         self.contraction = Contraction(found.rows, found.columns, found.batch, found.m, found.n)
+        self.depth = _depth(engine, self.extents[along], kernel.buffer(found.rows.buffer).dtype.is_float)
         self.near = engine.a or target.near.name
         self._copies: dict[tuple[Loop, ...], float] = {}
         self.copies = bool(engine.a) or not self._is_readable()
 
     def _is_readable(self) -> bool:
         """Whether the engine can take the rows from where they lie: contiguous, all there, whole groups."""
-        depth = max(self.engine.group, self.engine.rows)
         return (
             strides(self.kernel, self.rows, self.along) == 1
-            and self.extents[self.along] % depth == 0
+            and self.extents[self.along] % self.depth == 0
             and self.rows.fill is None
         )
 
@@ -138,6 +151,10 @@ class Grouped(Nest):
                 *rest,
             ]
 
+    def _gathered(self, loops: Sequence[Loop]) -> list[Hold]:
+        """None: rows that lie far apart are copied anyway."""
+        return [] if self.copies else super()._gathered(loops)
+
     def _overlap(self, row: str) -> bool:
         """False: neighbours are loaded together, a group at a time, and the next rows' groups anew."""
         return False
@@ -171,9 +188,9 @@ class Grouped(Nest):
 
     def _ribs(self, stage: Stage, block: int) -> tuple[Loop, ...]:
         """Reduce loops, the grouped one innermost: two groups a turn, or what an array takes at once."""
-        group, depth = self.engine.group, self.engine.rows
+        depth = self.depth
         dims = sorted((d.name for d in stage.kind(REDUCE)), key=lambda name: name == self.along)
-        turn = Loop(self.along, depth, unit=depth) if depth > 1 else Loop(self.along, 2 * group, unit=group)
+        turn = Loop(self.along, depth if self.engine.rows > 1 else 2 * depth, unit=depth)
         return tuple(turn if d == self.along else Loop(d, 1) for d in dims)
 
     def _panel(self, width: int) -> int | None:
@@ -193,6 +210,23 @@ class Arrayed(Grouped):
     def _widths(self) -> list[int]:
         assert self.vector is not None
         return sorted({min(2, ceil(self.extents[self.vector] / self.engine.lanes)), 1})
+
+    def _orders(
+        self, others: list[str], rows: list[str], vectors: list[str], tile: dict[str, int], width: int
+    ) -> Iterator[list[Loop]]:
+        """Columns innermost where all of them stay near: what lies beside each other is written together, and rows that
+        are read once need no more of a cache than columns that are."""
+        for order in super()._orders(others, rows, vectors, tile, width):
+            yield sorted(order, key=lambda loop: loop.dim in vectors) if self._columns_stay else order
+
+    @cached_property
+    def _columns_stay(self) -> bool:
+        """Whether all columns of a product without a window have room beside what passes by."""
+        assert self.contraction is not None
+        buffer = self.kernel.buffer(self.contraction.columns_operand.buffer)
+        room = self.target.memories[self.panels]
+        small = 2 * prod(buffer.static_shape) * buffer.dtype.bytes <= room.bytes * room.usable
+        return small and len(self.root.kind(REDUCE)) == 1
 
     def _row_tiles(self, rows: list[str], width: int) -> list[dict[str, int]]:
         """One or two arrays of rows: of one dim, or of two neighbours of an outer one."""
@@ -217,14 +251,14 @@ class Arrayed(Grouped):
         if self.vector is not None:
             columns = ceil(self.extents[self.vector] / self.engine.cols)
         turns = prod(
-            ceil(d.size / self.engine.rows) if d.name == self.along else d.size
-            for d in self.root.kind(REDUCE)
+            ceil(d.size / self.depth) if d.name == self.along else d.size for d in self.root.kind(REDUCE)
         )
         sharing = 1 + 0.25 * (2 - min(width, 2)) + 0.25 * (prod(tile.values()) <= self.engine.pixels)
         finish = sum(scalar_cost(stage.body) + 2 for stage in self.kernel.stages[1:])
         rows = prod(self.extents[n] for n in names)
         products = arrays * columns * (turns * self.engine.issue * sharing + self.engine.tile_overhead)
-        return products + rows * columns * (2 + finish / 2) + self._copying(loops)
+        chunks = prod(ceil(self.extents[p.dim] / p.step) for p in loops if p.kind == PARALLEL_LOOP)
+        return products + rows * columns * (2 + finish / 2) + chunks * _SHAPING + self._copying(loops)
 
     def _place(self, stage: Stage, depth: int, tile: dict[str, int], width: int) -> Place:
         """Sums lie in memory: what follows on them has loops of its own, of a few rows."""

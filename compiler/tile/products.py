@@ -8,8 +8,8 @@ narrow values into wide sums.
 from collections.abc import Sequence
 
 from ...runtime.records import dataclass
-from .access_maps import strides
-from .stage import CONSTANT, PARALLEL, REDUCE, Access, Affine, Apply, Expr, Kernel, Load, Stage
+from .access_maps import factor, strides
+from .stage import CONSTANT, PARALLEL, REDUCE, Access, Affine, Apply, Kernel, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def product(kernel: Kernel, stage: Stage, types: Sequence[str]) -> Product | Non
     body = stage.body
     if stage.combine != "sum" or not isinstance(body, Apply) or body.op != "mul" or stage.repair is not None:
         return None
-    factors = [_factor(argument) for argument in body.arguments]
+    factors = [factor(argument) for argument in body.arguments]
     if None in factors:
         return None
     (left, right) = factors
@@ -54,13 +54,6 @@ def product(kernel: Kernel, stage: Stage, types: Sequence[str]) -> Product | Non
     found.sort(key=lambda each: kernel.buffer(each.columns.buffer).role != CONSTANT)
     streamed = [each for each in found if _streams(kernel, stage, each)]
     return streamed[0] if streamed else None
-
-
-def _factor(expr: Expr) -> Load | None:
-    """The load behind a factor, a widening cast allowed."""
-    if isinstance(expr, Apply) and expr.op == "cast":
-        expr = expr.arguments[0]
-    return expr if isinstance(expr, Load) else None
 
 
 def _roles(stage: Stage, rows: Access, columns: Access, type: str) -> Product | None:

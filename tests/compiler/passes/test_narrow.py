@@ -54,6 +54,32 @@ def test_products_are_narrow_and_what_is_exact_between_them() -> None:
     assert_near(before, after)
 
 
+def test_what_lies_between_products_is_kept_in_bf16_alone() -> None:
+    """A residual is computed in f32 and rounded once; both who follow read that."""
+
+    def build(x):
+        y = activation.relu(math.add(conv(conv(x)), conv(x)))
+        return math.add(conv(y), y)
+
+    before, after = narrowed(build, "f32[1, 4, 8, 8]")
+    (first, last) = (node for node in after.nodes if node.op == "math.add")
+    assert [v.node.op for v in first.operands] == ["math.cast"] * 2
+    assert first.result.dtype == f32
+    (kept,) = (node for node in after.nodes if node.op == "math.relu")
+    assert kept.result.dtype == bf16
+    assert last.operands[1].node.operands == (kept.result,)
+    assert_near(before, after)
+
+
+def test_a_result_of_the_model_is_not_rounded_for_products() -> None:
+    x = graph_input("x", parse_type("f32[4, 8]"))
+    y = math.add(contract.matmul(x, constant(normal(8, 8))), constant(normal(8)))
+    before = Graph([x], [y, contract.matmul(y, constant(normal(8, 8)))], ["y", "z"])
+    after = SIMPLIFY.run(NARROW.run(before).graph).graph
+    assert after.outputs[0].node.op == "math.add"
+    assert after.outputs[0].dtype == f32
+
+
 def test_sums_norms_and_softmax_stay_wide() -> None:
     def build(x):
         y = math.add(contract.matmul(x, constant(normal(8, 8))), x)
