@@ -24,6 +24,9 @@ from .stage import LOCAL, OUTPUT, Kernel
 HANDOVER = 40
 """Cycles from the end of a copy to the beginning of its use and back."""
 
+PRESSED = 0.72
+"""The share of a kernel's time in which home is busy, beyond which tiles come late where others are copied beside."""
+
 PIECES = 2
 """How many turns a tile counts for that is worked on in pieces."""
 
@@ -285,24 +288,28 @@ class Staging(Candidates):
         queue, queued = self.queue(buffer, self.memory[name]), cycles + turns * INSTRUCTION
         return _Move(queue, cycles, queued, 0.5 * once, np.where(turns > 1, both, 0))
 
-    def _slots_of(
-        self, times: Mapping[str, int], room: Mapping[str, int], assumption: Assumption
-    ) -> dict[str, int]:
-        """Places of each buffer whose tiles change so many times and take so many bytes together. Few tiles that only
-        arrays read have a place each, where half of their memory has room for that (all of it where kernels are
-        interleaved): the next kernel's are loaded meanwhile."""
+    def _slots_of(self, found: _Found, assumption: Assumption) -> dict[str, int]:
+        """Places of each buffer. Few tiles that only arrays read have a place each, where half of their memory has room
+        for that (all of it where kernels are interleaved): the next kernel's are loaded meanwhile. Of many tiles of
+        columns one more than takes turns has a place where home is `PRESSED`."""
         most, usable = (2 * MOST_PLACES, 1.0) if assumption.interleaved else (MOST_PLACES, 0.5)
-        slots = {name: self.slots[name] if count > 1 else 1 for name, count in times.items()}
+        slots = {name: self.slots[name] if count > 1 else 1 for name, count in found.times.items()}
         used: dict[str, int] = {}
-        for name, bytes_ in room.items():
+        for name, bytes_ in found.room.items():
             used[self.memory[name]] = used.get(self.memory[name], 0) + bytes_
-        for name, count in times.items():
-            memory = self.memory[name]
-            more = room[name] // slots[name] * max(0, count - slots[name])
-            small = used[memory] + more <= self.target.memories[memory].bytes * assumption.share * usable
-            if more and small and count <= most and memory not in self.vector.writes:
-                slots[name] = count
-                used[memory] += more
+        parts = found.estimate.parts
+        pressed = parts[self.target.home.name] > PRESSED * max(parts.values())
+        for name, count in found.times.items():
+            memory, one = self.memory[name], found.room[name] // slots[name]
+            room = self.target.memories[memory].bytes * assumption.share - used[memory]
+            spare = room - self.target.memories[memory].bytes * assumption.share * (1 - usable)
+            more = max(0, count - slots[name])
+            if not more or memory in self.vector.writes:
+                continue
+            if one * more > spare or count > most:
+                more = int(pressed and self.is_packed(name) and one <= room)
+            slots[name] += more
+            used[memory] += one * more
         return slots
 
     def _share(self, held: Mapping[str, _Held], picks: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -372,7 +379,7 @@ class Staging(Candidates):
 
     def _choice(self, found: _Found, assumption: Assumption) -> StagedChoice:
         """A candidate's schedule."""
-        slots = self._slots_of(found.times, found.room, assumption)
+        slots = self._slots_of(found, assumption)
         units = {each.name: each.unit for each in found.dims}
         loops = tuple(
             Loop(name, ceil(found.sizes[name] / units[name]) * units[name], unit=units[name])

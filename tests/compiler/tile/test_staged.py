@@ -1,0 +1,27 @@
+"""Choices of tiles for chips of explicit memories: places of tiles."""
+
+import pytest
+
+from isthmus.compiler.tile.staged import stage_tiles
+from isthmus.compiler.tile.text import parse_kernel
+from isthmus.targets import find_backend
+
+PRODUCT = """
+kernel "k" {{
+  input x: i8[{rows}, {inner}]
+  input r: i8[{rows}, 2048]
+  constant w: i8[{inner}, 2048]
+  output y: i8[{rows}, 2048]
+  local acc: i32[{rows}, 2048]
+  stage s0 (i: {rows}, j: 2048, reduce k: {inner}): acc[i, j] = sum mul(cast(x[i, k]):i32, cast(w[k, j]):i32)
+  stage s1 (i: {rows}, j: 2048): y[i, j] = cast(max(acc[i, j], cast(r[i, j]):i32)):i8
+}}
+"""
+
+
+@pytest.mark.parametrize(("rows", "inner", "places"), [(49, 512, 3), (196, 1024, 2)])
+def test_tiles_of_columns_have_a_place_more_where_home_is_busy(rows, inner, places):
+    """Of 49 rows a tile of weights is used little longer than it takes to come, and what else is copied delays it."""
+    kernel = parse_kernel(PRODUCT.format(rows=rows, inner=inner))
+    choice = stage_tiles(kernel, find_backend("n1-16").target({}))
+    assert {hold.buffer: hold.slots for hold in choice.schedule.holds}["w"] == places
