@@ -5,6 +5,7 @@ them. What is added is where each tile lies: a hold has as many places in its me
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from math import prod
 from typing import Protocol
@@ -101,7 +102,8 @@ class Writer(Protocol):
 
 
 class Emission:
-    """One kernel, to be written once; boxes of its stages in `pieces`, where these are given."""
+    """One kernel, to be written once by a writer, and `again` by others; its stages' boxes in `pieces`, where there are
+    any."""
 
     def __init__(
         self,
@@ -122,12 +124,24 @@ class Emission:
         self.lags = {place.stage: place.lag for place in schedule.places}
         self.inferred: dict[Ints, Boxes] = {}
         self.ranges: dict[tuple[str, Ints], tuple[Range, ...]] = {}
+        self.room = self._room()
+        self.tree = lower(kernel, schedule)
+        self._begin()
+
+    def again(self, writer: Writer) -> "Emission":
+        """The same kernel for another writer, with what has been found out about it."""
+        found = copy(self)
+        found.writer = writer
+        found._begin()
+        return found
+
+    def _begin(self) -> None:
+        """Nothing is written yet."""
         self.tiles: list[tuple[int, int]] = []
         self.live: dict[str, list[Tile]] = {name: [] for name in self.buffers}
-        self.begun = dict.fromkeys(schedule.holds, 0)
+        self.begun = dict.fromkeys(self.schedule.holds, 0)
         self.fresh: set[str] = set()
         self.edges: dict[tuple[Hold, int], tuple[Ints, Ints, Ints]] = {}
-        self.room = self._room()
         self.places: dict[Hold, int] = {}
         self.kept: Mapping[str, Tile] = {}
         self.counter = self.iteration = self.sequence = 0
@@ -141,7 +155,7 @@ class Emission:
             if self.kernel.writers(name) and tile.inside != (tile.low, tile.size):
                 self.at(0)
                 self.writer.fill(tile)
-        self.block(lower(self.kernel, self.schedule))
+        self.block(self.tree)
 
     def need(self, memory: str, kept: Collection[str]) -> int:
         """Bytes of a memory that tiles take, those of `kept` buffers left out."""

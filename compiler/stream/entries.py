@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
-from itertools import chain
 from typing import Any
 
 from ...runtime.records import dataclass
@@ -11,7 +10,7 @@ from ...runtime.sim.fields import Halt, Instruction
 from ...runtime.sim.isa import Isa
 from ...runtime.sim.rolling import roll
 from ..diagnostics import UnsupportedError
-from ..target.backend import Call, KernelReport
+from ..target.backend import Call, KernelReport, Placed
 from ..target.description import Target
 from ..tile.assumption import INTERLEAVED, LADDERS
 from ..tile.products import product
@@ -25,6 +24,7 @@ from .pieces import Pieces
 from .programs import Pending
 from .residents import Part, Step, Use, begins, residents
 from .tiled import Kernels, Tiled
+from .writer import StreamWriter
 
 FAR = 1.05
 """How much slower than the quickest tiles may be behind which those for still less room are not looked at."""
@@ -88,8 +88,8 @@ class Program:
 
     def __init__(self, kernels: Kernels, target: Target, instructions: Instructions, home: Home):
         self.target, self.instructions, self.home = target, instructions, home
-        self.kernels, self.interleaved = kernels, Kernels(target, (INTERLEAVED,))
-        self.others = Kernels(target, tuple(chain.from_iterable(LADDERS)))
+        self.kernels = kernels
+        self.known: dict[int, tuple[Tiled, Emission, StreamWriter]] = {}
         self.code = b""
         self.entries: list[dict[str, Any]] = []
         self.cycles: list[float | None] = []
@@ -129,12 +129,12 @@ class Program:
             return first
         if len(calls) > 1 and trials.looked_at <= ROOM // 4:
             return self._quickest_of_any(trials)
-        return min((first, trials.entry(self.interleaved)), key=lambda each: each.cycles)
+        return min((first, trials.entry(self.kernels.assuming(INTERLEAVED))), key=lambda each: each.cycles)
 
     def _quickest_of_any(self, trials: "_Trials") -> _Entry:
         """That with tiles for the chip as it is, or another one where they are quicker by more than `MARGIN`."""
         own = min(
-            (trials.entry(self.kernels), trials.entry(self.others.assuming(INTERLEAVED))),
+            (trials.entry(self.kernels), trials.entry(self.kernels.assuming(INTERLEAVED))),
             key=lambda each: each.cycles,
         )
         for ladder in LADDERS:
@@ -142,7 +142,7 @@ class Program:
                 if trials.looked_at > ROOM:
                     break
                 try:
-                    entry = trials.entry(self.others.assuming(assumption))
+                    entry = trials.entry(self.kernels.assuming(assumption))
                 except UnsupportedError:  # tiles for less room need not fit
                     break
                 if entry.cycles > FAR * trials.quickest.cycles:
@@ -189,20 +189,26 @@ class Program:
     def _step(self, group: _Group, kernels: Kernels, home: Home) -> Step:
         """The kernels of a group, not written yet."""
         parts = []
-        types = product_types(self.target)
         for tiled, names in kernels.find(group.call):
-            kernel = tiled.kernel
-            products = {stage.name: product(kernel, stage, types) for stage in kernel.stages}
             operands = {
                 name: group.call.operands[own] for name, own in names.items() if own in group.call.operands
             }
-            writer = self.instructions.writer(kernel, self.target, products, operands, home)
-            pieces = None
-            if kernels.under.interleaved:
-                pieces = Pieces(kernel, self.target, products, tiled.choice.estimate.parts)
-            emission = Emission(kernel, tiled.choice.schedule, self.target, writer, pieces)
-            parts.append(Part(emission, operands))
+            if id(tiled) not in self.known:
+                self.known[id(tiled)] = tiled, *self._begun(tiled, kernels.under.interleaved, operands, home)
+            _, emission, writer = self.known[id(tiled)]
+            parts.append(Part(emission.again(writer.again(operands, home)), operands))
         return Step(parts, group.members)
+
+    def _begun(
+        self, tiled: Tiled, interleaved: bool, operands: Mapping[str, Placed], home: Home
+    ) -> tuple[Emission, StreamWriter]:
+        """A kernel that is about to be written, in pieces where kernels are interleaved."""
+        kernel, types = tiled.kernel, product_types(self.target)
+        products = {stage.name: product(kernel, stage, types) for stage in kernel.stages}
+        writer = self.instructions.writer(kernel, self.target, products, operands, home)
+        parts = tiled.choice.estimate.parts
+        pieces = Pieces(kernel, self.target, products, parts) if interleaved else None
+        return Emission(kernel, tiled.choice.schedule, self.target, writer, pieces), writer
 
 
 class _Trials:

@@ -1,14 +1,14 @@
 """Distinct kernels as a chip runs them: in the stages of its engines, each with its tiles."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from itertools import chain
 
 from ...runtime.records import dataclass
 from ..diagnostics import Problem, UnsupportedError
 from ..target.backend import Call
 from ..target.description import Target
 from ..tile.access_maps import separate_reads
-from ..tile.assumption import AS_IT_IS, Assumption
+from ..tile.assumption import AS_IT_IS, INTERLEAVED, LADDERS, Assumption
 from ..tile.canonical import canonical
 from ..tile.check import check
 from ..tile.schedule import Schedule
@@ -36,22 +36,15 @@ TiledPart = tuple[Tiled, dict[str, str]]
 
 
 class Kernels:
-    """Distinct kernels by normal form, with their tiles under one of some `assumptions`, the first unless told
-    otherwise; those under all of them are found together, which takes little longer."""
+    """Distinct kernels by normal form, with their tiles `under` an assumption."""
 
-    def __init__(
-        self,
-        target: Target,
-        assumptions: tuple[Assumption, ...] = (AS_IT_IS,),
-        under: Assumption | None = None,
-    ):
-        self.target, self.assumptions = target, assumptions
-        self.under = assumptions[0] if under is None else under
+    def __init__(self, target: Target, under: Assumption = AS_IT_IS):
+        self.target, self.under = target, under
         self.tiled: dict[str, _Tilings] = {}
 
     def assuming(self, under: Assumption) -> "Kernels":
-        """The same kernels under another one of the assumptions."""
-        found = Kernels(self.target, self.assumptions, under)
+        """The same kernels under another assumption."""
+        found = Kernels(self.target, under)
         found.tiled = self.tiled
         return found
 
@@ -69,7 +62,7 @@ class Kernels:
         normal, _, key = canonical(kernel)
         names = {b.name: own.name for b, own in zip(normal.buffers, kernel.buffers, strict=True)}
         if key not in self.tiled:
-            self.tiled[key] = _tilings(normal, key, self.target, self.assumptions)
+            self.tiled[key] = _tilings(normal, key, self.target)
         return self.tiled[key].under(self.under), names
 
     def costs(self, call: Call) -> Costs:
@@ -79,28 +72,28 @@ class Kernels:
         return Costs(sum(each.cycles for each in estimates), work)
 
 
-class _Tiling:
-    """One way of a kernel as the target runs it, with tiles under some assumptions: looked for at once, and worked out
-    and checked when they are asked for."""
+TOGETHER = ((AS_IT_IS, INTERLEAVED), tuple(chain.from_iterable(LADDERS)))
+"""Assumptions under which tiles are looked for at once: the usual ones, and all where another one is asked for."""
 
-    def __init__(self, kernel: Kernel, way: int, target: Target, assumptions: Sequence[Assumption]):
+
+class _Tiling:
+    """One way of a kernel as the target runs it, with tiles that are looked for, worked out and checked when they are
+    asked for."""
+
+    def __init__(self, kernel: Kernel, way: int, target: Target):
         self.kernel, self.way, self.target = kernel, way, target
-        self.reason = ""
+        self.stagings: dict[tuple[Assumption, ...], Staging] = {}
         self.problems: dict[Schedule, list[Problem]] = {}
-        if any(gathers(stage) and not is_fetch(kernel, stage) for stage in kernel.stages):
-            self.reason = "what is looked up is no whole rows of an input"
-            return
-        try:
-            self.staging = Staging(kernel, target, assumptions)
-        except UnsupportedError as error:
-            self.reason = error.message
 
     def under(self, assumption: Assumption) -> Tiled | str:
         """The tiles under an assumption, or why there are none."""
-        if self.reason:
-            return self.reason
+        if any(gathers(stage) and not is_fetch(self.kernel, stage) for stage in self.kernel.stages):
+            return "what is looked up is no whole rows of an input"
+        together = next(each for each in TOGETHER if assumption in each)
         try:
-            choice = self.staging.choice(assumption)
+            if together not in self.stagings:
+                self.stagings[together] = Staging(self.kernel, self.target, together)
+            choice = self.stagings[together].choice(assumption)
         except UnsupportedError as error:
             return error.message
         if choice.schedule not in self.problems:
@@ -112,9 +105,8 @@ class _Tiling:
 class _Tilings:
     """A kernel in its normal form in all ways in which the target may run it."""
 
-    def __init__(self, normal: Kernel, target: Target, assumptions: Sequence[Assumption]):
-        ways = enumerate(preparations(normal, target))
-        self.ways = [_Tiling(kernel, way, target, assumptions) for way, kernel in ways]
+    def __init__(self, normal: Kernel, target: Target):
+        self.ways = [_Tiling(kernel, way, target) for way, kernel in enumerate(preparations(normal, target))]
         self.found: dict[Assumption, Tiled | str] = {}
 
     def under(self, assumption: Assumption) -> Tiled:
@@ -143,14 +135,14 @@ def _predicted(tiled: Tiled | str) -> float:
 
 _KEPT = 4096
 """Tiled kernels that are kept from one compilation to the next: what was estimated is often compiled then."""
-_kept: OrderedDict[tuple[str, str, tuple[Assumption, ...]], _Tilings] = OrderedDict()
+_kept: OrderedDict[tuple[str, str], _Tilings] = OrderedDict()
 
 
-def _tilings(normal: Kernel, key: str, target: Target, assumptions: tuple[Assumption, ...]) -> _Tilings:
+def _tilings(normal: Kernel, key: str, target: Target) -> _Tilings:
     """A kernel in its normal form, of that key, as the target runs it."""
-    place = (repr(target), key, assumptions)
+    place = repr(target), key
     if place not in _kept:
-        _kept[place] = _Tilings(normal, target, assumptions)
+        _kept[place] = _Tilings(normal, target)
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)
     return _kept[place]
@@ -170,4 +162,4 @@ def estimate(kernel: Kernel, target: Target) -> float:
 
 def _estimated(kernel: Kernel, target: Target) -> float:
     normal, _, key = canonical(kernel)
-    return _tilings(normal, key, target, (AS_IT_IS,)).under(AS_IT_IS).choice.estimate.cycles
+    return _tilings(normal, key, target).under(AS_IT_IS).choice.estimate.cycles

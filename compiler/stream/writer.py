@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from itertools import product as cartesian
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -93,6 +93,12 @@ class StreamWriter(ABC):
         self.multipliers: dict[str, Multiplier] = {}
         self.reached: dict[str, list[frozenset[int] | None]] = {}
         self.item_bytes = {self.array.accumulators: LANE_BYTES} if self.array is not None else {}
+
+    def again(self, operands: Mapping[str, Placed], home: Home) -> Self:
+        """A writer of the same kernel at other places, with what has been found out about it."""
+        found = replace(self, operands=operands, home=home, written=[], now=(), copied=None)
+        found.vectors, found.multipliers, found.reached = self.vectors, self.multipliers, self.reached
+        return found
 
     # --- what a chip spells ------------------------------------------------------------------------------------
 
