@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.sim.costs import Costs, collect, multiplication, transfer
+from ...runtime.sim.bursts import Rows
+from ...runtime.sim.costs import Costs, collect, moves, multiplication, transfer
 from ...runtime.sim.dram import Dram
 from ...runtime.sim.stream import Block, Columns, Stream
 from ...runtime.sim.vector_costs import vector_costs
@@ -16,6 +17,8 @@ COUNTS = ("mac_i8", "mac_bf16", "vector_op", "spa_byte", "spw_byte", "acc_byte",
 """What the energy figures of a chip file count."""
 _INDEX_CYCLES = 2
 """To read the index of a row that is gathered."""
+_ANYWHERE = (5**0.5 - 1) / 2
+"""Of a table, how far it is from one row that is gathered to the next: multiples of it are spread evenly."""
 
 
 def costs(chip: Mapping[str, Any], stream: Stream) -> Costs:
@@ -24,30 +27,22 @@ def costs(chip: Mapping[str, Any], stream: Stream) -> Costs:
     return collect(chip, stream, N1.queues, of, COUNTS)
 
 
-def _gathers(chip: Mapping[str, Any], block: Block) -> Columns:
-    """Rows lie anywhere in their table, each as likely in one page as much of the table lies there. An index is read,
+def _gathers(chip: Mapping[str, Any], block: Block) -> Mapping[str, Any]:
+    """Rows lie anywhere in their table, one in the page of the one before as often as chance has it. An index is read,
     and then its row asked for; copies before it may bring the indices."""
     columns, dram = block.columns, Dram.of(chip["memories"]["dram"])
-    whole = dram.page * dram.channels
     table, n0, count = columns["table"], columns["n0"], columns["count"]
-    found = transfer(
-        chip, {"dram": table, "n0": n0, "n1": count, "s1": columns["pitch"] + whole}, "lda", "spa"
-    )
-    bytes_ = np.maximum(columns["rows"] * columns["pitch"], 1)
+    copy = np.repeat(np.arange(len(count)), count)
+    number = np.arange(len(copy)) - np.repeat(np.cumsum(count) - count, count)
+    row = (_ANYWHERE * (number + 1) % 1 * columns["rows"][copy]).astype(int)
+    steps = np.full(len(copy), float(_INDEX_CYCLES))
+    rows = Rows(copy, table[copy] + row * columns["pitch"][copy], n0[copy], 0 * steps, steps)
+    whole, bytes_ = dram.page * dram.channels, np.maximum(columns["rows"] * columns["pitch"], 1)
     first = np.minimum(bytes_, whole - table % whole)
     last = (bytes_ - first) % whole
     same = (first**2 + (bytes_ - first - last) * whole + last**2) / bytes_.astype(float) ** 2
-    pages = 1 + (count - 1) * (1 - same) + count * n0 / whole
-    used = found["on"].sum(1)
-    fewer = (found["pages"] / used - pages) * dram.page_miss
-    for name in ("transfer", "served", "held"):
-        found[name] = np.maximum(found[name] - fewer, 0)
-    found["following"], found["starved"] = found["transfer"], np.zeros(len(block))
-    found["pages"] = pages * used
-    found["on"][:] = used[:, None] / dram.channels
-    found["settled"] = np.ones(len(block))
-    found["port"] = np.maximum(found["port"], found["burst_bytes"] / dram.burst + _INDEX_CYCLES * count)
-    return found
+    opened = (count - 1) * (1 - same) + count * n0 / whole
+    return moves(chip, rows, np.zeros(len(count)), "lda", "spa", opened) | {"settled": np.ones(len(block))}
 
 
 def _products(chip: Mapping[str, Any], block: Block) -> Columns:

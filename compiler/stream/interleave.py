@@ -36,7 +36,7 @@ class _Costs:
 
     @staticmethod
     def of(work: Work) -> Iterator["_Costs"]:
-        columns = (work.lead, work.busy + work.transfer, work.overlap, work.tail + work.last)
+        columns = (work.lead, work.busy + work.transfer, work.overlap, work.tail)
         return map(_Costs, *(each.tolist() for each in columns))
 
 

@@ -1,7 +1,7 @@
 """The order of an entry point's instructions, with the programs that they use and the tokens between them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -86,9 +86,8 @@ class Orders:
     def _interleaved(self, turns: Sequence[_Turn], given: Sequence[_Numbered], work: Work) -> list[_Turn]:
         """As engines can take instructions up; `given` are the turns with programs, `work` what these take."""
         own = [position for position, (_, _, is_own) in enumerate(given) if is_own]
-        columns = {each.name: getattr(work, each.name)[own] for each in fields(work)}
         records = [given[position][1] for position in own]
-        return [turns[position] for position in interleaved(records, self.touched, Work(**columns))]
+        return [turns[position] for position in interleaved(records, self.touched, work.of(own))]
 
     def _numbered(self, turns: Sequence[_Turn]) -> list[_Numbered]:
         known: dict[object, int] = {}
@@ -113,10 +112,9 @@ class Orders:
         if places is None:
             work = self._work(finished.records)
         else:
-            columns = {each.name: getattr(work, each.name)[places] for each in fields(work)}
-            for name in ("wait", "signal"):
-                columns[name] = np.array([getattr(record, name) for record in finished.records], np.int64)
-            work = Work(**columns)
+            masks = [[getattr(record, name) for record in finished.records] for name in ("wait", "signal")]
+            wait, signal = (np.array(each, np.int64) for each in masks)
+            work = replace(work.of(places), wait=wait, signal=signal)
         control = self.target.control
         timeline = simulate(
             work,

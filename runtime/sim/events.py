@@ -9,8 +9,8 @@ operations an instruction.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import field
-from functools import lru_cache
+from dataclasses import field, fields
+from functools import lru_cache, partial
 from heapq import heappop, heappush
 from math import ceil
 from typing import Any
@@ -19,7 +19,9 @@ import numpy as np
 
 from ..errors import Problem
 from ..records import dataclass
-from .dram import BUFFERED, Dram, Sharing, transfers
+from .bursts import Parts
+from .channels import Memory, Mover
+from .dram import Dram
 from .errors import HazardError
 from .fields import SEMAPHORES
 
@@ -27,9 +29,8 @@ FETCH, PREPARE, END = "fetch", "prepare", "end"
 """Causes of a stall that are no engine: its instructions are not fetched yet; preparation that nothing hides; no more
 work until the end of the entry."""
 _BARRIER = -2
-_INSTANT = 1e-6
-AHEAD = 3
-"""Copies of an engine that DRAM may have begun and that are not complete at the scratchpad's port."""
+_LOADS, _STORES = 3, 15
+"""Copies of an engine that have begun and are not complete at the scratchpad's port, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,10 @@ class Work:
 
     `engine` numbers the engine, -1 for halt and -2 for a barrier. `wait` and `signal` are masks. `words` are those that
     the fetch unit reads. `lead`, `busy` and `tail` are cycles; `overlap`: how long before the end of `busy` the engine
-    accepts the next one's preparation. `transfer`: active cycles of DRAM when alone, after `busy` cycles of overhead,
-    in bursts of `turn` cycles; `on`, [instructions, channels], `following`, `served`, `held`, `opens`, `touches`,
-    `keeps`: see `demand.Demand`; `port`: cycles at the scratchpad's port, which follow DRAM's and which `AHEAD` copies
-    may be behind them: `last` of them after the transfer and `tail`, and `behind` of them after the first `opening`
-    cycles of it; a refresh that comes upon the port costs `starved`. `settled` is 1 where all that the engine did
-    before must be complete first.
+    accepts the next one's preparation. A copy asks for DRAM after `busy` cycles of overhead: `first` is the first of
+    its own in `parts`, -1 for what is none; `transfer` and `port` are about what it takes by itself of DRAM and of the
+    scratchpad's port. `write` is 1 for a copy to DRAM. `settled` is 1 where all that the
+    engine did before must be complete first.
     """
 
     engine: np.ndarray
@@ -54,21 +53,19 @@ class Work:
     busy: np.ndarray
     tail: np.ndarray
     overlap: np.ndarray
-    transfer: np.ndarray
-    following: np.ndarray
-    served: np.ndarray
-    held: np.ndarray
-    on: np.ndarray
-    turn: np.ndarray
-    opens: np.ndarray
-    port: np.ndarray
-    opening: np.ndarray
-    behind: np.ndarray
-    last: np.ndarray
-    starved: np.ndarray
-    touches: np.ndarray
-    keeps: np.ndarray
     settled: np.ndarray
+    transfer: np.ndarray
+    port: np.ndarray
+    first: np.ndarray
+    write: np.ndarray
+    parts: Parts
+
+    def of(self, instructions: Sequence[int]) -> "Work":
+        """What some of the instructions ask, in that order."""
+        columns = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Work(
+            **{name: each if name == "parts" else each[instructions] for name, each in columns.items()}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +116,18 @@ def simulate_together(
     located: Located = lambda _: "code",
 ) -> list[Timeline]:
     """Run the clock of several cores, a stream each, which share the DRAM and nothing else; see `simulate`."""
-    sharing, events = Sharing(dram), list[_Event]()
-    cores = [_Core(n, work, engines, sharing, events, control) for n, work in enumerate(works)]
+    events: list[_Event] = []
+    memory = Memory(dram)
+    cores = [_Core(n, work, engines, memory, events, control) for n, work in enumerate(works)]
     for core in cores:
         core.fetch(0.0)
     while True:
-        if events and events[0][0] <= sharing.time:
+        until = events[0][0] if events else _NEVER
+        if memory.serve(until):
+            continue
+        if events:
             time, _, _, happens, subject = heappop(events)
             happens(subject, time)
-        elif sharing.owner >= 0:
-            number, engine = divmod(sharing.owner, len(engines))
-            cores[number].transferred(engine, sharing.time)
         else:
             break
     for core in cores:
@@ -141,6 +139,7 @@ def simulate_together(
 _Event = tuple[float, int, int, Callable[[Any, float], None], Any]
 """Time, core, running number, what happens, and to which engine or instruction."""
 _NONE = -1
+_NEVER = float("inf")
 
 
 class _Engine:
@@ -151,8 +150,12 @@ class _Engine:
         self.name, self.number, self.members = name, number, members
         self.fetched = self.taken = 0
         self.accepts = self.free = self.last_done = 0.0
-        self.missing, self.transferring = _NONE, False
-        self.at_port: deque[float] = deque([0.0] * AHEAD, AHEAD)  # when the last copies are complete there
+        self.missing = _NONE
+        self.asking, self.flying = False, 0  # for bursts of a copy; copies that are not known to be complete
+        self.mover: Mover | None = None
+        self.at_port: deque[float] = deque(
+            [0.0]
+        )  # when the last copies are through there, as many as may be under way
         self.idle: dict[str, float] = {}
 
     def stands(self, until: float, cause: str) -> None:
@@ -170,11 +173,11 @@ class _Core:
         number: int,
         work: Work,
         engines: Sequence[str],
-        sharing: Sharing,
+        memory: Memory,
         events: list[_Event],
         control: Control,
     ):
-        self.number, self.sharing, self.events, self.control = number, sharing, events, control
+        self.number, self.memory, self.events, self.control = number, memory, events, control
         self.size = len(work.engine)
         self.owner = work.engine.tolist()
         self.issue = (work.words * control.issue_cycles).tolist()
@@ -183,19 +186,22 @@ class _Core:
         self.lead, self.busy, self.tail, self.overlap = (
             each.tolist() for each in (work.lead, work.busy, work.tail, work.overlap)
         )
-        self.transfer, self.port, self.opening = (
-            each.tolist() for each in (work.transfer, work.port, work.opening)
-        )
-        self.behind, self.last, self.starved = (
-            each.tolist() for each in (work.behind, work.last, work.starved)
-        )
-        self.asked = transfers(sharing.dram, work)
+        self.first = work.first.astype(int).tolist()
         self.settled = work.settled.tolist()
         self.engines = [
             _Engine(name, n, np.nonzero(work.engine == n)[0].tolist()) for n, name in enumerate(engines)
         ]
+        lists = work.parts.lists()
+        for engine in self.engines:
+            copies = [each for each in engine.members if self.first[each] >= 0]
+            if copies:
+                asked, written = partial(self.asked, engine), partial(self.written, engine)
+                ahead = _STORES if work.write[copies[0]] else _LOADS
+                engine.at_port = deque([0.0] * ahead, ahead)
+                engine.mover = memory.add(lists, bool(work.write[copies[0]]), asked, written)
         self.tokens: list[deque[tuple[float, str]]] = [deque() for _ in range(SEMAPHORES)]
         self.arrival = [0.0] * self.size
+        self.latency = memory.dram.latency + memory.registers
         self.begin, self.end, self.done = ([0.0] * self.size for _ in range(3))
         self.order: list[int] = []
         self.open = sum(owner >= 0 for owner in self.owner)
@@ -229,11 +235,15 @@ class _Core:
 
     def take_up(self, engine: _Engine, time: float) -> None:
         """Start the instruction at the head of a queue, if it can."""
-        if engine.taken == engine.fetched or engine.transferring:
+        if engine.taken == engine.fetched or engine.asking or engine.flying == len(engine.at_port):
             return
         instruction = engine.members[engine.taken]
         arrival = self.arrival[instruction]
-        settled = engine.last_done if self.settled[instruction] else 0.0
+        settled = 0.0
+        if self.settled[instruction]:
+            if engine.flying:
+                return
+            settled = engine.at_port[-1] if engine.mover is not None else engine.last_done
         ready = max(arrival, engine.accepts, settled)
         if ready > time:
             self.push(ready, self.take_up, engine)
@@ -250,76 +260,58 @@ class _Core:
             if when >= latest:
                 latest, cause = when, producer
         engine.taken += 1
-        engine.stands(time, cause)
-        engine.stands(time + self.lead[instruction], PREPARE)
-        begin = self.begin[instruction] = engine.free
-        end = begin + self.busy[instruction]
-        if self.asked[instruction] is not None:
-            engine.transferring = True
-            self.push(end, self.begin_transfer, engine)
+        if not engine.flying:
+            engine.stands(time, cause)
+            engine.stands(time + self.lead[instruction], PREPARE)
+        if self.first[instruction] >= 0:
+            self.begin[instruction] = time
+            engine.asking = True
+            engine.flying += 1
+            self.push(time + self.busy[instruction], self.begin_copy, engine)
         else:
-            self.finish(engine, instruction, end)
+            begin = self.begin[instruction] = engine.free
+            self.finish(engine, instruction, begin + self.busy[instruction])
         self.fetch(time)
 
-    def begin_transfer(self, engine: _Engine, time: float) -> None:
+    def begin_copy(self, engine: _Engine, time: float) -> None:
         """The instruction that an engine has taken up asks for DRAM."""
         instruction = engine.members[engine.taken - 1]
-        asked = self.asked[instruction]
-        assert asked is not None
-        reopening = self.sharing.add(self.number * len(self.engines) + engine.number, time, asked)
-        if reopening:
-            self.transfer[instruction] += reopening
-            self.opening[instruction] = max(self.opening[instruction], reopening)
+        assert engine.mover is not None
+        engine.mover.start(instruction, self.first[instruction], time)
 
-    def transferred(self, number: int, time: float) -> None:
-        """The transfer of an engine is complete."""
-        engine = self.engines[number]
-        self.sharing.remove(self.sharing.owner, time)
-        engine.transferring = False
-        self.finish(engine, engine.members[engine.taken - 1], float(-(-time // 1)))
+    def asked(self, engine: _Engine, time: float) -> None:
+        """An engine has asked for all of a copy: it takes up the next one."""
+        engine.asking = False
+        engine.accepts = max(engine.accepts, time)
+        self.next_copy(engine)
+
+    def written(self, engine: _Engine, instruction: int, end: float, port: float) -> None:
+        """DRAM has served a copy at `end`, and the port is through with it at `port`."""
+        end, port = float(-(-end // 1)), float(-(-port // 1))
+        engine.flying -= 1
+        begin = self.begin[instruction] = max(self.begin[instruction], engine.free)
+        engine.free = self.end[instruction] = max(begin, end)
+        engine.at_port.append(port)
+        engine.last_done = max(engine.last_done, port + self.tail[instruction] - self.latency)
+        self.push(engine.last_done, self.complete, instruction)
+        self.next_copy(engine)
+
+    def next_copy(self, engine: _Engine) -> None:
+        """An engine takes up what comes next once it has asked for all before, of which few are under way."""
+        under_way = engine.flying
+        if not engine.asking and under_way < len(engine.at_port):
+            engine.accepts = max(engine.accepts, engine.at_port[under_way])
+            if engine.taken < engine.fetched:
+                self.push(engine.accepts, self.take_up, engine)
 
     def finish(self, engine: _Engine, instruction: int, end: float) -> None:
         """The instruction occupies its engine until `end`."""
         engine.free = self.end[instruction] = end
         engine.accepts = max(engine.accepts, end - self.overlap[instruction])
-        tail = self.tail[instruction]
-        done = end + tail + self.last[instruction]
-        if self.port[instruction]:
-            come = self.come(instruction, end) + tail
-            at_port = max(come, engine.at_port[-1] + self.port[instruction])
-            done = max(done, self.held_back(instruction, end, at_port))
-            engine.at_port.append(done)
-            engine.accepts = max(engine.accepts, engine.at_port[0])
-        engine.last_done = max(engine.last_done, done)
+        engine.last_done = max(engine.last_done, end + self.tail[instruction])
         self.push(engine.last_done, self.complete, instruction)
         if engine.taken < engine.fetched:
             self.push(engine.accepts, self.take_up, engine)
-
-    def come(self, instruction: int, end: float) -> float:
-        """When the port could have written a transfer if it had not to wait for the `tail`: it waits for the burst
-        behind the first page that was closed, and for the first one behind a refresh."""
-        dram, behind = self.sharing.dram, self.behind[instruction]
-        start = self.begin[instruction]
-        if not self.transfer[instruction]:
-            return start + behind
-        begin, over = dram.active(start), dram.active(end)
-        part = self.opening[instruction] / self.transfer[instruction]
-        opened = dram.wall(begin + part * (over - begin) + _INSTANT) + behind
-        refreshes = dram.refreshes(end)
-        again = refreshes * dram.refresh_every  # the end of the last refresh
-        if end <= again or dram.refreshes(start) == refreshes:
-            return opened
-        before = (dram.active(again) - begin) / max(over - begin - dram.page_miss, 1.0)
-        return max(opened, again + dram.page_miss + max(0.0, 1 - before) * behind)
-
-    def held_back(self, instruction: int, end: float, done: float) -> float:
-        """When a port is through that would be at `done`: DRAM brings no more than the buffer takes, so that refreshes
-        come upon the transfer after `end` too, where it might have been complete."""
-        starved, dram = self.starved[instruction], self.sharing.dram
-        if not starved:
-            return done
-        read = done - BUFFERED * dram.burst / dram.bytes_per_cycle
-        return done + starved * max(0, dram.refreshes(read) - dram.refreshes(end))
 
     def complete(self, instruction: int, time: float) -> None:
         """The instruction's effect is there: it signals."""

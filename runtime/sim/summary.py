@@ -39,7 +39,7 @@ class Roof:
 
     def serial(self, work: Work, issue_cycles: float) -> float:
         """Cycles of all instructions one after another: fetch, preparation, work, transfers, latencies, refreshes."""
-        transfers = np.ceil(work.transfer + self.dram.page_miss * (work.keeps > 0)) + work.port
+        transfers = np.ceil(work.transfer + self.dram.page_miss * (work.transfer > 0)) + work.port
         each = work.lead + work.busy + work.tail + transfers + issue_cycles
         return self.dram.wall(float(each.sum()))
 

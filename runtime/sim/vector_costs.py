@@ -59,7 +59,7 @@ def vector_costs(
     }
     return {
         "busy": np.ceil(busy) + between,
-        "tail": np.full(len(block), max(0, engine.get("latency", 0) - between)),
+        "tail": np.full(len(block), max(0, engine.get("latency", 0) - between) - (between > 0)),
         "vector_op": outer * n1 * n0 * operations,
         **bytes_,
     }

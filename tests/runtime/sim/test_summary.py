@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from isthmus.runtime.sim.bursts import Parts
 from isthmus.runtime.sim.costs import WORK
 from isthmus.runtime.sim.dram import Dram
 from isthmus.runtime.sim.events import Timeline, Work
@@ -18,9 +19,8 @@ def summary(spans: list[tuple[int, int]], transfers: list[int], macs: list[int])
     busy = np.where(transfer > 0, 3, end - begin)
     engine = np.zeros(count, np.int64)
     work_of = dict.fromkeys(WORK, none) | {"busy": busy, "transfer": transfer}
-    work_of |= {"following": transfer, "served": transfer}
-    work_of |= {"on": none[:, None] + 1, "turn": none + 1}
-    work = Work(engine=engine, wait=engine, signal=engine, words=engine + 1, **work_of)
+    masks = {"wait": engine, "signal": engine}
+    work = Work(engine=engine, **masks, words=engine + 1, **work_of, parts=Parts.joined([], 1))
     timeline = Timeline(("all",), int(end.max()), begin, end, end, [*range(count)], {"all": {}})
     counts = {"mac_i8": np.array(macs, np.float64), "dram_byte": none}
     kernels = [{"name": "k", "sources": ["n"]}]
