@@ -36,6 +36,7 @@ FITTED = frozenset(
             ("mobilenetv2", "n1-16", "wide"),
             ("resnet50", "n1-16", "own"),
             ("resnet50", "n1-16", "wide"),
+            ("mobilenetv2", "n1-8", "own"),
             ("mobilenetv2", "n1-8", "wide"),
             ("resnet50", "n1-8", "own"),
             ("bert_base", "n1-8", "wide"),
@@ -43,6 +44,7 @@ FITTED = frozenset(
             ("mobilenetv2", "f1-b512", "wide"),
         ),
         *(("resnet18", "f1-b512", "own"), ("resnet18", "f1-b512", "wide"), ("samples", "f1-b512", "own")),
+        ("samples", "n1-8", "own"),
     }
 )
 """Models, chips and memories on whose layers the model of time was looked at while it was mended; all else is only
