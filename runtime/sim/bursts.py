@@ -181,9 +181,14 @@ def copies(
 def _held(dram: Dram, rows: Rows, count: int, port: float) -> np.ndarray:
     """Which copies their port holds back."""
     end = rows.address + rows.size
-    at_port = np.bincount(rows.copy, (end - 1) // port - rows.address // port + 1 + rows.padding, count)
+    at_port = np.bincount(rows.copy, _cycles(rows.address, end, port) + rows.padding, count)
     at_dram = (np.bincount(rows.copy, rows.size, count) + _BEHIND * dram.burst) / dram.bytes_per_cycle
     return (at_port > at_dram) & (dram.latency > 0)
+
+
+def _cycles(begin: np.ndarray, end: np.ndarray, port: float) -> np.ndarray:
+    """Of a port for bytes between two addresses."""
+    return (end - 1) // port - begin // port + 1 if np.isfinite(port) else 0.0 * begin
 
 
 def _pieces(dram: Dram, rows: Rows, held: np.ndarray, port: float, write: bool) -> _Pieces:
@@ -201,12 +206,12 @@ def _pieces(dram: Dram, rows: Rows, held: np.ndarray, port: float, write: bool) 
     copy, length, first = rows.copy[row], length[row], first[row] + number
     begin, end = np.maximum(rows.address[row], first * length), np.minimum(end[row], (first + 1) * length)
     low, high = begin // burst, (end - 1) // burst
-    bursts, beats = high - low + 1, (end - 1) // port - begin // port + 1
+    bursts, beats = high - low + 1, _cycles(begin, end, port)
     asking = beats * (dram.latency > 0) if write else bursts / dram.asked_a_cycle
     steps = asking + np.where(number == 0, rows.steps[row], 0)
     bursts[1:] -= (low[1:] == high[:-1]) & (copy[1:] == copy[:-1])
     edge = low if write else high
-    at_edge = (np.minimum(end, (edge + 1) * burst) - 1) // port - np.maximum(begin, edge * burst) // port + 1
+    at_edge = _cycles(np.maximum(begin, edge * burst), np.minimum(end, (edge + 1) * burst), port)
     at_edge *= burst >= port  # more than one a cycle are there as they are served
     return _Pieces(
         copy,

@@ -253,7 +253,7 @@ class _Channel:
             opened += part.miss
         if part.apart > turn:
             count = 1
-        elif count > 1:
+        elif count > 1 and turn:
             count = min(count, max(1, -((opened - limit) // turn)))
             if places:
                 count = min(count, self._found(opened, turn))
@@ -281,7 +281,8 @@ class _Channel:
                 slowest = part.apart
         if slowest > cycles:
             rounds = 1
-        rounds = min(rounds, (limit - time - opening) // cycles)
+        if cycles:
+            rounds = min(rounds, (limit - time - opening) // cycles)
         if places:
             rounds = min(rounds, self._found(time + opening, cycles / len(ready)) // len(ready))
         if rounds < 1:

@@ -39,14 +39,13 @@ def chip(rows: int = 8, cols: int = 8, **changes: Any) -> dict[str, Any]:
             },
         },
         "engines": {
-            "lda": {"issue": 4},
-            "ldw": {"issue": 4},
-            "sto": {"issue": 4},
+            "lda": {},
+            "ldw": {},
+            "sto": {"does": "store"},
             "mxu": {
                 "rows": rows,
                 "cols": cols,
                 "weight_banks": 2,
-                "issue": 4,
                 "mappings": [
                     {
                         "name": "ws",
@@ -61,7 +60,6 @@ def chip(rows: int = 8, cols: int = 8, **changes: Any) -> dict[str, Any]:
                 "mac_per_cycle": rows * 16,
                 "special_per_cycle": rows / 4,
                 "transpose_factor": 4,
-                "issue": 4,
             },
         },
         "control": {"queue_depth": 8, "semaphores": 16, "issue_cycles": 1},
