@@ -284,7 +284,8 @@ class _Channel:
         if cycles:
             rounds = min(rounds, (limit - time - opening) // cycles)
         if places:
-            rounds = min(rounds, self._found(time + opening, cycles / len(ready)) // len(ready))
+            free = not opening and places[0] <= time
+            rounds = min(rounds, free and self._found(time, cycles / len(ready)) // len(ready))
         if rounds < 1:
             self._grant_one(ready[0], time, min(limit, time + 1))
             return
