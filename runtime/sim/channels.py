@@ -373,5 +373,15 @@ class Memory:
             time = channel.next = channel.refresh(time, self.movers)
             if time >= until:
                 return True
-        channel.serve(time, until if until < channel.stop else channel.stop)
+        channel.serve(time, min(until, channel.stop, self._known(channel)))
         return True
+
+    def _known(self, channel: _Channel) -> float:
+        """Until when it is known who asks a channel for bursts: movers that are held up at others may go on then."""
+        known = _NEVER
+        for mover in self.movers:
+            at = mover.held_at
+            if at >= 0 and at != channel.number:
+                left = mover.needed - mover.granted[at]
+                known = min(known, self.channels[at].next + left * self.dram.cycles_of_a_burst)
+        return known
