@@ -82,8 +82,7 @@ def _to_bf16(x: Lanes) -> Lanes:
         builder = x.scalars.b
         callee = builder.intrinsic("llvm.x86.avx512bf16.cvtneps2bf16.512", rounded, [source])
         found = builder.pure(rounded, f"call {rounded} {callee}({source} {{0}})", [x.register])
-        bits = builder.pure(type, f"bitcast {rounded} {{0}} to {type}", [found])
-        return Lanes(x.scalars, bits, bf16, x.count)
+        return Lanes(x.scalars, builder.pure(type, f"bitcast {rounded} {{0}} to {type}", [found]), bf16, 16)
     bits = x.bits()
     rounded = bits + 0x7FFF + (bits.unsigned_shift(16) & 1)
     kept = choose(x.is_nan(), 0x7FC00000, rounded)

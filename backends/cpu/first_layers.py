@@ -27,7 +27,7 @@ def pays(target: Target) -> bool:
 def _is_first(y: Value, w: Value) -> bool:
     given = y.node.attributes
     plain = w.type.rank == 4 and y.type.is_static and given["groups"] == 1 and set(given["dilations"]) == {1}
-    return plain and y.dtype == bf16 and 1 < w.shape[1] <= MOST
+    return plain and y.dtype == bf16 and 1 < w.type.static_shape[1] <= MOST
 
 
 def _merged(y: Value, x: Value, w: Value, b: Value | None) -> Value:
@@ -42,13 +42,15 @@ def _merged(y: Value, x: Value, w: Value, b: Value | None) -> Value:
     weights = np.pad(w.constant.transpose(0, 2, 3, 1), ((0, 0), (0, 0), (0, 0), (0, more)))
     weights = weights.reshape(len(weights), 1, weights.shape[1], -1)
     top, left, bottom, right = given["pads"]
-    how = {
-        "strides": (given["strides"][0], given["strides"][1] * together),
-        "pads": (top, left * together, bottom, right * together),
-        "dilations": (1, 1),
-        "groups": 1,
-    }
-    return convolution.conv(rows, constant(np.ascontiguousarray(weights)), b, **how)
+    return convolution.conv(
+        rows,
+        constant(np.ascontiguousarray(weights)),
+        b,
+        strides=(given["strides"][0], given["strides"][1] * together),
+        pads=(top, left * together, bottom, right * together),
+        dilations=(1, 1),
+        groups=1,
+    )
 
 
 _SAMPLE: Mapping[str, Any] = {

@@ -11,6 +11,7 @@ from math import prod
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.types import DType
+from ...compiler.tile.access_maps import WIDE, wide_dtype
 from ...compiler.tile.infer import Range, access_box, affine_range, infer
 from ...compiler.tile.lower import Compute, Fix, For, Scope, Tree, lower
 from ...compiler.tile.schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule, Segment, segments
@@ -292,7 +293,10 @@ class KernelEmitter:
                 self._copy(hold, box, wanted)
             else:
                 self._refuse_padding(buffer, box)
-                target = scratch(self.b, buffer, box, hold.layout, self.lanes)
+                dtype = wide_dtype(self.kernel, buffer.name)
+                if prod(range_.size for range_ in box) * dtype.bytes > WIDE:
+                    dtype = buffer.dtype
+                target = scratch(self.b, replace(buffer, dtype=dtype), box, hold.layout, self.lanes)
                 self._fill(buffer, target, box, lambda at: Load(Access(buffer.name, at), buffer.dtype))
                 self.storage[hold.buffer] = target
         elif buffer.role == OUTPUT and node.initialise is not None:

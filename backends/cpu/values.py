@@ -76,6 +76,8 @@ class Values:
         lanes = self.lanes if self.vector in dims else 0
         if isinstance(expr, Load):
             result = self._load(expr, point, lanes)
+        elif (wide := self._widened_copy(expr)) is not None:
+            result = self._load(wide, point, lanes)
         elif isinstance(expr, Const):
             result = self.s.constant(expr.value, expr.dtype, 0)  # type: ignore[arg-type]
         elif isinstance(expr, Index):
@@ -88,6 +90,14 @@ class Values:
             raise UnsupportedError(f"stage {self.stage.name} has a repair factor where a value is needed")
         self._cache[key] = result
         return result
+
+    def _widened_copy(self, expr: Expr) -> Load | None:
+        """The load behind a cast that a copy has already made."""
+        if not isinstance(expr, Apply) or expr.op != "cast" or not isinstance(expr.arguments[0], Load):
+            return None
+        load = expr.arguments[0]
+        copied = self.e.storage[load.access.buffer].dtype
+        return load if copied == expr.dtype != load.dtype else None
 
     def keep(self, expr: Load, point: Point, value: Register) -> None:
         """What was loaded together with another point's value, until that is asked for."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import prod
 
 from ...runtime.records import dataclass, replace
+from ..ir.types import DType
 from .stage import (
     CONSTANT,
     INPUT,
@@ -19,10 +20,14 @@ from .stage import (
     Lookup,
     Stage,
     rewrite,
+    walk,
 )
 
 WOVEN = (2, 4)
 """Distances of neighbours that a step or two of shuffles between whole vectors overcome."""
+
+WIDE = 1 << 18
+"""Bytes that a copy near the core may have for being in a wider type than what is copied."""
 
 
 def strides(kernel: Kernel, access: Access, dim: str) -> int:
@@ -79,6 +84,19 @@ def factor(expr: Expr) -> Load | None:
     if isinstance(expr, Apply) and expr.op == "cast":
         expr = expr.arguments[0]
     return expr if isinstance(expr, Load) else None
+
+
+def wide_dtype(kernel: Kernel, buffer: str) -> DType:
+    """The float type to which all who read a buffer of floats cast it, else its own."""
+    own = kernel.buffer(buffer).dtype
+    wanted = set()
+    for stage in kernel.readers(buffer):
+        above = [(node, part) for node in walk(stage.body) for part in node.arguments]
+        users = [node for node, part in above if isinstance(part, Load) and part.access.buffer == buffer]
+        casts = [node.dtype for node in users if isinstance(node, Apply) and node.op == "cast"]
+        wanted.update(casts if len(casts) == len(users) > 0 else [own])
+    wide = wanted.pop() if len(wanted) == 1 else own
+    return wide if own.is_float and wide.is_float else own
 
 
 def woven(kernel: Kernel, stage: Stage, access: Access, lane: str) -> str | None:

@@ -4,18 +4,18 @@ The rows (or the time) are the spine; every stage has its own loops below; inter
 Where sums over a long dim can be repaired, it may be cut: all rows of a strip pass by one piece of it after another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 
 from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError
 from ..target.description import Engine, Target
-from .access_maps import axes_below, contraction, strides, vector_dim
+from .access_maps import WIDE, axes_below, contraction, strides, vector_dim, wide_dtype
 from .check import check
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import estimate_rows
 from .schedule import Hold, Loop, Place, Schedule
-from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affine, Kernel, Stage, dim
+from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, SCAN, Access, Affine, Buffer, Kernel, Stage, dim
 
 BLOCKS = (4, 5, 6)
 """Rows of a register block: of a product what cuts its tile evenly and wastes the fewest columns, else the first."""
@@ -194,27 +194,34 @@ class Rows:
         return None if last is None else last.single
 
     def _transposed(self, loops: Sequence[Loop]) -> list[Hold]:
-        """Operands of contractions whose columns are not contiguous get a transposed copy under their batch dims."""
+        """Operands of contractions whose columns are not contiguous get a transposed copy under their batch dims, and
+        those that have to be widened a wide one."""
         holds = []
         for stage in self.kernel.stages:
             columns = self._columns(stage)
             found = contraction(stage, columns)
             if found is None or columns is None or columns in self.spine:
                 continue
-            access = found.columns_operand
-            buffer = self.kernel.buffer(access.buffer)
-            where = axes_below(access, self.spine)
-            if (
-                buffer.role not in (INPUT, CONSTANT)
-                or strides(self.kernel, access, columns) == 1
-                or where is None
-            ):
-                continue
-            depth = 1 + max((n for n, loop in enumerate(loops) if loop.dim in access.dims), default=-1)
-            axes = [axis for name, axis in where.items() if name != columns]
-            fixed = [axis for axis in range(len(access.index)) if axis not in where.values()]
-            holds.append(Hold(buffer.name, self.cache.name, depth, layout=(*fixed, *axes, where[columns])))
+            for access in (found.columns_operand, found.rows_operand):
+                buffer = self.kernel.buffer(access.buffer)
+                where = axes_below(access, self.spine)
+                if buffer.role not in (INPUT, CONSTANT) or where is None:
+                    continue
+                turned = columns in where and strides(self.kernel, access, columns) != 1
+                if not turned and not self._is_widened(buffer, where):
+                    continue
+                depth = 1 + max((n for n, loop in enumerate(loops) if loop.dim in access.dims), default=-1)
+                axes = sorted(where.values(), key=lambda axis: axis == where.get(columns))
+                fixed = [axis for axis in range(len(access.index)) if axis not in where.values()]
+                holds.append(Hold(buffer.name, self.cache.name, depth, layout=(*fixed, *axes)))
         return holds
+
+    def _is_widened(self, buffer: Buffer, axes: Iterable[str]) -> bool:
+        """Whether an operand is read often in another type than its own, and what is read of it below the spine is
+        little."""
+        wide = wide_dtype(self.kernel, buffer.name)
+        size = prod(self.extents[name] for name in axes) * wide.bytes
+        return buffer.role == INPUT and wide != buffer.dtype and size <= WIDE
 
 
 class Steps(Rows):

@@ -13,9 +13,11 @@ from isthmus.backends.cpu.machine import LEVELS, select
 from isthmus.backends.cpu.target import describe
 from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.ir import TensorType, dtype_of, graph_input
+from isthmus.compiler.ir.types import bf16, f32
 from isthmus.compiler.ops import REGISTRY
 from isthmus.compiler.ops.engine import sample_arrays
 from isthmus.compiler.target.description import Target
+from isthmus.compiler.tile.access_maps import wide_dtype
 from isthmus.compiler.tile.canonical import canonical
 from isthmus.compiler.tile.check import check
 from isthmus.compiler.tile.stage import Kernel
@@ -221,6 +223,27 @@ def test_factors_that_neighbouring_windows_share_have_registers() -> None:
         rows, columns = (schedule.loops[-1].step, next(x.step for x in schedule.loops if x.dim == "f") // 8)
         assert (rows + 1) * (columns + shared) <= target("avx2").engine("contract").registers, step
         assert rows * columns >= 8
+
+
+@pytest.mark.parametrize(("length", "held"), [(128, {"q", "k", "v"}), (4096, {"q", "k"})])
+def test_factors_that_have_to_be_widened_are_copied_wide_while_they_are_few(
+    length: int, held: set[str]
+) -> None:
+    text = ATTENTION.format(b=2, m=length, d=64)
+    for name, read in (("q", "q[b, i, d]"), ("k", "k[b, j, d]"), ("v", "v[b, j, f]")):
+        text = text.replace(f"input {name}: f32", f"input {name}: bf16").replace(read, f"cast({read}):f32")
+    kernel = parse_kernel(text)
+    schedule = tile(kernel, target("avx2"))[0].schedule
+    assert {hold.buffer for hold in schedule.holds} & {"q", "k", "v"} == held
+    assert all(schedule.place(name).engine == "fma" for name in ("qk", "pv"))
+    assert {wide_dtype(kernel, name) for name in "qkv"} == {f32}
+    assert wide_dtype(parse_kernel(ATTENTION.format(b=2, m=8, d=4)), "q") == f32
+
+
+def test_what_is_read_as_it_is_too_is_not_widened() -> None:
+    body = "add(cast(x[i]):f32, cast(neg(x[i])):f32)"
+    kernel = parse_kernel(f'kernel "k" {{ input x: bf16[8] output y: f32[8] stage s (i: 8): y[i] = {body} }}')
+    assert wide_dtype(kernel, "x") == bf16
 
 
 def test_a_table_costs_the_rows_that_are_read_of_it() -> None:
