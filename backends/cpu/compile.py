@@ -1,6 +1,6 @@
 """Placed kernels -> one code image: tile, emit each distinct kernel once, lay out constants, write the entries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -20,13 +20,14 @@ from ...compiler.target.description import Target
 from ...compiler.tile.access_maps import separate_reads
 from ...compiler.tile.canonical import canonical
 from ...compiler.tile.check import require_legal
+from ...compiler.tile.components import components
 from ...compiler.tile.stage import Kernel
-from ...compiler.tile.tiler import Choice, tile
+from ...compiler.tile.tiler import Choice, is_sequential, tile
 from ...runtime.background import Background
 from ...runtime.records import dataclass
 from . import abi, codegen
 from .constants import Blob
-from .entry import DECLARATIONS, Step, entry_text, support_object, support_text
+from .entry import DECLARATIONS, Job, Step, entry_text, support_object, support_text
 from .holds import Packing
 from .kernel import KernelCode, KernelEmitter
 from .link import describe, link
@@ -41,11 +42,12 @@ OTHERS = 8
 
 @dataclass(frozen=True)
 class _Emitted:
-    """A distinct kernel in its normal form, its schedule and its code."""
+    """A distinct kernel in its normal form, its schedule and its code: a function for each part that may run beside
+    the others."""
 
     kernel: Kernel
     choice: Choice
-    code: KernelCode
+    codes: tuple[KernelCode, ...]
     declarations: frozenset[str]
 
 
@@ -60,8 +62,8 @@ class _Kernels:
         # the last of each keeps the parts of its key alive
         self.normal: dict[object, tuple[Kernel, str, Kernel]] = {}
 
-    def of(self, calls: Sequence[Call]) -> list[tuple[_Emitted, tuple[str, ...]]]:
-        """For each call its kernel's code and its own buffer names in the order of the code's parameters.
+    def of(self, calls: Sequence[Call]) -> list[tuple[_Emitted, dict[str, str]]]:
+        """For each call its kernel's code and its own names of the buffers that are parameters there.
 
         KernelsRefused when some kernels can't be emitted.
         """
@@ -75,32 +77,40 @@ class _Kernels:
             raise KernelsRefused(reasons)
         return found
 
-    def _kernel(self, call: Call) -> tuple[_Emitted, tuple[str, ...]]:
+    def _kernel(self, call: Call) -> tuple[_Emitted, dict[str, str]]:
         normal, key = self._normal(call)
         names = {b.name: own.name for b, own in zip(normal.buffers, call.kernel.buffers, strict=True)}
         if key not in self.emitted:
             emitted = self._emit(normal)
             self.emitted[key] = emitted
-            self.compiler.add([emitted.code.text], emitted.declarations)
-        emitted = self.emitted[key]
-        return emitted, tuple(names[p] for p in emitted.code.parameters)
+            self.compiler.add([code.text for code in emitted.codes], emitted.declarations)
+        return self.emitted[key], names
 
     def _emit(self, kernel: Kernel) -> _Emitted:
+        """Code for the cheapest schedule; parts of a sequential kernel, which has no chunks to share, have one each."""
+        declarations: set[str] = set()
+        name = f"kernel_{len(self.emitted)}"
+        parts = components(kernel) if is_sequential(kernel) else [kernel]
+        if len(parts) == 1:
+            choice, code = self._code(kernel, name, declarations)
+            return _Emitted(kernel, choice, (code,), frozenset(declarations))
+        codes = [self._code(part, f"{name}_{n}", declarations)[1] for n, part in enumerate(parts)]
+        return _Emitted(kernel, tile(kernel, self.target)[0], tuple(codes), frozenset(declarations))
+
+    def _code(self, kernel: Kernel, name: str, declarations: set[str]) -> tuple[Choice, KernelCode]:
         """The code of the cheapest schedule that has some; what the cheapest of all lacks where none has."""
+        cheapest = tile(kernel, self.target)[0]
         try:
-            return self._code(kernel, tile(kernel, self.target)[0])
+            return cheapest, self._emitted(kernel, cheapest, name, declarations)
         except UnsupportedError:
             for choice in tile(kernel, self.target, OTHERS)[1:]:
                 with suppress(UnsupportedError):
-                    return self._code(kernel, choice)
+                    return choice, self._emitted(kernel, choice, name, declarations)
             raise
 
-    def _code(self, kernel: Kernel, choice: Choice) -> _Emitted:
+    def _emitted(self, kernel: Kernel, choice: Choice, name: str, declarations: set[str]) -> KernelCode:
         require_legal(kernel, choice.schedule)
-        declarations: set[str] = set()
-        name = f"kernel_{len(self.emitted)}"
-        code = KernelEmitter(kernel, choice.schedule, self.machine, name, declarations).emit()
-        return _Emitted(kernel, choice, code, frozenset(declarations))
+        return KernelEmitter(kernel, choice.schedule, self.machine, name, declarations).emit()
 
     def _normal(self, call: Call) -> tuple[Kernel, str]:
         """A kernel's normal form and its key; layers that repeat share their parts, so that it is found once."""
@@ -145,19 +155,15 @@ def compile_segments(
             steps = []
             for position, call in enumerate(calls):
                 emitted, names = next(found)
-                code = emitted.code
-                packings = {packing.buffer: packing for packing in code.packings}
-                arguments = tuple(
-                    _argument(call.operands[name], packings.get(parameter), blob, externals)
-                    for name, parameter in zip(names, code.parameters, strict=True)
-                )
-                steps.append(Step(code.name, arguments, code.chunks, position))
+                jobs = tuple(_job(code, call, names, blob, externals) for code in emitted.codes)
+                steps.append(Step(jobs, position))
                 reports.append(_report(call, emitted))
             counters = max(counters, len(steps))
             entries.append(entry_text(f"segment_{number}", steps))
             labels.append([call.name for call in calls])
         distinct = kernels.emitted.values()
-        compiler.add(entries, [*DECLARATIONS, *(emitted.code.declaration for emitted in distinct)])
+        codes = [code for emitted in distinct for code in emitted.codes]
+        compiler.add(entries, [*DECLARATIONS, *(code.declaration for code in codes)])
         compiler.close()
         constants = blob.finish()
         objects = [*compiler.objects(), support.result()]
@@ -183,12 +189,25 @@ def _listings(
 ) -> tuple[bytes, dict[str, str]]:
     """All code as one object, where one is wanted, and as the texts that are."""
     declarations = frozenset(DECLARATIONS).union(*(emitted.declarations for emitted in kernels))
-    functions = [support_text(machine), *entries, *(emitted.code.text for emitted in kernels)]
+    texts_of = (code.text for emitted in kernels for code in emitted.codes)
+    functions = [support_text(machine), *entries, *texts_of]
     text = codegen.module_text(machine, functions, declarations)
     texts = {"llvm": text} if "llvm" in wanted else {}
     if "asm" in wanted:
         texts["asm"] = codegen.assembly(machine, text)
     return codegen.object_code(machine, text) if "object" in wanted else b"", texts
+
+
+def _job(
+    code: KernelCode, call: Call, names: Mapping[str, str], blob: Blob, externals: dict[str, int]
+) -> Job:
+    """A function with what a call gives it; `names` are the call's own of the function's parameters."""
+    packings = {packing.buffer: packing for packing in code.packings}
+    arguments = (
+        _argument(call.operands[names[parameter]], packings.get(parameter), blob, externals)
+        for parameter in code.parameters
+    )
+    return Job(code.name, tuple(arguments), code.chunks)
 
 
 def _argument(

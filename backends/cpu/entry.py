@@ -14,12 +14,19 @@ from .pool_ir import barrier_ir, machine_of, pool_ir, take_ir
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A call of a kernel function: its arguments as (buffer table index, byte offset), chunks and counters."""
+class Job:
+    """A kernel function: its arguments as (buffer table index, byte offset), and its chunks."""
 
     function: str
     arguments: tuple[tuple[int, int], ...]
     chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What runs between two barriers: functions that need nothing of each other, and the number of their counter."""
+
+    jobs: tuple[Job, ...]
     counter: int
 
 
@@ -35,7 +42,7 @@ def entry_text(name: str, steps: Sequence[Step]) -> str:
         "%clocked = icmp ne ptr %clock, null",
         "%ticks = and i1 %first, %clocked",
     ]
-    tables = sorted({index for step in steps for index, _ in step.arguments})
+    tables = sorted({index for step in steps for job in step.jobs for index, _ in job.arguments})
     for index in tables:
         lines.append(f"%t{index}.at = getelementptr i8, ptr %buffers, i64 {8 * index}")
         lines.append(f"%t{index} = load ptr, ptr %t{index}.at, align 8")
@@ -48,29 +55,41 @@ def entry_text(name: str, steps: Sequence[Step]) -> str:
 
 
 def _step(n: int, step: Step) -> list[str]:
-    pointers = []
-    lines = []
-    for k, (index, offset) in enumerate(step.arguments):
-        if offset:
-            lines.append(f"%s{n}.{k} = getelementptr i8, ptr %t{index}, i64 {offset}")
-            pointers.append(f"ptr %s{n}.{k}")
-        else:
-            pointers.append(f"ptr %t{index}")
-    arguments = ", ".join([*pointers, f"i64 %c{n}"])
-    return [
-        *lines,
+    """Chunks are numbered through the step's functions, one after the other."""
+    chunks = sum(job.chunks for job in step.jobs)
+    lines = [
         "store i64 0, ptr %owner, align 8",
         f"br label %take{n}",
         f"take{n}:",
-        f"%c{n} = call i64 @isthmus_take(ptr %context, i64 %thread, i64 {step.counter}, i64 {step.chunks}, ptr %owner)",
+        f"%c{n} = call i64 @isthmus_take(ptr %context, i64 %thread, i64 {step.counter}, i64 {chunks}, ptr %owner)",
         f"%more{n} = icmp sge i64 %c{n}, 0",
-        f"br i1 %more{n}, label %run{n}, label %done{n}",
-        f"run{n}:",
-        f"call void @{step.function}({arguments})",
-        f"br label %take{n}",
-        f"done{n}:",
-        "call void @isthmus_barrier(ptr %context)",
+        f"br i1 %more{n}, label %run{n}.0, label %done{n}",
     ]
+    first = 0
+    for number, job in enumerate(step.jobs):
+        here = f"{n}.{number}"
+        lines.append(f"run{here}:")
+        if number < len(step.jobs) - 1:
+            lines.append(f"%own{here} = icmp slt i64 %c{n}, {first + job.chunks}")
+            lines.append(f"br i1 %own{here}, label %call{here}, label %run{n}.{number + 1}")
+            lines.append(f"call{here}:")
+        lines += [*_call(here, job, f"%c{n}", first), f"br label %take{n}"]
+        first += job.chunks
+    return [*lines, f"done{n}:", "call void @isthmus_barrier(ptr %context)"]
+
+
+def _call(here: str, job: Job, chunk: str, first: int) -> list[str]:
+    lines, pointers = [], []
+    for k, (index, offset) in enumerate(job.arguments):
+        if offset:
+            lines.append(f"%s{here}.{k} = getelementptr i8, ptr %t{index}, i64 {offset}")
+            pointers.append(f"ptr %s{here}.{k}")
+        else:
+            pointers.append(f"ptr %t{index}")
+    if first:
+        lines.append(f"%chunk{here} = sub i64 {chunk}, {first}")
+        chunk = f"%chunk{here}"
+    return [*lines, f"call void @{job.function}({', '.join([*pointers, f'i64 {chunk}'])})"]
 
 
 def _tick(cell: int, label: str) -> list[str]:

@@ -296,8 +296,9 @@ class KernelEmitter:
                 dtype = wide_dtype(self.kernel, buffer.name)
                 if prod(range_.size for range_ in box) * dtype.bytes > WIDE:
                     dtype = buffer.dtype
+                around = self.storage[buffer.name].dtype  # that of another copy, where there is one
                 target = scratch(self.b, replace(buffer, dtype=dtype), box, hold.layout, self.lanes)
-                self._fill(buffer, target, box, lambda at: Load(Access(buffer.name, at), buffer.dtype))
+                self._fill(buffer, target, box, lambda at: Load(Access(buffer.name, at), around))
                 self.storage[hold.buffer] = target
         elif buffer.role == OUTPUT and node.initialise is not None:
             box = infer(self.kernel, env).buffer(self.kernel, buffer.name)

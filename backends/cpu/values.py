@@ -37,6 +37,7 @@ class Values:
         self.lanes = 0
         """Vector lanes, or 0 where the stage has no vector dim or only one element along it."""
         self._expr_dims: dict[Expr, tuple[str, ...]] = {}
+        self._wide: dict[Expr, Load] = {}  # by casts that a copy has made
         self._linear: dict[Access, Affine] = {}
         self._cache: dict[object, Register] = {}
         self._origins: dict[Affine, tuple[Affine, list[tuple[str, int]]]] = {}
@@ -92,12 +93,13 @@ class Values:
         return result
 
     def _widened_copy(self, expr: Expr) -> Load | None:
-        """The load behind a cast that a copy has already made."""
+        """The load of what a copy has already cast, in the copy's type."""
         if not isinstance(expr, Apply) or expr.op != "cast" or not isinstance(expr.arguments[0], Load):
             return None
         load = expr.arguments[0]
-        copied = self.e.storage[load.access.buffer].dtype
-        return load if copied == expr.dtype != load.dtype else None
+        if self.e.storage[load.access.buffer].dtype != expr.dtype or load.dtype == expr.dtype:
+            return None
+        return self._wide.setdefault(expr, Load(load.access, expr.dtype))
 
     def keep(self, expr: Load, point: Point, value: Register) -> None:
         """What was loaded together with another point's value, until that is asked for."""

@@ -11,12 +11,12 @@ from .nest import Nest
 from .rows import Rows, Steps
 from .stage import PARALLEL, SCAN, Kernel
 
-__all__ = ["Choice", "tile"]
+__all__ = ["Choice", "is_sequential", "tile"]
 
 
 def tile(kernel: Kernel, target: Target, keep: int = 1) -> list[Choice]:
     """The `keep` cheapest schedules, best first. UnsupportedError when the kernel has no schedule on the target."""
-    if any(d.kind == SCAN for s in kernel.stages for d in s.dims):
+    if is_sequential(kernel):
         return Steps(kernel, target).choices(keep)
     if not _is_nest(kernel):
         choices = Rows(kernel, target).choices(keep)
@@ -28,6 +28,11 @@ def tile(kernel: Kernel, target: Target, keep: int = 1) -> list[Choice]:
     if not choices:
         raise UnsupportedError(f"no schedule of kernel {kernel.name} fits target {target.name}")
     return choices
+
+
+def is_sequential(kernel: Kernel) -> bool:
+    """Whether a kernel goes step by step along some dim."""
+    return any(d.kind == SCAN for s in kernel.stages for d in s.dims)
 
 
 def _is_nest(kernel: Kernel) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from isthmus.backends.cpu import abi, codegen
 from isthmus.backends.cpu.constants import Blob
 from isthmus.backends.cpu.device import CpuDevice
-from isthmus.backends.cpu.entry import Step, entry_text, support_text
+from isthmus.backends.cpu.entry import Job, Step, entry_text, support_text
 from isthmus.backends.cpu.kernel import KernelEmitter
 from isthmus.backends.cpu.link import describe, link
 from isthmus.backends.cpu.machine import LEVELS, Machine, select
@@ -90,7 +90,9 @@ def emit(works: Sequence[Work], level: str | None = None) -> Module:
                 arguments.append((abi.FIRST_EXTERNAL_BUFFER + externals, 0))
                 externals += 1
         functions.append(code.text)
-        texts.append(entry_text(f"segment_{number}", [Step(code.name, tuple(arguments), code.chunks, 0)]))
+        texts.append(
+            entry_text(f"segment_{number}", [Step((Job(code.name, tuple(arguments), code.chunks),), 0)])
+        )
         entries.append(number)
     text = codegen.module_text(chip, [support_text(chip), *functions, *texts], declarations)
     return Module(text, entries, blob, refused)

@@ -11,12 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import isthmus
 from isthmus.backends.cpu import codegen
 from isthmus.backends.cpu.constants import Blob, pack, packed_size
+from isthmus.backends.cpu.entry import Job, Step, entry_text
 from isthmus.backends.cpu.holds import Packing
 from isthmus.backends.cpu.kernel import KernelEmitter
 from isthmus.backends.cpu.machine import LEVELS, select
 from isthmus.backends.cpu.target import describe
+from isthmus.compiler.ir import Graph, graph_input
+from isthmus.compiler.ops import get
+from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.target.backend import Constant
 from isthmus.compiler.tile.canonical import canonical
 from isthmus.compiler.tile.draw import draw_arrays
@@ -233,3 +238,32 @@ def test_what_is_two_or_four_apart_is_moved_in_whole_vectors(form: str) -> None:
     by_lane = {gaps for gaps, text in texts.items() if "insertelement" in text or "extractelement" in text}
     assert by_lane == {3}
     assert all("shufflevector" in texts[gaps] for gaps in (2, 4))
+
+
+def test_chunks_of_a_step_are_numbered_through_its_functions() -> None:
+    text = entry_text("all", [Step((Job("one", (), 2), Job("two", (), 1), Job("three", (), 4)), 0)])
+    assert re.findall(r"call void @(one|two|three)\(i64 (\S+)\)", text) == [
+        ("one", "%c0"),
+        ("two", "%chunk0.1"),
+        ("three", "%chunk0.2"),
+    ]
+    assert re.findall(r"icmp slt i64 %c0, (\d+)", text) == ["2", "3"]
+    assert re.findall(r"sub i64 %c0, (\d+)", text) == ["2", "3"]
+    assert "i64 7, ptr %owner" in text
+
+
+@pytest.mark.parametrize(("name", "gates"), [("nn.lstm", 4), ("nn.gru", 3), ("nn.rnn", 1)])
+def test_directions_of_a_recurrence_give_the_same_on_threads_of_their_own(name: str, gates: int) -> None:
+    types = ("f32[7, 1, 5]", f"f32[2, {gates * 8}, 5]", f"f32[2, {gates * 8}, 8]")
+    inputs = [graph_input(f"x{n}", parse_type(text)) for n, text in enumerate(types)]
+    results = get(name).build(inputs, {"direction": "bidirectional"}).results
+    model = isthmus.Model(Graph(inputs, results, [f"y{n}" for n in range(len(results))]))
+    rng = np.random.default_rng(gates)
+    shapes = [x.type.static_shape for x in inputs]
+    data = {f"x{n}": rng.standard_normal(shape).astype(np.float32) for n, shape in enumerate(shapes)}
+    wanted, package = model.evaluate(data), isthmus.compile(model)
+    assert package.manifest.fallbacks == ()
+    for threads in (1, 2):
+        got = package.run(data, threads=threads)
+        for output, want in wanted.items():
+            np.testing.assert_allclose(got[output], want, rtol=1e-4, atol=1e-5)
