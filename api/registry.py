@@ -4,13 +4,14 @@ A plug-in is imported when it is asked for, so a package that runs on one device
 """
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from isthmus.runtime.device import Device
 from isthmus.runtime.errors import IsthmusError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from isthmus.compiler.target.backend import Backend
     from isthmus.frontends.registry import Frontend
 
@@ -24,8 +25,10 @@ class PluginError(IsthmusError):
 
 
 @cache
-def registered(group: str) -> dict[str, EntryPoint]:
+def registered(group: str) -> "dict[str, EntryPoint]":
     """The entry points of a group by name, sorted. PluginError where two distributions claim one name."""
+    from importlib.metadata import entry_points  # takes as long to import as a small package to load
+
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=group):
         other = found.setdefault(entry.name, entry)

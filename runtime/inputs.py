@@ -1,7 +1,6 @@
 """Checks the caller's arrays against a program's inputs, reporting everything that is wrong at once."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -118,6 +117,8 @@ def _by_name(ports: Sequence[Port], inputs: Inputs, problems: list[Problem]) -> 
         problems.append(Problem(f"input '{name}'", "is missing", _listing(ports)))
     for name in inputs:
         if name not in names:
+            from difflib import get_close_matches  # for mistakes only
+
             near = get_close_matches(str(name), missing, 1)
             hint = f"did you mean '{near[0]}'?" if near else _listing(ports)
             problems.append(Problem(f"input '{name}'", "the model has no such input", hint))

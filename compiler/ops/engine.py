@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -109,19 +110,25 @@ class Op:
         self._kernels: dict[Any, Kernel | None] = {}
         self.__doc__ = meaning.__doc__
         self.__name__ = name.rpartition(".")[2]
-        hints = typing.get_type_hints(meaning)
-        operands, attributes = [], []
-        for parameter in inspect.signature(meaning).parameters.values():
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                if parameter.name == "regions" and regions:
-                    continue
-                annotation = hints.get(parameter.name, Any)
-                attributes.append(AttributeSpec(parameter.name, annotation, parameter.default))
-            else:
-                variadic = parameter.kind is parameter.VAR_POSITIONAL
-                operands.append(Operand(parameter.name, parameter.default is None, variadic))
-        self.operands: tuple[Operand, ...] = tuple(operands)
-        self.attributes: tuple[AttributeSpec, ...] = tuple(attributes)
+
+    @cached_property
+    def operands(self) -> tuple[Operand, ...]:
+        """The positional parameters of the meaning; looked at when the op is first used, as few of all ops are."""
+        return tuple(
+            Operand(each.name, each.default is None, each.kind is each.VAR_POSITIONAL)
+            for each in inspect.signature(self.meaning).parameters.values()
+            if each.kind is not each.KEYWORD_ONLY
+        )
+
+    @cached_property
+    def attributes(self) -> tuple[AttributeSpec, ...]:
+        """The keyword-only parameters of the meaning."""
+        hints = typing.get_type_hints(self.meaning)
+        return tuple(
+            AttributeSpec(each.name, hints.get(each.name, Any), each.default)
+            for each in inspect.signature(self.meaning).parameters.values()
+            if each.kind is each.KEYWORD_ONLY and not (each.name == "regions" and self.regions)
+        )
 
     def __call__(self, *operands: Any, regions: Sequence[Graph] = (), **attributes: Any) -> Any:
         for operand in operands:
@@ -345,7 +352,7 @@ def sample_arrays(sample: Sample, seed: int = 0) -> list[Any]:
     return [_sample_array(operand, rng) for operand in sample.operands]
 
 
-def _sample_array(operand: Any, rng: np.random.Generator) -> Any:
+def _sample_array(operand: Any, rng: "np.random.Generator") -> Any:
     if isinstance(operand, list):
         return [_sample_array(item, rng) for item in operand]
     if operand is None or isinstance(operand, np.ndarray | np.generic):

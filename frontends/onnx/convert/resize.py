@@ -1,7 +1,6 @@
 """Resize, its ancestor Upsample, and GridSample."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
@@ -114,6 +113,8 @@ def scaled_extent(extent: Dim, factor: float) -> Dim:
     """floor(extent * factor); of a symbolic extent where the factor is a plain fraction."""
     if isinstance(extent, int):
         return int(extent * factor)
+    from fractions import Fraction  # brings decimal numbers along
+
     ratio = Fraction(factor).limit_denominator(4096)
     if float(ratio) != factor:
         raise UnsupportedError(
