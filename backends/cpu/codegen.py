@@ -37,13 +37,21 @@ def _generator(machine: Machine) -> tuple[llvm.TargetMachine, str]:
     return generator, str(generator.target_data)
 
 
-_DEFINED = re.compile(r"^define [^@]*@([\w.]+)\(", re.MULTILINE)
 _DECLARED = re.compile(r"@([\w.]+)\(")
+
+
+def _defined(text: str) -> Iterator[str]:
+    """Names of the functions that a text defines, each at the start of a line."""
+    start = 0 if text.startswith("define ") else text.find("\ndefine ")
+    while start >= 0:
+        name = text.index("@", start) + 1
+        yield text[name : text.index("(", name)]
+        start = text.find("\ndefine ", name)
 
 
 def module_text(machine: Machine, functions: Sequence[str], declarations: Iterable[str]) -> str:
     """A module of functions that all carry attribute group #0. What they define is not declared besides."""
-    defined = {name for text in functions for name in _DEFINED.findall(text)}
+    defined = {name for text in functions for name in _defined(text)}
     declarations = {text for text in declarations if defined.isdisjoint(_DECLARED.findall(text))}
     header = [f'target triple = "{machine.triple}"']
     attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" "frame-pointer"="none" }'

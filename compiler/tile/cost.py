@@ -43,6 +43,13 @@ class Estimate:
         return max(parts) + SERIAL * (sum(parts) - max(parts)) + self.apart
 
 
+def total_cycles(parts: np.ndarray) -> np.ndarray:
+    """`Estimate.cycles` of many candidates at once: of their parts, compute among them, [part, candidate]."""
+    most = parts.max(0)
+    with np.errstate(invalid="ignore"):  # what can't be done takes infinitely long
+        return most + SERIAL * (parts.sum(0) - most)
+
+
 def tile_sizes(extent: int, loops: list[Loop]) -> dict[int, int]:
     """How often tiles of each size occur when `extent` is cut by nested loops over one dim."""
     counts = {extent: 1}

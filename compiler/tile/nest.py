@@ -13,7 +13,7 @@ import numpy as np
 from ..target.description import Engine, Target
 from .access_maps import contraction, is_plain, strides, vector_dim, woven
 from .choice import CHUNKS, Choice, parallel_loops
-from .cost import Estimate, nest_cycles
+from .cost import Estimate, nest_cycles, total_cycles
 from .schedule import PARALLEL_LOOP, Hold, Loop, Place, Schedule, trips
 from .stage import CONSTANT, INPUT, LOCAL, PARALLEL, REDUCE, Access, Affine, Kernel, Stage
 from .traffic import memory_cycles
@@ -63,7 +63,7 @@ class Nest:
                 for order in self._orders(others, rows, vectors, tile, width):
                     loops = self._parallel(order)
                     groups.setdefault(tuple(loop.dim for loop in loops), []).append((loops, tile, width))
-        ranked = []
+        ranked: list[tuple[float, dict[str, float], tuple[list[Loop], dict[str, int], int]]] = []
         for names, group in groups.items():
             holds = self._schedule(*group[0]).holds
             steps = np.array([[loop.step for loop in loops] for loops, _, _ in group]).T.reshape(
@@ -72,11 +72,16 @@ class Nest:
             constants = [h.buffer for h in holds if self.kernel.buffer(h.buffer).role == CONSTANT]
             planes = dict.fromkeys(constants, self.engine.planes)
             memory = memory_cycles(self.kernel, self.target, names, steps, holds, planes=planes)
-            for n, candidate in enumerate(group):
-                parts = {name: float(cycles[n]) for name, cycles in memory.items()}
-                ranked.append((Estimate(self._compute(*candidate), parts), candidate))
-        ranked.sort(key=lambda item: item[0].cycles * self._uneven(item[1][0]))
-        return [Choice(self._schedule(*candidate), estimate) for estimate, candidate in ranked[:keep]]
+            parts = np.array([[self._compute(*candidate) for candidate in group], *memory.values()])
+            weights = [self._uneven(loops) for loops, _, _ in group]
+            keys = (total_cycles(parts) * weights).tolist()
+            named = [dict(zip(("", *memory), each)) for each in parts.T.tolist()]
+            ranked += zip(keys, named, group, strict=True)
+        ranked.sort(key=lambda item: item[0])
+        return [
+            Choice(self._schedule(*candidate), Estimate(memory.pop(""), memory))
+            for _, memory, candidate in ranked[:keep]
+        ]
 
     def _uneven(self, loops: Sequence[Loop]) -> float:
         """What counts in ranking besides cycles: nothing, where loops are cut in enough chunks anyway."""
