@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from isthmus import compile
+from isthmus import compile, load
 from isthmus.package import Package
 from isthmus.runtime.profile import ChipRun
 from isthmus.testing import properties
@@ -61,6 +62,14 @@ def test_more_bandwidth_or_capacity_is_not_slower(name: str, chip: str) -> None:
         assert wider <= SLACK * cycles(package), what
 
 
+@pytest.fixture(scope="module")
+def mixer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a package that tests may load and damage."""
+    path = tmp_path_factory.mktemp("mixer") / "mixer.isth"
+    built("mixer", "int8", "n1-8").save(path)
+    return path
+
+
 def _with(**changes: Any) -> Callable[[ChipRun], ChipRun]:
     return lambda run: replace(run, summary={**run.summary, **changes})
 
@@ -84,8 +93,8 @@ def _with_a_longer_span(run: ChipRun) -> ChipRun:
         (_with_a_longer_span, "spans of vec overlap"),
     ],
 )
-def test_broken_properties_are_told(change: Callable[[ChipRun], ChipRun], message: str) -> None:
-    package = built("mixer", "int8", "n1-8")
+def test_broken_properties_are_told(mixer: Path, change: Callable[[ChipRun], ChipRun], message: str) -> None:
+    package = load(mixer)
     (code,) = codes(package)
     entry = code.entry(0)
     entry.run = change(entry.run)
@@ -93,9 +102,9 @@ def test_broken_properties_are_told(change: Callable[[ChipRun], ChipRun], messag
 
 
 def test_instructions_without_source_and_unreadable_listings_are_told(
-    monkeypatch: pytest.MonkeyPatch,
+    mixer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = built("mixer", "int8", "n1-8")
+    package = load(mixer)
     (code,) = codes(package)
     code.entry(0).meta["spans"][0][1] -= 1  # type: ignore[index]
     monkeypatch.setattr(properties, "disassemble", lambda isa, stored: "halt\n")
