@@ -1,6 +1,6 @@
 """Whether a schedule of a kernel is legal: names and numbers first, then `rules.py` and `memory_rules.py`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..diagnostics import Problem, VerifyError
 from ..target.description import Target
@@ -22,16 +22,26 @@ def check(
 
     Memories are checked when a target is given. `without` names rules that are not asked, for tests of the rules.
     """
+    return list(_problems(kernel, schedule, target, frozenset(without)))
+
+
+def is_legal(kernel: Kernel, schedule: Schedule, target: Target | None = None) -> bool:
+    """Whether `check` finds nothing; it is asked no further than to the first problem."""
+    return next(_problems(kernel, schedule, target), None) is None
+
+
+def _problems(
+    kernel: Kernel, schedule: Schedule, target: Target | None, without: frozenset[str] = frozenset()
+) -> Iterator[Problem]:
     view = View(kernel, schedule, target)
-    problems = [_problem(kernel, "names_and_numbers", *found) for found in names_and_numbers(view)]
-    if problems:
-        return problems
-    skipped = set(without)
-    for entry in RULES.values():
-        if entry.name in skipped:
-            continue
-        problems += [_problem(kernel, entry.name, *found) for found in entry.find(view)]
-    return problems
+    sound = True
+    for found in names_and_numbers(view):
+        sound = False
+        yield _problem(kernel, "names_and_numbers", *found)
+    for entry in RULES.values() if sound else ():
+        if entry.name not in without:
+            for found in entry.find(view):
+                yield _problem(kernel, entry.name, *found)
 
 
 def require_legal(kernel: Kernel, schedule: Schedule, target: Target | None = None) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...runtime.records import replace
 from ..diagnostics import VerifyError
-from .check import check
+from .check import check, is_legal
 from .schedule import PARALLEL_LOOP, SERIAL, Hold, Loop, Place, Schedule
 from .stage import CONSTANT, INPUT, LOCAL, OUTPUT, PARALLEL, REDUCE, SCAN, Kernel, Lookup, Stage
 from .view import View
@@ -64,7 +64,7 @@ class _Draw:
     def schedule(self) -> Schedule:
         for spine in (self.spine(scans_first=False), self.spine(scans_first=True), self.scan_loops()):
             best = self.outside(spine)
-            if not check(self.kernel, best):
+            if is_legal(self.kernel, best):
                 return self.developed(best)
         raise VerifyError(
             f"kernel {self.kernel.name} has no schedule with its scans outermost",
@@ -99,7 +99,7 @@ class _Draw:
 
     def better(self, old: Schedule, new: Schedule) -> Schedule:
         """The new schedule if it is legal."""
-        return old if check(self.kernel, new) else new
+        return new if new == old or is_legal(self.kernel, new) else old
 
     def chance(self, probability: float) -> bool:
         return bool(self.random.random() < probability)

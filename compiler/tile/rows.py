@@ -11,7 +11,7 @@ from ...runtime.records import dataclass
 from ..diagnostics import UnsupportedError
 from ..target.description import Engine, Target
 from .access_maps import WIDE, axes_below, contraction, strides, vector_dim, wide_dtype
-from .check import check
+from .check import is_legal
 from .choice import CHUNKS, Choice, parallel_loops
 from .cost import estimate_rows
 from .schedule import Hold, Loop, Place, Schedule
@@ -72,7 +72,7 @@ class Rows:
         schedules = [self._schedule(_Cut(rows, size)) for size in sizes]
         if rows is not None and self.extents[rows] >= TILES[-1]:
             pieces = [self._schedule(_Cut(rows, TILES[-1], *cut)) for cut in self._pieces()]
-            schedules += [s for s in pieces if not check(self.kernel, s, self.target)]
+            schedules += [s for s in pieces if is_legal(self.kernel, s, self.target)]
         if rows is not None and self._are_columns(rows):
             wide = {min(width, -(-self.extents[rows] // self.lanes)) * self.lanes for width in WIDTHS}
             schedules += [self._schedule(_Cut(rows, size, lanes=True)) for size in sorted(wide)]

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,17 @@ STAGED = [
     if op.stages is not None
     for n, sample in enumerate(op.samples)
 ]
+
+
+@cache
+def drawn(name: str, number: int) -> Schedule:
+    """One of the schedules of a kernel that are drawn."""
+    return draw_schedule(parsed(name), np.random.default_rng([number, 1]))
+
+
+@cache
+def parsed(name: str) -> Kernel:
+    return parse_kernel(KERNELS[name].read_text())
 
 
 def features(kernel: Kernel, schedule: Schedule) -> list[str]:
@@ -72,11 +84,11 @@ def assert_same(
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_random_schedules_of_kernels(name: str) -> None:
-    kernel = parse_kernel(KERNELS[name].read_text())
+    kernel = parsed(name)
     arrays = draw_arrays(kernel, np.random.default_rng(0))
     want = run_untiled(kernel, arrays)
     for n in range(-(-DRAWS // len(KERNELS))):
-        schedule = draw_schedule(kernel, np.random.default_rng([n, 1]))
+        schedule = drawn(name, n)
         assert not check(kernel, schedule)
         text = print_schedule(schedule)
         assert print_schedule(parse_schedule(text)) == text
@@ -120,11 +132,11 @@ def test_random_schedules_of_random_kernels() -> None:
 
 def test_draws_exercise_every_feature() -> None:
     count: Counter[str] = Counter()
-    for path in KERNELS.values():
-        kernel = parse_kernel(path.read_text())
+    for name in KERNELS:
+        kernel = parsed(name)
         repaired = any(stage.repair is not None for stage in kernel.stages)
         for n in range(60 if repaired else 12):  # a reduction that needs repair is seldom cut
-            count.update(features(kernel, draw_schedule(kernel, np.random.default_rng([n, 1]))))
+            count.update(features(kernel, drawn(name, n)))
     expected = (
         "lag",
         "slots",
