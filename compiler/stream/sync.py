@@ -8,9 +8,11 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...runtime.sim.access import Access
 from ...runtime.sim.fields import Instruction
 from ..diagnostics import UnsupportedError
+
+Span = tuple[str, bool, int, int]
+"""What an access touches: a memory, whether it writes, its lowest address, and one past the highest."""
 
 
 class _Bytes:
@@ -30,21 +32,22 @@ class _Bytes:
         self.read.insert(place + 1, dict(self.read[place]))
         return place + 1
 
-    def touch(self, access: Access, queue: int, position: int, needed: dict[int, int]) -> None:
+    def touch(self, span: Span, queue: int, position: int, needed: dict[int, int]) -> None:
         """Note an access, and in `needed` the last position of each other queue that it has to follow."""
-        first = self._cut(access.first)
-        last = self._cut(access.end)
+        _, writes, begin, end = span
+        first = self._cut(begin)
+        last = self._cut(end)
         for place in range(first, last):
             writer = self.written[place]
             if writer is not None and writer[0] != queue:
                 needed[writer[0]] = max(needed.get(writer[0], -1), writer[1])
-            if access.write:
+            if writes:
                 for reader, at in self.read[place].items():
                     if reader != queue:
                         needed[reader] = max(needed.get(reader, -1), at)
             else:
                 self.read[place][queue] = position
-        if access.write:
+        if writes:
             del self.starts[first + 1 : last], self.written[first + 1 : last], self.read[first + 1 : last]
             self.written[first] = (queue, position)
             self.read[first] = {}
@@ -55,14 +58,15 @@ class Touched:
 
     def __init__(self, context: Any):
         self.context = context
-        self._found: dict[
-            int, tuple[Instruction, tuple[Access, ...]]
-        ] = {}  # by identity; kept, so that it stays one
+        # by identity; instructions are kept, so that it stays one
+        self._found: dict[int, tuple[Instruction, tuple[Span, ...]]] = {}
 
-    def by(self, record: Instruction) -> tuple[Access, ...]:
-        """The accesses of an instruction."""
+    def by(self, record: Instruction) -> tuple[Span, ...]:
+        """The spans that an instruction touches."""
         if id(record) not in self._found:
-            self._found[id(record)] = record, record.accesses(self.context)
+            accesses = record.accesses(self.context)
+            spans = tuple([(each.memory, each.write, each.first, each.end) for each in accesses])
+            self._found[id(record)] = record, spans
         return self._found[id(record)][1]
 
 
@@ -75,9 +79,10 @@ def dependences(
     for position, record in enumerate(records):
         needed: dict[int, int] = {}
         if record.queue:
-            for access in touched.by(record):
-                known = memories.setdefault(access.memory, _Bytes())
-                known.touch(access, number[record.queue], position, needed)
+            for span in touched.by(record):
+                if span[0] not in memories:
+                    memories[span[0]] = _Bytes()
+                memories[span[0]].touch(span, number[record.queue], position, needed)
         yield needed
 
 
@@ -87,8 +92,10 @@ def predecessors(records: Sequence[Instruction], touched: Touched) -> Iterator[l
     memories: dict[str, _Bytes] = {}
     for position, record in enumerate(records):
         needed: dict[int, int] = {}
-        for access in touched.by(record):
-            memories.setdefault(access.memory, _Bytes()).touch(access, position, position, needed)
+        for span in touched.by(record):
+            if span[0] not in memories:
+                memories[span[0]] = _Bytes()
+            memories[span[0]].touch(span, position, position, needed)
         yield list(needed)
 
 

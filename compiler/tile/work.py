@@ -23,6 +23,12 @@ def vector_cycles(
     kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None
 ) -> Any:
     """Cycles of a vector engine for a box of a stage; `lane` is the dim along its lanes."""
+    count = vector_count(stage, engine, sizes, lane)
+    return count * lane_factor(kernel, stage, engine, lane) * body_cost(stage, engine)
+
+
+def vector_count(stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None) -> Any:
+    """Vectors of a box of a stage; `lane` is the dim along them."""
     vectors: Any = 1
     if lane is not None:
         next_ = next((name for name in _inwards(stage) if name != lane), None)
@@ -32,7 +38,7 @@ def vector_cycles(
         sizes = {name: each for name, each in sizes.items() if name not in (lane, next_)}
     for size in sizes.values():
         vectors = vectors * size
-    return vectors * lane_factor(kernel, stage, engine, lane) * body_cost(stage, engine)
+    return vectors
 
 
 def _inwards(stage: Stage) -> Iterator[str]:
