@@ -17,7 +17,8 @@ from .base import Rewrite
 
 
 def _transposed(x: Value, w: Value, y: Value, bias: Value | None = None, **_: Any) -> Value | None:
-    """One convolution computes, as channels, what each result position modulo the strides gets."""
+    """One convolution computes, as channels, what each result position modulo the strides gets: for one position after
+    the other all channels, which are copied together where channels come last."""
     given = y.node.attributes
     strides, groups, rank = given["strides"], given["groups"], x.type.rank - 2
     weights, sizes = w.constant, x.shape[2:]
@@ -32,15 +33,18 @@ def _transposed(x: Value, w: Value, y: Value, bias: Value | None = None, **_: An
     outputs = weights.shape[1]
     phases = prod(strides)
     kernels = _phases(weights, strides, taps).reshape(phases, groups, -1, outputs, *taps)
-    kernels = np.moveaxis(kernels, (3, 0), (1, 2)).reshape(groups * outputs * phases, -1, *taps)
-    shift = None if bias is None else constant(np.repeat(bias.constant, phases))  # type: ignore[arg-type]
+    kernels = np.moveaxis(kernels, (1, 0, 3), (0, 1, 2)).reshape(groups * phases * outputs, -1, *taps)
+    shift = None
+    if bias is not None:
+        assert bias.constant is not None
+        shift = constant(np.tile(bias.constant.reshape(groups, 1, outputs), (1, phases, 1)).reshape(-1))
     around = tuple(t - 1 for t in taps)
     ones = (1,) * rank
     how = {"strides": ones, "pads": around * 2, "dilations": ones, "groups": groups}
     sums = convolution.conv(x, constant(np.ascontiguousarray(kernels)), shift, **how)
     places = sums.shape[2:]
-    apart = shape.reshape(sums, shape=(x.shape[0], groups * outputs, *strides, *places))
-    order = (0, 1, *(part for n in range(rank) for part in (2 + rank + n, 2 + n)))
+    apart = shape.reshape(sums, shape=(x.shape[0], groups, *strides, outputs, *places))
+    order = (0, 1, 2 + rank, *(part for n in range(rank) for part in (3 + rank + n, 2 + n)))
     mixed = shape.reshape(shape.transpose(apart, perm=order), shape=(x.shape[0], groups * outputs, *whole))
     return shape.slice_of(mixed, starts=(0, 0, *begins), sizes=y.shape, steps=(1,) * (rank + 2))
 
