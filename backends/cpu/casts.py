@@ -78,11 +78,11 @@ def _to_bf16(x: Lanes) -> Lanes:
     """Round to nearest even by integer arithmetic on the bits; NaN stays NaN. The machine's own operation takes numbers
     below the least normal one for zeros, so it is for where that does not matter."""
     if x.scalars.flushes and x.count == 16 and "avx512bf16" in x.scalars.features:
-        source, rounded, type = x.register.type, "<16 x bfloat>", "<16 x i16>"
+        source, made, type = x.register.type, "<16 x bfloat>", "<16 x i16>"
         builder = x.scalars.b
-        callee = builder.intrinsic("llvm.x86.avx512bf16.cvtneps2bf16.512", rounded, [source])
-        found = builder.pure(rounded, f"call {rounded} {callee}({source} {{0}})", [x.register])
-        return Lanes(x.scalars, builder.pure(type, f"bitcast {rounded} {{0}} to {type}", [found]), bf16, 16)
+        callee = builder.intrinsic("llvm.x86.avx512bf16.cvtneps2bf16.512", made, [source])
+        found = builder.pure(made, f"call {made} {callee}({source} {{0}})", [x.register])
+        return Lanes(x.scalars, builder.pure(type, f"bitcast {made} {{0}} to {type}", [found]), bf16, 16)
     bits = x.bits()
     rounded = bits + 0x7FFF + (bits.unsigned_shift(16) & 1)
     kept = choose(x.is_nan(), 0x7FC00000, rounded)
