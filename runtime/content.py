@@ -30,7 +30,7 @@ class Content:
             found.append((self.size, _bytes(part)))
             self.size += -(-part.nbytes // ALIGNMENT) * ALIGNMENT
         self._parts = tuple(found)
-        self._ahead: tuple[Background[str], Background[int]] | None = None
+        self._ahead: Background[tuple[str, int]] | None = None
 
     @classmethod
     def of(cls, data: "Buffer | Content") -> "Content":
@@ -57,19 +57,30 @@ class Content:
         return iter(self._parts)
 
     def sum_ahead(self) -> None:
-        """Begin to find the checksums beside other work, unless that was done before."""
+        """Begin to find the checksums beside other work, unless that was done before.
+
+        Both in one thread: with two the other work would have less than a core of two for itself.
+        """
         if self._ahead is None:
-            self._ahead = Background(self._sha256), Background(self._crc32)
+            self._ahead = Background(self._sums)
 
     @cached_property
     def sha256(self) -> str:
         """The SHA-256 of all bytes, as hex."""
-        return self._sha256() if self._ahead is None else self._ahead[0].result()
+        return self._sha256() if self._ahead is None else self._ahead.result()[0]
 
     @cached_property
     def crc32(self) -> int:
         """The CRC-32 of all bytes, as zip has it."""
-        return self._crc32() if self._ahead is None else self._ahead[1].result()
+        return self._crc32() if self._ahead is None else self._ahead.result()[1]
+
+    def _sums(self) -> tuple[str, int]:
+        """SHA-256 and CRC-32."""
+        state, value = hashlib.sha256(), 0
+        for piece in self._pieces():
+            state.update(piece.data)
+            value = zlib.crc32(piece.data, value)
+        return state.hexdigest(), value
 
     def _sha256(self) -> str:
         state = hashlib.sha256()

@@ -50,13 +50,18 @@ def total_cycles(parts: np.ndarray) -> np.ndarray:
         return most + SERIAL * (parts.sum(0) - most)
 
 
-def tile_sizes(extent: int, loops: list[Loop]) -> dict[int, int]:
+def tile_sizes(extent: int, loops: list[Loop]) -> Mapping[int, int]:
     """How often tiles of each size occur when `extent` is cut by nested loops over one dim."""
+    return _tile_sizes(extent, tuple([(loop.step, loop.unit) for loop in loops]))
+
+
+@lru_cache(maxsize=4096)
+def _tile_sizes(extent: int, cuts: tuple[tuple[int, int], ...]) -> Mapping[int, int]:
     counts = {extent: 1}
-    for loop in loops:
+    for step, unit in cuts:
         inner: dict[int, int] = {}
         for size, times in counts.items():
-            for cut in segments(size, loop.step, loop.unit):
+            for cut in segments(size, step, unit):
                 inner[cut.size] = inner.get(cut.size, 0) + cut.count * times
         counts = inner
     return counts
