@@ -6,6 +6,7 @@
 import os
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -15,7 +16,6 @@ import pytest
 from isthmus.backends.cpu import backend
 from isthmus.backends.cpu.machine import select
 from isthmus.backends.cpu.target import describe
-from isthmus.compiler.target.description import Target
 from isthmus.compiler.tile.check import check
 from isthmus.compiler.tile.draw import draw_arrays, draw_schedule
 from isthmus.compiler.tile.schedule import Loop, Schedule
@@ -33,6 +33,7 @@ DRAWS = int(os.environ.get("ISTHMUS_SCHEDULES", "300"))
 LEVELS = distinct(None, "x86-64")
 
 
+@cache
 def kernels() -> list[Kernel]:
     """The kernels of the tile IR's tests without sequential dims, and some that are wider than a vector."""
     small = [parse_kernel(path.read_text()) for path in sorted(FOLDER.glob("*.kernel"))]
@@ -47,7 +48,13 @@ def kernels() -> list[Kernel]:
     return [k for k in (*small, *map(parse_kernel, wide)) if all(d.kind != SCAN for d in k.dims.values())]
 
 
-def draw(kernel: Kernel, target: Target, rng: np.random.Generator) -> Schedule:
+@cache
+def drawn(kernel: Kernel, number: int) -> Schedule:
+    """One of the schedules of a kernel that are drawn, the same for all levels."""
+    return draw(kernel, np.random.default_rng([number, 7]))
+
+
+def draw(kernel: Kernel, rng: np.random.Generator) -> Schedule:
     """A legal schedule with tiles in caches and registers, and stages bound to vectors where that stays legal."""
     memories = ("l1", "reg") if rng.random() < 0.2 else ("l1", "l2")
     schedule = draw_schedule(kernel, rng, memories)
@@ -71,21 +78,20 @@ def draw(kernel: Kernel, target: Target, rng: np.random.Generator) -> Schedule:
 def test_random_schedules_equal_the_untiled_meaning(level: str | None) -> None:
     target = describe(select(level, None))
     forms = kernels()
-    drawn = 0
+    count = -(-DRAWS // len(forms))
     works, wants = [], []
     for kernel in forms:
         arrays = draw_arrays(kernel, np.random.default_rng(0))
         want = run_untiled(kernel, arrays)
-        for n in range(-(-DRAWS // len(forms))):
-            schedule = draw(kernel, target, np.random.default_rng([n, 7]))
-            drawn += 1
+        for n in range(count):
+            schedule = drawn(kernel, n)
             if check(kernel, schedule, target):
                 continue
             works.append(Work(kernel, arrays, schedule))
             wants.append(want)
     image = Image(works, level)
     reasons = Counter(" ".join(why.split()[-8:]) for why in image.refused.values())
-    assert len(works) > 0.5 * drawn
+    assert len(works) > 0.5 * count * len(forms)
     assert len(image.refused) < 0.4 * len(works), reasons
     for number, (work, want) in enumerate(zip(works, wants, strict=True)):
         if number not in image.refused:
@@ -103,7 +109,7 @@ def test_a_random_schedule_of_op_samples() -> None:
     works, chosen = [], []
     for case in taken:
         plain = work_of(case)
-        schedule = draw(plain.kernel, target, np.random.default_rng(5))
+        schedule = draw(plain.kernel, np.random.default_rng(5))
         if not check(plain.kernel, schedule, target):
             works.append(replace(plain, schedule=schedule))
             chosen.append(case)
