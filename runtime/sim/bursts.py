@@ -118,21 +118,16 @@ def copies(
 ) -> Copies:
     """Of copies, which a port of so many bytes a cycle moves; `behind`: cycles that padding behind the last row takes
     there; `opened`: pages that each opens behind its first one, where it is not known in which its rows are."""
-    count, channels = len(behind), dram.channels
+    count = len(behind)
     held = _held(dram, rows, count, port)
     each = _pieces(dram, rows, held, port, write)
     if opened is not None:
         each = replace(each, page=-2 - each.copy)
-    copy, begins = each.copy, np.searchsorted(each.copy, np.arange(count + 1))
-
-    def until(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums over the pieces of a copy that come before each one, and over all of them."""
-        sums = (
-            np.concatenate([0 * values[:1], np.cumsum(values, 0)])
-            if len(values)
-            else np.zeros((1, *values.shape[1:]))
-        )
-        return sums[:-1] - sums[begins[copy]], sums[begins[1:]] - sums[begins[:-1]]
+    begins = np.searchsorted(each.copy, np.arange(count + 1))
+    asked, asked_all = _until(each.steps, each.copy, begins)
+    moved, moved_all = _until(each.padding + each.port, each.copy, begins)
+    on_channels = each.bursts[:, None] * (each.channel[:, None] == np.arange(dram.channels))
+    before, bursts_all = _until(on_channels, each.copy, begins)
 
     order, opens, new = _cut(dram, each, held)
     part = np.cumsum(new) - 1
@@ -142,40 +137,50 @@ def copies(
         """Over the pieces of each part, which are in order."""
         return np.bincount(part, values, len(first))
 
-    asked, asked_all = until(each.steps)
-    moved, moved_all = until(each.padding + each.port)
-    before, all_ = until(each.bursts[:, None] * (each.channel[:, None] == np.arange(channels)))
-    bursts = summed(each.bursts[order])
-    inside = summed(opens & ~new)
+    bursts, pages = summed(each.bursts[order]), summed(opens & ~new)
     if opened is not None:
-        inside += (opened / np.maximum(all_.sum(1), 1))[copy[first]] * bursts
-    turn = dram.cycles_of_a_burst + dram.page_miss * inside / np.maximum(bursts, 1)
+        pages += (opened / np.maximum(bursts_all.sum(1), 1))[each.copy[first]] * bursts
+    some = np.maximum(bursts, 1)
     in_edge = each.edge[order] == each.edge[first if write else last][part]
     at_edge = summed((each.at_edge[order] + np.where(new, 0, each.padding[order])) * in_edge)
-    ended = (moved + each.padding + each.port)[last]
-    apart = ((asked + each.steps)[last] - asked[first]) / np.maximum(bursts, 1)
+    turn_of_first = moved + each.padding
+    turn_of_last = at_edge if write else (turn_of_first + each.port)[last] - at_edge
 
-    none, whose = np.zeros(count, int), np.concatenate([copy[first], np.arange(count)])
-    turns = np.lexsort((np.concatenate([first, np.full(count, len(copy))]), whose))
-    before = np.concatenate([before[first], all_])
+    none, whose = np.zeros(count, int), np.concatenate([each.copy[first], np.arange(count)])
+    before = np.concatenate([before[first], bursts_all])
     position = before.sum(1)
-    written = position - BUFFERED
+    written = np.where(held[whose], position - BUFFERED, np.minimum(position - BUFFERED, 0))
     columns = (
         *((each.channel[first], none), (bursts, none), (each.page[first], none), (each.page[last], none)),
-        *((turn, none), (before,), (position,), (np.where(held[whose], written, np.minimum(written, 0)),)),
-        *((asked[first], asked_all), (apart, none), ((moved + each.padding)[first], moved_all + behind)),
-        (at_edge if write else ended - at_edge, none),
+        *((dram.cycles_of_a_burst + dram.page_miss * pages / some, none), (before,), (position,), (written,)),
+        *((asked[first], asked_all), (((asked + each.steps)[last] - asked[first]) / some, none)),
+        *((turn_of_first[first], moved_all + behind), (turn_of_last, none)),
     )
+    turns = np.lexsort((np.concatenate([first, np.full(count, len(each.copy))]), whose))
     parts = Parts(*(np.concatenate(pair)[turns] for pair in columns))
-    pages = _opened(dram, each, count)
-    if opened is not None:
-        pages = pages + opened[:, None] / channels
-    served = all_ * dram.cycles_of_a_burst + pages * dram.page_miss
-    waiting = all_ * dram.slots_free_again(write) / (dram.outstanding or np.inf)
-    cycles = np.maximum(np.maximum(served, waiting).max(1), asked_all)
     return Copies(
-        parts, np.searchsorted(whose[turns], np.arange(count)), all_.sum(1) * dram.burst, pages.sum(1), cycles
+        parts,
+        np.searchsorted(whose[turns], np.arange(count)),
+        *_alone(dram, each, bursts_all, asked_all, write, none if opened is None else opened),
     )
+
+
+def _until(values: np.ndarray, copy: np.ndarray, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over the pieces of a copy that come before each one, and over all of them."""
+    sums = np.zeros((len(values) + 1, *values.shape[1:]))
+    np.cumsum(values, 0, out=sums[1:])
+    return sums[:-1] - sums[begins[copy]], sums[begins[1:]] - sums[begins[:-1]]
+
+
+def _alone(
+    dram: Dram, each: _Pieces, bursts: np.ndarray, asked: np.ndarray, write: bool, more: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of copies bytes in whole bursts, pages that they open, so many `more` than their pieces tell, and cycles."""
+    pages = _opened(dram, each, len(bursts)) + more[:, None] / dram.channels
+    served = bursts * dram.cycles_of_a_burst + pages * dram.page_miss
+    waiting = bursts * dram.slots_free_again(write) / (dram.outstanding or np.inf)
+    cycles = np.maximum(np.maximum(served, waiting).max(1), asked)
+    return bursts.sum(1) * dram.burst, pages.sum(1), cycles
 
 
 def _held(dram: Dram, rows: Rows, count: int, port: float) -> np.ndarray:
