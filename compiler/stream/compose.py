@@ -47,7 +47,7 @@ def preparations(kernel: Kernel, target: Target) -> list[Kernel]:
     composed = fetch(compose(unrepaired(kernel)))
     crosses = Crossing(target.engine("elementwise"))
     forms = dict.fromkeys((composed, lay_as_read(composed, crosses, types), sampled(composed)))
-    ways = [turn(form, crosses) for form in forms]
+    ways = dict.fromkeys((*(turn(form, crosses) for form in forms), *forms))
     return [drain(way, [s.name for s in way.stages if product(way, s, types) is not None]) for way in ways]
 
 

@@ -2,26 +2,46 @@
 
 Kernels follow one another, so at the end of each engines wait for the last results, and at the next one's beginning for
 the first. Here an engine goes on with whatever is ready: of the next kernel too, where that touches nothing that is
-still needed. The order is that of a simple clock, which knows what instructions take but not how transfers share home.
+still needed. The order is that of a simple clock, which knows what instructions take but not how transfers share home:
+weights that come far ahead slow down what is needed now, so there is a second order without such loads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ...runtime.records import dataclass
 from ...runtime.sim.events import Work
 from ...runtime.sim.fields import Instruction
 from .sync import Touched, predecessors
 
+EARLY = 24_000
+"""Cycles by which the second order's loads precede what needs them, as this clock counts: transfers that share home
+take twice as long."""
+
 PATIENCE = 20
 """Cycles that an engine waits for an instruction rather than take one that stands behind it."""
 
 
-def interleaved(records: Sequence[Instruction], touched: Touched, work: Work) -> list[int]:
-    """The positions of instructions in a better order; `work` is what each takes."""
+def interleaved(
+    records: Sequence[Instruction], touched: Touched, work: Work, loads: Collection[str]
+) -> list[list[int]]:
+    """The positions of instructions in better orders; `work` is what each takes, `loads` are the queues of loads."""
     clock = _Clock(work, list(predecessors(records, touched)))
     for _ in records:
         clock.step()
-    return sorted(range(len(records)), key=lambda position: (clock.begin[position], position))
+    orders = [_sorted(clock.begin)]
+    later = list(clock.begin)
+    for position, record in enumerate(records):
+        if record.queue in loads and clock.after[position]:
+            needed = min(clock.begin[other] for other in clock.after[position])
+            later[position] = max(later[position], needed - EARLY)
+    if later != clock.begin:
+        orders.append(_sorted(later))
+    return orders
+
+
+def _sorted(times: Sequence[float]) -> list[int]:
+    """Positions by time."""
+    return sorted(range(len(times)), key=lambda position: (times[position], position))
 
 
 @dataclass(frozen=True, slots=True)

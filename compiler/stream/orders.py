@@ -47,6 +47,7 @@ class Orders:
         self.isa, self.record = instructions.isa, target.record()
         self.touched = Touched(instructions.context(self.record))
         self.known: dict[object, Ordered] = {}
+        self.loads = [engine.name for engine in target.engines.values() if engine.does == "load"]
 
     def best(self, kernels: Sequence[Sequence[Instruction | Pending]]) -> Ordered:
         """The instructions of kernels that follow one another: one kernel after the other, or interleaved where the
@@ -65,7 +66,7 @@ class Orders:
         try:
             given = self._numbered(turns)
             work = self._work([record for _, record, _ in given])
-            others = [self._interleaved(turns, given, work)] if self.instructions.interleaved else []
+            others = self._interleaved(turns, given, work) if self.instructions.interleaved else []
             orders = [in_turn, *(order for order in others if order != in_turn)]
             timed = [self._timed(order, given, work) for order in orders]
         except (EncodingError, UnsupportedError):  # fields or semaphores that do not suffice
@@ -79,15 +80,18 @@ class Orders:
     def _in_turn(self, turns: Sequence[_Turn]) -> list[_Turn]:
         """Kernel after kernel, loads before their turn."""
         records = [each.instruction if isinstance(each, Pending) else each for _, each in turns]
-        loads = [engine.name for engine in self.target.engines.values() if engine.does == "load"]
+        loads = self.loads
         depth = self.target.control.queue_depth
         return [turns[place] for place in loads_ahead(records, loads, self.isa.queues, depth, self.touched)]
 
-    def _interleaved(self, turns: Sequence[_Turn], given: Sequence[_Numbered], work: Work) -> list[_Turn]:
+    def _interleaved(
+        self, turns: Sequence[_Turn], given: Sequence[_Numbered], work: Work
+    ) -> list[list[_Turn]]:
         """As engines can take instructions up; `given` are the turns with programs, `work` what these take."""
         own = [position for position, (_, _, is_own) in enumerate(given) if is_own]
         records = [given[position][1] for position in own]
-        return [turns[position] for position in interleaved(records, self.touched, work.of(own))]
+        orders = interleaved(records, self.touched, work.of(own), self.loads)
+        return [[turns[position] for position in order] for order in orders]
 
     def _numbered(self, turns: Sequence[_Turn]) -> list[_Numbered]:
         known: dict[object, int] = {}

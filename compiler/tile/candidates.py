@@ -15,7 +15,7 @@ from .infer import Range, infer
 from .placing import Placing
 from .spines import Cut
 from .stage import CONSTANT, LOCAL, Buffer, Kernel, Stage, dim
-from .work import body_cost, lane_dim, lane_factor, product_cycles, sum_run, vector_count
+from .work import lane_dim, product_cycles, sum_run, vector_cost, vector_count
 
 INSTRUCTION = 8
 """Cycles that an instruction costs beside its work: what it waits for its tokens, and a little for its bytes."""
@@ -44,7 +44,7 @@ class Candidates(Placing):
         self.steps: dict[str, np.ndarray] = {}
         self.count = 0
         self._dims: list[Cut] | None = None
-        self._vectors: dict[str, tuple[str | None, int, float]] = {}
+        self._vectors: dict[str, tuple[str | None, float]] = {}
         self._inferred: dict[object, Sizes] = {}
         self._tiles: dict[object, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -179,8 +179,8 @@ class Candidates(Placing):
             cut = self.steps.keys()
             return self.array, product_cycles(self.array, self.products[stage.name], sizes, cut)
         if self.fetched(stage) is None:
-            lane, factor, cost = self._vector_work(stage)
-            return self.vector, vector_count(stage, self.vector, sizes, lane) * factor * cost
+            lane, cost = self._vector_work(stage)
+            return self.vector, vector_count(stage, self.vector, sizes, lane) * cost
         buffer = self.kernel.buffer(stage.write.buffer)
         rows = [sizes[name] for part in stage.write.index for name in getattr(part, "dims", ())]
         bytes_ = np.full(self.count, float(buffer.dtype.bytes))
@@ -188,12 +188,11 @@ class Candidates(Placing):
             bytes_ = bytes_ * size
         return self.loader, self._moved(buffer, rows, bytes_)
 
-    def _vector_work(self, stage: Stage) -> tuple[str | None, int, float]:
-        """The dim along a stage's vectors, how much longer it takes for lying across lanes, and cycles of a vector."""
+    def _vector_work(self, stage: Stage) -> tuple[str | None, float]:
+        """The dim along a stage's vectors, and cycles of a vector."""
         if stage.name not in self._vectors:
             lane = lane_dim(self.kernel, stage, self.vector)
-            factor = lane_factor(self.kernel, stage, self.vector, lane)
-            self._vectors[stage.name] = lane, factor, body_cost(stage, self.vector)
+            self._vectors[stage.name] = lane, vector_cost(self.kernel, stage, self.vector, lane)
         return self._vectors[stage.name]
 
     def _edges(self, stage: Stage, loops: Sequence[str]) -> Any:

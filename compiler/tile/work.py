@@ -23,8 +23,14 @@ def vector_cycles(
     kernel: Kernel, stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None
 ) -> Any:
     """Cycles of a vector engine for a box of a stage; `lane` is the dim along its lanes."""
-    count = vector_count(stage, engine, sizes, lane)
-    return count * lane_factor(kernel, stage, engine, lane) * body_cost(stage, engine)
+    return vector_count(stage, engine, sizes, lane) * vector_cost(kernel, stage, engine, lane)
+
+
+def vector_cost(kernel: Kernel, stage: Stage, engine: Engine, lane: str | None) -> float:
+    """Cycles of a vector: its operations, beside which operands come and results go, if slowly across lanes; a window
+    waits for them."""
+    factor, cost = lane_factor(kernel, stage, engine, lane), body_cost(stage, engine)
+    return max(factor, cost) if cost >= 1 else factor * cost
 
 
 def vector_count(stage: Stage, engine: Engine, sizes: Mapping[str, Any], lane: str | None) -> Any:

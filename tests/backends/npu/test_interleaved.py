@@ -21,9 +21,9 @@ def kernels_in_turn(package: Package) -> list[int]:
 
 
 def test_neighbours_run_into_each_other_where_that_is_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    together = package_of(windows(4), "n1-8")
+    together = package_of(windows(5), "n1-8")
     monkeypatch.setattr(orders, "MOST", 0)
-    in_turn = package_of(windows(4), "n1-8")
+    in_turn = package_of(windows(5), "n1-8")
     assert cycles(together) < cycles(in_turn)
     assert any(a > b for a, b in pairwise(kernels_in_turn(together)))
 

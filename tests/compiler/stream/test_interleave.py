@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from isthmus.backends.npu.isa import Lda, Mxu, Vec, View, context
-from isthmus.compiler.stream.interleave import PATIENCE, interleaved
+from isthmus.compiler.stream.interleave import EARLY, PATIENCE, interleaved
 from isthmus.compiler.stream.sync import Touched
 from isthmus.runtime.sim.events import Work
 from isthmus.runtime.sim.fields import Instruction
@@ -28,14 +28,18 @@ def copied(source: int, target: int) -> Vec:
     )
 
 
-def order(turns: list[tuple[Instruction, int]]) -> list[int]:
+def orders(turns: list[tuple[Instruction, int]]) -> list[list[int]]:
     """Of instructions with the cycles that each keeps its engine busy."""
     records = [record for record, _ in turns]
     none = Work(**{each.name: np.zeros(len(turns)) for each in fields(Work)})
     engine = np.array([QUEUES.index(record.queue) for record in records])
-    return interleaved(
-        records, ARRAY, replace(none, engine=engine, busy=np.array([float(n) for _, n in turns]))
-    )
+    work = replace(none, engine=engine, busy=np.array([float(n) for _, n in turns]))
+    return interleaved(records, ARRAY, work, ("lda",))
+
+
+def order(turns: list[tuple[Instruction, int]]) -> list[int]:
+    """The first one."""
+    return orders(turns)[0]
 
 
 def test_an_engine_goes_on_with_the_next_kernel_while_it_waits():
@@ -53,3 +57,9 @@ def test_what_touches_the_same_bytes_keeps_its_order():
 def test_a_little_is_waited_for_what_stands_first():
     for late, expected in ((PATIENCE, [0, 1, 2]), (PATIENCE + 1, [0, 2, 1])):
         assert order([(load(0), late), (product(0), 50), (product(4096, c=512), 50)]) == expected
+
+
+def test_loads_that_come_far_ahead_come_later_in_a_second_order():
+    turns = [(load(0), 100), (load(4096), 100), (product(0), EARLY + 500), (product(4096, c=512), 50)]
+    assert orders(turns) == [[0, 1, 2, 3], [0, 2, 1, 3]]
+    assert len(orders([*turns[:2], (product(0), EARLY - 500), turns[3]])) == 1
