@@ -47,8 +47,15 @@ def preparations(kernel: Kernel, target: Target) -> list[Kernel]:
     composed = fetch(compose(unrepaired(kernel)))
     crosses = Crossing(target.engine("elementwise"))
     forms = dict.fromkeys((composed, lay_as_read(composed, crosses, types), sampled(composed)))
-    ways = dict.fromkeys((*(turn(form, crosses) for form in forms), *forms))
+    across = [form for form in forms if not _leaves_across(form, crosses)]
+    ways = dict.fromkeys((*(turn(form, crosses) for form in forms), *across))
     return [drain(way, [s.name for s in way.stages if product(way, s, types) is not None]) for way in ways]
+
+
+def _leaves_across(kernel: Kernel, crosses: Crossing) -> bool:
+    """Whether what lies across its operands leaves the kernel: the engine that stores it would wait for it."""
+    crossing = (stage for stage in kernel.stages if crosses(kernel, stage))
+    return any(kernel.buffer(stage.write.buffer).role != LOCAL for stage in crossing)
 
 
 def independent(kernel: Kernel) -> list[Kernel]:
