@@ -90,7 +90,7 @@ def _saturated_array(value: np.ndarray, zero: Any, dtype: DType) -> np.ndarray:
     return np.clip(value, *dtype.limits).astype(dtype.numpy)
 
 
-def _quantize_type(x, scale, zero_point=None, *, axis, dtype, block, saturate):
+def _quantize_type(x, scale, zero_point=None, *, axis, dtype, block, saturate, inverse):
     _check_parameters(x, scale, zero_point, axis, block)
     if zero_point is not None and zero_point.dtype != dtype:
         raise TypeRuleError(f"the zero point is {zero_point}, expected the result's dtype {dtype}")
@@ -100,16 +100,15 @@ def _quantize_type(x, scale, zero_point=None, *, axis, dtype, block, saturate):
 
 
 def _quantize_stages(
-    s: Stages, x: Ref, scale: Ref, zero_point: Ref | None, *, axis, dtype, block, saturate
+    s: Stages, x: Ref, scale: Ref, zero_point: Ref | None, *, axis, dtype, block, saturate, inverse
 ) -> Any:
     places = _index(s, x, axis, block)
     if places is None:
         return NotImplemented
     index, parameters = places
     real = wide(scale.dtype)
-    value = x[index].cast(real)
-    if scale.scalar != 1:
-        value = value / element_of(scale, parameters, axis, block).cast(real)
+    value, factor = x[index].cast(real), element_of(scale, parameters, axis, block).cast(real)
+    value = value * factor if inverse else value / factor
     zero = None if zero_point is None else element_of(zero_point, parameters, axis, block)
     if dtype.is_integer:
         s.store(s.results[0][index], _saturated(value, zero, dtype))
@@ -133,15 +132,28 @@ def _quantize_stages(
         case(("i32[6]", -900, 900), np.float32(3), axis=0, dtype=i8),
         case(np.array([np.inf, -np.inf, 2.5, -3.5, 1e30], np.float32), np.float32(1), axis=0, dtype=i8),
         case("f32[5]", np.float32(0.001), axis=0, dtype=DTYPES["f8e4m3fn"]),
+        case("f32[3, 5]", np.float32(37), np.int8(-3), axis=1, dtype=i8, inverse=True),
     ),
 )
-def quantize(x, scale, zero_point=None, *, axis: int, dtype: DType, block: int = 0, saturate: bool = True):
+def quantize(
+    x,
+    scale,
+    zero_point=None,
+    *,
+    axis: int,
+    dtype: DType,
+    block: int = 0,
+    saturate: bool = True,
+    inverse: bool = False,
+):
     """round(x / scale) + zero_point, saturated; for 8-bit floats x / scale cast as `math.cast` does.
 
-    scale and zero_point are [], [x.shape[axis]], or, with `block`, one a block of so many elements along `axis`.
+    scale and zero_point are [], [x.shape[axis]], or, with `block`, one a block of so many elements along `axis`. With
+    `inverse` scale is the reciprocal, by which x is multiplied: divisions are dear on chips.
     """
     value = widen(x if dtype_of(x.dtype).is_float else x.astype(np.float64)).astype(widen(scale).dtype)
-    value = value / widen(spread_parameter(scale, x, axis, block))
+    factor = widen(spread_parameter(scale, x, axis, block))
+    value = value * factor if inverse else value / factor
     zero = np.zeros((), value.dtype) if zero_point is None else spread_parameter(zero_point, x, axis, block)
     if dtype.is_integer:
         return _saturated_array(value, zero, dtype)

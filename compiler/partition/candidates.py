@@ -54,21 +54,23 @@ def candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
     """What can run where. UnsupportedError for nodes that nothing runs."""
     while True:
         found = _candidates(graph, system, known)
-        torn = [
-            unit
-            for unit in found.units
-            if len({known.pins[node] for node in unit.nodes if node in known.pins}) > 1
-        ]
+        torn = [unit for unit in found.units if len(_pins(unit, known)) > 1]
+        # a pin's device may lack what the nodes beside the pinned one need
+        homeless = [unit for unit in found.units if not unit.seconds and unit not in torn]
+        cut = [known.cut(unit.nodes, system) for unit in (*torn, *homeless)]
+        if any(cut):
+            continue
         if not torn:
             _require_homes(found.units, known)
             return found
-        cut = [known.cut(unit.nodes, system) for unit in torn]
-        if not any(cut):
-            names = dict.fromkeys(
-                name for unit in torn for node in unit.nodes for name in node.location.names
-            )
-            hint = "pin them to one device"
-            raise UnsupportedError("can't be cut where pins want it", location=", ".join(names), hint=hint)
+        names = dict.fromkeys(name for unit in torn for node in unit.nodes for name in node.location.names)
+        hint = "pin them to one device"
+        raise UnsupportedError("can't be cut where pins want it", location=", ".join(names), hint=hint)
+
+
+def _pins(unit: Unit, known: Knowledge) -> set[str]:
+    """The devices to which nodes of a unit are pinned."""
+    return {known.pins[node] for node in unit.nodes if node in known.pins}
 
 
 def _candidates(graph: Graph, system: System, known: Knowledge) -> Candidates:
@@ -232,7 +234,7 @@ def _require_homes(found: Iterable[Unit], known: Knowledge) -> None:
     for unit in found:
         if unit.seconds:
             continue
-        (pin,) = {known.pins[node] for node in unit.nodes if node in known.pins}
+        (pin,) = _pins(unit, known)
         reasons = dict.fromkeys(why for node in unit.nodes if (why := known.reason(pin, node)))
         why = f"is pinned to {pin}, which does not run it: {'; '.join(reasons) or 'not alone'}"
         problems.append(Problem(str(unit.nodes[-1].location), why, "leave out the pin"))

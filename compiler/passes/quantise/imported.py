@@ -20,6 +20,8 @@ def _given(node: Node, dtype: DType) -> Parameters | None:
     scale, zero = (*node.operands[1:], None)[:2]
     if dtype not in (i8, u8) or node.attributes["block"] or scale is None or scale.constant is None:
         return None
+    if node.attributes.get("inverse"):  # made by a quantisation before
+        return None
     if scale.constant.size != 1 or (zero is not None and (zero.constant is None or zero.constant.size != 1)):
         return None
     shift = 128 if dtype == u8 else 0

@@ -13,7 +13,7 @@ from ....runtime.records import dataclass
 from ...ir.graph import Graph, Node, Value, constant
 from ...ir.location import at
 from ...ir.types import f32, i8
-from ...ops import math, quant
+from ...ops import quant
 from ...ops.engine import get
 from .forms import Form, Stored, Sums, Unfit
 from .parameters import Parameters
@@ -161,7 +161,8 @@ class Lowering:
             elif array is not None:
                 made = constant(parameters.quantised(array))
             else:
-                made = _quantised(self.real(value), parameters)
+                scale, zero = constant(np.float32(1 / parameters.scale)), constant(np.int8(parameters.zero))
+                made = quant.quantize(self.real(value), scale, zero, axis=0, dtype=i8, inverse=True)
         self._stored[value] = Stored(made, parameters)
         return self._stored[value]
 
@@ -177,13 +178,6 @@ class Lowering:
                     assert stored is not None
                     self._reals[value] = stored.real()
         return self._reals[value]
-
-
-def _quantised(real: Value, parameters: Parameters) -> Value:
-    """A real value as 8-bit numbers. It is multiplied by the scale's reciprocal: divisions are dear on chips."""
-    steps = math.mul(real, constant(np.float32(1 / parameters.scale)))
-    one, zero = constant(np.float32(1)), constant(np.int8(parameters.zero))
-    return quant.quantize(steps, one, zero, axis=0, dtype=i8)
 
 
 def evaluated(node: Node, *arrays: np.ndarray | None) -> np.ndarray:

@@ -16,7 +16,8 @@ def test_row() -> None:
     assert entry(shape.pad).attributes == "pads: tuple[int, ...], mode: str = 'constant'"
     assert entry(shape.reshape).attributes == "shape: tuple[dim, ...]"
     assert (
-        entry(quant.quantize).attributes == "axis: int, dtype: dtype, block: int = 0, saturate: bool = True"
+        entry(quant.quantize).attributes
+        == "axis: int, dtype: dtype, block: int = 0, saturate: bool = True, inverse: bool = False"
     )
     assert entry(shape.shape_of).stages is False
     assert entry(shape.pad).stages

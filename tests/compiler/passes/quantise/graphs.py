@@ -33,14 +33,9 @@ class Quantised:
 
     @property
     def core(self) -> list[str]:
-        """The ops without those at the borders, where reals are multiplied, then rounded."""
+        """The ops without those at the borders."""
         borders = ("quant.quantize", "quant.dequantize")
-        following = [*self.ops[1:], ""]
-        return [
-            op
-            for op, after in zip(self.ops, following, strict=True)
-            if op not in borders and (op, after) != ("math.mul", "quant.quantize")
-        ]
+        return [op for op in self.ops if op not in borders]
 
     def decibels(self) -> float:
         """Signal to noise of all outputs over the samples."""
