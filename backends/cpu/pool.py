@@ -61,6 +61,7 @@ class Pool:
         self._memory = native.allocate(pool_ir.RECORDS + limit * pool_ir.RECORD_BYTES)
         self._store(pool_ir.WAIT, native.function_address("sem_wait"))
         self._store(pool_ir.POST, native.function_address("sem_post"))
+        self._store(pool_ir.CORE, native.function_address("sched_getcpu"))
         self._store(pool_ir.SPINS, _spins(ctypes.CFUNCTYPE(None, ctypes.c_int64)(pause)))
         native.libc().sem_init(self._memory + pool_ir.CALLER_SEMAPHORE, 0, 0)
 

@@ -4,6 +4,8 @@ the threads.
 
 A worker sleeps in three stages: it spins for some microseconds, because the next run or segment is usually near; it
 says that it parks; it waits on its semaphore. Whoever hands out work posts the semaphore only of workers that parked.
+One that finds itself on its caller's core parks at once: it is woken on another, while one that never sleeps may share
+the core for seconds.
 """
 
 from .abi import BARRIER, BARRIER_GENERATION, COUNTER_BYTES, COUNTERS, THREADS, YIELD
@@ -12,8 +14,8 @@ POOL_EXPORTS = ("isthmus_pool_run", "isthmus_pool_worker", "isthmus_pool_pause")
 
 # The pool's memory: the job that is being run, then one record a worker. Fields that different threads write lie on
 # lines of their own.
-JOB_FUNCTION, JOB_CONTEXT, REMAINING, CALLER_PARKED = 0, 8, 64, 128
-WAIT, POST, SPINS, CALLER_SEMAPHORE = 192, 200, 208, 256
+JOB_FUNCTION, JOB_CONTEXT, JOB_CORE, REMAINING, CALLER_PARKED = 0, 8, 16, 64, 128
+WAIT, POST, SPINS, CORE, CALLER_SEMAPHORE = 192, 200, 208, 216, 256
 RECORDS, RECORD_BYTES = 384, 256
 TICKET, PARKED, SEMAPHORE, RECORD_POOL, RECORD_THREAD = 0, 64, 128, 192, 200
 
@@ -157,11 +159,20 @@ done:
   ret void
 }}
 
-define internal void @isthmus_pool_wait(ptr %pool, ptr %cell, i64 %value, i1 %until, ptr %parked, ptr %semaphore)
-    nounwind {{
+define internal i64 @isthmus_pool_core(ptr %pool) nounwind {{
+  %core.at = getelementptr i8, ptr %pool, i64 {CORE}
+  %core.function = load ptr, ptr %core.at, align 8
+  %core = call i32 %core.function()
+  %wide = sext i32 %core to i64
+  ret i64 %wide
+}}
+
+define internal void @isthmus_pool_wait(ptr %pool, ptr %cell, i64 %value, i1 %until, ptr %parked, ptr %semaphore,
+    i1 %crowded) nounwind {{
 entry:
   %spins.at = getelementptr i8, ptr %pool, i64 {SPINS}
-  %spins = load i64, ptr %spins.at, align 8
+  %spins.usual = load i64, ptr %spins.at, align 8
+  %spins = select i1 %crowded, i64 0, i64 %spins.usual
   br label %spin
 spin:
   %i = phi i64 [ %spins, %entry ], [ %i.next, %pause ]
@@ -213,6 +224,9 @@ entry:
   store ptr %segment, ptr %pool, align 8
   %context.at = getelementptr i8, ptr %pool, i64 {JOB_CONTEXT}
   store ptr %context, ptr %context.at, align 8
+  %core = call i64 @isthmus_pool_core(ptr %pool)
+  %core.at = getelementptr i8, ptr %pool, i64 {JOB_CORE}
+  store i64 %core, ptr %core.at, align 8
   %helpers = sub i64 %threads, 1
   %remaining = getelementptr i8, ptr %pool, i64 {REMAINING}
   store atomic i64 %helpers, ptr %remaining monotonic, align 8
@@ -236,7 +250,8 @@ work:
   call void %segment(ptr %context, i64 0)
   %caller.parked = getelementptr i8, ptr %pool, i64 {CALLER_PARKED}
   %caller.semaphore = getelementptr i8, ptr %pool, i64 {CALLER_SEMAPHORE}
-  call void @isthmus_pool_wait(ptr %pool, ptr %remaining, i64 0, i1 1, ptr %caller.parked, ptr %caller.semaphore)
+  call void @isthmus_pool_wait(ptr %pool, ptr %remaining, i64 0, i1 1, ptr %caller.parked, ptr %caller.semaphore,
+    i1 0)
   ret void
 }}
 
@@ -252,16 +267,21 @@ entry:
   %remaining = getelementptr i8, ptr %pool, i64 {REMAINING}
   %caller.parked = getelementptr i8, ptr %pool, i64 {CALLER_PARKED}
   %caller.semaphore = getelementptr i8, ptr %pool, i64 {CALLER_SEMAPHORE}
+  %core.at = getelementptr i8, ptr %pool, i64 {JOB_CORE}
   br label %next
 next:
   %ticket = phi i64 [ 0, %entry ], [ %ticket.next, %work ], [ %ticket.next, %report ]
-  call void @isthmus_pool_wait(ptr %pool, ptr %record, i64 %ticket, i1 0, ptr %parked, ptr %semaphore)
+  %crowded = phi i1 [ 0, %entry ], [ %same, %work ], [ %same, %report ]
+  call void @isthmus_pool_wait(ptr %pool, ptr %record, i64 %ticket, i1 0, ptr %parked, ptr %semaphore, i1 %crowded)
   %ticket.next = add i64 %ticket, 1
   br label %work
 work:
   %segment = load ptr, ptr %pool, align 8
   %context = load ptr, ptr %context.at, align 8
+  %callers = load i64, ptr %core.at, align 8
   call void %segment(ptr %context, i64 %thread)
+  %core = call i64 @isthmus_pool_core(ptr %pool)
+  %same = icmp eq i64 %core, %callers
   %left = atomicrmw sub ptr %remaining, i64 1 seq_cst
   %last = icmp eq i64 %left, 1
   br i1 %last, label %report, label %next
