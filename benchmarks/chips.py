@@ -131,8 +131,11 @@ def overlap_bound(reports: Sequence[KernelReport], moved: float, target: Target)
     array = next(engine for engine in target.engines.values() if engine.does == "contract")
 
     def cycles(bytes_: float) -> float:
-        bursts, pages = (np.array(bytes_ / size / home.channels) for size in (home.burst, home.page))
-        return home.wall(float(np.maximum(home.served(bursts, pages), home.held(bursts, pages, False))))
+        bursts, pages = (bytes_ / size / home.channels for size in (home.burst, home.page))
+        slots = bursts / (home.outstanding or float("inf"))
+        served = bursts * home.cycles_of_a_burst + pages * home.page_miss
+        held = slots * home.slots_free_again() + min(slots, pages) * home.page_miss
+        return home.wall(max(served, held))
 
     alone = most = 0.0
     for report in reports:
