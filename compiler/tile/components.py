@@ -4,12 +4,12 @@ from .stage import Kernel, Stage
 
 
 def components(kernel: Kernel) -> list[Kernel]:
-    """Kernels of the same buffers that together do what `kernel` does, in the order of their first stages."""
-    written = {stage.write.buffer for stage in kernel.stages}
+    """Kernels of the same buffers that together do what `kernel` does, in the order of their first stages. Parts of an
+    output that nothing reads do not hold their writers together."""
+    exchanged = {stage.write.buffer for stage in kernel.stages if kernel.readers(stage.write.buffer)}
     groups: list[tuple[list[Stage], set[str]]] = []
     for stage in kernel.stages:
-        own = {stage.write.buffer} | {access.buffer for access in stage.reads}
-        shared = {name for name in own & written if _is_exchanged(kernel, name)}
+        shared = exchanged & {access.buffer for access in (*stage.reads, stage.write)}
         together = [group for group in groups if group[1] & shared]
         groups = [group for group in groups if group not in together]
         stages = [each for group in together for each in group[0]]
@@ -19,11 +19,6 @@ def components(kernel: Kernel) -> list[Kernel]:
     order = {stage.name: number for number, stage in enumerate(kernel.stages)}
     parts = [sorted(stages, key=lambda stage: order[stage.name]) for stages, _ in groups]
     return [_part(kernel, stages) for stages in sorted(parts, key=lambda stages: order[stages[0].name])]
-
-
-def _is_exchanged(kernel: Kernel, name: str) -> bool:
-    """Whether some stage reads what others write there; parts of an output that are only written are their own."""
-    return bool(kernel.readers(name))
 
 
 def _part(kernel: Kernel, stages: list[Stage]) -> Kernel:

@@ -95,6 +95,25 @@ def test_each_thread_is_called_once_a_run(make, job, threads):
     assert job.cells[1 : threads + 2].tolist() == [200] * threads + [0]
 
 
+def test_a_worker_on_its_callers_core_sleeps_at_once(make, job):
+    """So that it is woken on another one; however long it would spin elsewhere."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # which the worker inherits
+    try:
+        workers = make(2)
+        workers._store(pool_ir.SPINS, 1 << 40)
+        for turn in (1, 2):
+            assert workers.run(job.function, job.context, 2)
+            parked = ctypes.c_int64.from_address(workers._memory + pool_ir.RECORDS + pool_ir.PARKED)
+            end = time.monotonic() + 10
+            while not parked.value and time.monotonic() < end:
+                time.sleep(0.001)
+            assert parked.value
+            assert job.cells[0] == 2 * turn
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 def test_threads_may_change_from_run_to_run(make, job):
     workers = make(4)
     for turn in range(400):
