@@ -36,21 +36,9 @@ class _Part:
     miss: float
     seen: float
     __slots__ = (
-        *(
-            "apart",
-            "at_first",
-            "at_last",
-            "end",
-            "first",
-            "instruction",
-            "last",
-            "leaves",
-            "left",
-            "miss",
-            "page",
-        ),
-        *("seen", "through", "turn", "until"),
-    )
+        "apart", "at_first", "at_last", "end", "first", "instruction", "last", "leaves", "left", "miss", "page", "seen",
+        "through", "turn", "until",
+    )  # fmt: skip
 
     def __init__(self, left: float, at_first: float, until: float):
         self.left, self.at_first, self.until = left, at_first, until
