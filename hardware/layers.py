@@ -1,4 +1,4 @@
-"""The distinct layers of a network: products with their bias and requantisation, other operations alone.
+"""The distinct layers of a network: products with their bias, residual and requantisation, other operations alone.
 
 Each is a graph of its own; constants stay, other operands become inputs.
 """
@@ -13,7 +13,11 @@ from isthmus.compiler.ops import get
 
 BEGIN = ("quant.conv", "quant.matmul", "reduce.sum", "reduce.max", "nn.max_pool")
 FOLLOW = ("math.add", "quant.requantize_fixed", "quant.lookup", "math.max", "math.min", "math.clip")
-"""What joins the operation before it, when nothing else reads that."""
+"""What joins the operation before it, when nothing else reads that and all else it takes is constant."""
+RESIDUAL = "quant.accumulate"
+"""What joins it likewise and takes another part of the network as well: the sums with what goes round them."""
+IN_ROWS = ("quant.matmul", "quant.softmax")
+"""What takes four dimensions as a batch of matrices, which are no images."""
 SKIPPED = ("constant", "math.cast", "quant.quantize", "quant.dequantize")
 
 
@@ -51,28 +55,29 @@ def _follower(node: Node, users: object) -> Node | None:
     if len(readers) != 1:
         return None
     ((follower, _),) = readers
+    if follower.op == RESIDUAL:
+        return follower if follower.operands[0] is node.result else None
     others = [v for v in follower.operands if v is not None and v is not node.result]
-    if follower.op not in FOLLOW or any(v.constant is None for v in others):
-        return None
-    return follower
+    return follower if follower.op in FOLLOW and all(v.constant is not None for v in others) else None
 
 
 def _alone(chain: list[Node]) -> Graph:
     """A graph of the chain. Images come and go with their channels last, as between the layers of a network; with
     channels first a layer would mostly be the change of that."""
+    last = chain[0].op not in IN_ROWS
     inputs: dict[Value, Value] = {}
     inside: dict[Value, Value] = {}
     for node in chain:
         for value in node.operands:
             if value is not None and value.constant is None and value not in inside:
-                given = inputs[value] = graph_input(f"x{len(inputs)}", _outside(value.type))
-                inside[value] = (
-                    get("shape.transpose")(given, perm=(0, 3, 1, 2)) if _is_image(value) else given
-                )
+                image = last and _is_image(value)
+                given = graph_input(f"x{len(inputs)}", _outside(value.type) if image else value.type)
+                inputs[value] = given
+                inside[value] = get("shape.transpose")(given, perm=(0, 3, 1, 2)) if image else given
         operands = [value and inside.get(value, value) for value in node.operands]
         inside[node.result] = node.with_operands(operands).result
     result = inside[chain[-1].result]
-    if _is_image(result):
+    if last and _is_image(result):
         result = get("shape.transpose")(result, perm=(0, 2, 3, 1))
     return Graph(list(inputs.values()), [result], ["y"])
 
@@ -83,8 +88,6 @@ def _is_image(value: Value) -> bool:
 
 def _outside(type: TensorType) -> TensorType:
     """The type of an image with its channels last."""
-    if len(type.shape) != 4:
-        return type
     n, c, h, w = type.shape
     return TensorType(type.dtype, (n, h, w, c))
 
@@ -109,4 +112,5 @@ def _name(chain: list[Node]) -> str:
     shapes = [str(v.type) for v in chain[0].operands if v is not None and v.type.shape]
     steps = chain[0].attributes.get("strides", ())
     stride = f" /{steps[0]}" if steps and steps[0] > 1 else ""
-    return f"{chain[0].op} {' '.join(shapes)}{stride} -> {chain[-1].result.type}"
+    residual = " + residual" if any(node.op == RESIDUAL for node in chain) else ""
+    return f"{chain[0].op} {' '.join(shapes)}{stride}{residual} -> {chain[-1].result.type}"
