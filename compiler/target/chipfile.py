@@ -2,7 +2,7 @@
 
 inherits = "NAME"                  # optional: another chip file, whose tables are taken over and changed
 [target] name, kind, cores, clock_mhz
-[memory.NAME] ...  [engine.NAME] ...  [engine.NAME.mapping.NAME] cycles, load, fill
+[memory.NAME] ...  [engine.NAME] ...  [engine.NAME.mapping.NAME] cycles, load, fill, drain
 [control] ...  [limits] ...  [resources] ...  [energy] ...  [calibration] ...
 """
 
@@ -203,7 +203,7 @@ def _inconsistent(target: Target, source: str) -> Iterator[Problem]:
                     )
         names = dict.fromkeys(_NAMES_OF_FORMULAS, 1) | figures(engine)
         for mapping in engine.mapping.values():
-            for name in ("cycles", "load", "fill"):
+            for name in ("cycles", "load", "fill", "drain"):
                 try:
                     formula(getattr(mapping, name), f"{location}.mapping.{mapping.name}:{name}")(**names)
                 except IsthmusError as error:

@@ -49,7 +49,9 @@ class Dataflow:
     """One way in which an array does a product of m rows, n columns and sums of k.
 
     `cycles` is how long the array is busy, `load` what passes before that until its first weights stand (hidden behind
-    the product before where there are two weight banks), `fill` what passes behind it until the last sum is there.
+    the product before where there are two weight banks), `fill` what passes behind it until the last sum is there, and
+    `drain` how much of that sums which stood still take out of the array by the way of those that do not: products of
+    mappings without it begin behind.
     Formulas over m (m1 lines of m0 rows), n, k, k_tiles and n_tiles (how many arrays high and wide the weights are),
     `runs` (pieces of the sum that lie apart in the rows operand), `size` (bytes of a factor) and the engine's own
     figures; see `runtime/sim/formula.py`.
@@ -59,6 +61,7 @@ class Dataflow:
     cycles: str = "0"
     load: str = "0"
     fill: str = "0"
+    drain: str = "0"
 
 
 @dataclass(frozen=True)

@@ -145,18 +145,23 @@ def multiplication(
     line: np.ndarray | None = None,
     runs: np.ndarray | int = 1,
 ) -> Columns:
-    """Products by the formulas of the engine's mappings, of which `mapping` names one; `size`: bytes of a factor,
-    `line`: rows of a line, all of them where it is left out; `runs`: of a sum, side by side in the rows operand."""
+    """Products by the formulas of the engine's mappings, of which `mapping` names one, in the order in which it takes
+    them; `size`: bytes of a factor, `line`: rows of a line, all of them where it is left out; `runs`: of a sum, side by
+    side in the rows operand."""
     names: dict[str, Any] = {name: value for name, value in engine.items() if isinstance(value, int | float)}
     names |= {"m": m, "n": n, "k": k, "k_tiles": k_tiles, "n_tiles": -(-n // engine["cols"])}
     names |= {"m0": m if line is None else line, "m1": 1 if line is None else m // line}
     names |= {"size": size, "runs": runs}
-    found = {name: np.zeros(len(m)) for name in ("lead", "busy", "tail", "overlap")}
+    found = {name: np.zeros(len(m)) for name in ("lead", "busy", "tail", "overlap", "drain")}
     for number, each in enumerate(engine["mappings"]):
         where = f"mapping {each.get('name', number)}"
-        for name, text in (("busy", "cycles"), ("lead", "load"), ("tail", "fill")):
+        for name, text in (("busy", "cycles"), ("lead", "load"), ("tail", "fill"), ("drain", "drain")):
             value = np.ceil(formula(str(each.get(text, 0)), where)(**names))
             found[name] = np.where(mapping == number, value, found[name])
     if engine.get("weight_banks", 1) > 1:
         found["overlap"] = found["busy"] / (names["k_tiles"] * names["n_tiles"])
+    drain = found.pop("drain")
+    waits = np.append(drain[1:] == 0, False)[: len(drain)]  # for whose sums the one behind it keeps off
+    for name, sign in (("busy", 1), ("overlap", 1), ("tail", -1)):
+        found[name] += np.where(waits, sign * drain, 0)
     return found

@@ -129,6 +129,20 @@ def test_weights_of_the_next_product_load_behind_the_one_before():
     assert pair(1) == pair(2) + 8
 
 
+def test_sums_that_move_wait_until_those_that_stood_still_have_left():
+    def pair(first: int, second: int, drain: str) -> int:
+        record = chip()
+        array = record["engines"]["mxu"]
+        still = {"name": "os", "cycles": "max(k,rows)", "fill": "2*rows+cols", "drain": drain}
+        array["mappings"] = [*array["mappings"], still]
+        products = [Mxu(mapping=each, a=0, w=0, c=0, m0=8, n=8, k0=40, am0=40) for each in (first, second)]
+        return run(products, record=record).call.cycles
+
+    assert pair(1, 0, "2*rows") == pair(1, 0, "0") + 2 * 8
+    for others in ((0, 0), (0, 1), (1, 1)):
+        assert pair(*others, "2*rows") == pair(*others, "0")
+
+
 @pytest.mark.parametrize(
     ("micro", "combine", "vectors"),
     [
