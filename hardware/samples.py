@@ -105,6 +105,15 @@ def residual(x: Value, y: Value) -> Value:
     return get("quant.add")(x, y, multipliers=(1 << 20, 3 << 19), offset=5, shift=21, zero_point=1)
 
 
+@sample((1, 16, 14, 14))
+def inverted_residual(x: Value) -> Value:
+    wide = convolved(convolved(x, 96, 1), 96, 3, groups=96)
+    how = {"strides": (1, 1), "pads": (0,) * 4, "dilations": (1, 1)}
+    sums = get("quant.conv")(wide, constant(drawn(16, 96, 1, 1)), **how)
+    steps = constant(np.full(16, 1 << 10, np.int32))
+    return requantised(get("quant.accumulate")(sums, x, steps, axis=1), 16, (16, 1, 1))
+
+
 @sample((33, 70))
 def product(x: Value) -> Value:
     return requantised(get("quant.matmul")(x, constant(drawn(70, 50))), 50, (50,))
