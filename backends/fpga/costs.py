@@ -30,6 +30,7 @@ def _convolutions(chip: Mapping[str, Any], block: Block) -> Columns:
     found["fm_byte"] = m * k * n_tiles
     found["wgt_byte"] = found["busy"] * engine["rows"] * engine["cols"]
     found["psum_byte"] = 4 * m * n * (1 + columns["accumulate"])
+    found["busy"] = found["busy"] + columns["accumulate"]  # what adds to sums waits until they are written
     return found
 
 

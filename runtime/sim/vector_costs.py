@@ -44,11 +44,11 @@ def vector_costs(
         fast &= np.bincount(owner, numbered, len(block)) == 0
     fetches = _fetches(engine, code, columns, views, owner, np.array(combines), extents)
     factor = np.where(_transposes(columns, views, owner), engine.get("transpose_factor", 1), 1)
-    moved = np.maximum(fetches.all, fetches.stored)
     combined = _combined(views, owner, np.array(combines), extents)
     a_cycle = engine.get("mac_per_cycle", engine["lanes"]) / engine["lanes"]
     window = windowed(vectors, combined, max(1, int(a_cycle))) / min(1.0, a_cycle) * factor
-    busy = np.where(fast, window, np.maximum(vectors * cycles + fetches.first - 1, moved))
+    computed = np.maximum(vectors * cycles + fetches.first - 1, fetches.all) + fetches.last - 1
+    busy = np.where(fast, window, np.maximum(computed, fetches.first - 1 + fetches.stored))
     between = engine.get("between", 0)  # in which the pipeline drains, to the last element
     operations = np.array([len(program) for program in programs])
     touched = _touched(columns, views, owner)
@@ -118,12 +118,13 @@ def _is_fast(program: Sequence[Step], combine: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Fetches:
-    """Cycles of each instruction: those in which it fetches operands, those for its first vector, and those in which
-    it stores results."""
+    """Cycles of each instruction: those in which it fetches operands, those for its first vector, those in which it
+    stores results, and those for its last one."""
 
     all: np.ndarray
     first: np.ndarray
     stored: np.ndarray
+    last: np.ndarray
 
 
 def _fetches(
@@ -167,7 +168,7 @@ def _fetches(
         total += (so_far - before) * a_vector[-1]
         before = so_far
     stored = np.stack(turns)[moves[is_target], np.arange(count)] * cycles[is_target]
-    return _Fetches(total, a_vector[0], stored)
+    return _Fetches(total, a_vector[0], stored, cycles[is_target])
 
 
 def _lanes_inside(
