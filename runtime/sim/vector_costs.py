@@ -13,7 +13,8 @@ from .stream import Block, Columns
 from .vectors import Step
 
 _FAST = {(("mul",), "sum"), (("copy",), "sum"), (("copy",), "max"), (("copy",), "min")}
-"""Programs and combinations of integers that run at `mac_per_cycle`: depthwise products and pooling."""
+"""Programs and combinations of integers that run at `mac_per_cycle` where they begin anew: depthwise products and
+pooling."""
 
 
 def vector_costs(
@@ -38,7 +39,7 @@ def vector_costs(
     cycles_of = {kind: _cycles_a_vector(engine, code, *each) for kind, each in of.items()}
     fast_of = {kind: _is_fast(*each) for kind, each in of.items()}
     cycles = np.array([cycles_of[kind] for kind in kinds], float)
-    fast = np.array([fast_of[kind] for kind in kinds], bool)
+    fast = np.array([fast_of[kind] for kind in kinds], bool) & (columns["initialise"] == 1)
     if INDEX in code.memories:  # the window reads memories alone
         numbered = views["memory"] == code.memories.index(INDEX)
         fast &= np.bincount(owner, numbered, len(block)) == 0

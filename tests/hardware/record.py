@@ -11,10 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).with_name("golden.json")
 CHIPS = ("n1-8", "f1-b512")
 SEEDS = range(40)
-PROGRAMS = {"n1-8": (0.008, 0.07), "f1-b512": (0.006, 0.07)}
+PROGRAMS = {"n1-8": (0.006, 0.07), "f1-b512": (0.004, 0.07)}
 """Errors of the simulator on random programs, on the average and at most. They are short: a refresh that comes just
 before the end on one side only is up to 8 % of one."""
-LAYERS = 0.015
+LAYERS = 0.006
 """Error of the simulator on a sample layer at most."""
 
 
