@@ -66,7 +66,7 @@ _AMX = _AVX512 | {
 LEVELS: dict[str, tuple[str, frozenset[str]]] = {
     "x86-64": ("x86-64", _BASELINE),
     "avx2": ("haswell", _AVX2),
-    "avx512": ("x86-64-v4", _AVX512),
+    "avx512": ("haswell", _AVX512),
     "amx": ("sapphirerapids", _AMX),
 }
 """Named feature levels that a build may be pinned to instead of the host's."""
@@ -75,8 +75,9 @@ LEVELS: dict[str, tuple[str, frozenset[str]]] = {
 def host() -> Machine:
     """The machine this process runs on.
 
-    Hypervisors report wrong CPU names, and LLVM's scheduling model follows the name: with Rocket Lake's, tiles that use
-    all 32 registers spill. So the name is derived from the features.
+    Hypervisors report wrong CPU names, and LLVM's scheduling model follows the name: with those of servers before AMX,
+    of Rocket Lake and of Zen 4, tiles that use nearly all 32 registers spill half of them, with Haswell's they do not.
+    So the name is derived from the features, which are all listed besides.
     """
     triple = llvm.get_default_triple()
     if not triple.startswith("x86_64"):
@@ -85,12 +86,8 @@ def host() -> Machine:
     features = frozenset(_enabled(llvm.get_host_cpu_features()))
     if {"amx-tile", "avx512fp16"} <= features:
         cpu = "sapphirerapids"
-    elif "avx512f" in features:
-        cpu = "icelake-server" if "avx512vnni" in features else "skylake-avx512"
-    elif "avx2" in features:
-        cpu = "haswell"
     else:
-        cpu = "x86-64"
+        cpu = "haswell" if "avx2" in features else "x86-64"
     return Machine(triple, cpu, features, data_caches())
 
 
