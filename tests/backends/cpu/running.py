@@ -46,7 +46,9 @@ def distinct(*levels: str | None) -> tuple[str | None, ...]:
     return tuple(
         level
         for level in levels
-        if level is None or LEVELS[level][0] != host.cpu or not LEVELS[level][1] <= known
+        if level is None
+        or (LEVELS[level][0], machine(level).lanes) != (host.cpu, host.lanes)
+        or not LEVELS[level][1] <= known
     )
 
 
