@@ -18,6 +18,7 @@ class Memory:
 
     `usable` is the share of a cache that a tile may count on; `bandwidth` is towards the engines, bytes per cycle.
     `run_overhead`: bytes of bandwidth that starting a contiguous run costs. `banks` serve different accesses at once.
+    Of lines of a cache that lie multiples of `alias` bytes apart, only as many stay as that goes into its size.
     DRAM: `channels` take turns every `interleave` bytes; a transfer moves whole bursts of `burst` bytes, opens pages of
     `page` bytes for `page_miss` cycles each, waits `latency` cycles for its first byte, and stops for `refresh_for`
     cycles every `refresh_every`; `outstanding` bursts may be under way at once.
@@ -32,6 +33,7 @@ class Memory:
     line: int = 64
     bandwidth: float = 8.0
     run_overhead: float = 0.0
+    alias: int = 0
     banks: int = 1
     channels: int = 1
     interleave: int = 256

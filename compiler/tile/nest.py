@@ -4,9 +4,12 @@ Contractions with their epilogue, windows and elementwise chains are nests. Cand
 orders: columns outermost (a panel of the second operand is streamed once), or strips of rows outermost.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import product as cartesian
 from math import ceil, prod
+from operator import mul
 
 import numpy as np
 
@@ -104,7 +107,7 @@ class Nest:
                 place,
                 self.contraction is not None,
                 list(inner.values()),
-            )
+            ) + self._refetched(tile, width)
         chunks = 1
         for loop in loops:
             if loop.kind != PARALLEL_LOOP:
@@ -112,6 +115,27 @@ class Nest:
             chunks *= -(-self.extents[loop.dim] // loop.step)
         slow = SLOW if self._is_far and not self._gathered(loops) else 1
         return slow * self._computed[key] + chunks * self.engine.tile_overhead
+
+    def _refetched(self, tile: Mapping[str, int], width: int) -> float:
+        """Cycles to fetch lines of rows that push one another out of the nearest cache before the next turn."""
+        near = self.target.caches[0]
+        if self.contraction is None or not near.alias or self._is_far:
+            return 0.0
+        access = self.contraction.rows_operand
+        size = self.kernel.buffer(access.buffer).dtype.bytes
+        steps = [strides(self.kernel, access, name) * size for name in tile]
+        places = (sum(map(mul, steps, point)) % near.alias for point in cartesian(*map(range, tile.values())))
+        lost = [
+            n
+            for n in Counter(place // near.line for place in places).values()
+            if n > near.bytes // near.alias
+        ]
+        if not lost:
+            return 0.0
+        blocks = prod(trips(self.extents[name], step) for name, step in tile.items())
+        blocks *= trips(self.extents[self.vector], width * self.engine.lanes)
+        turns = prod(d.size for d in self.root.kind(REDUCE)) / self.engine.group
+        return blocks * turns * sum(lost) * near.line / self.target.caches[1].bandwidth
 
     def _row_dims(self, others: list[str]) -> list[str]:
         """The dims whose neighbours share operand loads, innermost first; at most two."""

@@ -246,6 +246,13 @@ def test_what_is_read_as_it_is_too_is_not_widened() -> None:
     assert wide_dtype(kernel, "x") == bf16
 
 
+@pytest.mark.parametrize(("k", "most"), [(1008, 16), (1024, 8), (2048, 8), (512, 16)])
+def test_rows_that_lie_pages_apart_are_no_more_than_one_set_keeps(k: int, most: int) -> None:
+    target = describe(replace(select("avx512", None), caches=((1, 32 << 10), (2, 1 << 20))))
+    place = tile(parse_kernel(conv(14, k, 256, 1)), target)[0].schedule.loops[-1]
+    assert (place.dim, most // 2 < place.step <= most) == ("j", True)
+
+
 def test_a_table_costs_the_rows_that_are_read_of_it() -> None:
     few, many = (
         tile(parse_kernel(TABLE.format(rows=rows)), target("avx2"))[0].estimate for rows in (1000, 100_000)
