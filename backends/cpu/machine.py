@@ -49,6 +49,18 @@ class Machine:
         return bool(self.features & FUSING)
 
     @property
+    def multiplies_bf16_fully(self) -> bool:
+        """Whether pairs of bf16 are multiplied at the rate of single f32 values, as AMD's cores do; Intel's take twice
+        as long. SSE4a tells whose a core is, whatever a hypervisor says of its name."""
+        return {"avx512bf16", "sse4a"} <= self.features
+
+    @property
+    def tuned_for(self) -> str:
+        """The CPU whose model LLVM schedules by. Of those with 32 registers Sapphire Rapids' leaves most of what blocks
+        accumulate in them; by other names some spill every accumulator, on whichever machine."""
+        return "sapphirerapids" if "avx512f" in self.features else self.cpu
+
+    @property
     def feature_string(self) -> str:
         """The features as LLVM's target machine takes them."""
         return ",".join(f"+{name}" for name in sorted(self.features))

@@ -26,3 +26,13 @@ def test_a_machine_has_its_own_caches_and_those_of_the_file_where_it_tells_none(
     assert told.memories["l3"] == describe(known).memories["l3"]
     assert told.near.name == "l2"
     assert [memory.name for memory in told.caches] == ["l1", "l2", "l3"]
+
+
+def test_only_a_core_of_amd_multiplies_pairs_of_bf16_at_the_rate_of_single_values() -> None:
+    known = select("amx", "x86_64-unknown-linux-gnu")
+    rates = [
+        {name: engine.issue for name, engine in describe(replace(known, features=features)).engines.items()}
+        for features in (known.features, known.features | {"sse4a"})
+    ]
+    assert rates[1] == {**rates[0], "pairs_bf16": 2 * rates[0]["fma"] + 0.02}
+    assert rates[0]["pairs_bf16"] < rates[0]["fma"] * 1.1
