@@ -54,10 +54,7 @@ def module_text(machine: Machine, functions: Sequence[str], declarations: Iterab
     defined = {name for text in functions for name in _defined(text)}
     declarations = {text for text in declarations if defined.isdisjoint(_DECLARED.findall(text))}
     header = [f'target triple = "{machine.triple}"']
-    attributes = (
-        'attributes #0 = { nounwind "prefer-vector-width"="512" "frame-pointer"="none" '
-        f'"tune-cpu"="{machine.tuned_for}" }}'
-    )
+    attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" "frame-pointer"="none" }'
     return "\n".join([*header, *functions, *sorted(declarations), attributes, ""])
 
 

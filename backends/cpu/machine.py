@@ -55,10 +55,10 @@ class Machine:
         return {"avx512bf16", "sse4a"} <= self.features
 
     @property
-    def tuned_for(self) -> str:
-        """The CPU whose model LLVM schedules by. Of those with 32 registers Sapphire Rapids' leaves most of what blocks
-        accumulate in them; by other names some spill every accumulator, on whichever machine."""
-        return "sapphirerapids" if "avx512f" in self.features else self.cpu
+    def halves(self) -> bool:
+        """Whether a vector of 512 bits takes two passes through the units, as on AMD's Zen 4: no core of Zen 5, which
+        has whole units, lacks VP2INTERSECT."""
+        return {"avx512f", "sse4a"} <= self.features and "avx512vp2intersect" not in self.features
 
     @property
     def feature_string(self) -> str:

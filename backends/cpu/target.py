@@ -29,4 +29,9 @@ def describe(machine: Machine) -> Target:
     caches = {f"l{level}": {"bytes": size} for level, size in machine.caches if level in LEVELS}
     target = read_target(text, "cpu.toml", engine=own, memory=caches)
     engines = {n: e for n, e in target.engines.items() if n not in LEAVES or LEAVES[n].serves(machine)}
+    if machine.halves:
+        engines |= {
+            n: replace(engines[n], issue=engines[n].issue / 2, loads=engines[n].loads / 2)
+            for n in own.keys() & engines.keys()
+        }
     return replace(target, engines=engines)

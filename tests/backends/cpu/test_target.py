@@ -28,11 +28,17 @@ def test_a_machine_has_its_own_caches_and_those_of_the_file_where_it_tells_none(
     assert [memory.name for memory in told.caches] == ["l1", "l2", "l3"]
 
 
-def test_only_a_core_of_amd_multiplies_pairs_of_bf16_at_the_rate_of_single_values() -> None:
+def test_rates_are_those_of_the_maker_and_of_how_wide_its_units_are() -> None:
     known = select("amx", "x86_64-unknown-linux-gnu")
-    rates = [
-        {name: engine.issue for name, engine in describe(replace(known, features=features)).engines.items()}
-        for features in (known.features, known.features | {"sse4a"})
-    ]
-    assert rates[1] == {**rates[0], "pairs_bf16": 2 * rates[0]["fma"] + 0.02}
-    assert rates[0]["pairs_bf16"] < rates[0]["fma"] * 1.1
+    intel, zen4, zen5 = (
+        {
+            name: (engine.issue, engine.loads)
+            for name, engine in describe(replace(known, features=known.features.union(more))).engines.items()
+        }
+        for more in ((), ("sse4a",), ("sse4a", "avx512vp2intersect"))
+    )
+    assert {name for name, rates in zen5.items() if rates != intel[name]} == {"pairs_bf16"}
+    assert zen5["pairs_bf16"][0] == 2 * zen5["fma"][0] + 0.02
+    for name, (issue, loads) in zen5.items():
+        passes = 1 if name.startswith("tiles") else 2
+        assert zen4[name] == (issue / passes, loads / passes)
