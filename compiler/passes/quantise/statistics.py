@@ -6,6 +6,8 @@ import numpy as np
 
 from ....runtime.records import dataclass
 from ...ir.graph import Graph, Value
+from ...ir.types import TensorType
+from ...ops import shape
 from ...ops.interpret import run_graph
 from .points import Points, channel_means
 from .ranges import Histogram
@@ -33,14 +35,31 @@ def observed(graph: Graph, values: Sequence[Value], runner: Runner) -> Callable[
     """A function that gives some values of a graph for its inputs."""
     computed = [value for value in dict.fromkeys(values) if value.node.op != "input"]
     names = [f"v{n}" for n in range(len(computed))]
-    run = runner(Graph(graph.inputs, computed, names, f"{graph.name} observed"))
+    images = _images(graph).intersection(computed)
+    outputs = [shape.transpose(v, perm=(0, 2, 3, 1)) if v in images else v for v in computed]
+    run = runner(Graph(graph.inputs, outputs, names, f"{graph.name} observed"))
 
     def all_values(inputs: Arrays) -> list[np.ndarray]:
-        found = dict(zip(computed, run(inputs), strict=True))
+        arrays = dict(zip(computed, run(inputs), strict=True))
+        found = {v: np.moveaxis(array, -1, 1) if v in images else array for v, array in arrays.items()}
         given = {value: inputs[name] for value, name in zip(graph.inputs, graph.input_names)}
         return [found[value] if value in found else given[value] for value in values]
 
     return all_values
+
+
+def _images(graph: Graph) -> set[Value]:
+    """What two-dimensional convolutions give, and what is made of that with its axes kept.
+
+    Machines hold channels last. In its own order each would have to be transposed to be seen, by code that is compiled
+    for this alone: as much as all the rest.
+    """
+    images: set[Value] = set()
+    for node in graph.nodes:
+        kept = node.op.startswith(("math.", "nn.")) and not images.isdisjoint(node.operands)
+        if node.op == "nn.conv" or kept:
+            images.update(v for v in node.results if isinstance(v.type, TensorType) and v.type.rank == 4)
+    return images
 
 
 def gather(graph: Graph, points: Points, samples: Sequence[Arrays], runner: Runner) -> Statistics:
