@@ -8,8 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .engines import PEERS
-from .report import ratio
+from .report import BETTER, ratio
 
 SLACK = 0.10
 """How much larger than the recorded one a ratio may be."""
@@ -22,9 +21,8 @@ def ratios(document: Result) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for threads in document["means"]:
         for result in document["models"]:
-            each = [value for peer in PEERS if (value := ratio(result, int(threads), peer)) is not None]
-            if each:
-                found.setdefault(threads, {})[result["name"]] = max(each)
+            if (value := ratio(result, int(threads), BETTER)) is not None:
+                found.setdefault(threads, {})[result["name"]] = value
     return found
 
 

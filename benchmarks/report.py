@@ -13,6 +13,9 @@ from .summary import geometric_mean
 
 Result = dict[str, Any]
 NONE = "-"
+BETTER = "better"
+"""In place of a peer's name: whichever of them took less time."""
+COMPARED = (*PEERS, BETTER)
 
 
 def show(document: Result, console: Console) -> None:
@@ -31,8 +34,19 @@ def show(document: Result, console: Console) -> None:
 def ratio(result: Result, threads: int, peer: str, statistic: str = "minimum") -> float | None:
     """The subject's time over the peer's (below 1: the subject is faster), None where one of them has none."""
     engines = result["threads"].get(str(threads), {}).get("engines", {})
-    mine, theirs = (engines.get(name, {}).get(statistic) for name in (SUBJECT, peer))
-    return mine / theirs if mine and theirs else None
+    mine = engines.get(SUBJECT, {}).get(statistic)
+    peers = PEERS if peer == BETTER else (peer,)
+    theirs = [seconds for name in peers if (seconds := engines.get(name, {}).get(statistic))]
+    return mine / min(theirs) if mine and theirs else None
+
+
+def line(result: Result, threads: int) -> str:
+    """What one race came to, in a sentence."""
+    name, found = ALL[result["name"]].title, ratio(result, threads, BETTER)
+    if found is None:
+        return f"{name}, threads {threads}: not compared"
+    least = result["threads"][str(threads)]["engines"][SUBJECT]["minimum"] * 1e3
+    return f"{name}, threads {threads}: {least:.2f} ms, {found:.2f} of the better peer's time"
 
 
 def memory_ratio(result: Result, peer: str) -> float | None:
@@ -42,14 +56,15 @@ def memory_ratio(result: Result, peer: str) -> float | None:
 
 
 def means(results: list[Result], threads: int) -> dict[str, dict[str, float | None]]:
-    """For each peer the geometric mean of the ratios of minima and of medians, over the networks that both ran."""
+    """For each peer, and the better one, the geometric mean of the ratios of minima and of medians, over the networks
+    that both ran."""
     networks = [result for result in results if ALL[result["name"]].group == "networks"]
 
     def mean(peer: str, statistic: str) -> float | None:
         ratios = (ratio(result, threads, peer, statistic) for result in networks)
         return geometric_mean(value for value in ratios if value is not None)
 
-    return {peer: {statistic: mean(peer, statistic) for statistic in ("minimum", "median")} for peer in PEERS}
+    return {peer: {statistic: mean(peer, statistic) for statistic in ("minimum", "median")} for peer in COMPARED}
 
 
 def is_wrong(result: Result) -> bool:
@@ -89,6 +104,7 @@ def time_table(document: Result, threads: int) -> Table:
         table.add_column(engine.title, justify="right")
     for peer in PEERS:
         table.add_column(f"to {ENGINES[peer].title}", justify="right")
+    table.add_column("to the better", justify="right")
     for heading in ("error", "probe", "quiet"):
         table.add_column(heading, justify="right")
     for result in document["models"]:
@@ -100,7 +116,7 @@ def time_table(document: Result, threads: int) -> Table:
             *(_pair(engines.get(engine, {}), 1e3, 2) for engine in ENGINES),
             *(
                 _pair({kind: ratio(result, threads, peer, kind) for kind in ("minimum", "median")}, 1, 2)
-                for peer in PEERS
+                for peer in COMPARED
             ),
             _error(engines.get(SUBJECT, {})) if "refused" not in result else "[red]refused[/]",
             f"{min(probes):.0f}-{max(probes):.0f}" if probes else NONE,
@@ -110,7 +126,7 @@ def time_table(document: Result, threads: int) -> Table:
     table.add_row(
         "geometric mean of the networks",
         *("" for _ in ENGINES),
-        *(_pair(document["means"][str(threads)][peer], 1, 2) for peer in PEERS),
+        *(_pair(document["means"][str(threads)][peer], 1, 2) for peer in COMPARED),
     )
     return table
 

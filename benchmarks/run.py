@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             for threads in options.threads:
                 status.update(f"{file.stem}: alternating runs, threads: {threads}")
                 result["threads"][str(threads)] = _race(file, result, threads, best, options)
+                status.console.print(report.line(result, threads), highlight=False)
     document: Result = {"machine": machine, "runs": options.runs, "best_probes": best, "models": results}
     document["means"] = {str(threads): report.means(results, threads) for threads in options.threads}
     written.write_text(json.dumps(document, indent=1) + "\n")
@@ -166,7 +167,10 @@ def _machine() -> Result:
     """The processor, the system and the versions that the numbers belong to."""
     cpu = platform.processor() or platform.machine()
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
+    told = dict(map(str.strip, line.split(":", 1)) for line in reversed(lines) if ":" in line)
+    if "model name" in told:  # a hypervisor may give several generations one name
+        numbers = [f"{word} {told[word]}" for word in ("cpu family", "model") if word in told]
+        cpu = f"{told['model name']} ({', '.join(numbers)})" if numbers else told["model name"]
     versions = {name: metadata.version(name) for name in (*ENGINES, "numpy")}
     return {
         "cpu": cpu,

@@ -64,6 +64,8 @@ def test_ratios_are_of_the_subject_to_the_peer(document):
     assert report.ratio(good, 1, "onnxruntime") == pytest.approx(0.5)
     assert report.ratio(good, 1, "onnxruntime", "median") == pytest.approx(0.4)
     assert report.ratio(good, 1, "openvino") == pytest.approx(2.0)
+    assert report.ratio(good, 1, report.BETTER) == pytest.approx(2.0)
+    assert report.ratio(good, 1, report.BETTER, "median") == pytest.approx(2.0)
     assert report.ratio(good, 2, "openvino") is None
     assert report.ratio(refused, 1, "onnxruntime") is None
     assert report.memory_ratio(good, "onnxruntime") == pytest.approx(0.5)
@@ -73,6 +75,12 @@ def test_ratios_are_of_the_subject_to_the_peer(document):
 def test_means_leave_out_what_was_refused(document):
     assert document["means"]["1"]["onnxruntime"] == pytest.approx({"minimum": 0.5, "median": 0.4})
     assert report.means([document["models"][1]], 1)["openvino"] == {"minimum": None, "median": None}
+
+
+def test_a_race_is_told_in_a_sentence(document):
+    good, refused = document["models"]
+    assert report.line(good, 1) == "ResNet-18, threads 1: 10.00 ms, 2.00 of the better peer's time"
+    assert report.line(refused, 1) == "GPT-2, threads 1: not compared"
 
 
 def test_tables_show_times_ratios_errors_and_probes(document):
