@@ -64,7 +64,9 @@ def means(results: list[Result], threads: int) -> dict[str, dict[str, float | No
         ratios = (ratio(result, threads, peer, statistic) for result in networks)
         return geometric_mean(value for value in ratios if value is not None)
 
-    return {peer: {statistic: mean(peer, statistic) for statistic in ("minimum", "median")} for peer in COMPARED}
+    return {
+        peer: {statistic: mean(peer, statistic) for statistic in ("minimum", "median")} for peer in COMPARED
+    }
 
 
 def is_wrong(result: Result) -> bool:
