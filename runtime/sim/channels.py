@@ -249,6 +249,7 @@ class _Channel:
         self.turn = mover.number + 1
         if places:
             self._occupy(opened + mover.again, turn, count)
+            self.next = max(end, places[0])
         if part.first < 0:
             part.first = opened + mover.again
         self._granted(mover, part, count, end - turn if count > 1 else time, end, turn)
@@ -321,8 +322,10 @@ class _Channel:
 
     def _found(self, time: float, cycles: float) -> int:
         """How many bursts from then on, so many cycles apart, find a place."""
-        places, found = self.places, 1
-        while found < len(places) and places[found] <= time + found * cycles:
+        found = 0
+        for place in self.places:
+            if place > time + found * cycles:
+                break
             found += 1
         return found
 
@@ -367,6 +370,8 @@ class Memory:
     def _known(self, channel: _Channel) -> float:
         """Until when it is known who asks a channel for bursts: movers that are held up at others may go on then."""
         known = _NEVER
+        if len(self.channels) == 1:
+            return known
         for mover in self.movers:
             at = mover.held_at
             if at >= 0 and at != channel.number:
