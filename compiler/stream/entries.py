@@ -12,7 +12,7 @@ from ...runtime.sim.rolling import roll
 from ..diagnostics import UnsupportedError
 from ..target.backend import Call, KernelReport, Placed
 from ..target.description import Target
-from ..tile.assumption import INTERLEAVED, LADDERS
+from ..tile.assumption import INTERLEAVED, ladders
 from ..tile.products import product
 from .chains import divide
 from .compose import product_types
@@ -27,7 +27,8 @@ from .tiled import Kernels, Tiled
 from .writer import StreamWriter
 
 FAR = 1.05
-"""How much slower than the quickest tiles may be behind which those for still less room are not looked at."""
+"""How much slower than the quickest of the same bandwidth tiles may be behind which those for still less room are not
+looked at."""
 
 MARGIN = 1.01
 """How much quicker tiles for another chip have to be than those for the chip as it is."""
@@ -137,7 +138,8 @@ class Program:
             (trials.entry(self.kernels), trials.entry(self.kernels.assuming(INTERLEAVED))),
             key=lambda each: each.cycles,
         )
-        for ladder in LADDERS:
+        for ladder in ladders(self.target.home.bandwidth):
+            least = float("inf")
             for assumption in ladder:
                 if trials.looked_at > ROOM:
                     break
@@ -145,8 +147,9 @@ class Program:
                     entry = trials.entry(self.kernels.assuming(assumption))
                 except UnsupportedError:  # tiles for less room need not fit
                     break
-                if entry.cycles > FAR * trials.quickest.cycles:
+                if entry.cycles > FAR * least:
                     break
+                least = min(least, entry.cycles)
         return trials.quickest if MARGIN * trials.quickest.cycles < own.cycles else own
 
     def entry(self, groups: Sequence[_Group], kernels: Kernels) -> _Entry:

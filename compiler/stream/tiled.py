@@ -8,7 +8,7 @@ from ..diagnostics import Problem, UnsupportedError
 from ..target.backend import Call
 from ..target.description import Target
 from ..tile.access_maps import separate_reads
-from ..tile.assumption import AS_IT_IS, INTERLEAVED, LADDERS, Assumption
+from ..tile.assumption import AS_IT_IS, INTERLEAVED, Assumption, ladders
 from ..tile.canonical import canonical
 from ..tile.check import check
 from ..tile.schedule import Schedule
@@ -72,8 +72,8 @@ class Kernels:
         return Costs(sum(each.cycles for each in estimates), work)
 
 
-TOGETHER = ((AS_IT_IS, INTERLEAVED), tuple(chain.from_iterable(LADDERS)))
-"""Assumptions under which tiles are looked for at once: the usual ones, and all where another one is asked for."""
+USUAL = AS_IT_IS, INTERLEAVED
+"""Assumptions under which tiles are looked for at once; and those under all others, where one of these is asked for."""
 
 
 class _Tiling:
@@ -89,7 +89,8 @@ class _Tiling:
         """The tiles under an assumption, or why there are none."""
         if any(gathers(stage) and not is_fetch(self.kernel, stage) for stage in self.kernel.stages):
             return "what is looked up is no whole rows of an input"
-        together = next(each for each in TOGETHER if assumption in each)
+        others = tuple(chain.from_iterable(ladders(self.target.home.bandwidth)))
+        together = USUAL if assumption in USUAL else others
         try:
             if together not in self.stagings:
                 self.stagings[together] = Staging(self.kernel, self.target, together)

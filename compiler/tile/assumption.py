@@ -4,6 +4,9 @@ Predictions are some percent off, so that tiles for another chip may be the quic
 it decides. A chip with twice the memory is offered what one with half of it is, as far as is looked.
 """
 
+from functools import cache
+from math import ceil, log2
+
 from ...runtime.records import dataclass
 
 
@@ -20,9 +23,18 @@ class Assumption:
 AS_IT_IS = Assumption()
 INTERLEAVED = Assumption(interleaved=True)
 
-LADDERS = tuple(
-    tuple(Assumption(2.0**-halvings, bandwidth, interleaved) for halvings in range(12))
-    for bandwidth in (1.0, 2.0, 0.5)
-    for interleaved in (False, True)
-)
-"""Assumptions with less and less room, the chip as it is first."""
+SLOWEST, HALVINGS = 4.0, 8
+"""Bytes a cycle down to which home's bandwidth is halved, so that a chip with twice as much is offered what one with
+half of it is; and how often at most."""
+
+
+@cache
+def ladders(bandwidth: float) -> tuple[tuple[Assumption, ...], ...]:
+    """Assumptions with less and less room, for a home of so many bytes a cycle first, then twice that, and less and
+    less."""
+    halvings = ceil(min(max(1.0, log2(bandwidth / SLOWEST)), HALVINGS))
+    return tuple(
+        tuple(Assumption(2.0**-share, factor, interleaved) for share in range(12))
+        for factor in (1.0, 2.0, *(2.0**-each for each in range(1, halvings + 1)))
+        for interleaved in (False, True)
+    )
