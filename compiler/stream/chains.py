@@ -104,7 +104,9 @@ def joined(calls: Sequence[Call]) -> Call | None:
             return None
         kept = [*_placed(first, link[0]), *_placed(second, link[1])]
         outer = [buffer for buffer in kernel.buffers if buffer.role != LOCAL]
-        operands = {b.name: _seen_as(operand, b.static_shape) for b, operand in zip(outer, kept, strict=True)}
+        operands = {
+            b.name: placed_as(operand, b.static_shape) for b, operand in zip(outer, kept, strict=True)
+        }
         first = Call(kernel, operands, first.location.merge(second.location), f"{first.name}+{second.name}")
     return first
 
@@ -140,7 +142,8 @@ def _placed(call: Call, without: str = "") -> list[Placed]:
     return [call.operands[b.name] for b in call.kernel.buffers if b.role != LOCAL and b.name != without]
 
 
-def _seen_as(operand: Placed, shape: tuple[int, ...]) -> Placed:
+def placed_as(operand: Placed, shape: tuple[int, ...]) -> Placed:
+    """An operand for a buffer of another shape of as many elements."""
     if isinstance(operand, Constant):
         return replace(operand, shape=shape)
     return operand

@@ -1,7 +1,7 @@
 """Segments of calls as entry points: which calls are one kernel, what stays, code and reports."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 from ...runtime.records import dataclass
@@ -14,6 +14,7 @@ from ..target.backend import Call, KernelReport, Placed
 from ..target.description import Target
 from ..tile.assumption import INTERLEAVED, ladders
 from ..tile.products import product
+from .borders import bordered
 from .chains import divide
 from .compose import product_types
 from .emit import Emission, Tile
@@ -89,6 +90,7 @@ class Program:
 
     def __init__(self, kernels: Kernels, target: Target, instructions: Instructions, home: Home):
         self.target, self.instructions, self.home = target, instructions, home
+        self.near = target.memories[target.engine("elementwise").writes[0]]
         self.kernels = kernels
         self.known: dict[int, tuple[Tiled, Emission, StreamWriter]] = {}
         self.code = b""
@@ -164,10 +166,9 @@ class Program:
         apart."""
         home = self.home.copy()
         steps = [self._step(group, kernels, home) for group in groups]
-        near = self.target.memories[self.target.engine("elementwise").writes[0]]
-        tiles = residents(steps, near) if keep else {}
+        tiles = residents(steps, self.near) if keep else {}
         memories = [memory for memory in self.target.memories.values() if not memory.home]
-        places = begins(steps, memories, near.name, tiles)
+        places = begins(steps, memories, self.near.name, tiles)
         written: list[list[Instruction | Pending]] = []
         reasons = {}
         for number, (group, step) in enumerate(zip(groups, steps)):
@@ -215,12 +216,14 @@ class Program:
 
 
 class _Trials:
-    """Entry points for the calls of a segment with tiles for several chips, each way to tile them once."""
+    """Entry points for the calls of a segment with tiles for several chips, each way to tile them once; `borders` says
+    whether results are `bordered`, once that has been looked at."""
 
     def __init__(self, program: Program, calls: Sequence[Call]):
         self.program, self.calls = program, calls
         self.joints: dict[tuple[int, int], Call | None] = {}
         self.tried: dict[object, _Entry] = {}
+        self.borders: bool | None = None
 
     def entry(self, kernels: Kernels) -> _Entry:
         """That with these tiles. UnsupportedError where some fit nowhere."""
@@ -229,6 +232,26 @@ class _Trials:
         for call, count in divide(self.calls, kernels.costs, self.joints):
             groups.append(_Group(call, rest[:count], self.program.done + len(self.calls) - len(rest)))
             rest = rest[count:]
+        if self.borders is None:
+            self.borders = self._gain_by_borders(groups, kernels)
+        return self._entry(self._bordered(groups) if self.borders else groups, kernels)
+
+    def _gain_by_borders(self, groups: Sequence[_Group], kernels: Kernels) -> bool:
+        """Whether results are better written as who reads past their edges sees them: where the clock is asked, it
+        decides."""
+        try:
+            within = self._entry(self._bordered(groups), kernels)
+        except UnsupportedError:
+            return False
+        if within.ordered is None or within.cycles == float("inf"):
+            return within.ordered is not None
+        return within.cycles <= self._entry(groups, kernels).cycles
+
+    def _bordered(self, groups: Sequence[_Group]) -> list[_Group]:
+        calls = bordered([group.call for group in groups], self.program.near)
+        return [replace(group, call=call) for group, call in zip(groups, calls)]
+
+    def _entry(self, groups: Sequence[_Group], kernels: Kernels) -> _Entry:
         tiled = ([(each.way, each.choice.schedule) for each, _ in kernels.find(g.call)] for g in groups)
         tiles = kernels.under.interleaved, *((len(g.members), *each) for g, each in zip(groups, tiled))
         if tiles not in self.tried:

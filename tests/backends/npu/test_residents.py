@@ -56,6 +56,17 @@ def test_what_fits_stays(chip: str) -> None:
     assert stores_in_the_arena(package_of(windows(4), chip)) == 0
 
 
+@pytest.mark.parametrize("chip", ["n1-16", "n1-32"])
+def test_positions_stay_for_a_window(chip: str) -> None:
+    """What a 1 x 1 convolution makes is written by rows and columns, with the border that a window of two readers
+    wants."""
+    x = graph_input("x", TensorType(dtype_of("int8"), (1, CHANNELS, HEIGHT, WIDTH)))
+    h = convolution(x, CHANNELS, 1)
+    how = {"multipliers": (1 << 20, 3 << 19), "offset": 5, "shift": 21, "zero_point": 1}
+    y = get("quant.add")(convolution(h, CHANNELS, 3), convolution(h, CHANNELS, 3), **how)
+    assert stores_in_the_arena(package_of(Graph([x], [y], ["y"]), chip)) == 0
+
+
 def test_what_does_not_fit_goes_home(tmp_path: Path) -> None:
     chip = tmp_path / "tight.toml"
     sizes = "memory.spa.bytes = 3072\nmemory.spw.bytes = 4096\nmemory.acc.bytes = 6144\n"
