@@ -16,6 +16,9 @@ _FAST = {(("mul",), "sum"), (("copy",), "sum"), (("copy",), "max"), (("copy",), 
 """Programs and combinations of integers that run at `mac_per_cycle` where they begin anew: depthwise products and
 pooling."""
 
+_SETS = 3
+"""Vectors whose operands are there at most, that in the program included."""
+
 
 def vector_costs(
     engine: Mapping[str, Any],
@@ -43,13 +46,16 @@ def vector_costs(
     if INDEX in code.memories:  # the window reads memories alone
         numbered = views["memory"] == code.memories.index(INDEX)
         fast &= np.bincount(owner, numbered, len(block)) == 0
-    fetches = _fetches(engine, code, columns, views, owner, np.array(combines), extents)
+    fetches = _fetches(engine, code, columns, views, owner, np.array(combines), extents, cycles)
     factor = np.where(_transposes(columns, views, owner), engine.get("transpose_factor", 1), 1)
     combined = _combined(views, owner, np.array(combines), extents)
     a_cycle = engine.get("mac_per_cycle", engine["lanes"]) / engine["lanes"]
     window = windowed(vectors, combined, max(1, int(a_cycle))) / min(1.0, a_cycle) * factor
-    computed = np.maximum(vectors * cycles + fetches.first - 1, fetches.all) + fetches.last - 1
-    busy = np.where(fast, window, np.maximum(computed, fetches.first - 1 + fetches.stored))
+    computed = vectors * cycles + fetches.first + fetches.waits
+    fetched = fetches.all + cycles
+    stored = fetches.stored + cycles + fetches.first - 1
+    slowest = np.maximum(np.maximum(computed, fetched) + fetches.last - 1, stored) - 1
+    busy = np.where(fast, window, slowest)
     between = engine.get("between", 0)  # in which the pipeline drains, to the last element
     operations = np.array([len(program) for program in programs])
     touched = _touched(columns, views, owner)
@@ -119,11 +125,12 @@ def _is_fast(program: Sequence[Step], combine: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Fetches:
-    """Cycles of each instruction: those in which it fetches operands, those for its first vector, those in which it
-    stores results, and those for its last one."""
+    """Cycles of each instruction: those in which it fetches operands, those for its first vector, those for which its
+    program waits for later ones, those in which it stores results, and those for its last one."""
 
     all: np.ndarray
     first: np.ndarray
+    waits: np.ndarray
     stored: np.ndarray
     last: np.ndarray
 
@@ -136,10 +143,12 @@ def _fetches(
     owner: np.ndarray,
     combines: np.ndarray,
     extents: Sequence[np.ndarray],
+    program: np.ndarray,
 ) -> _Fetches:
     """A memory gives one operand a cycle; one that stays where it is isn't fetched again, and the next vector's are
-    fetched when all of one are there. Lanes run inside of the other dimensions when more operands stand still along
-    them than along the next one; what is combined runs innermost."""
+    fetched when all of one are there, for `_SETS` vectors at most, of a `program` of so many cycles each. Lanes run
+    inside of the other dimensions when more operands stand still along them than along the next one; what is combined
+    runs innermost."""
     count = len(columns["n0"])
     is_target = _targets(owner, count)
     target = [views[f"s{axis}"][is_target] for axis in range(5)]
@@ -159,7 +168,7 @@ def _fetches(
         moves = np.where(moving, level, moves)
     across = ~np.isin(views["s0"], (0, 1)) & (columns["n0"] > 1)[owner]
     cycles = np.where(across, engine.get("transpose_factor", 1), 1)
-    total = np.zeros(count)
+    total, waits = np.zeros(count), np.zeros(count)
     before, a_vector = np.zeros(count, np.int64), list[np.ndarray]()
     for level, so_far in enumerate(turns):
         a_vector.append(np.ones(count))
@@ -167,9 +176,11 @@ def _fetches(
             given = fetched & (views["memory"] == number) & (moves >= level)
             a_vector[-1] = np.maximum(a_vector[-1], np.bincount(owner, np.where(given, cycles, 0), count))
         total += (so_far - before) * a_vector[-1]
+        if level:
+            waits += (so_far - before) * np.maximum(a_vector[-1] + 2 - _SETS * program, 0)
         before = so_far
     stored = np.stack(turns)[moves[is_target], np.arange(count)] * cycles[is_target]
-    return _Fetches(total, a_vector[0], stored, cycles[is_target])
+    return _Fetches(total, a_vector[0], waits, stored, cycles[is_target])
 
 
 def _lanes_inside(

@@ -54,6 +54,25 @@ def test_a_product_is_loaded_computed_requantised_and_stored() -> None:
 
 
 @needs_verilator
+@pytest.mark.parametrize("operations", range(1, 5))
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("operands", [1, 2, 4, 6])
+def test_vectors_take_as_long_as_in_the_simulator(operands: int, across: bool, operations: int) -> None:
+    """One that moves with each line and others that come with new channels, all from one memory."""
+    micros = [operation("add", 0, stream(1), stream(min(1 + n, operands))) for n in range(operations)]
+    parameters = [view(SPA, I8, 4096 + 512 * n, 1, 0) for n in range(operands - 1)]
+    target = view(SPA, I8, 8192, 32, 1) if across else view(SPA, I8, 8192, 1, 64)
+    records = [
+        Program(number=2, immediates=(1,), micros=tuple(micros)),
+        Vec(number=2, n0=64, n1=32, signal=1, streams=(target, view(SPA, I8, 0, 1, 64), *parameters)),
+        Sto(dram=ARENA, spa=8192, n0=2048, wait=1),
+    ]
+    found = compare(executed(records, record("n1-8"), drawn(8192)))
+    assert (found.status, found.wrong) == ("halted", 0)
+    assert abs(found.model - found.hardware) <= 2
+
+
+@needs_verilator
 @pytest.mark.parametrize("seed", range(16))
 @pytest.mark.parametrize("chip", CHIPS)
 def test_random_programs_leave_the_same_bytes(chip: str, seed: int) -> None:

@@ -180,6 +180,21 @@ def test_a_vector_waits_for_all_that_one_memory_gives_for_it():
     assert spent("scale", "offset", "unused") == 32 + 4
 
 
+def test_parameters_of_new_channels_are_fetched_while_three_vectors_are_computed():
+    def spent(parameters: int, operations: int) -> float:
+        views = [view(SPA, I8, 512, 1, 16), *(view(SPW, I8, 16 * n, 1, 0) for n in range(parameters))]
+        records = [
+            Program(number=0, micros=(operation("copy", 0, stream(1)),) * operations),
+            Vec(number=0, n0=16, n1=16, streams=(view(SPA, I8, 0, 1, 16), *views)),
+        ]
+        timeline = run(records).entry.timeline
+        return float(timeline.end[1] - timeline.begin[1])
+
+    assert spent(4, 2) == 64 + 3
+    assert spent(5, 2) == 64 + 4 + 1
+    assert spent(5, 3) == 96 + 4
+
+
 def test_steps_across_banks_are_slow():
     def spent(*strides: int) -> float:
         records = [
