@@ -233,7 +233,7 @@ def _pieces(dram: Dram, rows: Rows, held: np.ndarray, port: float, write: bool) 
 
 def _cut(dram: Dram, each: _Pieces, held: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pieces in the order of copies and their channels, where of these one is in another page than the one before, and
-    where a part begins: at another page; or so that none is shorter than a page, where there would be more than twice
+    where a part begins: at another page; or so that none is shorter than a page, where there would be more than thrice
     as many parts and places of bursts under way are plenty; of copies that their port holds back so that its buffer has
     several."""
     lane = each.copy * dram.channels + each.channel
@@ -246,7 +246,7 @@ def _cut(dram: Dram, each: _Pieces, held: np.ndarray) -> tuple[np.ndarray, np.nd
     through = np.cumsum(bursts)
     through -= (through - bursts)[begins][group]  # of those of the group, with the piece itself
     parts = np.maximum(of_all // max(1, dram.page // dram.burst), _FEW)
-    few = (np.bincount(group, opens)[group] <= 2 * parts) | dram.scarce
+    few = (np.bincount(group, opens)[group] <= 3 * parts) | dram.scarce
     short = np.where(held[copy], max(1, _HELD // dram.channels), np.maximum(of_all / parts, 1))
     number = (through - 1) // short
     whole_pages = few & ~held[copy]
