@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +32,10 @@ from . import models
 
 FITTED = frozenset(
     {
-        *(
-            ("mobilenetv2", chip, memory)
-            for chip in ("n1-8", "n1-16", "f1-b512")
-            for memory in ("own", "wide")
-        ),
-        *(
-            ("resnet50", chip, memory)
-            for chip, memory in (("n1-8", "own"), ("n1-16", "own"), ("n1-16", "wide"))
-        ),
-        *(("resnet18", "f1-b512", memory) for memory in ("own", "wide")),
-        *(("bert_base", chip, memory) for chip, memory in (("n1-8", "wide"), ("f1-b512", "own"))),
-        *(("samples", chip, "own") for chip in ("n1-8", "f1-b512")),
+        *product(("mobilenetv2", "resnet50"), ("n1-8", "n1-16", "f1-b512"), ("own", "wide")),
+        *product(("resnet18",), ("f1-b512",), ("own", "wide")),
+        *product(("samples",), ("n1-8", "f1-b512"), ("own",)),
+        *(("bert_base", "n1-8", "wide"), ("bert_base", "f1-b512", "own")),
     }
 )
 """Models, chips and memories on whose layers the model of time was looked at while it was mended; all else is only
