@@ -19,7 +19,8 @@ WAIT, POST, SPINS, CORE, CALLER_SEMAPHORE = 192, 200, 208, 216, 256
 RECORDS, RECORD_BYTES = 384, 256
 TICKET, PARKED, SEMAPHORE, RECORD_POOL, RECORD_THREAD = 0, 64, 128, 192, 200
 
-_YIELD_AFTER = 4096  # pauses of a barrier before it gives the core up: some tens of microseconds
+_YIELD_AFTER = 256
+"""Pauses of a barrier, some microseconds, before it gives the core up: another thread of the run may need it."""
 
 _PAUSE = {
     "x86-64": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),
