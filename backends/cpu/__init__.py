@@ -75,8 +75,7 @@ class CpuBackend:
         first = first_layers.RULES if first_layers.pays(target) else ()
         if not winograd.is_wanted(options.get("winograd", "on")):
             return first
-        exact = winograd_integers.RULES if winograd_integers.pays(target) else ()
-        return (*first, *winograd.RULES, *exact)
+        return (*first, *winograd.rules(target), *winograd_integers.rules(target))
 
     def refusals(self, node: "Node", options: Mapping[str, Any]) -> list[str]:
         """Why a node has no machine code; see `constraints.py`."""

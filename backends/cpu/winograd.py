@@ -5,7 +5,9 @@ tiles' points, and transforms back. F(m, 3) makes m outputs of an axis at once f
 quarter of the products, F(2, 3) four ninths. The transformed weights are (m + 2)^2 / 9 times as large.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from math import prod
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,17 @@ from ...compiler.ops import convolution, math
 from ...compiler.ops.contract import einsum
 from ...compiler.ops.tiles import join_tiles, split_tiles
 from ...compiler.rewrite import As, Const, Maybe, Rule, Var
+from ...compiler.target.description import Engine, Target
 from ...runtime.records import dataclass
 
 CHANNELS = 32
 """Fewer of either kind leave too few products for the transforms to pay."""
 
-WEIGHTS = 9 << 19
-"""Bytes of transformed weights (4.5 MiB): more take longer to fetch than the products that they spare."""
+CORES = 2
+"""That draw on the memory of the weights at once."""
+
+PAYS = 0.8
+"""The share of the direct convolution's time below which a form is taken: its transforms take time too."""
 
 _TOGETHER = 4096
 """Pairs of channels whose weights are transformed at once."""
@@ -72,26 +78,42 @@ FORMS = (_F4, _F2)
 """From the one that spares most."""
 
 
-def form_for(y: Value, w: Value) -> Form | None:
-    """The form that pays for a convolution in f32, None where the direct one does."""
-    return next(forms_for(y, w), None) if y.dtype == f32 else None
+def products_per_byte(engine: Engine, target: Target) -> float:
+    """The products that an engine makes while one byte comes from where weights are kept."""
+    return engine.lanes * engine.issue / target.home.bandwidth
 
 
-def forms_for(y: Value, w: Value, bytes_: int = 4) -> Iterator[Form]:
-    """The forms that may pay for a convolution whose transformed weights are of so many bytes, the best one first."""
+def form_for(y: Value, w: Value, products: float) -> Form | None:
+    """The form that pays most for a convolution in f32, None where the direct one does; of an engine that makes so many
+    products while a byte of weights comes."""
+    return next(iter(forms_for(y, w, products)), None) if y.dtype == f32 else None
+
+
+def forms_for(y: Value, w: Value, products: float, bytes_: int = 4) -> list[Form]:
+    """The forms that may pay for a convolution whose transformed weights are of so many bytes, the best one first.
+
+    What takes longer counts: to multiply, or to fetch the weights.
+    """
     attributes = y.node.attributes
     if w.type.rank != 4 or not y.type.is_static or attributes["groups"] != 1:
-        return
+        return []
     outputs, inputs, *taps = w.type.static_shape
     if taps != [3, 3] or {*attributes["strides"], *attributes["dilations"]} != {1}:
-        return
+        return []
     if min(outputs, inputs) < CHANNELS:
-        return
+        return []
+    batch, _, *extents = y.type.static_shape
+
+    def effort(points: int, places: int) -> float:
+        return outputs * inputs * points * max(batch * places, CORES * products * bytes_)
+
+    found = []
     for form in FORMS:
-        height, width = (-(-extent // form.m) * form.m / extent for extent in y.type.static_shape[2:])
-        size = outputs * inputs * (form.m + 2) ** 2 * bytes_
-        if size <= WEIGHTS and height * width <= WASTE:
-            yield form
+        tiles = prod(-(-extent // form.m) for extent in extents)
+        takes = effort((form.m + 2) ** 2, tiles)
+        if tiles * form.m**2 <= WASTE * prod(extents) and takes < PAYS * effort(9, prod(extents)):
+            found.append((takes, form))
+    return [form for _, form in sorted(found, key=itemgetter(0))]
 
 
 def convolved(
@@ -136,16 +158,6 @@ def row_by_row(matrix: np.ndarray) -> tuple[float, ...]:
     return tuple(matrix.reshape(-1).tolist())
 
 
-def _fast(y: Value, x: Value, w: Value, b: Value | None) -> Value:
-    form = form_for(y, w)
-    assert form is not None
-    assert w.constant is not None
-    height, width = y.type.static_shape[2:]
-    return convolved(
-        x, w.constant, None if b is None else b.constant, form, y.node.attributes["pads"], (height, width)
-    )
-
-
 _SAMPLE: Mapping[str, Any] = {
     "x": "f32[1, 32, 8, 12]",
     "w": "f32[33, 32, 3, 3]",
@@ -156,15 +168,28 @@ _SAMPLE: Mapping[str, Any] = {
     "nn.conv.groups": 1,
 }
 
-RULES = (
-    Rule(
-        "conv 3x3 => products of transformed tiles",
-        As("y", convolution.conv(Var("x"), Const("w"), Maybe("b", constant=True))),
-        _fast,
-        guard=lambda y, w, **_: form_for(y, w) is not None,
-        samples=(_SAMPLE, {**_SAMPLE, "b": None, "x": "f32[2, 32, 6, 9]", "nn.conv.pads": (0, 0, 1, 2)}),
-    ),
-)
+
+def rules(target: Target) -> tuple[Rule, ...]:
+    """Fast forms where they pay on a target."""
+    products = products_per_byte(target.engine("contract"), target)
+
+    def fast(y: Value, x: Value, w: Value, b: Value | None) -> Value:
+        form = form_for(y, w, products)
+        assert form is not None
+        assert w.constant is not None
+        height, width = y.type.static_shape[2:]
+        bias = None if b is None else b.constant
+        return convolved(x, w.constant, bias, form, y.node.attributes["pads"], (height, width))
+
+    return (
+        Rule(
+            "conv 3x3 => products of transformed tiles",
+            As("y", convolution.conv(Var("x"), Const("w"), Maybe("b", constant=True))),
+            fast,
+            guard=lambda y, w, **_: form_for(y, w, products) is not None,
+            samples=(_SAMPLE, {**_SAMPLE, "b": None, "x": "f32[2, 32, 6, 9]", "nn.conv.pads": (0, 0, 1, 2)}),
+        ),
+    )
 
 
 def is_wanted(choice: object) -> bool:

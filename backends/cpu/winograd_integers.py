@@ -16,9 +16,9 @@ from ...compiler.ir.types import i16
 from ...compiler.ops import math, quant
 from ...compiler.ops.tiles import join_tiles, split_tiles
 from ...compiler.rewrite import As, Const, Rule, Var
-from ...compiler.target.description import Target
+from ...compiler.target.description import Engine, Target
 from ...runtime.records import dataclass
-from .winograd import Form, forms_for, row_by_row
+from .winograd import Form, forms_for, products_per_byte, row_by_row
 
 _LARGEST_INPUT, _LARGEST_WEIGHT = 255, 128
 """Of an 8-bit value less another one, and of an 8-bit value."""
@@ -69,23 +69,26 @@ def _is_whole(matrix: np.ndarray) -> bool:
     return bool(np.abs(matrix - np.rint(matrix)).max() < 1e-9)
 
 
-def whole_form_for(y: Value, w: Value) -> WholeForm | None:
+def whole_form_for(y: Value, w: Value, products: float) -> WholeForm | None:
     """The form that pays for a quantised convolution and is exact for its weights."""
     assert w.constant is not None
-    forms = (whole(form) for form in forms_for(y, w, i16.bytes))
+    forms = (whole(form) for form in forms_for(y, w, products, i16.bytes))
     return next((form for form in forms if form.holds(w.constant)), None)
 
 
 def pays(target: Target) -> bool:
     """Whether 16-bit products are about as fast as 8-bit ones; with operations on four neighbours they are not."""
-    words = [e.issue for e in target.engines.values() if "i16*i16+i32" in e.types]
+    words = [e.issue for e in _words(target)]
     bytes_ = [e for e in target.engines.values() if "i8*i8+i32" in e.types]
     return bool(words) and all(e.rows == 1 and e.issue < 1.5 * max(words) for e in bytes_)
 
 
-def _fast(y: Value, x: Value, w: Value) -> Value:
-    form, attributes = whole_form_for(y, w), y.node.attributes
-    assert form is not None
+def _words(target: Target) -> list[Engine]:
+    return [e for e in target.engines.values() if "i16*i16+i32" in e.types]
+
+
+def _fast(y: Value, x: Value, w: Value, form: WholeForm) -> Value:
+    attributes = y.node.attributes
     assert w.constant is not None
     extents, zero, points = y.type.static_shape[2:], attributes["fill"], form.m + 2
     tiles = x
@@ -128,16 +131,27 @@ _SAMPLE: Mapping[str, Any] = {
     "quant.conv.fill": -128,
 }
 
-RULES = (
-    Rule(
-        "quantised conv 3x3 => products of transformed tiles",
-        As("y", quant.conv_integer(Var("x"), Const("w"))),
-        _fast,
-        guard=lambda y, w, **_: whole_form_for(y, w) is not None,
-        samples=(
-            _SAMPLE,
-            {**_SAMPLE, "x": "u8[2, 32, 6, 9]", "quant.conv.pads": (0, 0, 1, 2), "quant.conv.fill": 37},
+
+def rules(target: Target) -> tuple[Rule, ...]:
+    """Exact fast forms where they pay on a target."""
+    if not pays(target):
+        return ()
+    products = max(products_per_byte(engine, target) for engine in _words(target))
+
+    def fast(y: Value, x: Value, w: Value) -> Value:
+        form = whole_form_for(y, w, products)
+        assert form is not None
+        return _fast(y, x, w, form)
+
+    return (
+        Rule(
+            "quantised conv 3x3 => products of transformed tiles",
+            As("y", quant.conv_integer(Var("x"), Const("w"))),
+            fast,
+            guard=lambda y, w, **_: whole_form_for(y, w, products) is not None,
+            samples=(
+                _SAMPLE,
+                {**_SAMPLE, "x": "u8[2, 32, 6, 9]", "quant.conv.pads": (0, 0, 1, 2), "quant.conv.fill": 37},
+            ),
         ),
-    ),
-)
-"""Exact."""
+    )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import isthmus
-from isthmus.backends.cpu.winograd import FORMS, RULES, Form, convolved, form_for
+from isthmus.backends.cpu import backend
+from isthmus.backends.cpu.winograd import FORMS, Form, convolved, form_for, rules
 from isthmus.compiler.diagnostics import CompileError
 from isthmus.compiler.ir import Graph, Value, constant, graph_input
 from isthmus.compiler.ir.verify import verify
@@ -13,6 +14,7 @@ from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.rewrite import apply, sample_graphs
 
 _RNG = np.random.default_rng(3)
+_RULES = rules(backend.target({"level": "avx2"}))
 
 
 def _conv(shape: str, outputs: int, size: int = 3, **changes: object) -> Value:
@@ -27,10 +29,10 @@ def _graph(value: Value) -> Graph:
 
 
 def test_the_rule_keeps_the_meaning_of_its_samples() -> None:
-    for number, before in enumerate(sample_graphs(RULES[0])):
-        after, hits = apply(before, RULES)
+    for number, before in enumerate(sample_graphs(_RULES[0])):
+        after, hits = apply(before, _RULES)
         verify(after, get)
-        assert hits == {RULES[0].name: 1}
+        assert hits == {_RULES[0].name: 1}
         inputs = [
             np.random.default_rng(number).standard_normal(v.type.static_shape).astype("f4")
             for v in before.inputs
@@ -52,21 +54,26 @@ def test_compiled_code_errs_as_little_as_stated(form: Form) -> None:
 
 
 @pytest.mark.parametrize(
-    ("y", "m"),
+    ("y", "slower", "faster"),
     [
-        (_conv("f32[1, 64, 56, 56]", 64), 4),
-        (_conv("f32[1, 256, 14, 14]", 256), 2),
-        (_conv("f32[1, 512, 7, 7]", 512), None),  # its weights would be fetched for longer than products take
-        (_conv("f32[1, 16, 56, 56]", 64), None),
-        (_conv("f32[1, 64, 3, 3]", 64), None),
-        (_conv("f32[1, 64, 56, 56]", 64, 5, pads=(2, 2, 2, 2)), None),
-        (_conv("f32[1, 64, 56, 56]", 64, strides=(2, 2)), None),
-        (_conv("f32[1, 64, 56, 56]", 64, dilations=(2, 2)), None),
+        (_conv("f32[1, 64, 56, 56]", 64), 4, 4),
+        (_conv("f32[1, 256, 14, 14]", 256), 4, 2),  # weights that take long to fetch leave the smaller ones
+        (
+            _conv("f32[1, 512, 7, 7]", 512),
+            2,
+            None,
+        ),  # or none: they would be fetched for longer than products take
+        (_conv("f32[4, 512, 7, 7]", 512), 4, 2),
+        (_conv("f32[1, 16, 56, 56]", 64), None, None),
+        (_conv("f32[1, 64, 3, 3]", 64), None, None),
+        (_conv("f32[1, 64, 56, 56]", 64, 5, pads=(2, 2, 2, 2)), None, None),
+        (_conv("f32[1, 64, 56, 56]", 64, strides=(2, 2)), None, None),
+        (_conv("f32[1, 64, 56, 56]", 64, dilations=(2, 2)), None, None),
     ],
 )
-def test_it_is_used_where_it_pays(y: Value, m: int | None) -> None:
-    form = form_for(y, y.node.operands[1])
-    assert (form and form.m) == m
+def test_it_is_used_where_it_pays(y: Value, slower: int | None, faster: int | None) -> None:
+    forms = [form_for(y, y.node.operands[1], products) for products in (2.5, 5)]
+    assert [form and form.m for form in forms] == [slower, faster]
 
 
 def test_it_can_be_switched_off() -> None:

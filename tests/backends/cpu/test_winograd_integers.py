@@ -10,7 +10,7 @@ from isthmus.backends.cpu import backend
 from isthmus.backends.cpu.machine import select
 from isthmus.backends.cpu.target import describe
 from isthmus.backends.cpu.winograd import FORMS, Form
-from isthmus.backends.cpu.winograd_integers import RULES, pays, whole, whole_form_for
+from isthmus.backends.cpu.winograd_integers import pays, rules, whole, whole_form_for
 from isthmus.compiler.ir import Graph, Value, constant, graph_input
 from isthmus.compiler.ir.types import DType, i8, u8
 from isthmus.compiler.ir.verify import verify
@@ -19,6 +19,7 @@ from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.rewrite import apply, sample_graphs
 
 _RNG = np.random.default_rng(3)
+_RULES = rules(backend.target({"level": "avx2"}))
 
 
 def _conv(shape: str, w: np.ndarray, fill: int = 0, pads: tuple[int, ...] = (1, 1, 1, 1)) -> Value:
@@ -44,10 +45,10 @@ def _values(x: Value) -> np.ndarray:
 
 
 def test_the_rule_keeps_its_samples_exactly() -> None:
-    for before in sample_graphs(RULES[0]):
-        after, hits = apply(before, RULES)
+    for before in sample_graphs(_RULES[0]):
+        after, hits = apply(before, _RULES)
         verify(after, get)
-        assert hits == {RULES[0].name: 1}
+        assert hits == {_RULES[0].name: 1}
         inputs = [_values(v) for v in before.inputs]
         wanted, got = (isthmus.Model(g).evaluate(inputs)[before.output_names[0]] for g in (before, after))
         np.testing.assert_array_equal(got, wanted)
@@ -83,7 +84,8 @@ def test_forms_in_integers_are_the_real_ones(form: Form) -> None:
 
 def test_it_is_used_where_results_fit_beside_the_scale() -> None:
     def form(w: np.ndarray) -> int | None:
-        found = whole_form_for(*(lambda y: (y, y.node.operands[1]))(_conv(f"i8[1, {w.shape[1]}, 16, 16]", w)))
+        y = _conv(f"i8[1, {w.shape[1]}, 16, 16]", w)
+        found = whole_form_for(y, y.node.operands[1], 5)
         return found and found.m
 
     assert form(_weights(32, 64)) == 4
