@@ -1,10 +1,11 @@
-"""Values that are quantised only to be dequantised at once: they stay floats, which hold whole numbers as well.
+"""Values that are narrowed only to be widened at once: quantised ones stay floats, which hold whole numbers as well;
+those in bf16 are rounded once, after bounds (ReLU, ReLU6) that change nothing of the order, but for a zero's sign.
 
-A model with quantize nodes that computes in floats does so at every layer. Between the two casts are numbers of at most
-16 bits, so every bit of the result is the same, NaN (which is 0 as an integer) and -0 (which is 0) included.
+A model with quantize nodes that computes in floats quantises at every layer. Between the two casts are numbers of at
+most 16 bits, so every bit of the result is the same, NaN (which is 0 as an integer) and -0 (which is 0) included.
 """
 
-from ...compiler.ir.types import DType, f32, f64, i32
+from ...compiler.ir.types import DType, bf16, f32, f64, i32
 from ...compiler.tile.stage import Apply, Const, Expr, Kernel, apply, lift, rewrite, select, walk
 from ...runtime.records import replace
 
@@ -14,9 +15,9 @@ _NARROW = 16
 
 
 def in_floats(kernel: Kernel) -> Kernel:
-    """The kernel without integers on the way from floats to floats."""
+    """The kernel without integers on the way from floats to floats, and without bf16 on the way to bf16."""
     bodies = [
-        rewrite(stage.body, _real_cast) if any(map(_quantises, walk(stage.body))) else stage.body
+        rewrite(stage.body, _without_trip) if any(map(_narrows, walk(stage.body))) else stage.body
         for stage in kernel.stages
     ]
     if all(body is stage.body for body, stage in zip(bodies, kernel.stages, strict=True)):
@@ -25,13 +26,44 @@ def in_floats(kernel: Kernel) -> Kernel:
     return replace(kernel, stages=tuple(replace(stage, body=body) for stage, body in stages))
 
 
-def _quantises(expr: Expr) -> bool:
+def _narrows(expr: Expr) -> bool:
     return (
         isinstance(expr, Apply)
         and expr.op == "cast"
-        and _is_narrow(expr.dtype)
+        and (_is_narrow(expr.dtype) or expr.dtype == bf16)
         and expr.arguments[0].dtype in _REALS
     )
+
+
+def _without_trip(expr: Expr) -> Expr | None:
+    """What takes the place of a cast; None where it stays."""
+    return _rounded_once(expr) or _real_cast(expr)
+
+
+def _rounded_once(expr: Expr) -> Expr | None:
+    """A value in bf16 that was rounded to it before bounds that bf16 has: they leave order as rounding does."""
+    if not isinstance(expr, Apply) or expr.op != "cast" or expr.dtype != bf16:
+        return None
+    bounded = _unrounded(expr.arguments[0])
+    return None if bounded is None else bounded.cast(bf16)
+
+
+def _unrounded(expr: Expr) -> Expr | None:
+    """An f32 expression without the rounding to bf16 that is in it, below bounds alone; None where there is none."""
+    if not isinstance(expr, Apply):
+        return None
+    if expr.op in ("max", "min") and isinstance(bound := expr.arguments[1], Const):
+        value = _unrounded(expr.arguments[0]) if _is_bf16(bound) else None
+        return None if value is None else apply(expr.op, value, bound)
+    if expr.op != "cast" or expr.arguments[0].dtype != bf16:
+        return None
+    (narrow,) = expr.arguments
+    trip = isinstance(narrow, Apply) and narrow.op == "cast" and narrow.arguments[0].dtype == expr.dtype
+    return narrow.arguments[0] if trip else None
+
+
+def _is_bf16(bound: Const) -> bool:
+    return float(bf16.numpy.type(bound.value)) == float(bound.value)  # type: ignore[arg-type]
 
 
 def _is_narrow(dtype: DType) -> bool:

@@ -1,4 +1,4 @@
-"""Values that are quantised and dequantised in one kernel: floats throughout, and the same bits."""
+"""Values that are narrowed and widened in one kernel: floats throughout, and the same bits."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,15 @@ import isthmus
 from isthmus.backends.cpu.round_trips import in_floats
 from isthmus.compilation import build_model, finish
 from isthmus.compiler.ir import Graph, constant, graph_input
-from isthmus.compiler.ir.types import DType, f32, f64, i8, i16, u8, u16
-from isthmus.compiler.ops import quant
+from isthmus.compiler.ir.types import DType, bf16, f32, f64, i8, i16, u8, u16
+from isthmus.compiler.ops import math, quant
 from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.pipeline import Built
 from isthmus.compiler.tile.stage import (
     INPUT,
     OUTPUT,
     Access,
+    Apply,
     Buffer,
     Dim,
     Expr,
@@ -77,6 +78,52 @@ _X = Load(Access("x", (dim("i"),)), f32)
     ids=lambda body: "",
 )
 def test_what_could_differ_keeps_its_integers(body: Expr) -> None:
-    stage = Stage("s", (Dim("i", 8),), body, Access("y", (dim("i"),)))
-    kernel = Kernel("k", (Buffer("x", (8,), f32, INPUT), Buffer("y", (8,), f32, OUTPUT)), (stage,))
+    kernel = _kernel(body)
     assert in_floats(kernel) is kernel
+
+
+def _kernel(body: Expr) -> Kernel:
+    stage = Stage("s", (Dim("i", 8),), body, Access("y", (dim("i"),)))
+    return Kernel("k", (Buffer("x", (8,), f32, INPUT), Buffer("y", (8,), body.dtype, OUTPUT)), (stage,))
+
+
+_TRIP = _X.cast(bf16).cast(f32)
+
+
+def test_bounds_do_not_take_a_rounding_of_their_own() -> None:
+    bounded = apply("min", apply("max", _TRIP, lift(-0.5, f32)), lift(6.0, f32)).cast(bf16)
+    (stage,) = in_floats(_kernel(bounded)).stages
+    assert [expr.op for expr in walk(stage.body) if isinstance(expr, Apply)] == ["max", "min", "cast"]
+
+
+def test_values_that_are_rounded_once_are_those_that_are_rounded_twice() -> None:
+    near = np.arange(-(1 << 17), 1 << 17, 37, np.int32)
+    codes = [near + np.float32(bound).view(np.int32) for bound in (0.5, -0.5, 6.0, 1e-38, 3.3e38)]
+    data = {"x": np.concatenate([_EDGES.astype(np.float32), *(code.view(np.float32) for code in codes)])}
+    x = graph_input("x", parse_type(f"f32[{data['x'].size}]"))
+    trip = math.cast(math.cast(x, dtype=bf16), dtype=f32)
+    results = [
+        math.cast(math.clip(trip, constant(np.float32(low)), constant(np.float32(6))), dtype=bf16)
+        for low in (0.0, -0.5)
+    ]
+    built = build_model(isthmus.Model(Graph([x], results, ["a", "b"])), "cpu")
+    assert isinstance(built, Built)
+    wanted, found = isthmus.Model(built.graph).evaluate(data), finish(built).run(data)
+    for name in wanted:
+        assert np.array_equal(found[name].astype("f4"), wanted[name].astype("f4"), equal_nan=True), name
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _TRIP,  # read as f32
+        apply("max", _TRIP, lift(0.1, f32)).cast(bf16),  # bf16 has no such bound
+        (_TRIP + 1.0).cast(bf16),
+        apply("max", _TRIP, _X).cast(bf16),
+        apply("max", _X.cast(f64).cast(bf16).cast(f32), lift(0.0, f32)).cast(bf16),
+    ],
+    ids=lambda body: "",
+)
+def test_what_could_differ_is_rounded_twice(body: Expr) -> None:
+    kernel = _kernel(body)
+    assert in_floats(kernel).stages[0].body == body
