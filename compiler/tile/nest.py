@@ -119,7 +119,7 @@ class Nest:
     def _refetched(self, tile: Mapping[str, int], width: int) -> float:
         """Cycles to fetch lines of rows that push one another out of the nearest cache before the next turn."""
         near = self.target.caches[0]
-        if self.contraction is None or not near.alias or self._is_far:
+        if self.contraction is None or self.vector is None or not near.alias or self._is_far:
             return 0.0
         access = self.contraction.rows_operand
         size = self.kernel.buffer(access.buffer).dtype.bytes
