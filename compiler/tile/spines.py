@@ -7,7 +7,7 @@ from math import ceil, lcm
 from ...runtime.records import dataclass
 from .placing import Placing
 from .products import Product
-from .stage import Affine
+from .stage import INPUT, Affine
 
 PARTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64, 96, 112, 128, 256, 512)
 """Into how many parts a dim may be cut."""
@@ -32,16 +32,29 @@ def spines(placing: Placing) -> Iterator[tuple[tuple[str, ...], list[Cut]]]:
     if placing.products:
         yield from _product_spines(placing)
         return
-    names = placing.common
-    for position in range(len(names)):  # outer dims one by one, one dim in parts, inner dims whole
-        outer = [Cut(name, (1,)) for name in names[:position]]
-        sizes = parts(placing.extents[names[position]], 1)
-        if position < len(names) - 1 and position:
-            sizes = sizes[:-1] or sizes
-        dims = [*outer, Cut(names[position], sizes)]
-        yield tuple(each.name for each in dims), dims
-    if not names:
+    for names in _orders(placing):
+        for position in range(len(names)):  # outer dims one by one, one dim in parts, inner dims whole
+            outer = [Cut(name, (1,)) for name in names[:position]]
+            sizes = parts(placing.extents[names[position]], 1)
+            if position < len(names) - 1 and position:
+                sizes = sizes[:-1] or sizes
+            dims = [*outer, Cut(names[position], sizes)]
+            yield tuple(each.name for each in dims), dims
+    if not placing.common:
         yield (), []
+
+
+def _orders(placing: Placing) -> Iterator[tuple[str, ...]]:
+    """The dims as they are; where an input lacks some of them also with one that it has in front, so that it is loaded
+    once."""
+    names = tuple(placing.common)
+    yield names
+    inputs = {buffer.name for buffer in placing.kernel.role(INPUT)}
+    reads = [a.dims for stage in placing.kernel.stages for a in stage.reads if a.buffer in inputs]
+    first = {name for dims in reads if set(names) - set(dims) for name in names[1:] if name in dims}
+    for name in names:
+        if name in first:
+            yield name, *(other for other in names if other != name)
 
 
 def _chain_spines(placing: Placing) -> Iterator[tuple[tuple[str, ...], list[Cut]]]:

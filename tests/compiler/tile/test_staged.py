@@ -25,3 +25,20 @@ def test_tiles_of_columns_have_a_place_more_where_home_is_busy(rows, inner, plac
     kernel = parse_kernel(PRODUCT.format(rows=rows, inner=inner))
     choice = stage_tiles(kernel, find_backend("n1-16").target({}))
     assert {hold.buffer: hold.slots for hold in choice.schedule.holds}["w"] == places
+
+
+@pytest.mark.parametrize("chip", ["n1-16", "n1-32"])
+@pytest.mark.parametrize("tokens", [50, 197])
+def test_what_lacks_a_dim_passes_by_once(chip, tokens):
+    """Heads side by side in rows of values: the result has tokens outside, but each head's values fit beside them."""
+    kernel = parse_kernel(f"""
+    kernel "k" {{
+      input p: i8[12, {tokens}, {tokens}]  input v: i8[{tokens}, 768]  output y: i8[{tokens}, 12, 64]
+      local acc: i32[{tokens}, 12, 64]
+      stage s0 (i: {tokens}, h: 12, d: 64, reduce j: {tokens}):
+        acc[i, h, d] = sum mul(cast(p[h, i, j]):i32, cast(v[j, 64*h + d]):i32)
+      stage s1 (i: {tokens}, h: 12, d: 64): y[i, h, d] = cast(acc[i, h, d]):i8
+    }}""")
+    schedule = stage_tiles(kernel, find_backend(chip).target({})).schedule
+    around = [loop.dim for loop in schedule.loops[: next(h.at for h in schedule.holds if h.buffer == "v")]]
+    assert "i" not in around
