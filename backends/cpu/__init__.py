@@ -72,7 +72,7 @@ class CpuBackend:
         from . import first_layers, winograd, winograd_integers
 
         target = self.target(options)
-        first = first_layers.RULES if first_layers.pays(target) else ()
+        first = first_layers.rules(target)
         if not winograd.is_wanted(options.get("winograd", "on")):
             return first
         return (*first, *winograd.rules(target), *winograd_integers.rules(target))

@@ -72,3 +72,8 @@ RULES = (
         samples=(_SAMPLE, {**_SAMPLE, "x": "bf16[2, 2, 6, 7]", "w": "bf16[4, 2, 2, 3]", "b": None}),
     ),
 )
+
+
+def rules(target: Target) -> tuple[Rule, ...]:
+    """The rule where it pays on a target."""
+    return RULES if pays(target) else ()
