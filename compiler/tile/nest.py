@@ -124,18 +124,15 @@ class Nest:
         access = self.contraction.rows_operand
         size = self.kernel.buffer(access.buffer).dtype.bytes
         steps = [strides(self.kernel, access, name) * size for name in tile]
-        places = (sum(map(mul, steps, point)) % near.alias for point in cartesian(*map(range, tile.values())))
-        lost = [
-            n
-            for n in Counter(place // near.line for place in places).values()
-            if n > near.bytes // near.alias
-        ]
-        if not lost:
-            return 0.0
+        lines = (
+            sum(map(mul, steps, point)) % near.alias // near.line
+            for point in cartesian(*map(range, tile.values()))
+        )
+        lost = sum(n for n in Counter(lines).values() if n > near.bytes // near.alias)
         blocks = prod(trips(self.extents[name], step) for name, step in tile.items())
         blocks *= trips(self.extents[self.vector], width * self.engine.lanes)
         turns = prod(d.size for d in self.root.kind(REDUCE)) / self.engine.group
-        return blocks * turns * sum(lost) * near.line / self.target.caches[1].bandwidth
+        return blocks * turns * lost * near.line / self.target.caches[1].bandwidth
 
     def _row_dims(self, others: list[str]) -> list[str]:
         """The dims whose neighbours share operand loads, innermost first; at most two."""
