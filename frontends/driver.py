@@ -40,7 +40,7 @@ SPARE = 30_000
 MOST_EXTENT = 2**63 - 1
 """The largest extent that indices can count."""
 
-TRIED = (64, 8)
+TRIED = (64, 8, 1024)
 """Extents given to all open dimensions of a model that can't be converted, to learn whether they are the reason."""
 
 
@@ -375,7 +375,7 @@ def convert(
     failure = driver.failure()
     if failure is not None:
         types = {name: value.type for value, name in names.items()}
-        if here.decisive or _closed(model, converters, types, constants):
+        if here.decisive or here.waits or _closed(model, converters, types, constants):
             raise ValuesNeeded(failure, types, model.graph.outputs, tuple(here.decisive))
         raise failure
     found = [value for value in outputs if value is not None]

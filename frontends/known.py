@@ -37,11 +37,15 @@ _NOT_EVALUATED = ("shape.pad", "shape.pad_dynamic")
 
 @dataclass(slots=True)
 class Memory:
-    """What was found out of values, and what would have been known if certain inputs of the model were: `decisive`."""
+    """What was found out of values, and what would have been known if certain inputs of the model were: `decisive`.
+
+    `waits` tells whether something that decides an op's form follows from extents that are open.
+    """
 
     inputs: Mapping[Value, str] = field(default_factory=dict)
     found: dict[Value, np.ndarray | None] = field(default_factory=dict)
     decisive: dict[str, None] = field(default_factory=dict)
+    waits: bool = False
 
 
 _memory: ContextVar[Memory | None] = ContextVar("known", default=None)
@@ -79,28 +83,33 @@ def known(value: Value | None) -> np.ndarray | None:
 
 
 def wanted(value: Value | None) -> np.ndarray | None:
-    """As `known`, for what decides an op's form: inputs that would have to be known for it are noted as decisive."""
+    """As `known`, for what decides an op's form: what would have to be known of inputs for it is noted."""
     array, here = known(value), _memory.get()
     if array is None and value is not None and here is not None:
-        here.decisive.update(dict.fromkeys(_decisive(value, here.inputs)))
+        names, opened = _awaited(value, here.inputs)
+        here.decisive.update(dict.fromkeys(names))
+        here.waits = here.waits or opened
     return array
 
 
-def _decisive(value: Value, inputs: Mapping[Value, str]) -> set[str]:
-    """The model's inputs that a small value follows from; none where it follows from other data as well."""
-    names, seen, waiting = set(), {value}, [value]
+def _awaited(value: Value, inputs: Mapping[Value, str]) -> tuple[set[str], bool]:
+    """The model's inputs that a small value follows from, and whether it follows from open extents; nothing where it
+    follows from other data as well."""
+    names, opened, seen, waiting = set(), False, {value}, [value]
     while waiting:
         value = waiting.pop()
         node = value.node
         if value in inputs and _small(value, MOST_DECISIVE):
             names.add(inputs[value])
-        elif node.op != "constant" and node.op != "shape.of":
+        elif node.op == "shape.of":
+            opened = opened or not all(v.type.is_static for v in node.operands if v is not None)
+        elif node.op != "constant":
             if not _small(value) or not _is_evaluated(node.op):
-                return set()
+                return set(), False
             fresh = [v for v in node.operands if v is not None and v not in seen]
             seen.update(fresh)
             waiting += fresh
-    return names
+    return names, opened
 
 
 def dims(value: Value | None) -> tuple[Dim, ...] | None:

@@ -52,7 +52,10 @@ def _merge(what: str, types: Sequence[Type], known: set[str]) -> Type:
     if len(tensors) < len(types) or len({type.dtype for type in tensors}) > 1:
         raise TypeRuleError(f"{what} is {listed}", hint="give it one type")
     if len({type.rank for type in tensors}) > 1:
-        raise UnsupportedError(f"{what} is {listed}", hint="its rank must be known beforehand")
+        raise UnsupportedError(
+            f"{what} is {listed}",
+            hint="its rank must be known beforehand; fix what decides it with shapes= or constants=",
+        )
 
     def extent(dims: Sequence[Dim]) -> Dim:
         agreed = all(dim == dims[0] for dim in dims) and symbols(dims[0]) <= known

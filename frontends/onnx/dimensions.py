@@ -4,14 +4,19 @@ import ast
 import re
 from operator import add, floordiv, mul, sub
 
-from ...compiler.ir.dims import Dim, symbol
+from ...compiler.ir.dims import Dim, fresh, symbol
 
 _OPERATORS = {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.FloorDiv: floordiv}
 _LONGEST = 200
+_UNNAMED = re.compile(r"\W*|-1|None")
+"""What exporters write for "any extent", in one place after the other: not the name of one and the same."""
 
 
 def named_dimension(text: str) -> Dim:
-    """The dimension that a `dim_param` stands for: arithmetic over names, or else one symbol made of its letters."""
+    """The dimension that a `dim_param` stands for: arithmetic over names, or else one symbol made of its letters; a
+    new one for what names nothing."""
+    if _UNNAMED.fullmatch(text):
+        return fresh()
     if text.isidentifier():
         return symbol(text)
     if len(text) <= _LONGEST:

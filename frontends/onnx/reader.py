@@ -234,7 +234,7 @@ def _dim(proto: Any) -> Dim:
     kind = proto.WhichOneof("value")
     if kind == "dim_value" and proto.dim_value >= 0:
         return int(proto.dim_value)
-    return named_dimension(proto.dim_param) if kind == "dim_param" and proto.dim_param else fresh()
+    return named_dimension(proto.dim_param) if kind == "dim_param" else fresh()
 
 
 def _guessed_kind(proto: AttributeProto) -> str:

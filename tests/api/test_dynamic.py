@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 import isthmus
 from isthmus import batches
 from isthmus.batches import Batch
 from isthmus.compilation import build_package
-from isthmus.compiler.diagnostics import UnsupportedError
+from isthmus.compiler.diagnostics import ModelError, UnsupportedError
 from isthmus.compiler.ir.graph import Graph, Tensor
 from isthmus.compiler.ir.text import parse_graph
 from isthmus.dynamic import DynamicPackage
@@ -180,6 +180,52 @@ def test_a_model_that_needs_an_extent_waits_for_it() -> None:
         )
     with pytest.raises(UnsupportedError, match="'n' must be known"):
         _ = package.graph
+
+
+def branching(
+    inputs: dict[str, Any], condition: list[Any], then: tuple[str, list[int]], other: tuple[str, list[int]]
+) -> ModelProto:
+    """y = then(x) if the node `condition` says so, else other(x); a branch is an op and its constant operand."""
+
+    def body(op: str, operand: list[int]) -> GraphProto:
+        weights = [numpy_helper.from_array(np.array(operand), "k")]
+        node = helper.make_node(op, ["x", "k"], ["r"])
+        return helper.make_graph([node], op, [], [helper.make_empty_tensor_value_info("r")], weights)
+
+    branches = {"then_branch": body(*then), "else_branch": body(*other)}
+    nodes = [*condition, helper.make_node("If", ["c"], ["y"], **branches)]
+    weights = [numpy_helper.from_array(np.array([1]), "one")]
+    given = [helper.make_tensor_value_info(name, *type) for name, type in inputs.items()]
+    out = [helper.make_empty_tensor_value_info("y")]
+    graph = helper.make_graph(nodes, "g", given, out, weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+
+
+def test_branches_of_different_ranks_wait_for_the_shapes_that_choose() -> None:
+    """What scripted modules write for `x.squeeze(1)`."""
+    condition = [
+        helper.make_node("Shape", ["x"], ["n"], start=1, end=2),
+        helper.make_node("Equal", ["n", "one"], ["c"]),
+    ]
+    inputs = {"x": (TensorProto.FLOAT, ["a", "b"])}
+    package = isthmus.compile(branching(inputs, condition, ("Squeeze", [1]), ("Unsqueeze", [0])))
+    assert isinstance(package, DynamicPackage)
+    assert package.decisive == ()
+    assert package.run({"x": np.ones((2, 1), "f")})["y"].shape == (2,)
+    assert package.run({"x": np.ones((2, 3), "f")})["y"].shape == (1, 2, 3)
+
+
+def test_branches_for_different_shapes_wait_for_the_value_that_chooses() -> None:
+    """A model of two sampling rates: with one of them the frames of the other have no whole number."""
+    condition = [helper.make_node("Equal", ["rate", "one"], ["c"])]
+    inputs = {"x": (TensorProto.FLOAT, [6]), "rate": (TensorProto.INT64, [])}
+    package = isthmus.compile(branching(inputs, condition, ("Reshape", [2, 3]), ("Reshape", [2, 4])))
+    assert isinstance(package, DynamicPackage)
+    assert package.decisive == ("rate",)
+    x = np.arange(6, dtype="f")
+    assert package.run({"x": x, "rate": np.array(1)})["y"].shape == (2, 3)
+    with pytest.raises(ModelError, match="reshape"):
+        package.run({"x": x, "rate": np.array(2)})
 
 
 def test_ranks_that_a_model_leaves_open_are_taken_from_the_inputs() -> None:

@@ -7,8 +7,8 @@ from ....compiler.ir.graph import Value, graph_input
 from ....compiler.ir.types import TensorType, Type, boolean, i64
 from ...bodies import steady
 from ...build import control, sequence, shape
-from ...driver import Call
-from ...known import known
+from ...driver import Abandoned, Call
+from ...known import known, wanted
 from ...normalise import axis_of
 from ...source import SourceGraph
 from ..table import converter
@@ -25,8 +25,13 @@ def branch(condition, *, else_branch, then_branch, call):
     if chosen is not None:
         return tuple(call.inline(then_branch if chosen.reshape(-1)[0] else else_branch, ()))
     captures = call.captures(then_branch, else_branch)
-    regions = [call.region(graph, (), captures) for graph in (then_branch, else_branch)]
-    return control.if_(_scalar(condition), *captures.values(), regions=regions)
+    try:
+        regions = [call.region(graph, (), captures) for graph in (then_branch, else_branch)]
+        return control.if_(_scalar(condition), *captures.values(), regions=regions)
+    except (Abandoned, UnsupportedError):
+        # for the shapes and values of a run the branch that it takes may do
+        wanted(condition)
+        raise
 
 
 @converter("Loop")

@@ -93,6 +93,14 @@ def test_names_of_dimensions(onnx):
         onnx.read(model, shapes={"x": (1, 8, 4, 5, 6, 3)})
 
 
+def test_extents_that_exporters_leave_without_a_name_are_independent(onnx):
+    model = onnx.model(
+        [onnx.node("Relu", "x", "y")], [onnx.value("x", ["?", "?", "-1", "-1", "None", "None", "n"])]
+    )
+    assert str(onnx.read(model).outputs[0].type) == "f32[u0, u1, u2, u3, u4, u5, n]"
+    assert onnx.read(model, shapes={"x": range(1, 8)}).outputs[0].shape == (1, 2, 3, 4, 5, 6, 7)
+
+
 def test_locations_name_the_file_and_the_node(onnx, tmp_path):
     nodes = [onnx.node("Relu", "x", "a", "named"), onnx.node("Neg", "a", "y")]
     (tmp_path / "m.onnx").write_bytes(onnx.model(nodes, [onnx.value("x", [2])]).SerializeToString())
