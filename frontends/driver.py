@@ -375,6 +375,14 @@ def convert(
     failure = driver.failure()
     if failure is not None:
         types = {name: value.type for value, name in names.items()}
+        if here.decisive:
+            first, *_ = here.decisive
+            advice = Problem(
+                model.location,
+                f"its form depends on the values of {', '.join(here.decisive)}",
+                f"fix them with constants=, on the command line --constant {first}=VALUE",
+            )
+            failure = UnsupportedError("", problems=[*failure.problems, advice])
         if here.decisive or here.waits or _closed(model, converters, types, constants):
             raise ValuesNeeded(failure, types, model.graph.outputs, tuple(here.decisive))
         raise failure

@@ -62,6 +62,7 @@ def check(
     "compiler on PATH a library with its header or an executable.",
 )
 @options.shapes
+@options.constants
 @options.precision
 @click.option("--report", is_flag=True, help="For int8: measure and print the error of every layer.")
 @click.option("--strip", is_flag=True, help="Leave the graph's constants out; the package gets smaller.")
@@ -76,6 +77,7 @@ def compile(
     output: str | None,
     emit: str,
     shapes: Any,
+    constants: Any,
     precision: AskedPrecision,
     report: bool,
     strip: bool,
@@ -94,6 +96,7 @@ def compile(
     how = {
         "target": target,
         "shapes": shapes,
+        **({"constants": constants} if constants else {}),
         "precision": asked.name or "f32",
         "strip": strip,
         "options": options,
@@ -143,7 +146,7 @@ def _build(
     with progress(
         f"compiling {model.name}", len(GRAPH_PASSES) + 2, not (settings.quiet or settings.json)
     ) as advance:
-        bound = read(str(model), how["shapes"])
+        bound = read(str(model), how["shapes"], how.get("constants"))
         advance("read")
         wanted = find_precision(**asked.keywords(bound))
         listings = () if emit in ("package", "ir") else (emit if emit in ("llvm", "asm") else "object",)

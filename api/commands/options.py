@@ -36,6 +36,22 @@ class ShapeType(click.ParamType):
         return name, tuple(_dim(dim.strip()) for dim in dims.split(",") if dim.strip())
 
 
+class NumbersType(click.ParamType):
+    """NAME=16000 as (name, 16000), NAME=1,2.5 as (name, [1, 2.5]), NAME=1, as (name, [1])."""
+
+    name = "NAME=N,N,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
+        name, equals, text = str(value).rpartition("=")
+        if not equals or not name:
+            self.fail(f"'{value}' names no input; write NAME=16000", param, ctx)
+        try:
+            numbers = [_number(part) for part in text.removesuffix(",").split(",")]
+        except ValueError:
+            self.fail(f"'{text}' is no number and no list of them", param, ctx)
+        return name, numbers if "," in text else numbers[0]
+
+
 class PairType(click.ParamType):
     """NAME=VALUE as a pair."""
 
@@ -46,6 +62,11 @@ class PairType(click.ParamType):
         if not equals or not name:
             self.fail(f"'{value}' has no '='", param, ctx)
         return name, text
+
+
+def _number(text: str) -> int | float:
+    """Raises ValueError where it is none."""
+    return int(text) if text.strip().lstrip("-").isdigit() else float(text)
 
 
 def _dim(text: str) -> int | str | None:
@@ -83,6 +104,14 @@ shapes = click.option(
     multiple=True,
     callback=lambda _context, _parameter, value: dict(value),
     help="Fix an input's shape; ? leaves a dimension as it is. Once for each input.",
+)
+constants = click.option(
+    "--constant",
+    "constants",
+    type=NumbersType(),
+    multiple=True,
+    callback=lambda _context, _parameter, value: dict(value),
+    help="Fix an input to numbers; the package does not take it then. N, is a vector of one.",
 )
 backend_options = click.option(
     "--option",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 import isthmus
 from isthmus.commands import VERBS
@@ -46,6 +47,26 @@ def test_compile_and_run(command, digits: Path, given: Path, images: np.ndarray,
         "out.npz",
         "trace.json",
     ]
+
+
+def test_compile_with_an_input_fixed(command, tmp_path: Path) -> None:
+    model, package = tmp_path / "model.onnx", tmp_path / "model.isth"
+    node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], "resize")
+    declared = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 2]),
+        helper.make_tensor_value_info("sizes", TensorProto.INT64, [2]),
+    ]
+    graph = helper.make_graph([node], "g", declared, [helper.make_empty_tensor_value_info("y")])
+    model.write_bytes(helper.make_model(graph).SerializeToString())
+    refused = command("compile", model, "-o", package)
+    assert refused.status == 1
+    assert "depends on the values of sizes" in refused.err
+    assert "--constant sizes=VALUE" in refused.err
+    for size in (4, 6):  # what is kept of the one is not taken for the other
+        assert command("compile", model, "--constant", f"sizes=2,{size}", "-o", package).status == 0
+        assert isthmus.load(package).run([np.ones((2, 2), "f")])["y"].shape == (2, size)
+    for wrong in ("sizes", "sizes=", "sizes=2,x"):
+        assert command("compile", model, "--constant", wrong, "-o", package).status == 1
 
 
 def test_run_describes_what_it_does_not_write(

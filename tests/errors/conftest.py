@@ -467,7 +467,11 @@ def _squared(extent: int | str) -> ModelProto:
     return model(nodes, [tensor("x0", [extent])], [tensor("x30", ["M"])], [flat, column])
 
 
-@bad(ValuesNeeded, ("model.onnx:resize:", "operand 'sizes' must be known", "shapes="))
+@bad(
+    ValuesNeeded,
+    ("model.onnx:resize:", "operand 'sizes' must be known", "shapes="),
+    ("model.onnx:", "depends on the values of sizes", "--constant sizes=VALUE"),
+)
 def operand_known_too_late(folder: Path) -> ModelProto:
     return model(
         [helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], "resize")],
