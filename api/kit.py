@@ -7,10 +7,11 @@ from isthmus.compiler.diagnostics import UnsupportedError
 from isthmus.compiler.stream.backend import StreamBackend
 from isthmus.compiler.stream.copies import Copy
 from isthmus.compiler.stream.instructions import Instructions
+from isthmus.compiler.stream.limits import Limits
 from isthmus.compiler.stream.multiply import Multiply
 from isthmus.compiler.stream.programs import Machine, Pending
 from isthmus.compiler.stream.vectors import VectorWork
-from isthmus.compiler.stream.writer import Gathering, Limits, StreamWriter
+from isthmus.compiler.stream.writer import Gathering, StreamWriter
 from isthmus.runtime.sim.access import Access
 from isthmus.runtime.sim.copies import prepare_gather, prepare_load, prepare_store
 from isthmus.runtime.sim.costs import Costs, collect, multiplication, transfer

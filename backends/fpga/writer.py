@@ -3,10 +3,11 @@
 from functools import lru_cache
 
 from ...compiler.stream.copies import Copy
+from ...compiler.stream.limits import Limits
 from ...compiler.stream.multiply import Multiply
 from ...compiler.stream.programs import Machine, Operation
 from ...compiler.stream.vectors import VectorWork
-from ...compiler.stream.writer import Limits, StreamWriter
+from ...compiler.stream.writer import StreamWriter
 from ...runtime.sim.microcode import COMBINES
 from .isa import (
     MICRO_OPS,
@@ -32,7 +33,7 @@ _PLACES = (("stream", 1), ("stream", 2))
 class Writer(StreamWriter):
     """One kernel's instructions."""
 
-    limits = Limits(copy_bytes=(1 << 20) - 1)
+    limits = Limits(copy=((1 << 20) - 1, 65535, 4095))
     machine = Machine(
         operations={name: op.types for name, op in MICRO_OPS.items()},
         elements=TYPES,

@@ -1,10 +1,11 @@
 """Pieces of work as n1's instructions."""
 
 from ...compiler.stream.copies import Copy
+from ...compiler.stream.limits import Limits
 from ...compiler.stream.multiply import Multiply
 from ...compiler.stream.programs import Body, Machine, Pending
 from ...compiler.stream.vectors import VectorWork
-from ...compiler.stream.writer import LANE_BYTES, Gathering, Limits, StreamWriter
+from ...compiler.stream.writer import LANE_BYTES, Gathering, StreamWriter
 from ...runtime.sim.operations import TYPES
 from .isa import COMBINES, MICROCODE, PRODUCTS, Gather, Lda, Ldw, Micro, Mxu, Program, Sto, Vec
 from .micro import MICRO_OPS
@@ -12,7 +13,7 @@ from .micro import MICRO_OPS
 FILL_WIDTHS = (1, 2, 4)
 PROGRAMS = 1 << next(o.bits for o in Program.operands if o.name == "number")
 
-LIMITS = Limits(copy_bytes=(1 << 20) - 1, fill_bytes=FILL_WIDTHS)
+LIMITS = Limits(copy=((1 << 20) - 1, 65535, 65535), fill_bytes=FILL_WIDTHS)
 
 MACHINE = Machine(
     operations={name: op.types for name, op in MICRO_OPS.items()},

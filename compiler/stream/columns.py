@@ -15,7 +15,7 @@ from ..target.description import Engine
 from ..tile.products import Product
 from ..tile.stage import REDUCE, Access, Affine, Kernel
 from ..tile.work import sum_run
-from .copies import Copy, flat
+from .copies import Copy
 from .emit import Ints, Tile
 from .places import by_dim, offset, shape_of, steps_at_home
 
@@ -89,20 +89,14 @@ class Columns:
         parts = self.others, self.outer, self.run, [n]
         return pack(array, self.found.columns, lows, self.extents, parts, cols)
 
-    def runs(self, tile: Tile, home: int, most: int) -> Iterator[Copy]:
-        """A packed constant at `home` into a tile, each run to its place, by instructions of at most so many contiguous
-        bytes."""
+    def runs(self, tile: Tile, home: int) -> Copy:
+        """A packed constant at `home` into a tile, each run to its place."""
         line = self.array.cols * tile.buffer.dtype.bytes
         run, pitch = self.length * line, self.depth * line
         count = self.elements // (self.depth * self.array.cols)
-        if run == pitch:
-            yield from flat(home, tile.address, count * run, most)
-        elif run <= most:
-            several = {"s1": run, "d1": pitch} if count > 1 else {}
-            yield Copy(home, tile.address, run, count, **several)
-        else:
-            for number in range(count):
-                yield from flat(home + number * run, tile.address + number * pitch, run, most)
+        if run == pitch or count == 1:
+            return Copy(home, tile.address, count * run)
+        return Copy(home, tile.address, run, count, s1=run, d1=pitch)
 
     def copies(self, tile: Tile, home: int, dims: int = 2) -> Iterator[Copy]:
         """A tile packed from a row-major array at `home`, by instructions with `dims` strided dims (1 or 2).

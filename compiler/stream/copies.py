@@ -1,4 +1,4 @@
-"""Tiles as strided copies between home and a scratchpad, padding included, cut to what one instruction can do."""
+"""Tiles as strided copies between home and a scratchpad, padding included."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product as cartesian
@@ -62,13 +62,6 @@ class Axis:
 
 _NONE = Axis(0, 0, 0, 0, 0)
 _ONE = Axis(1, 0, 0, 0, 0)
-
-
-def flat(home: int, near: int, count: int, most: int) -> Iterator[Copy]:
-    """`count` contiguous bytes, in pieces of at most `most` where one instruction does not reach."""
-    piece = most // 64 * 64
-    for begin in range(0, count, piece):
-        yield Copy(home + begin, near + begin, min(count - begin, piece))
 
 
 def copies_in(

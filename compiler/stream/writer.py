@@ -1,7 +1,7 @@
 """From what emission walks through to single pieces of work, each of which a chip's writer spells as an instruction."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from itertools import product as cartesian
 from math import prod
@@ -18,9 +18,10 @@ from ..tile.products import Product
 from ..tile.schedule import Hold
 from ..tile.stage import CONSTANT, Affine, Kernel, Load, Lookup, Stage
 from .columns import Columns
-from .copies import Axis, Copy, copies_in, copies_out, flat, joined
+from .copies import Axis, Copy, copies_in, copies_out, joined
 from .emit import Box, Ints, Tile
 from .home import Home, aligned
+from .limits import Limits
 from .multiply import Multiplier, Multiply
 from .places import offset, shape_of, start
 from .programs import Machine, Pending
@@ -28,26 +29,6 @@ from .vectors import Vectors, VectorWork, constant_stage, filling
 
 LANE_BYTES = 4
 """Accumulators hold i32 or f32."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What single instructions of a chip can do.
-
-    `copy_bytes`: contiguous bytes; `copy_dims`: strided dims of a copy beside them (1 or 2). `product_rows` (1 or 2)
-    and `product_sums` (0 to 2): dims of the rows, and of the sum beside its run; `far_columns`: tiles of columns of one
-    product may lie any distance apart. `vector_dims`: dims of vector work.
-    `vector_count`: elements along the innermost one. `fill_bytes`: how long the pattern of padding may be.
-    """
-
-    copy_bytes: int
-    copy_dims: int = 2
-    product_rows: int = 2
-    product_sums: int = 2
-    far_columns: bool = False
-    vector_dims: int = 5
-    vector_count: int = (1 << 16) - 1
-    fill_bytes: tuple[int, ...] = (1,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +143,13 @@ class StreamWriter(ABC):
             self._load_box(tile, self.home.address(operand) + offset(low, shape) * bytes_, shape)
 
     def _load_box(self, tile: Tile, home: int, shape: Ints) -> None:
-        copies = list(copies_in(tile, home, shape, self.limits.copy_dims, self._unread(tile)))
-        fill = self._pattern(tile) if any(copy.padded for copy in copies) else b"\0"
+        copies = list(copies_in(tile, home, shape, len(self.limits.copy) - 1, self._unread(tile)))
+        self._copies_in(copies, tile, self._pattern(tile) if any(copy.padded for copy in copies) else b"\0")
+
+    def _copies_in(self, copies: Iterable[Copy], tile: Tile, fill: bytes = b"\0") -> None:
         for copy in copies:
-            self.copy_in(copy, tile.memory, fill)
+            for piece in self.limits.copies(copy):
+                self.copy_in(piece, tile.memory, fill)
 
     def _unread(self, tile: Tile) -> list[frozenset[int]]:
         """Along each axis of a tile the places that no stage reads, wherever it is: windows may step over some."""
@@ -192,16 +176,15 @@ class StreamWriter(ABC):
         """Contiguous bytes, in one copy with those that were written just before where they lie side by side at home
         and in the tile's memory."""
         before, self.copied = self.copied, None
-        copies = list(flat(home, tile.address, count, self.limits.copy_bytes))
-        if before is not None and len(copies) == 1 and self._follows(before, tile.memory, copies[0]):
+        copy = Copy(home, tile.address, count)
+        if before is not None and self._follows(before, tile.memory, copy):
             self.written.pop()
             first = before[2]
-            copies = [replace(first, n0=home - first.home + count)]
+            copy = replace(first, n0=home - first.home + count)
         known = len(self.written)
-        for copy in copies:
-            self.copy_in(copy, tile.memory, b"\0")
+        self._copies_in([copy], tile)
         if len(self.written) == known + 1:
-            self.copied = len(self.written), tile.memory, copies[0], self.now[:-1]
+            self.copied = len(self.written), tile.memory, copy, self.now[:-1]
 
     def _follows(self, before: tuple[int, str, Copy, Ints], memory: str, copy: Copy) -> bool:
         """Whether a copy goes on where one ends that was written last, but for what aligns it."""
@@ -209,7 +192,7 @@ class StreamWriter(ABC):
         step = aligned(first.n0)
         beside = (first.home + step, first.near + step) == (copy.home, copy.near)
         together = (written, where, now) == (len(self.written), memory, self.now[:-1])
-        return together and beside and step + copy.n0 <= self.limits.copy_bytes
+        return together and beside and step + copy.n0 <= self.limits.copy[0]
 
     def _load_columns(self, tile: Tile, operand: Placed) -> None:
         """Packed when compiled if they are constant, else row by row."""
@@ -221,11 +204,10 @@ class StreamWriter(ABC):
             )
             if key not in self.home.places:
                 self.home.constant(key, columns.packed(operand.array, tile.low))
-            copies = columns.runs(tile, self.home.places[key], self.limits.copy_bytes)
+            self._copies_in([columns.runs(tile, self.home.places[key])], tile)
         else:
-            copies = columns.copies(tile, self.home.address(operand), self.limits.copy_dims)
-        for copy in copies:
-            self.copy_in(copy, tile.memory, b"\0")
+            dims = len(self.limits.copy) - 1
+            self._copies_in(columns.copies(tile, self.home.address(operand), dims), tile)
 
     def _columns(self, name: str, size: Ints) -> Columns:
         assert self.array is not None
@@ -233,33 +215,38 @@ class StreamWriter(ABC):
 
     def store(self, tile: Tile) -> None:
         home = self.home.address(self.operands[tile.buffer.name])
-        for copy in copies_out(tile, home, self.limits.copy_dims):
-            self.copy_out(copy, tile.memory)
+        for copy in copies_out(tile, home, len(self.limits.copy) - 1):
+            for piece in self.limits.copies(copy):
+                self.copy_out(piece, tile.memory)
 
     def fill(self, tile: Tile) -> None:
         body = self.machine.body(constant_stage(tile), tile.buffer.dtype)
-        for work in filling(tile, body, self.limits.vector_dims, self.item_bytes):
-            self.vector(work)
+        self._vectors(filling(tile, body, len(self.limits.vector), self.item_bytes))
+
+    def _vectors(self, works: Iterable[VectorWork]) -> None:
+        for work in works:
+            for piece in self.limits.vectors(work, self.item_bytes):
+                self.vector(piece)
 
     def contract(
         self, stage: Stage, found: Product, box: Box, tiles: Mapping[str, Tile], accumulate: bool
     ) -> None:
         if stage.name not in self.multipliers:
             assert self.array is not None
-            cuts = self.limits.product_rows, self.limits.product_sums, self.limits.far_columns
+            cuts = len(self.limits.rows), self.limits.sums, self.limits.far_columns
             self.multipliers[stage.name] = Multiplier(
                 self.kernel, stage, found, self.array, *cuts, LANE_BYTES
             )
         for work in self.multipliers[stage.name].work(box, tiles, accumulate):
-            self.multiply(work)
+            for piece in self.limits.products(work):
+                self.multiply(piece)
 
     def elementwise(self, stage: Stage, box: Box, tiles: Mapping[str, Tile], initialise: bool) -> None:
         if stage.name not in self.vectors:
             body = self.machine.body(stage, tiles[stage.write.buffer].buffer.dtype)
-            dims = self.limits.vector_dims
+            dims = len(self.limits.vector)
             self.vectors[stage.name] = Vectors(self.kernel, stage, self.engine, body, dims, self.item_bytes)
-        for work in self.vectors[stage.name].work(box, tiles, initialise):
-            self.vector(work)
+        self._vectors(self.vectors[stage.name].work(box, tiles, initialise))
 
     def gather(self, stage: Stage, box: Box, tiles: Mapping[str, Tile]) -> None:
         load = stage.body

@@ -95,7 +95,7 @@ TARN = kit.Isa("tarn", (Move, Dot, Map))
 class Writer(kit.StreamWriter):
     """Pieces of work as instructions."""
 
-    limits = kit.Limits(65535, 1, product_rows=1, product_sums=0, far_columns=True, vector_dims=3)
+    limits = kit.Limits(copy=(65535, 65535), rows=(65535,), sums=0, far_columns=True, vector=3 * (65535,))
     machine = kit.Machine(dict.fromkeys(OPERATIONS, ("i32",)), TYPES, 8, streams=5, immediates=16, length=16)
 
     def copy_in(self, copy, memory, fill):

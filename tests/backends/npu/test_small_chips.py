@@ -179,3 +179,13 @@ def test_sums_of_more_steps_than_an_instruction_takes_are_cut(channels: int) -> 
         return get("quant.requantize_fixed")(total, *map(constant, scale), axis=1, dtype=dtype_of("int8"))
 
     ran("n1-8", build, (1, channels, 14, 14))
+
+
+def test_work_beyond_an_instructions_fields_is_cut(tmp_path: Path) -> None:
+    """Of a chip with large memories: runs, lines and strides of more than 16 bits, copies of more than 20."""
+    path = tmp_path / "large.toml"
+    path.write_text('inherits = "n1-32"\ntarget.name = "large"\nmemory.spa.bytes = 16777216\n')
+    wide = (4, 70001)
+    ran(str(path), lambda x, y: get("shape.concat")(x, y, axis=1), wide, wide)
+    ran(str(path), lambda x: get("reduce.max")(x, axes=(1,), keepdims=False), (3, 400_000, 2))
+    ran(str(path), lambda x: get("reduce.max")(x, axes=(0,), keepdims=False), (70001,))
