@@ -80,6 +80,7 @@ model.
   included. TFLite's faster kernels round some ops another way and differ from their own reference here and there.
 - **Loops** are unrolled where their turns are known when the model is read and come to no more than {unrolled} nodes;
   others run turn by turn on the host.
+- **Spectra**, which are complex, are computed in pairs of real numbers; inputs and results can't be complex.
 - An op is read up to the version in the table; a newer one is refused.
 
 | op | on floats and plain integers | on quantised operands | newest version |
@@ -269,13 +270,14 @@ def instructions_page(text: str, isa: Isa, operations: Mapping[str, Operation]) 
 
 def tflite_page() -> str:
     """docs/tflite.md."""
-    tables = (TFLITE_TABLE.floats, TFLITE_TABLE.integers)
+    tables = (TFLITE_TABLE.floats, TFLITE_TABLE.integers, TFLITE_TABLE.complexes)
     rows = []
     for op in sorted(set().union(*tables) - {IDENTITY}):
-        plain, integer = (table.get(op) for table in tables)
-        newest = max(form.newest for form in (plain, integer) if form)
+        plain, integer, paired = (table.get(op) for table in tables)
+        newest = max(form.newest for form in (plain, integer, paired) if form)
+        numbers = ", ".join(text for form, text in ((plain, "yes"), (paired, "complex")) if form is not None)
         quantised = "own arithmetic" if integer else "same elements" if plain and plain.moves else "-"
-        rows.append(f"| {op} | {'yes' if plain else '-'} | {quantised} | {newest} |")
+        rows.append(f"| {op} | {numbers or '-'} | {quantised} | {newest} |")
     integers = sum(row.split(" | ")[2] != "-" for row in rows)
     return TFLITE.format(count=len(rows), integers=integers, unrolled=MOST_UNROLLED, rows="\n".join(rows))
 

@@ -16,6 +16,7 @@ import tflite
 from ...compiler.diagnostics import ModelError
 from ...compiler.ir.types import DTYPES, DType
 from ...runtime.records import dataclass
+from .sparse import Sparsity, sparsity
 
 DTYPE: dict[int, DType] = {
     getattr(tflite.TensorType, name): DTYPES[ours]
@@ -39,6 +40,9 @@ DTYPE: dict[int, DType] = {
     }.items()
 }
 """Element types by their number in the file, those that the IR knows."""
+
+MOST_DENSE = 2**28
+"""Bytes that a sparse constant may take once it is dense: a tiny file can declare any shape."""
 
 BROKEN = (struct.error, IndexError, TypeError, ValueError, OverflowError)
 """What the flatbuffers runtime raises for an offset that leaves the file."""
@@ -94,12 +98,16 @@ class Tensor:
     shape: tuple[int, ...]
     buffer: int
     variable: bool
-    sparse: bool
+    sparse: Sparsity | None
     quantisation: Quantisation | None
 
     @property
     def dtype(self) -> DType | None:
         return DTYPE.get(self.type)
+
+    @property
+    def is_complex(self) -> bool:
+        return self.dtype is not None and self.dtype.kind == "complex"
 
     @property
     def is_narrow(self) -> bool:
@@ -171,7 +179,7 @@ class File:
             signature or shape,
             table.Buffer(),
             bool(table.IsVariable()),
-            table.Sparsity() is not None,
+            sparsity(self, table.Sparsity(), len(shape)),
             self.quantisation(name, table.Quantization(), shape),
         )
 
@@ -237,12 +245,15 @@ def text(data: bytes | None) -> str:
 def elements(tensor: Tensor, data: np.ndarray) -> np.ndarray:
     """A constant's bytes as an array. Raises ModelError where they are not what its type and shape need."""
     dtype = tensor.dtype
-    if tensor.sparse:
-        raise ModelError("it is stored sparse", hint="convert the model without sparsity")
     if dtype is None or dtype.kind == "string":
         kind = TYPES.get(tensor.type, f"number {tensor.type}")
         raise ModelError(f"constants of type {kind} are not supported", hint="convert with another type")
     needed = prod(tensor.shape) * dtype.numpy.itemsize
+    if tensor.sparse is not None and min(tensor.shape, default=0) >= 0:
+        if needed > MOST_DENSE:
+            raise ModelError(f"it takes {needed} bytes once it is dense, at most {MOST_DENSE} are supported")
+        values = data[: len(data) - len(data) % dtype.numpy.itemsize].view(dtype.numpy.newbyteorder("<"))
+        data = tensor.sparse.dense(values, tensor.shape).reshape(-1).view(np.uint8)
     if min(tensor.shape, default=0) < 0 or needed != len(data):
         raise ModelError(
             f"the constant is declared {dtype}{list(tensor.shape)} ({needed} bytes), its data are {len(data)} bytes",

@@ -1,13 +1,16 @@
-"""The converter table: for each op a float form, an integer form, and the newest version that they know."""
+"""The converter table: for each op a form for floats, for quantised and for complex numbers, and the newest version
+that they know."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
+from functools import partial, wraps
 from typing import NamedTuple
 
 from ...compiler.diagnostics import UnsupportedError
 from ...compiler.ir.graph import Value
 from ...runtime.records import dataclass
 from ..driver import Converter
+from ..pairs import on_halves
 from ..source import SourceGraph, SourceNode
 from .fixed import check_same_scale
 
@@ -40,6 +43,7 @@ class Table:
 
     floats: dict[str, Form] = field(default_factory=dict)
     integers: dict[str, Form] = field(default_factory=dict)
+    complexes: dict[str, Form] = field(default_factory=dict)
 
     def find(self, node: SourceNode) -> Converter:
         """The form for the node's operands; see `driver.Converters`."""
@@ -48,6 +52,12 @@ class Table:
         quantised = any(tensor.is_narrow for tensor in node.origin.tensors)
         plain = self.floats.get(node.op)
         form = self.integers.get(node.op) if quantised else plain
+        if any(tensor is not None and tensor.is_complex for tensor in node.origin.inputs):
+            form = self.complexes.get(node.op)
+            if form is None:
+                raise UnsupportedError(
+                    "complex numbers are not supported by it", hint="compute with real and imaginary parts"
+                )
         if form is None and plain is not None and plain.moves:
             check_same_scale(node.origin)
             form = plain
@@ -94,8 +104,11 @@ def _unknown(op: str, has_floats: bool) -> UnsupportedError:
 TABLE = Table()
 
 
-def converter(*ops: str, newest: int = 1, moves: bool = False) -> Callable[[Converter], Converter]:
-    """Register the form for numbers that mean themselves (or, if it only `moves` elements, for all numbers).
+def converter(
+    *ops: str, newest: int = 1, moves: bool = False, halves: bool = False
+) -> Callable[[Converter], Converter]:
+    """Register the form for numbers that mean themselves (or, if it only `moves` elements, for all real numbers; if it
+    moves `halves` alike, for complex ones too).
 
     Its positional parameters are the op's operands and its keyword parameters the op's options with their defaults.
     A parameter `call` receives the node, whose `origin` is the Operator with the tensors as declared.
@@ -103,6 +116,9 @@ def converter(*ops: str, newest: int = 1, moves: bool = False) -> Callable[[Conv
 
     def register(function: Converter) -> Converter:
         TABLE.floats.update({op: Form(function, newest, moves) for op in ops})
+        if halves:
+            both = wraps(function)(partial(on_halves, function))
+            TABLE.complexes.update({op: Form(both, newest) for op in ops})
         return function
 
     return register
@@ -113,6 +129,16 @@ def quantised(*ops: str, newest: int = 1) -> Callable[[Converter], Converter]:
 
     def register(function: Converter) -> Converter:
         TABLE.integers.update({op: Form(function, newest) for op in ops})
+        return function
+
+    return register
+
+
+def paired(*ops: str, newest: int = 1) -> Callable[[Converter], Converter]:
+    """Register the form for complex operands, as above; these are pairs (`frontends/pairs`)."""
+
+    def register(function: Converter) -> Converter:
+        TABLE.complexes.update({op: Form(function, newest) for op in ops})
         return function
 
     return register

@@ -21,10 +21,11 @@ from ...compiler.ir.types import DType
 from ...runtime.records import dataclass
 from ..driver import Call
 from ..known import dims, known
+from ..pairs import is_complex
 from ..source import SourceGraph
 from .nodes import Body, Ref
 from .packed import convert_packed, is_packed
-from .pairs import apart, is_complex
+from .pairs import apart
 from .tensors import SCRIPTED, dtype_numbered
 
 Ints = tuple[int, ...]

@@ -12,6 +12,7 @@ from . import (
     parts,
     reductions,
     resize,
+    signals,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "parts",
     "reductions",
     "resize",
+    "signals",
 ]

@@ -11,16 +11,29 @@ from ...build import math, shape
 from ...extents import rank_of
 from ...known import dims, ints, whole
 from ...normalise import axes_of, axis_of, reshape_target
+from ...pairs import is_complex
 from ..table import converter
 from .parts import pairs_of
 
 
 @converter("IDENTITY", moves=True)
 def identity(x):
+    """What gives inputs and results of a model their names."""
+    if is_complex(x):
+        raise UnsupportedError(
+            "inputs and results of complex numbers are not supported",
+            hint="let the model take and give real and imaginary parts",
+        )
     return x
 
 
-@converter("RESHAPE", moves=True)
+@converter("DENSIFY", moves=True)
+def densify(x):
+    """Constants are dense once they are read."""
+    return x
+
+
+@converter("RESHAPE", moves=True, halves=True)
 def reshape(x, target=None, *, new_shape=()):
     """An operand wins over the option; an extent of 0 is one, and copies nothing."""
     extents = new_shape if target is None else dims(target)
@@ -34,13 +47,13 @@ def transpose(x, perm):
     return shape.transpose(x, perm=axes_of(ints(perm, "perm"), x.type.rank, "perm"))
 
 
-@converter("SQUEEZE", newest=2, moves=True)
+@converter("SQUEEZE", newest=2, moves=True, halves=True)
 def squeeze(x, *, squeeze_dims=()):
     axes = axes_of(squeeze_dims, x.type.rank) or [n for n, dim in enumerate(x.shape) if dim == 1]
     return shape.reshape(x, shape=tuple(dim for n, dim in enumerate(x.shape) if n not in axes))
 
 
-@converter("EXPAND_DIMS", moves=True)
+@converter("EXPAND_DIMS", moves=True, halves=True)
 def expand_dims(x, axis):
     (place,) = ints(axis, "axis")
     place = axis_of(place, x.type.rank + 1)

@@ -11,8 +11,9 @@ from ....compiler.ir.types import DType, f32
 from ...build import math
 from ...extents import made
 from ...normalise import axes_of, axis_of
+from ...pairs import is_complex, pair, parts
 from ...signals import transform
-from ..pairs import is_complex, pair, paired, parts
+from ..pairs import paired
 from ..schema import Ints
 from ..table import converter
 from .arithmetic import add, atan2, div, hypot, mul, sub

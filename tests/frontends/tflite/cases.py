@@ -13,7 +13,9 @@ I8, U8, I32, F32, BOOL = np.int8, np.uint8, np.int32, np.float32, np.bool_
 class T:
     """A tensor: `data` makes it a constant; scale and zero point may be one a slice of `axis`.
 
-    `open` is the shape with -1 for what is open until run time; random i32 inputs are below `high`.
+    `sparse` says how `data` are placed: the order of dimensions, those that have blocks, and for each in order its
+    extent or (segments, indices). `open` is the shape with -1 for what is open until run time; random i32 inputs are
+    below `high`.
     """
 
     shape: Sequence[int]
@@ -24,6 +26,7 @@ class T:
     axis: int = 0
     open: Sequence[int] = ()
     high: int = 4
+    sparse: tuple[Sequence[int], Sequence[int], Sequence[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,24 @@ def choices() -> None:
     case("i8_select_2", "SELECT_V2", [T((4,), BOOL), q, T((1, 4), I8, 0.1, -3)], q, SelectV2Options={})
 
 
+def sparse() -> None:
+    """Rows compressed, columns before rows, and blocks of two by two with two of four there."""
+    values = np.arange(1, 9, dtype=F32)
+    forms = {
+        "rows": ((3, 5), ((0, 1), (), (3, ([0, 2, 2, 5], [1, 4, 0, 2, 3]))), 5),
+        "columns": ((3, 4), ((1, 0), (), (4, ([0, 1, 3, 3, 4], [2, 0, 1, 2]))), 4),
+        "blocks": ((4, 4), ((0, 1, 2, 3), (0, 1), (2, ([0, 1, 2], [1, 0]), 2, 2)), 8),
+    }
+    for name, (shape, form, count) in forms.items():
+        case(
+            f"densify_{name}",
+            "DENSIFY",
+            [T(shape, data=values[:count], sparse=form)],
+            T(shape),
+            DensifyOptions={},
+        )
+
+
 def refused() -> None:
     """Models that isthmus refuses, and why."""
     x, q = T((2, 3)), T((2, 3), U8, 0.1)
@@ -255,6 +276,9 @@ def refused() -> None:
     y = T((6,), I8, 0.2)
     one("between_scales", "RESHAPE", [T((2, 3), I8, 0.1), const([6])], y, ReshapeOptions={})
     one("signatures", "RELU", [x], signatures=("encode", "decode"))
+    wave, spectrum = T((1, 4, 8)), T((1, 4, 5), np.complex64)
+    one("complex_result", "RFFT2D", [wave, const([4, 8])], spectrum)
+    one("complex_input", "REAL", [spectrum], T((1, 4, 5)))
     one("variable", "VAR_HANDLE", [], T((), I32), VarHandleOptions={})
 
 
@@ -267,3 +291,4 @@ signed_bits()
 floats()
 refused()
 choices()
+sparse()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import CASES, F32, I8, I32, Case, T
+from cases import CASES, F32, I8, I32, U8, Case, T
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -86,6 +86,8 @@ def _tensor(schema: Any, model: Any, entry: T, name: str) -> Any:
         buffer.data = np.frombuffer(np.ascontiguousarray(entry.data).tobytes(), np.uint8)
         model.buffers.append(buffer)
         tensor.buffer = len(model.buffers) - 1
+    if entry.sparse is not None:
+        tensor.sparsity = _sparsity(schema, *entry.sparse)
     if entry.scale is not None:
         tensor.quantization = schema.QuantizationParametersT()
         scales = np.atleast_1d(np.asarray(entry.scale, F32))
@@ -93,6 +95,22 @@ def _tensor(schema: Any, model: Any, entry: T, name: str) -> Any:
         tensor.quantization.zeroPoint = np.broadcast_to(np.asarray(entry.zero, np.int64), scales.shape).copy()
         tensor.quantization.quantizedDimension = entry.axis
     return tensor
+
+
+def _sparsity(schema: Any, order: Sequence[int], blocked: Sequence[int], levels: Sequence[Any]) -> Any:
+    found = schema.SparsityParametersT()
+    found.traversalOrder, found.blockMap, found.dimMetadata = list(order), list(blocked) or None, []
+    for level in levels:
+        entry = schema.DimensionMetadataT()
+        if isinstance(level, int):
+            entry.denseSize = level
+        else:
+            entry.format = schema.DimensionType.SPARSE_CSR
+            entry.arraySegments, entry.arrayIndices = (schema.Uint8VectorT() for _ in level)
+            entry.arraySegments.values, entry.arrayIndices.values = (np.array(part, U8) for part in level)
+            entry.arraySegmentsType = entry.arrayIndicesType = schema.SparseIndexVector.Uint8Vector
+        found.dimMetadata.append(entry)
+    return found
 
 
 def interpreter(data: bytes, reference: bool = True):
@@ -199,6 +217,18 @@ def networks() -> dict[str, Callable[[], Any]]:
         x = layers.Bidirectional(layer(6, return_sequences=True, **options))(x)
         return keras.Model(words, layers.Dense(4)(layer(5, **options)(x)))
 
+    def spectrum():
+        wave = keras.Input((20,), batch_size=1)
+
+        def parts(x: Any) -> Any:
+            import tensorflow as tf
+
+            line, image = tf.signal.rfft(x, [32]), tf.signal.rfft2d(tf.reshape(x, (1, 4, 5)), [2, 8])
+            image = tf.reshape(image, (1, 10))
+            return tf.concat([tf.abs(line), tf.cast(line, F32), tf.math.imag(image), tf.math.real(image)], -1)
+
+        return keras.Model(wave, layers.Lambda(parts)(wave))
+
     return {
         "convolutions": convolutions,
         "unet": unet,
@@ -207,11 +237,12 @@ def networks() -> dict[str, Callable[[], Any]]:
         "gru": lambda: recurrent(layers.GRU),
         "lstm_unrolled": lambda: recurrent(layers.LSTM, unroll=True),
         "gru_unrolled": lambda: recurrent(layers.GRU, unroll=True),
+        "spectrum": spectrum,
     }
 
 
-LOOPS = ("lstm", "gru")
-"""Networks with loops, which TFLite's converter can't calibrate: it crashes, so they have no integer form."""
+FLOATS = ("lstm", "gru", "spectrum")
+"""Networks without an integer form: TFLite's converter crashes where it calibrates loops, and transforms have none."""
 
 
 def converted(model: Any, inputs: Sequence[np.ndarray], integers: bool) -> bytes:
@@ -275,7 +306,7 @@ def record_networks(path: Path) -> None:
     """Write the Keras models, in float and in integers, with their results."""
     arrays: dict[str, np.ndarray] = {}
     for name, make in networks().items():
-        for integers in (False,) if name in LOOPS else (False, True):
+        for integers in (False,) if name in FLOATS else (False, True):
             data, inputs = network(make, integers)
             arrays.update(entries(f"{name}_{'i8' if integers else 'f32'}", data, inputs, True))
     write(path, arrays)

@@ -1,6 +1,7 @@
 """Models that are refused: by line, with the place and the way out. Damaged files give nothing but our own errors."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tflite
 from isthmus.compiler.diagnostics import CompileError, ModelError, UnsupportedError
 from isthmus.frontends import registry
 from isthmus.frontends.tflite import frontend
+from isthmus.frontends.tflite.sparse import Level, Sparsity
 
 
 def refusal(path) -> list[str]:
@@ -57,6 +59,8 @@ REFUSED = {
     "hybrid": ("FULLY_CONNECTED_0", "activations of f32 with weights of i8", "representative dataset"),
     "no_quantised_form": ("DIV_0", "its quantised form is not known", "without quantisation"),
     "between_scales": ("RESHAPE_0", "different scales or zero points", "newer converter"),
+    "complex_result": ("", "inputs and results of complex numbers are not supported", "real and"),
+    "complex_input": ("", "inputs and results of complex numbers are not supported", "real and"),
     "variable": ("VAR_HANDLE_0", "it keeps a state between runs", "frozen variables"),
 }
 
@@ -113,6 +117,36 @@ def test_numbers_of_tensors(recordings):
     damage = Damage(recordings, "slice_f32")
     (line,) = damage.put(vector(damage.graph, 8), 1).put(vector(damage.graph.Operators(0), 8), 2).refusal()
     assert line.startswith("model.tflite")
+
+
+SPARSE = {
+    "rows": (Level(0, 3, None), Level(1, 0, ([0, 2, 2, 5], [1, 4, 0, 2, 3]))),
+    "segments that end early": (Level(0, 3, None), Level(1, 0, ([0, 2, 2, 4], [1, 4, 0, 2, 3]))),
+    "segments that go back": (Level(0, 3, None), Level(1, 0, ([0, 6, 2, 5], [1, 4, 0, 2, 3]))),
+    "too few segments": (Level(0, 3, None), Level(1, 0, ([0, 5], [1, 4, 0, 2, 3]))),
+    "a place outside": (Level(0, 3, None), Level(1, 0, ([0, 2, 2, 5], [1, 5, 0, 2, 3]))),
+    "more places than values": (Level(0, 3, None), Level(1, 5, None)),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_sparse_constants_that_do_not_fit(name):
+    levels = tuple(
+        replace(level, compressed=level.compressed and tuple(map(np.array, level.compressed)))
+        for level in SPARSE[name]
+    )
+    if name == "rows":
+        found = Sparsity(levels, ()).dense(np.arange(1, 6), (3, 5))
+        assert found.tolist() == [[0, 1, 0, 0, 2], [0] * 5, [3, 0, 4, 5, 0]]
+    else:
+        with pytest.raises(ModelError, match="its sparse form"):
+            Sparsity(levels, ()).dense(np.arange(1, 6), (3, 5))
+
+
+def test_blocks_that_do_not_divide_a_sparse_constant():
+    levels = tuple(Level(n, 2, None) for n in range(3))
+    with pytest.raises(ModelError, match=r"blocks of 2 do not divide its shape \[3, 2\]"):
+        Sparsity(levels, (0,)).dense(np.ones(4), (3, 2))
 
 
 def test_constants(recordings):
