@@ -6,6 +6,7 @@ are the initial ones, or zero.
 
 from typing import cast
 
+from ..ir.types import i64
 from ..tile.stage import Affine, Expr, Load, select
 from ..tile.writer import Ref, Stages
 from .gates import Activation
@@ -15,14 +16,24 @@ from .rules import wide
 class Direction:
     """The dims and the fed product of one direction of a layer; `number` counts it among the directions.
 
-    All directions step together, along one scan `t`: a reversed one reads its input from the end.
+    All directions step together, along one scan `t`: a reversed one reads its input from the end. Where a sequence's
+    length [B] is given, its states stay as they are at places beyond it, so a reversed one starts at its last place.
     """
 
     def __init__(
-        self, s: Stages, t: Affine, number: int, backwards: bool, x: Ref, w: Ref, r: Ref, bias: Ref | None
+        self,
+        s: Stages,
+        t: Affine,
+        number: int,
+        backwards: bool,
+        x: Ref,
+        w: Ref,
+        r: Ref,
+        bias: Ref | None,
+        lengths: Ref | None,
     ):
         _, batch, features = x.shape
-        self.s, self.number, self.r, self.bias = s, number, r, bias
+        self.s, self.number, self.r, self.bias, self.lengths = s, number, r, bias, lengths
         self.dtype = wide(x.dtype)
         self.steps = cast(int, x.shape[0])  # ints by `has_stages`
         self.hidden = cast(int, r.shape[2])
@@ -88,25 +99,38 @@ class Direction:
         """All that goes into a gate's element k at this step."""
         return self.input(gate) + self.carried(self.of(recurrent, self.t, gate), gate)
 
+    def advance(self, state: Ref, value: Expr, initial: Ref | None) -> None:
+        """Write the state's element k at this step; beyond the length of a sequence it stays as it was."""
+        if self.lengths is not None:
+            value = select(self.within(self.lengths), value, self.before(state, initial, self.k))
+        self.s.store(state[self.t, self.b, self.k], value)
+
+    def within(self, lengths: Ref) -> Expr:
+        """Whether this step's place lies within the sequence."""
+        return self.s.index(self.at) < lengths[self.b].cast(i64)
+
     def finish(self, hidden: Ref, states: tuple[Ref, ...]) -> None:
-        """Write y and the last states."""
+        """Write y, which is 0 beyond the length of a sequence, and the last states."""
         y, *lasts = self.s.results
-        self.s.store(y.at(self.at, self.number, self.b, self.k), hidden[self.t, self.b, self.k])
+        value: Expr = hidden[self.t, self.b, self.k]
+        if self.lengths is not None:
+            value = select(self.within(self.lengths), value, 0.0)
+        self.s.store(y.at(self.at, self.number, self.b, self.k), value)
         for last, state in zip(lasts, states, strict=True):
             self.s.store(last.at(self.number, self.b, self.k), state.at(self.steps - 1, self.b, self.k))
 
 
 def directions(
-    s: Stages, backwards: tuple[bool, ...], x: Ref, w: Ref, r: Ref, bias: Ref | None
+    s: Stages, backwards: tuple[bool, ...], x: Ref, w: Ref, r: Ref, bias: Ref | None, lengths: Ref | None
 ) -> list[Direction]:
     """The directions of a layer whose steps are known, forward or backwards each."""
     t = s.scan(cast(int, x.shape[0]))
-    return [Direction(s, t, number, back, x, w, r, bias) for number, back in enumerate(backwards)]
+    return [Direction(s, t, number, back, x, w, r, bias, lengths) for number, back in enumerate(backwards)]
 
 
-def has_stages(x: Ref, w: Ref, r: Ref, lengths: Ref | None) -> bool:
-    """Whether a layer has stages: steps and weights known, all sequences whole."""
-    return lengths is None and all(isinstance(extent, int) for extent in (x.shape[0], w.shape[1], r.shape[2]))
+def has_stages(x: Ref, w: Ref, r: Ref) -> bool:
+    """Whether a layer has stages: steps and weights known."""
+    return all(isinstance(extent, int) for extent in (x.shape[0], w.shape[1], r.shape[2]))
 
 
 def lstm_stages(
@@ -118,7 +142,7 @@ def lstm_stages(
     input_forget: bool,
 ) -> None:
     """One direction of an LSTM."""
-    s, now = cell.s, (cell.t, cell.b, cell.k)
+    now = (cell.t, cell.b, cell.k)
     f, g, h = functions
     hidden, memory = cell.state(), cell.state()
     recurrent = cell.recurrent(hidden, initial_h, 4)
@@ -133,8 +157,8 @@ def lstm_stages(
     old = cell.before(memory, initial_c, cell.k)
     i = f(peeking(0, 0, old))
     forget = 1.0 - i if input_forget else f(peeking(2, 2, old))
-    s.store(memory[now], forget * old + i * g(cell.gate(recurrent, 3)))
-    s.store(hidden[now], f(peeking(1, 1, memory[now])) * h(memory[now]))
+    cell.advance(memory, forget * old + i * g(cell.gate(recurrent, 3)), initial_c)
+    cell.advance(hidden, f(peeking(1, 1, memory[now])) * h(memory[now]), initial_h)
     cell.finish(hidden, (hidden, memory))
 
 
@@ -159,7 +183,7 @@ def gru_stages(
         product = state[cell.t, cell.b, cell.j] * cell.weight(cell.k + 2 * cell.hidden)
         kept = cell.carried(s.total("sum", product, now), 2)
     update = s.value(f(cell.gate(recurrent, 0)), now)
-    s.store(hidden[now], (1.0 - update) * g(cell.input(2) + kept) + update * old)
+    cell.advance(hidden, (1.0 - update) * g(cell.input(2) + kept) + update * old, initial_h)
     cell.finish(hidden, (hidden,))
 
 
@@ -167,5 +191,5 @@ def rnn_stages(cell: Direction, initial_h: Ref | None, function: Activation) -> 
     """One direction of a plain recurrent layer."""
     hidden = cell.state()
     recurrent = cell.recurrent(hidden, initial_h, 1)
-    cell.s.store(hidden[cell.t, cell.b, cell.k], function(cell.gate(recurrent, 0)))
+    cell.advance(hidden, function(cell.gate(recurrent, 0)), initial_h)
     cell.finish(hidden, (hidden,))

@@ -2,8 +2,8 @@
 
 x [T, B, I]; w [D, gates * H, I], r [D, gates * H, H], bias [D, 2 * gates * H] (of w, then of r); states [D, B, H];
 lengths i32 [B]. D is 1, or 2 when bidirectional (forward first). Results are y [T, D, B, H] and the last states. Past
-its length a sequence keeps its state and y is 0; a reversed direction starts at the last valid step. Layers without
-lengths have stages over a scan, see `recurrence.py`; the others are opaque.
+its length a sequence keeps its state and y is 0; a reversed direction starts at the last valid step. Layers whose
+steps are known have stages over a scan, see `recurrence.py`; the others are opaque.
 """
 
 from collections.abc import Callable
@@ -175,12 +175,12 @@ def _lstm_stages(
     clip,
     input_forget,
 ) -> object:
-    if not has_stages(x, w, r, lengths):
+    if not has_stages(x, w, r):
         return NotImplemented
     backwards = DIRECTIONS[direction]
     chosen = functions(LSTM_DEFAULT, len(backwards), activations, alphas, betas, clip)
     unclipped = functions(LSTM_DEFAULT, len(backwards), activations, alphas, betas, None)
-    for d, cell in enumerate(directions(s, backwards, x, w, r, bias)):
+    for d, cell in enumerate(directions(s, backwards, x, w, r, bias, lengths)):
         f, g, _ = chosen[d]
         lstm_stages(cell, initial_h, initial_c, peephole, (f, g, unclipped[d][2]), input_forget)
     return None
@@ -306,11 +306,11 @@ def _gru_stages(
     clip,
     linear_before_reset,
 ) -> object:
-    if not has_stages(x, w, r, lengths):
+    if not has_stages(x, w, r):
         return NotImplemented
     backwards = DIRECTIONS[direction]
     chosen = functions(GRU_DEFAULT, len(backwards), activations, alphas, betas, clip)
-    for cell, (f, g) in zip(directions(s, backwards, x, w, r, bias), chosen, strict=True):
+    for cell, (f, g) in zip(directions(s, backwards, x, w, r, bias, lengths), chosen, strict=True):
         gru_stages(cell, initial_h, (f, g), linear_before_reset)
     return None
 
@@ -344,6 +344,15 @@ def _gru_stages(
             linear_before_reset=True,
         ),
         case("f16[3, 1, 2]", "f16[1, 6, 2]", "f16[1, 6, 2]", None, "f16[1, 1, 2]"),
+        case(
+            "f32[4, 3, 2]",
+            "f32[1, 6, 2]",
+            "f32[1, 6, 2]",
+            None,
+            None,
+            np.array([3, 0, 9], np.int32),
+            direction="reverse",
+        ),
     ),
 )
 def gru(
@@ -402,11 +411,11 @@ def _rnn_stages(
     betas,
     clip,
 ) -> object:
-    if not has_stages(x, w, r, lengths):
+    if not has_stages(x, w, r):
         return NotImplemented
     backwards = DIRECTIONS[direction]
     chosen = functions(RNN_DEFAULT, len(backwards), activations, alphas, betas, clip)
-    for cell, (f,) in zip(directions(s, backwards, x, w, r, bias), chosen, strict=True):
+    for cell, (f,) in zip(directions(s, backwards, x, w, r, bias, lengths), chosen, strict=True):
         rnn_stages(cell, initial_h, f)
     return None
 

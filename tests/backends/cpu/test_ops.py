@@ -22,7 +22,7 @@ REASONS = (DYNAMIC, ROUTINE, NO_TENSOR, NO_TYPE, EMPTY)
 
 _LISTED: tuple[tuple[set[str], str], ...] = (
     ({ROUTINE},
-     "detection.roi_align math.bitcast math.cast math.where nn.det nn.gru nn.lstm nn.resize nn.rnn optional.get "
+     "detection.roi_align math.bitcast math.cast math.where nn.det nn.resize optional.get "
      "optional.has quant.dequantize quant.quantize random.bernoulli random.multinomial random.normal random.uniform "
      "shape.expand shape.gather_elements shape.gather_nd shape.of shape.pad shape.reshape "
      "shape.scatter_elements shape.scatter_nd shape.tile text.concat text.full_match text.index_of"),
