@@ -31,16 +31,18 @@ class _Chain:
 
 
 def equalised(graph: Graph, largest: Mapping[Value, np.ndarray]) -> Graph:
-    """The graph with factors moved, the same where there are none; `largest`: of a value, its size by channel.
+    """The graph with factors moved, the same where there are none; `largest`: of a value, its sizes by channel in two
+    halves of the samples, [2, C].
 
     Channels keep room for four times what the samples reached: for such inputs the meaning is kept where they are
-    clipped.
+    clipped. Where one half of the samples leaves too little room for the other, nothing is moved: channels that answer
+    to rare things seem small until one is there.
     """
     into: dict[Node, np.ndarray] = {}
     out_of: dict[Node, np.ndarray] = {}
     for chain in _chains(graph):
-        sizes = largest.get(chain.read)
-        factors = None if sizes is None else _factors(chain, sizes)
+        halves = largest.get(chain.read)
+        factors = None if halves is None else _factors(chain, halves)
         if factors is not None:
             out_of[chain.first] = factors
             into[chain.second] = factors
@@ -96,8 +98,9 @@ def _by_input(conv: Node) -> np.ndarray:
     return sizes.reshape(groups, -1, sizes.shape[1]).max(1).reshape(-1)
 
 
-def _factors(chain: _Chain, sizes: np.ndarray) -> np.ndarray | None:
-    """What each channel is divided by; None where the channels are even already."""
+def _factors(chain: _Chain, halves: np.ndarray) -> np.ndarray | None:
+    """What each channel is divided by; None where the channels are even already, or their sizes are not sure."""
+    sizes = halves.max(0)
     used = sizes > sizes.max(initial=0.0) * _LEAST
     if not used.any():
         return None
@@ -108,7 +111,8 @@ def _factors(chain: _Chain, sizes: np.ndarray) -> np.ndarray | None:
     factors = np.where(used, factors / factors[used].max(), 1.0)
     top = chain.bound if np.isfinite(chain.bound) else sizes.max()
     factors = np.where(used, np.clip(factors, np.minimum(sizes * _MARGIN / top, 1.0), 1.0), 1.0)
-    return factors if factors.min() < 0.5 else None
+    sure = sizes <= halves.min(0) * _MARGIN
+    return factors if factors.min() < 0.5 and sure[factors < 1].all() else None
 
 
 def _scaled(graph: Graph, into: Mapping[Node, np.ndarray], out_of: Mapping[Node, np.ndarray]) -> Graph:

@@ -53,8 +53,6 @@ class Decisions:
     weights: Mapping[Value, Weights] = field(default_factory=dict)
     means: Mapping[Value, np.ndarray] = field(default_factory=dict)
     floats: frozenset[Node] = frozenset()
-    wide: bool = False
-    """Whether sums in i32 become reals directly at borders, not through 8 bits."""
 
 
 class Lowering:
@@ -167,11 +165,11 @@ class Lowering:
         return self._stored[value]
 
     def real(self, value: Value) -> Value:
-        """The value in its own dtype."""
+        """The value in its own dtype: of sums from their 32 bits, so that no range cuts off what is greatest."""
         if value not in self._reals:
             form = self._forms[value]
             with at(value.node.location):
-                if isinstance(form, Sums) and (self.decisions.wide or self.parameters(value) is None):
+                if isinstance(form, Sums):
                     self._reals[value] = form.real()
                 else:
                     stored = self.stored(value)

@@ -33,7 +33,7 @@ class Choices:
 
     `ranges`: a name of `ranges.METHODS`. `floats`: source nodes that stay in floats. `budget`: dB of signal to noise
     that the outputs are to have; layers that lose most stay in floats until they do. `rest`: "f32", or "bf16" for
-    products that stay in floats. `wide`: outputs from 32-bit sums.
+    products that stay in floats.
     `equalise`: even out channels between depthwise convolutions and others. `correct`: biases make up for what rounding
     the weights shifts. `report`: measure the errors of all layers.
     """
@@ -42,7 +42,6 @@ class Choices:
     floats: tuple[str, ...] = ()
     budget: float | None = None
     rest: str = "f32"
-    wide: bool = False
     equalise: bool = True
     correct: bool = True
     report: bool = False
@@ -91,7 +90,7 @@ class Quantise:
         weights = _imported_weights(graph) if given else {}
         parameters = self._parameters(points, seen, given)
         means = seen.means if seen is not None and self.choices.correct else {}
-        return Decisions(parameters, weights, means, floats, self.choices.wide)
+        return Decisions(parameters, weights, means, floats)
 
     def _parameters(
         self, points: Points, seen: Statistics | None, given: Mapping[Value, Parameters]

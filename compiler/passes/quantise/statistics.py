@@ -24,7 +24,8 @@ def interpreted(graph: Graph) -> Callable[[Arrays], Sequence[np.ndarray]]:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What was seen of each observed value; `means` and `largest` by channel, of inputs of contractions."""
+    """What was seen of each observed value; `means` [C] and `largest` [2, C] by channel, of inputs of contractions: the
+    largest of samples of even number, and of odd number."""
 
     histograms: Mapping[Value, Histogram]
     means: Mapping[Value, np.ndarray]
@@ -69,7 +70,7 @@ def gather(graph: Graph, points: Points, samples: Sequence[Arrays], runner: Runn
     histograms = {value: Histogram() for value in points.homes}
     sums: dict[Value, np.ndarray] = {}
     largest: dict[Value, np.ndarray] = {}
-    for sample in samples:
+    for number, sample in enumerate(samples):
         for value, array in zip(values, run(sample), strict=True):
             if value in histograms:
                 histograms[value].add(array)
@@ -77,6 +78,8 @@ def gather(graph: Graph, points: Points, samples: Sequence[Arrays], runner: Runn
             if axis is not None:
                 others = tuple(n for n in range(array.ndim) if n != axis)
                 sums[value] = sums.get(value, 0.0) + channel_means(array, axis)
-                largest[value] = np.maximum(largest.get(value, 0.0), np.abs(array).max(others))
+                halves = largest.setdefault(value, np.zeros((2, array.shape[axis])))
+                half = halves[number % 2]
+                np.maximum(half, np.abs(array).max(others), out=half)
     means = {value: total / len(samples) for value, total in sums.items()}
     return Statistics(histograms, means, largest)

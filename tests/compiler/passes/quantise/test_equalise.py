@@ -46,7 +46,7 @@ def test_factors_move_and_the_meaning_stays(clip: bool) -> None:
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3 * np.abs(want).max())
     after = gather(even, find_points(even), samples, interpreted)
     depthwise = next(node for node in even.nodes if node.op == "nn.conv" and node.attributes["groups"] > 1)
-    sizes = after.largest[depthwise.operands[0]]  # type: ignore[index]
+    sizes = after.largest[depthwise.operands[0]].max(0)  # type: ignore[index]
     assert sizes.max() / sizes.min() < (40 if clip else 4.01)
 
 
@@ -55,6 +55,15 @@ def test_quantising_needs_it() -> None:
     even, uneven = quantise(graph).decibels(), quantise(graph, equalise=False).decibels()
     assert even > 30
     assert uneven < even - 10
+
+
+def test_channels_that_some_samples_hardly_reach_are_not_taken_for_small() -> None:
+    graph = graph_of(badly_scaled, IMAGE)
+    samples = samples_for(graph)
+    samples[0] = {"x0": samples[0]["x0"] * 1e3}
+    for order in (samples, samples[::-1]):
+        seen = gather(graph, find_points(graph), order, interpreted)
+        assert equalised(graph, seen.largest) is graph
 
 
 def test_even_channels_are_left_alone() -> None:
