@@ -33,6 +33,8 @@ PIECES = 2
 MOST_PLACES = 8
 """Places of a buffer at most, beyond those that it needs: addresses that take turns make bodies of loops longer."""
 
+MOST_OPTIONS = 1 << 14
+"""Ways to hold the buffers of a kernel under one order of loops, beyond which buffers alike are held alike."""
 
 _TOGETHER = 1 << 12
 """Pairs of a candidate and the depths of its holds that are costed at once."""
@@ -65,6 +67,17 @@ def _apart(parts: Sequence[np.ndarray]) -> np.ndarray:
 def _at(cycles: np.ndarray, row: int, place: int) -> float:
     """What is so for one bandwidth and one candidate, in an array over both or over candidates."""
     return float(cycles[place] if cycles.ndim == 1 else cycles[row, place])
+
+
+def _alike(depths: Mapping[str, Sequence[int]]) -> list[list[str]]:
+    """Buffers in groups, those of one being held at the same one of their depths: each has its own, unless there are
+    more than `MOST_OPTIONS`; then those of the same depths share theirs. Where there is no choice, all are together."""
+    several = [name for name, own in depths.items() if len(own) > 1]
+    groups: dict[Any, list[str]] = {None: [name for name in depths if name not in several]}
+    many = prod(len(depths[name]) for name in several) > MOST_OPTIONS
+    for name in several:
+        groups.setdefault(tuple(depths[name]) if many else name, []).append(name)
+    return [names for names in groups.values() if names]
 
 
 @dataclass(frozen=True)
@@ -214,11 +227,13 @@ class Staging(Candidates):
             self._by_condition(busy[..., alive]) + filling,
             {name: self._held(name, at, order, turns, alive) for name, at in self._depths(order).items()},
         )
-        options = [len(each.depths) for each in spine.held.values()]
+        groups = _alike({name: each.depths for name, each in spine.held.items()})
+        options = [len(spine.held[names[0]].depths) for names in groups]
         block = max(1, _TOGETHER // alive.size)
         for begin in range(0, prod(options), block):
             numbers = np.arange(begin, min(begin + block, prod(options)))
-            self._hold(spine, dict(zip(spine.held, np.unravel_index(numbers, options))))
+            found = zip(groups, np.unravel_index(numbers, options), strict=True)
+            self._hold(spine, {name: pick for names, pick in found for name in names})
 
     def _hold(self, spine: _Spine, picks: Mapping[str, np.ndarray]) -> None:
         """Look at a spine under some options, each of which picks a depth for every buffer."""

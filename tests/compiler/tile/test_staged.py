@@ -42,3 +42,21 @@ def test_what_lacks_a_dim_passes_by_once(chip, tokens):
     schedule = stage_tiles(kernel, find_backend(chip).target({})).schedule
     around = [loop.dim for loop in schedule.loops[: next(h.at for h in schedule.holds if h.buffer == "v")]]
     assert "i" not in around
+
+
+@pytest.mark.parametrize("count", [24, 90])
+def test_sums_of_many_operands_hold_them_alike(count):
+    """Each of them could be held at two depths: 2 ** count ways are not looked at one by one."""
+    names = [f"x{n}" for n in range(count)]
+    operands = "\n".join(f"input {name}: f32[256, 4096]" for name in names)
+    total = names[0] + "[i, j]"
+    for name in names[1:]:
+        total = f"add({total}, {name}[i, j])"
+    kernel = parse_kernel(f"""
+    kernel "k" {{
+      {operands}
+      output y: f32[256, 4096]
+      stage s0 (i: 256, j: 4096): y[i, j] = {total}
+    }}""")
+    schedule = stage_tiles(kernel, find_backend("n1-32").target({})).schedule
+    assert len({hold.at for hold in schedule.holds if hold.buffer in names}) == 1
