@@ -10,7 +10,8 @@ from ...normalise import axis_of
 from ..table import converter
 from .contrib import MICROSOFT
 from .pool import average_pool
-from .quantised import dequantize_21, quantize_21
+from .quantised import dequantize_21, quantize_21, requantised
+from .recurrent import lstm
 
 
 def real(x: Value, scale: Value, zero: Value | None) -> Value:
@@ -98,6 +99,39 @@ def qlinear_average_pool(
     return coded(y, y_scale, y_zero)
 
 
+@converter("QLinearWhere", domain=MICROSOFT)
+def where(condition, x, x_scale, x_zero, y, y_scale, y_zero, z_scale, z_zero):
+    chosen = math.where(condition, real(x, x_scale, x_zero), real(y, y_scale, y_zero))
+    return coded(chosen, z_scale, z_zero)
+
+
+@converter("QGemm", domain=MICROSOFT)
+def gemm(
+    a,
+    a_scale,
+    a_zero,
+    b,
+    b_scale,
+    b_zero,
+    c=None,
+    y_scale=None,
+    y_zero=None,
+    *,
+    alpha=1.0,
+    transA=0,
+    transB=0,
+):
+    """`c` counts in units of alpha * a_scale * b_scale; without `y_scale` the result is a float."""
+    a, b = (shape.transpose(x, perm=(1, 0)) if flipped else x for x, flipped in ((a, transA), (b, transB)))
+    total = quant.matmul(a, b, _single(a_zero), _single(b_zero))
+    if c is not None:
+        total = math.add(total, c)
+    scale = a_scale if alpha == 1 else math.mul(a_scale, alpha)
+    if y_scale is not None:
+        return requantised(total, scale, b_scale, y_scale, y_zero, 1)
+    return math.mul(math.cast(total, dtype=f32), math.mul(_single(scale), _single(b_scale)))
+
+
 @converter("QuantizeLinear", domain=MICROSOFT)
 def quantize(x, scale, zero=None, *, axis=1, block_size=0, saturate=1):
     return quantize_21(x, scale, zero, axis=axis, block_size=block_size, saturate=saturate)
@@ -123,3 +157,56 @@ def matmul_integer_to_float(a, b, a_scale, b_scale, a_zero=None, b_zero=None, bi
 def dynamic_quantize_matmul(a, b, b_scale, b_zero=None, bias=None):
     codes, scale, zero = quant.dynamic_quantize(a)
     return matmul_integer_to_float(codes, b, scale, b_scale, zero, b_zero, bias)
+
+
+@converter("DynamicQuantizeLSTM", domain=MICROSOFT)
+def dynamic_quantize_lstm(
+    x,
+    w,
+    r,
+    bias=None,
+    lengths=None,
+    initial_h=None,
+    initial_c=None,
+    peephole=None,
+    w_scale=None,
+    w_zero=None,
+    r_scale=None,
+    r_zero=None,
+    *,
+    activation_alpha=None,
+    activation_beta=None,
+    activations=None,
+    clip=None,
+    direction="forward",
+    hidden_size=None,
+    input_forget=0,
+):
+    """An LSTM of the numbers that its weights' codes stand for.
+
+    What they are multiplied with stays in floats: ONNX Runtime rounds it to codes at each step, for the sake of
+    integer products, so its results are off by as much.
+    """
+    return lstm(
+        x,
+        _weights(w, w_scale, w_zero),
+        _weights(r, r_scale, r_zero),
+        bias,
+        lengths,
+        initial_h,
+        initial_c,
+        peephole,
+        activation_alpha=activation_alpha,
+        activation_beta=activation_beta,
+        activations=activations,
+        clip=clip,
+        direction=direction,
+        input_forget=input_forget,
+    )
+
+
+def _weights(codes: Value, scale: Value, zero: Value) -> Value:
+    """Codes [D, in, out] as weights [D, out, in]; scales and zero points are [D] or [D, out]."""
+    scale, zero = (shape.reshape(x, shape=(x.shape[0], 1, *(x.shape[1:] or (1,)))) for x in (scale, zero))
+    numbers = math.sub(*(math.cast(x, dtype=f32) for x in (codes, zero)))
+    return shape.transpose(math.mul(numbers, scale), perm=(0, 2, 1))

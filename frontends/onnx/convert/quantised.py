@@ -124,12 +124,13 @@ def qlinear_matmul(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero):
     total = quant.matmul(a, b, _single(a_zero), _single(b_zero))
     if a_scale.shape not in ((), (1,)):
         raise UnsupportedError("a scale for each row of its first matrix is not supported")
-    return _requantised(total, a_scale, b_scale, y_scale, y_zero, total.type.rank - 1)
+    return requantised(total, a_scale, b_scale, y_scale, y_zero, total.type.rank - 1)
 
 
-def _requantised(
+def requantised(
     total: Value, a_scale: Value, b_scale: Value, y_scale: Value, y_zero: Value, axis: int
 ) -> Value:
+    """The codes of sums of products of codes; `b_scale` is one number, or one for each place along an axis."""
     scales = [_cast(_single(scale) or scale, f32) for scale in (a_scale, b_scale, y_scale)]
     if scales[1].type.rank > 1 or scales[2].type.rank or y_zero.shape not in ((), (1,)):
         raise UnsupportedError(
@@ -173,4 +174,4 @@ def qlinear_conv(
     )
     if bias is not None:
         total = math.add(total, shape.reshape(bias, shape=(bias.shape[0], *(1,) * (x.type.rank - 2))))
-    return _requantised(total, x_scale, w_scale, y_scale, y_zero, 1)
+    return requantised(total, x_scale, w_scale, y_scale, y_zero, 1)
