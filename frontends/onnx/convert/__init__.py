@@ -13,6 +13,7 @@ from . import (
     control,
     creation,
     detection,
+    ensembles,
     gather,
     layout,
     legacy,
@@ -28,6 +29,7 @@ from . import (
     signals,
     strings,
     training,
+    trees,
 )
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "control",
     "creation",
     "detection",
+    "ensembles",
     "gather",
     "layout",
     "legacy",
@@ -58,4 +61,5 @@ __all__ = [
     "signals",
     "strings",
     "training",
+    "trees",
 ]

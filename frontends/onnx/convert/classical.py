@@ -1,17 +1,15 @@
-"""Classical models (ai.onnx.ml): labels, thresholds and trees, in terms of gathers and comparisons."""
+"""Classical models (ai.onnx.ml) but for trees: labels, thresholds, scales and linear models."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ....compiler.diagnostics import ModelError, UnsupportedError
 from ....compiler.ir.graph import Value, constant
-from ....compiler.ir.types import boolean, i64
+from ....compiler.ir.types import i64
 from ...build import math, nn, reduce, shape, text
 from ..table import converter
-
-DOMAIN = "ai.onnx.ml"
+from .scores import DOMAIN, as_floats, best, labels, transformed
 
 
 @converter("ArrayFeatureExtractor", domain=DOMAIN)
@@ -86,143 +84,98 @@ def _place(x: Value, keys: np.ndarray) -> Value:
     return reduce.max(places, axes=(x.type.rank,), keepdims=False)
 
 
-_COMPARISONS = {0: "le", 1: "lt", 2: "ge", 3: "gt", 4: "eq", 5: "ne"}
-_MEMBER = 6
-MOST_CELLS = 2**26
-"""Elements (rows times trees times targets) that the sums of an ensemble may spread over."""
+@converter("Scaler", domain=DOMAIN)
+def scaler(x, *, offset=None, scale=None):
+    """One offset and scale, or one a column."""
+    if offset is None or scale is None:
+        raise ModelError("it needs offsets and scales")
+    return math.mul(math.sub(as_floats(x), _row(offset)), _row(scale))
 
 
-@converter("TreeEnsemble", domain=DOMAIN, since=5)
-def tree_ensemble(
+def _row(numbers: Any) -> Value:
+    return constant(np.array(numbers, np.float32))
+
+
+@converter("Normalizer", domain=DOMAIN)
+def normalizer(x, *, norm="MAX"):
+    """Rows divided by a norm; rows of zeros stay so."""
+    x = as_floats(x)
+    axes = (x.type.rank - 1,)
+    if norm == "MAX":
+        size = reduce.max(x, axes=axes)
+    elif norm == "L1":
+        size = reduce.sum(math.abs(x), axes=axes)
+    elif norm == "L2":
+        size = math.sqrt(reduce.sum(math.mul(x, x), axes=axes))
+    else:
+        raise ModelError(f"'norm' is '{norm}', expected MAX, L1 or L2")
+    return math.div(x, math.where(math.eq(size, 0), constant(1, x.dtype), size))
+
+
+@converter("Imputer", domain=DOMAIN)
+def imputer(
     x,
     *,
-    aggregate_function=1,
-    leaf_targetids,
-    leaf_weights,
-    membership_values=None,
-    n_targets=1,
-    nodes_falseleafs,
-    nodes_falsenodeids,
-    nodes_featureids,
-    nodes_hitrates=None,
-    nodes_missing_value_tracks_true=None,
-    nodes_modes,
-    nodes_splits,
-    nodes_trueleafs,
-    nodes_truenodeids,
-    post_transform=0,
-    tree_roots,
+    imputed_value_floats=None,
+    imputed_value_int64s=None,
+    replaced_value_float=0.0,
+    replaced_value_int64=0,
 ):
-    """All rows walk all trees at once, a level a step: [rows, trees]. Leaves count on from the inner nodes."""
-    count = len(nodes_featureids)
-    children = [
-        np.where(np.array(leaf, bool), np.array(ids) + count, ids)
-        for leaf, ids in ((nodes_falseleafs, nodes_falsenodeids), (nodes_trueleafs, nodes_truenodeids))
-    ]
-    leaves = np.arange(count, count + len(leaf_targetids))
-    nexts = [np.concatenate((child, leaves)) for child in children]
-    if max(map(np.max, nexts)) >= count + len(leaves):
-        raise ModelError("a branch leads to a node or leaf that there is not")
-    missing = np.array(nodes_missing_value_tracks_true or [0] * count, bool)
-    nodes = _Nodes(
-        nodes_featureids, nodes_splits, nodes_modes, missing, membership_values, x.dtype, len(leaves)
+    """One value in place of another (or of NaN), or one a column."""
+    values, replaced = (
+        (imputed_value_floats, replaced_value_float)
+        if x.dtype.is_float
+        else (imputed_value_int64s, replaced_value_int64)
     )
-    state = shape.expand(constant(np.array([tree_roots], np.int64)), shape=(x.shape[0], len(tree_roots)))
-    for _ in range(_depth(nexts, tree_roots, count)):
-        holds = nodes.hold(x, state)
-        no, yes = (shape.gather(constant(child.astype(np.int64)), state, axis=0) for child in nexts)
-        state = math.where(holds, yes, no)
-    leaf = math.sub(state, count)
-    found = _aggregated(leaf, np.array(leaf_weights), np.array(leaf_targetids), n_targets, aggregate_function)
-    if post_transform not in (0, 1, 2):
-        raise UnsupportedError(f"post_transform {post_transform} is not supported", hint="use 0, 1 or 2")
-    return (
-        (found, nn.softmax(found, axis=1), math.sigmoid(found))[post_transform] if post_transform else found
-    )
+    if values is None:
+        raise ModelError(f"it has no values for {x.type}")
+    missing = math.isnan(x) if replaced != replaced else math.eq(x, constant(replaced, x.dtype))
+    return math.where(missing, constant(np.array(values), x.dtype), x)
 
 
-def _depth(nexts: Sequence[np.ndarray], roots: Sequence[int], count: int) -> int:
-    """The number of steps after which every walk has come to a leaf. Raises ModelError for nodes in a circle."""
-    front, depth = set(roots), 0
-    while front := {node for node in front if node < count}:
-        front = {int(child[node]) for node in front for child in nexts}
-        depth += 1
-        if depth > count:
-            raise ModelError("its nodes lead round in a circle")
-    return depth
+@converter("FeatureVectorizer", domain=DOMAIN)
+def feature_vectorizer(*parts, inputdimensions=None):
+    return shape.concat(*map(as_floats, parts), axis=1)
 
 
-class _Nodes:
-    """The tests of the inner nodes as tables, padded with tests for the leaves that nobody looks at."""
-
-    def __init__(self, features, splits, modes, missing, members, dtype, leaves: int):
-        self.dtype = dtype
-        self.features = np.concatenate((features, np.zeros(leaves))).astype(np.int64)
-        self.splits = np.concatenate((splits, np.zeros(leaves)))
-        self.modes = np.concatenate((modes, np.full(leaves, modes[0]))).astype(np.int64)
-        self.missing = np.concatenate((missing, np.zeros(leaves, bool)))
-        self.members = self._member_table(members)
-
-    def _member_table(self, members) -> np.ndarray:
-        """The members of each test of membership, [nodes, most], filled up with NaN, which is equal to nothing."""
-        sets: list[list[float]] = [[]]
-        for value in [] if members is None else np.array(members).reshape(-1):
-            if np.isnan(value):
-                sets.append([])
-            else:
-                sets[-1].append(float(value))
-        table = np.full((len(self.modes), max(1, *map(len, sets))), np.nan)
-        for node, found in zip(np.flatnonzero(self.modes == _MEMBER), sets):
-            table[node, : len(found)] = found
-        return table
-
-    def hold(self, x: Value, state: Value) -> Value:
-        """Whether the test of the node where each walk stands holds: bool[rows, trees]."""
-        value = shape.gather_elements(x, shape.gather(constant(self.features), state, axis=0), axis=1)
-        split = shape.gather(constant(self.splits, self.dtype), state, axis=0)
-        mode = shape.gather(constant(self.modes), state, axis=0)
-        first, *others = sorted(set(self.modes.tolist()))
-        out = self._test(first, value, split, state)
-        for kind in others:
-            out = math.where(math.eq(mode, kind), self._test(kind, value, split, state), out)
-        if self.missing.any():
-            tracked = shape.gather(constant(self.missing), state, axis=0)
-            out = math.logical_or(out, math.logical_and(math.isnan(value), tracked))
-        return out
-
-    def _test(self, kind: int, value: Value, split: Value, state: Value) -> Value:
-        if kind == _MEMBER:
-            return self._member(value, state)
-        if kind not in _COMPARISONS:
-            raise ModelError(f"a node's mode is {kind}, expected 0 to 6")
-        return getattr(math, _COMPARISONS[kind])(value, split)
-
-    def _member(self, value: Value, state: Value) -> Value:
-        rows = shape.gather(constant(self.members, self.dtype), state, axis=0)
-        hits = math.cast(math.eq(shape.reshape(value, shape=(*value.shape, 1)), rows), dtype=i64)
-        return math.cast(reduce.max(hits, axes=(2,), keepdims=False), dtype=boolean)
+@converter("LinearRegressor", domain=DOMAIN)
+def linear_regressor(x, *, coefficients=None, intercepts=None, post_transform="NONE", targets=1):
+    return transformed(_linear(x, coefficients, intercepts, targets), post_transform)
 
 
-def _aggregated(leaf: Value, weights: np.ndarray, targets: np.ndarray, count: int, how: int) -> Value:
-    """The weights of leaves [rows, trees] put together for each target: [rows, targets]."""
-    rows, trees = leaf.shape
-    if not isinstance(rows, int) or not isinstance(trees, int):
-        raise UnsupportedError("the number of its rows is not known", hint="fix it with shapes=")
-    if rows * trees * count > MOST_CELLS:
+@converter("LinearClassifier", domain=DOMAIN)
+def linear_classifier(
+    x,
+    *,
+    classlabels_ints=None,
+    classlabels_strings=None,
+    coefficients,
+    intercepts=None,
+    multi_class=0,
+    post_transform="NONE",
+):
+    names = classlabels_strings or classlabels_ints
+    if names is None:
+        raise ModelError("it has no labels")
+    features = as_floats(x).shape[-1]
+    if not isinstance(features, int) or len(coefficients) != features * len(names):
         raise UnsupportedError(
-            f"{rows} rows of {trees} trees for {count} targets are too many", hint="split them"
+            f"{len(coefficients)} coefficients for {features} features and {len(names)} labels are not supported",
+            hint="export a score for each label",
         )
-    weight = shape.reshape(shape.gather(constant(weights), leaf, axis=0), shape=(rows, trees, 1))
-    target = shape.reshape(
-        shape.gather(constant(targets.astype(np.int64)), leaf, axis=0), shape=(rows, trees, 1)
+    scores = _linear(x, coefficients, intercepts, len(names))
+    return labels(best(scores), names), transformed(scores, post_transform)
+
+
+def _linear(x: Value, coefficients: Any, intercepts: Any, targets: int) -> Value:
+    weights = np.array(coefficients, np.float32).reshape(targets, -1)
+    scores = nn.matmul(as_floats(x), constant(np.ascontiguousarray(weights.T)))
+    return scores if intercepts is None else math.add(scores, _row(intercepts))
+
+
+@converter("ZipMap", domain=DOMAIN)
+def zip_map(x, *, classlabels_int64s=None, classlabels_strings=None):
+    raise UnsupportedError(
+        "a list of dictionaries is no tensor",
+        hint="export without it, options={'zipmap': False} of skl2onnx: the scores come as a table",
     )
-    meant = math.eq(target, constant(np.arange(count)))
-    if how not in (0, 1, 2, 3):
-        raise ModelError(f"'aggregate_function' is {how}, expected 0 to 3")
-    if how > 1:  # a target that no tree has is 0
-        beyond = np.inf if how == 2 else -np.inf
-        spread = math.where(meant, weight, constant(beyond, weight.dtype))
-        best = (reduce.min if how == 2 else reduce.max)(spread, axes=(1,), keepdims=False)
-        return math.where(math.eq(best, beyond), constant(0, weight.dtype), best)
-    total = reduce.sum(math.where(meant, weight, constant(0, weight.dtype)), axes=(1,), keepdims=False)
-    return math.div(total, float(trees)) if how == 0 else total
