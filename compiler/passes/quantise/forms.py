@@ -31,6 +31,10 @@ class Form(Protocol):
         """The value as i8 with these parameters."""
         ...
 
+    def real(self) -> Value | None:
+        """The value as f32; None where it has to be rounded to 8 bits first."""
+        ...
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -144,6 +148,9 @@ class Made:
     def finish(self, parameters: Parameters) -> Value:
         return self.make(parameters)
 
+    def real(self) -> None:
+        return None
+
 
 @dataclass(frozen=True)
 class Clipped:
@@ -163,3 +170,8 @@ class Clipped:
             constant(np.int8(low)) if low > LOW else None,
             constant(np.int8(high)) if high < HIGH else None,
         )
+
+    def real(self) -> Value | None:
+        y = self.form.real()
+        bounds = (None if np.isinf(bound) else np.float32(bound) for bound in (self.low, self.high))
+        return None if y is None else math.clip(y, *bounds)

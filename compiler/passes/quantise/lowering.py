@@ -13,7 +13,7 @@ from ....runtime.records import dataclass
 from ...ir.graph import Graph, Node, Value, constant
 from ...ir.location import at
 from ...ir.types import f32, i8
-from ...ops import quant
+from ...ops import math, quant
 from ...ops.engine import get
 from .forms import Form, Stored, Sums, Unfit
 from .parameters import Parameters
@@ -43,6 +43,14 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Rounded:
+    """What a product's weights have become, as reals, and what is added to its result to make up for that."""
+
+    weights: np.ndarray
+    shift: np.ndarray
+
+
+@dataclass(frozen=True)
 class Decisions:
     """What is known before lowering: parameters by value, weights that have theirs, nodes that stay in floats.
 
@@ -53,6 +61,8 @@ class Decisions:
     weights: Mapping[Value, Weights] = field(default_factory=dict)
     means: Mapping[Value, np.ndarray] = field(default_factory=dict)
     floats: frozenset[Node] = frozenset()
+    shifts: Mapping[Node, np.ndarray] = field(default_factory=dict)
+    """What is added to results of products that stay in floats, as what they compute in rounds their weights."""
 
 
 class Lowering:
@@ -61,6 +71,8 @@ class Lowering:
     def __init__(self, graph: Graph, decisions: Decisions):
         self.graph = graph
         self.decisions = decisions
+        self.rounded: dict[Node, Rounded] = {}
+        """By product with constant weights."""
         self._forms: dict[Value, Form] = {}
         self._stored: dict[Value, Stored] = {}
         self._reals: dict[Value, Value] = {}
@@ -76,8 +88,10 @@ class Lowering:
                     self._forms[node.result] = form
                     continue
                 operands = [None if v is None else self.real(v) for v in node.operands]
-                renewed = node.with_operands(operands)
-            self._reals.update(zip(node.results, renewed.results, strict=True))
+                results = node.with_operands(operands).results
+                if node in self.decisions.shifts:
+                    results = (math.add(results[0], constant(self.decisions.shifts[node])),)
+            self._reals.update(zip(node.results, results, strict=True))
         return self.graph.replace([self.real(value) for value in self.graph.outputs])
 
     def _form(self, node: Node) -> Form | None:
@@ -118,6 +132,11 @@ class Lowering:
         if known is None and array is not None and value.dtype == f32 and np.isfinite(array).all():
             return Parameters.covering(array.min(initial=0.0), array.max(initial=0.0))
         return known
+
+    def has_reals(self, value: Value) -> bool:
+        """Whether nothing has to round a value to 8 bits before it is real."""
+        form = self._forms.get(value)
+        return not isinstance(form, Stored) and (form is None or form.real() is not None)
 
     def is_integer(self, value: Value | None) -> bool:
         """Whether the value has come from integer ops."""
@@ -169,12 +188,12 @@ class Lowering:
         if value not in self._reals:
             form = self._forms[value]
             with at(value.node.location):
-                if isinstance(form, Sums):
-                    self._reals[value] = form.real()
-                else:
+                reals = None if isinstance(form, Stored) else form.real()
+                if reals is None:
                     stored = self.stored(value)
                     assert stored is not None
-                    self._reals[value] = stored.real()
+                    reals = stored.real()
+                self._reals[value] = reals
         return self._reals[value]
 
 

@@ -1,12 +1,16 @@
 """Lowering of convolutions and matrix products: i32 sums of 8-bit products, zero points and biases in one constant."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from ...ir.graph import Node, Value, constant
+from ...ir.graph import Graph, Node, Value, constant
+from ...ir.types import bf16
 from ...ops import quant
 from .forms import LARGEST_SUM, Form, Stored, Sums
-from .lowering import Lowering, Weights, lowers
+from .lowering import Lowering, Rounded, Weights, lowers
 from .parameters import HIGH, symmetric_scales
+from .points import CONTRACTIONS
 
 _LARGEST_BIAS = 2.0**29
 """Steps that a bias may have: beyond it weights get coarser."""
@@ -34,9 +38,29 @@ def _reals(weights: Weights) -> np.ndarray:
     return weights.codes * (weights.scales.reshape(shape) if weights.scales.ndim else weights.scales)
 
 
-def _grouped(means: np.ndarray, outputs: int, groups: int) -> np.ndarray:
-    """For each output channel the means of the input channels that it sees: [O, C / groups]."""
-    return np.repeat(means.reshape(groups, -1), outputs // groups, axis=0)
+def _shift(node: Node, reals: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """What weights rounded to `reals` take from the mean of each output channel, in a shape that broadcasts with the
+    result; `means`: of the product's input, by channel."""
+    lost = node.operands[1].constant - reals  # type: ignore[union-attr,operator]
+    if node.op == "nn.matmul":
+        return means @ lost
+    groups = node.attributes["groups"]
+    seen = np.repeat(means.reshape(groups, -1), len(lost) // groups, axis=0)
+    sums = (lost.reshape(*lost.shape[:2], -1).sum(2) * seen).sum(1)
+    return sums.reshape(-1, *(1,) * (lost.ndim - 2))
+
+
+def narrow_shifts(graph: Graph, means: Mapping[Value, np.ndarray]) -> dict[Node, np.ndarray]:
+    """By product with constant weights: what rounding these to bf16 takes from its result's means."""
+    found: dict[Node, np.ndarray] = {}
+    for node in graph.nodes:
+        x, w = (*node.operands, None, None)[:2]
+        if node.op not in CONTRACTIONS or x not in means or w is None or w.type.rank < 2:
+            continue
+        if node.op == "nn.conv" or w.type.rank == 2:
+            narrow = w.constant.astype(bf16.numpy).astype(np.float32)  # type: ignore[union-attr]
+            found[node] = _shift(node, narrow, means[x]).astype(np.float32)
+    return found
 
 
 @lowers("nn.conv")
@@ -63,12 +87,13 @@ def conv(lowering: Lowering, node: Node) -> Form | None:
     sums = Sums(
         value, weights.scales * step, 1, (-zero * codes.sum(1)).reshape(column).astype(np.float64), largest
     )
-    means = lowering.decisions.means.get(x)
-    if means is not None and w.constant is not None:
-        lost = (w.constant - _reals(weights)).reshape(len(codes), w.shape[1], -1).sum(2)
-        sums = sums.plus(
-            (lost * _grouped(means, len(codes), node.attributes["groups"])).sum(1).reshape(column)
-        )
+    if w.constant is not None:
+        reals, shift = _reals(weights), np.zeros(())
+        means = lowering.decisions.means.get(x)
+        if means is not None:
+            shift = _shift(node, reals, means)
+        sums = sums.plus(shift)
+        lowering.rounded[node] = Rounded(reals, shift)
     return sums if given is None else sums.plus(given.reshape(column).astype(np.float64))
 
 
@@ -79,12 +104,12 @@ def matmul(lowering: Lowering, node: Node) -> Form | None:
     assert y is not None
     if x.constant is None and x not in lowering.decisions.weights:
         if y.constant is not None or y in lowering.decisions.weights:
-            return _by_weights(lowering, x, y)
+            return _by_weights(lowering, node, x, y)
         return _of_activations(lowering, x, y)
     return None
 
 
-def _by_weights(lowering: Lowering, x: Value, w: Value) -> Form | None:
+def _by_weights(lowering: Lowering, node: Node, x: Value, w: Value) -> Form | None:
     if w.type.rank < 2:
         return None
     source = lowering.stored(x)
@@ -103,9 +128,13 @@ def _by_weights(lowering: Lowering, x: Value, w: Value) -> Form | None:
     if w.type.rank == 2:
         offset = offset.reshape(-1)
     sums = Sums(value, weights.scales * step, value.type.rank - 1, offset, largest)
-    means = lowering.decisions.means.get(x)
-    if means is not None and w.constant is not None and w.type.rank == 2:
-        sums = sums.plus(means @ (w.constant - _reals(weights)))
+    if w.constant is not None:
+        reals, shift = _reals(weights), np.zeros(())
+        means = lowering.decisions.means.get(x)
+        if means is not None and w.type.rank == 2:
+            shift = _shift(node, reals, means)
+            sums = sums.plus(shift)
+        lowering.rounded[node] = Rounded(reals, shift)
     return sums
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 
 import numpy as np
 
@@ -10,21 +10,20 @@ from ....runtime.records import dataclass
 from ...diagnostics import Problem, UnsupportedError
 from ...ir.graph import Graph, Node, Value
 from ..base import Pass, PassResult
+from .budget import within
 from .equalise import equalised
 from .imported import imported_parameters, on_grid
 from .lowering import LOWERINGS, Decisions, Lowering, Weights
 from .parameters import Parameters
 from .points import CONTRACTIONS, Points, find_points, is_real
+from .products import narrow_shifts
 from .ranges import choose
-from .report import LayerError, Report, Wanted, measure
+from .report import Report, Wanted, measure, measure_outputs, real_ends
 from .statistics import Arrays, Runner, Statistics, gather, interpreted
 
 PRODUCTS = (*CONTRACTIONS, "nn.attention", "nn.conv_transpose", "nn.einsum")
-_INPUT = 50.0
-"""Decibels of the model's inputs, about what 8 bits give."""
-
-_ROUNDS = 8
-"""Attempts to meet a budget, each leaving more layers in floats."""
+_COSTED = 2
+"""Samples on which it is seen what each value's rounding costs."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,20 @@ class Quantise:
         lowering = Lowering(graph, decisions)
         quantised = lowering.run()
         self._require_ranges(graph, lowering, named)
-        if self.choices.report or self.choices.budget is not None:
-            lowering, quantised = self._measured(original, graph, decisions, lowering, quantised)
+        budget = self.choices.budget
+        wanted = Wanted(self.samples[:4], self.runner)
+        if budget is not None:
+
+            def measured(lowering: Lowering, quantised: Graph) -> float:
+                outputs = measure_outputs(original, graph, lowering, quantised, wanted, self._finished)
+                return min(outputs.values(), default=np.inf)
+
+            ends = list(real_ends(graph).values())
+            lowering, quantised = within(
+                budget, lowering, quantised, points, ends, wanted.samples[:_COSTED], self.runner, measured
+            )
+        if self.choices.report or budget is not None:
+            self.tell(self._reported(original, graph, lowering, quantised, wanted))
         return PassResult(quantised, Counter(f"integer {node.op}" for node in lowering.lowered))
 
     def _seen(self, graph: Graph, points: Points) -> Statistics | None:
@@ -90,7 +101,8 @@ class Quantise:
         weights = _imported_weights(graph) if given else {}
         parameters = self._parameters(points, seen, given)
         means = seen.means if seen is not None and self.choices.correct else {}
-        return Decisions(parameters, weights, means, floats)
+        shifts = narrow_shifts(graph, means) if self.choices.rest == "bf16" else {}
+        return Decisions(parameters, weights, means, floats, shifts)
 
     def _parameters(
         self, points: Points, seen: Statistics | None, given: Mapping[Value, Parameters]
@@ -127,33 +139,19 @@ class Quantise:
                 ],
             )
 
-    def _measured(
-        self, original: Graph, graph: Graph, decisions: Decisions, lowering: Lowering, quantised: Graph
-    ) -> tuple[Lowering, Graph]:
-        wanted = Wanted(self.samples[:4], self.runner)
-        for _ in range(_ROUNDS):
-            layers, outputs = measure(original, graph, lowering, quantised, wanted, self._finished)
-            report = Report(
-                tuple(layers.values()),
-                outputs,
-                len(wanted.samples),
-                self.choices.ranges,
-                len(lowering.lowered),
-                tuple(
-                    str(n.location) for n in graph.nodes if n.op in LOWERINGS and n not in lowering.lowered
-                ),
-            )
-            budget = self.choices.budget
-            if budget is None or report.worst >= budget:
-                break
-            more = _costly(graph, lowering, layers)
-            if not more:
-                break
-            decisions = replace(decisions, floats=decisions.floats | frozenset(more))
-            lowering = Lowering(graph, decisions)
-            quantised = lowering.run()
-        self.tell(report)
-        return lowering, quantised
+    def _reported(
+        self, original: Graph, graph: Graph, lowering: Lowering, quantised: Graph, wanted: Wanted
+    ) -> Report:
+        layers, outputs = measure(original, graph, lowering, quantised, wanted, self._finished)
+        left = [n for n in graph.nodes if n.op in LOWERINGS and n not in lowering.lowered]
+        return Report(
+            tuple(layers.values()),
+            outputs,
+            len(wanted.samples),
+            self.choices.ranges,
+            len(lowering.lowered),
+            tuple(str(node.location) for node in left),
+        )
 
     def _finished(self, graph: Graph) -> Callable[[Arrays], Sequence[np.ndarray]]:
         for step in self.after:
@@ -186,29 +184,3 @@ def _imported_weights(graph: Graph) -> dict[Value, Weights]:
         if weights is not None:
             found[w] = weights
     return found
-
-
-def _costly(graph: Graph, lowering: Lowering, layers: Mapping[Value, LayerError]) -> list[Node]:
-    """The products that lose most signal to noise between their operands and their result, an eighth of them."""
-    losses: list[tuple[float, int, Node]] = []
-    for number, node in enumerate(graph.nodes):
-        way = _to_rounding(graph, node, layers) if node.op in PRODUCTS and node in lowering.lowered else ()
-        if not way:
-            continue
-        before = [layers[v].decibels for each in way for v in each.operands if v in layers]  # type: ignore[index]
-        losses.append((layers[way[-1].result].decibels - min(before, default=_INPUT), number, node))
-    losses.sort(key=lambda loss: loss[:2])
-    return [node for _, _, node in losses[: max(1, len(losses) // 8)]]
-
-
-def _to_rounding(graph: Graph, node: Node, layers: Mapping[Value, LayerError]) -> Sequence[Node]:
-    """A product and what follows until its sums become 8-bit numbers: at a bias, a residual or a clip behind it; none
-    where they never do."""
-    way = [node]
-    while node.result not in layers:
-        users = graph.users.get(node.result, ())
-        if len(users) != 1 or len(users[0][0].results) != 1:
-            return ()
-        node = users[0][0]
-        way.append(node)
-    return way

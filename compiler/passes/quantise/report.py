@@ -1,11 +1,12 @@
 """How much quantising has cost: signal to noise of every layer and of the outputs, against the float graph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ....runtime.records import dataclass
 from ...ir.graph import Graph, Value
+from .forms import Stored
 from .lowering import Lowering
 from .points import is_real
 from .statistics import Arrays, Runner, observed
@@ -104,18 +105,48 @@ class Wanted:
         return [self.known[value] for value in values]
 
 
+def measure_outputs(
+    original: Graph, graph: Graph, lowering: Lowering, quantised: Graph, wanted: Wanted, runner: Runner
+) -> dict[str, float]:
+    """Signal to noise in dB of the outputs (before a last softmax) of `graph`, quantised, against those of `original`,
+    over the samples. `runner` runs the quantised graph."""
+    return _measure(original, graph, lowering, quantised, {}, wanted, runner)[1]
+
+
 def measure(
     original: Graph, graph: Graph, lowering: Lowering, quantised: Graph, wanted: Wanted, runner: Runner
 ) -> tuple[dict[Value, LayerError], dict[str, float]]:
-    """Errors of all values that `graph` and the quantised one have, and of the outputs (before a last softmax) against
-    those of `original`, summed over the samples. `runner` runs the quantised graph."""
+    """Errors of all values that `graph` and the quantised one have, and `measure_outputs`."""
     numbers = {
         value: form
         for value, form in lowering.numbers().items()
         if is_real(value) and value.node.op != "input"
     }
-    ends = _ends(original)
-    reals = [lowering.real(value) for value in _ends(graph).values()]
+    noise, outputs = _measure(original, graph, lowering, quantised, numbers, wanted, runner)
+    layers = {
+        value: LayerError(
+            str(value.node.location),
+            value.node.op,
+            noise[value].decibels,
+            form.parameters.scale,
+            form.parameters.zero,
+        )
+        for value, form in numbers.items()
+    }
+    return layers, outputs
+
+
+def _measure(
+    original: Graph,
+    graph: Graph,
+    lowering: Lowering,
+    quantised: Graph,
+    numbers: Mapping[Value, Stored],
+    wanted: Wanted,
+    runner: Runner,
+) -> tuple[dict[Value, Noise], dict[str, float]]:
+    ends = real_ends(original)
+    reals = [lowering.real(value) for value in real_ends(graph).values()]
     want = wanted.of(graph, list(numbers))
     want_ends = wanted.of(original, list(ends.values()))
     got = observed(quantised, [*(form.value for form in numbers.values()), *reals], runner)
@@ -127,20 +158,10 @@ def measure(
             noise[value].add(arrays[place], form.parameters.reals(b))
         for name, arrays, b in zip(ends, want_ends, found[len(numbers) :]):
             outputs[name].add(arrays[place], b)
-    layers = {
-        value: LayerError(
-            str(value.node.location),
-            value.node.op,
-            noise[value].decibels,
-            form.parameters.scale,
-            form.parameters.zero,
-        )
-        for value, form in numbers.items()
-    }
-    return layers, {name: each.decibels for name, each in outputs.items()}
+    return noise, {name: each.decibels for name, each in outputs.items()}
 
 
-def _ends(graph: Graph) -> dict[str, Value]:
+def real_ends(graph: Graph) -> dict[str, Value]:
     """The real outputs, and in front of a softmax that ends the network its scores."""
     ends: dict[str, Value] = {}
     for name, value in zip(graph.output_names, graph.outputs):
