@@ -22,6 +22,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from .models import TOLERANCE, Model, inputs
+from .pretrained import Blocks
 
 OPSET = 18
 CLASSES = 1000
@@ -159,6 +160,58 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+class InvertedResidual(nn.Module):
+    """A block of MobileNetV2 and EfficientNet-Lite: a wide depthwise convolution between two products."""
+
+    def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int, given: Blocks):
+        super().__init__()
+        wide = before * expansion
+        wider = (*_convolution(before, wide, 1, 1, 1, given), nn.ReLU6()) if expansion > 1 else ()
+        depthwise = (*_convolution(wide, wide, kernel, stride, wide, given), nn.ReLU6())
+        self.way = nn.Sequential(*wider, *depthwise, *_convolution(wide, after, 1, 1, 1, given))
+        self.residual = stride == 1 and before == after
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The block's result, added to its operand where both are alike."""
+        return x + self.way(x) if self.residual else self.way(x)
+
+
+def _convolution(
+    before: int, after: int, kernel: int, stride: int, groups: int, given: Blocks
+) -> tuple[nn.Module, ...]:
+    """Padding, convolution and normalisation."""
+    pad = kernel - stride if given.same else kernel - 1
+    begin = pad // 2 if given.same else kernel // 2
+    end = pad - begin if given.same else kernel // 2
+    padding = (nn.ZeroPad2d((begin, end, begin, end)),) if begin != end else ()
+    conv = nn.Conv2d(before, after, kernel, stride, 0 if padding else begin, groups=groups, bias=False)
+    return (*padding, conv, nn.BatchNorm2d(after, given.epsilon))
+
+
+def _classifier(given: Blocks) -> nn.Module:
+    """Of 1000 classes, with the widths of the first and the last layers that both families share."""
+    layers: list[nn.Module] = [*_convolution(3, 32, 3, 2, 1, given), nn.ReLU6()]
+    before = 32
+    for expansion, after, repetitions, stride, kernel in given.rows:
+        for number in range(repetitions):
+            step = stride if number == 0 else 1
+            layers.append(InvertedResidual(before, after, expansion, kernel, step, given))
+            before = after
+    head = (*_convolution(before, 1280, 1, 1, 1, given), nn.ReLU6())
+    return nn.Sequential(*layers, *head, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, CLASSES))
+
+
+def classifier(given: Blocks, weights: Path, size: int, file: Path) -> None:
+    """Write a trained classifier to `file`; its weights are taken in the order in which the layers run."""
+    network = _classifier(given).eval()
+    trained = torch.load(weights, map_location="cpu", weights_only=True)
+    names = list(network.state_dict())
+    network.load_state_dict(dict(zip(names, trained.values(), strict=True)))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with torch.inference_mode(), _quiet():
+        _save(network, (torch.zeros(1, 3, size, size),), ("image",), ("scores",), file)
+
+
 def export(model: Model, file: Path, seed: int = 0) -> str:
     """Write the model to `file` and return a line about it; raises RuntimeError where the check fails."""
     torch.manual_seed(seed)
@@ -167,20 +220,30 @@ def export(model: Model, file: Path, seed: int = 0) -> str:
         network = Positional(BUILDERS[model.name](), tuple(example), len(model.outputs)).eval()
         _randomise(network)
         _calibrate(network, model)
-        program = torch.onnx.export(
-            network,
-            _tensors(example),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(example),
-            output_names=list(model.outputs),
-            optimize=False,
-        )
-        if program is None:
-            raise RuntimeError(f"{model.name}: torch.onnx.export returned no program")
-        _tidy(program.model)
-        program.save(file, external_data=False)
+        _save(network, _tensors(example), tuple(example), model.outputs, file)
         return _check(model, file, network)
+
+
+def _save(
+    network: nn.Module,
+    example: tuple[torch.Tensor, ...],
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    file: Path,
+) -> None:
+    program = torch.onnx.export(
+        network,
+        example,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=list(inputs),
+        output_names=list(outputs),
+        optimize=False,
+    )
+    if program is None:
+        raise RuntimeError(f"{file.stem}: torch.onnx.export returned no program")
+    _tidy(program.model)
+    program.save(file, external_data=False)
 
 
 def _tidy(program: onnx_ir.Model) -> None:

@@ -11,6 +11,7 @@ float32.
 
 import argparse
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,27 +28,36 @@ from .summary import quietest, summarise
 class Reader:
     """The calibration inputs as ONNX Runtime's tool asks for them."""
 
-    def __init__(self, name: str):
-        self._left = models.calibration(name)
+    def __init__(self, samples: Sequence[Arrays]):
+        self._left = list(samples)
 
     def get_next(self) -> Arrays | None:
         return self._left.pop() if self._left else None
+
+
+def with_nodes(file: Path, target: Path, samples: Sequence[Arrays], method: str = "MinMax") -> None:
+    """Write the model with quantize nodes to `target`; `method`: ONNX Runtime's name of one to choose ranges."""
+    from onnxruntime import quantization
+
+    prepared = target.with_suffix(".prepared")
+    quantization.shape_inference.quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
+    quantization.quantize_static(
+        str(prepared),
+        str(target),
+        Reader(samples),
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        calibrate_method=quantization.CalibrationMethod[method],
+    )
+    prepared.unlink()
 
 
 def quantised(name: str, file: Path) -> Path:
     """The model with quantize nodes beside the float one, made where it is missing."""
     target = file.with_suffix(".int8.onnx")
     if not target.exists():
-        from onnxruntime import quantization
-
-        prepared = target.with_suffix(".prepared")
-        quantization.shape_inference.quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
-        kinds = {
-            "activation_type": quantization.QuantType.QUInt8,
-            "weight_type": quantization.QuantType.QInt8,
-        }
-        quantization.quantize_static(str(prepared), str(target), Reader(name), per_channel=True, **kinds)
-        prepared.unlink()
+        with_nodes(file, target, models.calibration(name))
     return target
 
 

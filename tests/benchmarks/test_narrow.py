@@ -1,6 +1,6 @@
 """The row that compares narrow precisions."""
 
-from benchmarks.models import SAMPLES
+from benchmarks.models import SAMPLES, calibration
 from benchmarks.narrow import Reader, line
 
 
@@ -17,7 +17,7 @@ def test_a_peer_that_refuses_is_left_out() -> None:
 
 
 def test_the_reader_ends() -> None:
-    reader = Reader("row_3072")
+    reader = Reader(calibration("row_3072"))
     read = [reader.get_next() for _ in range(SAMPLES + 1)]
     assert read[-1] is None
     assert all(read[:-1])

@@ -41,7 +41,7 @@ def _reals(weights: Weights) -> np.ndarray:
 def _shift(node: Node, reals: np.ndarray, means: np.ndarray) -> np.ndarray:
     """What weights rounded to `reals` take from the mean of each output channel, in a shape that broadcasts with the
     result; `means`: of the product's input, by channel."""
-    lost = node.operands[1].constant - reals  # type: ignore[union-attr,operator]
+    lost = node.operands[1].constant - reals  # type: ignore[union-attr]
     if node.op == "nn.matmul":
         return means @ lost
     groups = node.attributes["groups"]
@@ -55,7 +55,7 @@ def narrow_shifts(graph: Graph, means: Mapping[Value, np.ndarray]) -> dict[Node,
     found: dict[Node, np.ndarray] = {}
     for node in graph.nodes:
         x, w = (*node.operands, None, None)[:2]
-        if node.op not in CONTRACTIONS or x not in means or w is None or w.type.rank < 2:
+        if node.op not in CONTRACTIONS or x is None or x not in means or w is None:
             continue
         if node.op == "nn.conv" or w.type.rank == 2:
             narrow = w.constant.astype(bf16.numpy).astype(np.float32)  # type: ignore[union-attr]
