@@ -7,6 +7,7 @@ them. What is added is where each tile lies: a hold has as many places in its me
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from functools import lru_cache
+from itertools import islice
 from math import prod
 from typing import Protocol
 
@@ -101,6 +102,18 @@ class Writer(Protocol):
         ...
 
 
+def round_and_round(sizes: Sequence[int], begin: int, whole: int) -> tuple[list[int], int]:
+    """Where pieces of so many bytes lie in a memory of `whole` bytes, one behind the other from an address on, and from
+    its beginning where one does not fit before its end; and over how many bytes they reach."""
+    places, length = [], 0
+    for size in sizes:
+        left = whole - (begin + length) % whole
+        length += left if size > left else 0
+        places.append((begin + length) % whole)
+        length += size
+    return places, length
+
+
 class Emission:
     """One kernel, to be written once by a writer, and `again` by others; its stages' boxes in `pieces`, where there are
     any."""
@@ -142,7 +155,7 @@ class Emission:
         self.begun = dict.fromkeys(self.schedule.holds, 0)
         self.fresh: set[str] = set()
         self.edges: dict[tuple[Hold, int], tuple[Ints, Ints, Ints]] = {}
-        self.places: dict[Hold, int] = {}
+        self.places: dict[Hold, list[int]] = {}
         self.kept: Mapping[str, Tile] = {}
         self.counter = self.iteration = self.sequence = 0
 
@@ -150,7 +163,14 @@ class Emission:
         """Write the whole kernel. Tiles are placed from an address of each memory on; those of buffers in `kept` lie
         there as wholes and are neither loaded nor stored."""
         self.kept = kept
-        self.places = self._places(begins)
+        self.places = {}
+        for name, memory in self.target.memories.items():
+            found, length = self.placed(name, begins.get(name, 0), kept)
+            self.places |= found
+            if length > memory.bytes:
+                raise VerifyError(
+                    f"kernel {self.kernel.name}: tiles reach over {length} bytes of {name}, which has {memory.bytes}"
+                )
         for name, tile in kept.items():
             if self.kernel.writers(name) and tile.inside != (tile.low, tile.size):
                 self.at(0)
@@ -159,8 +179,19 @@ class Emission:
 
     def need(self, memory: str, kept: Collection[str]) -> int:
         """Bytes of a memory that tiles take, those of `kept` buffers left out."""
-        holds = (each for each in self.schedule.holds if each.memory == memory and each.buffer not in kept)
-        return sum(self.room[each] * each.slots for each in holds)
+        return sum(self.room[each] * each.slots for each in self._held(memory, kept))
+
+    def placed(self, memory: str, begin: int, kept: Collection[str]) -> tuple[dict[Hold, list[int]], int]:
+        """Addresses of tiles in a memory, those of `kept` buffers left out, from `begin` on, and over how many bytes
+        they reach: too far where that is more than the memory has."""
+        held = self._held(memory, kept)
+        sizes = [size for hold in held for size in [self.room[hold]] * hold.slots]
+        places, length = round_and_round(sizes, begin, self.target.memories[memory].bytes)
+        following = iter(places)
+        return {hold: list(islice(following, hold.slots)) for hold in held}, length
+
+    def _held(self, memory: str, kept: Collection[str]) -> list[Hold]:
+        return [each for each in self.schedule.holds if each.memory == memory and each.buffer not in kept]
 
     # --- places ------------------------------------------------------------------------------------------------
 
@@ -179,23 +210,6 @@ class Emission:
     def _extent(self, buffer: str, axis: int, size: int) -> int:
         """What a tile really has along an axis: all of it where elements beyond the edges are filled in."""
         return size if buffer in self.fills else min(size, int(self.buffers[buffer].shape[axis]))  # type: ignore[arg-type]
-
-    def _places(self, begins: Mapping[str, int]) -> dict[Hold, int]:
-        """The first slot's address of each hold: one after another from where its memory's tiles begin."""
-        used = dict(begins)
-        found = {}
-        for hold in self.schedule.holds:
-            if hold.buffer in self.kept:
-                continue
-            found[hold] = used.get(hold.memory, 0)
-            used[hold.memory] = found[hold] + self.room[hold] * hold.slots
-            memory = self.target.memories[hold.memory]
-            if used[hold.memory] > memory.bytes:
-                raise VerifyError(
-                    f"kernel {self.kernel.name}: tiles reach byte {used[hold.memory]} of {hold.memory},"
-                    f" which has {memory.bytes}"
-                )
-        return found
 
     # --- boxes -------------------------------------------------------------------------------------------------
 
@@ -288,9 +302,8 @@ class Emission:
     def tile(self, hold: Hold) -> Tile:
         """The next tile of a hold: its places are taken in turns."""
         low, size = self.buffer_box(hold.buffer)
-        slot = self.begun[hold] % hold.slots
+        address = self.places[hold][self.begun[hold] % hold.slots]
         self.begun[hold] += 1
-        address = self.places[hold] + slot * self.room[hold]
         return Tile(self.buffers[hold.buffer], hold.memory, address, low, size, self.fills.get(hold.buffer))
 
     def whole(self, name: str) -> tuple[Ints, Ints]:

@@ -105,34 +105,37 @@ def begins(
     of `near`, so that arrays may stay between them; elsewhere behind the step before, round and round, so that loads
     run ahead as far as there is room."""
     found = []
-    last = {memory.name: (0, 0) for memory in memories}
+    behind = {memory.name: 0 for memory in memories}
     for number in range(len(steps)):
         here = {}
         for memory in memories:
-            need, room = _need(steps, number, memory.name, kept), memory.bytes // ALIGNMENT * ALIGNMENT
             if memory.name == near:
+                need, room = _need(steps, number, near, kept), memory.bytes // ALIGNMENT * ALIGNMENT
                 here[near] = (room - need) * (number % 2)
             else:
-                here[memory.name] = _behind(*last[memory.name], need, room)
-                last[memory.name] = here[memory.name], here[memory.name] + need
+                begin = behind[memory.name]
+                reach = _reach(steps, number, memory.name, begin, kept)
+                if reach > memory.bytes:
+                    begin, reach = 0, _reach(steps, number, memory.name, 0, kept)
+                here[memory.name], behind[memory.name] = begin, (begin + reach) % memory.bytes
         found.append(here)
     return found
 
 
-def _behind(begin: int, end: int, need: int, room: int) -> int:
-    """Where bytes lie behind others; where there is no room for them, at the end of the memory that is freer."""
-    if end + need <= room:
-        return end
-    return 0 if need - begin <= end - (room - need) else room - need
-
-
 def _need(steps: Sequence[Step], number: int, memory: str, kept: Collection[Use]) -> int:
     """Bytes of a memory that the tiles of a step take: of its parts, which follow one another, the most."""
-    found = 0
+    return max(part.emission.need(memory, names) for part, names in _parts(steps, number, kept))
+
+
+def _reach(steps: Sequence[Step], number: int, memory: str, begin: int, kept: Collection[Use]) -> int:
+    """Over how many bytes the tiles of a step reach from an address on."""
+    return max(part.emission.placed(memory, begin, names)[1] for part, names in _parts(steps, number, kept))
+
+
+def _parts(steps: Sequence[Step], number: int, kept: Collection[Use]) -> Iterator[tuple[Part, set[str]]]:
+    """The parts of a step, and which of their buffers are kept."""
     for place, part in enumerate(steps[number].parts):
-        names = {use.buffer for use in kept if (use.step, use.part) == (number, place)}
-        found = max(found, part.emission.need(memory, names))
-    return found
+        yield part, {use.buffer for use in kept if (use.step, use.part) == (number, place)}
 
 
 def _lives(steps: Sequence[Step], memory: str) -> Iterator[_Life]:
