@@ -12,7 +12,7 @@ from ...runtime.sim.rolling import roll
 from ..diagnostics import UnsupportedError
 from ..target.backend import Call, KernelReport, Placed
 from ..target.description import Target
-from ..tile.assumption import INTERLEAVED, ladders
+from ..tile.assumption import ROOMY, USUAL, Assumption, ladders
 from ..tile.products import product
 from .borders import bordered
 from .chains import divide
@@ -125,21 +125,18 @@ class Program:
 
     def _quickest(self, calls: Sequence[Call]) -> _Entry:
         """The entry point with the tiles that are predicted to be the best; where the clock is asked, with those for
-        interleaved kernels if they are quicker."""
+        interleaved kernels or with spare places if they are quicker."""
         trials = _Trials(self, calls)
         first = trials.entry(self.kernels)
         if first.cycles == float("inf") or not self.instructions.interleaved:
             return first
         if len(calls) > 1 and trials.looked_at <= ROOM // 4:
             return self._quickest_of_any(trials)
-        return min((first, trials.entry(self.kernels.assuming(INTERLEAVED))), key=lambda each: each.cycles)
+        return trials.quickest_under(*USUAL, *ROOMY)
 
     def _quickest_of_any(self, trials: "_Trials") -> _Entry:
         """That with tiles for the chip as it is, or another one where they are quicker by more than `MARGIN`."""
-        own = min(
-            (trials.entry(self.kernels), trials.entry(self.kernels.assuming(INTERLEAVED))),
-            key=lambda each: each.cycles,
-        )
+        own = trials.quickest_under(*USUAL, *ROOMY)
         for ladder in ladders(self.target.home.bandwidth):
             least = float("inf")
             for assumption in ladder:
@@ -257,6 +254,17 @@ class _Trials:
         if tiles not in self.tried:
             self.tried[tiles] = self.program.entry(groups, kernels)
         return self.tried[tiles]
+
+    def quickest_under(self, *assumptions: Assumption) -> _Entry:
+        """Of those with tiles for these the quickest, of equal ones the first; tiles for the last ones need not fit."""
+        found = []
+        for assumption in assumptions:
+            try:
+                found.append(self.entry(self.program.kernels.assuming(assumption)))
+            except UnsupportedError:
+                if not found:
+                    raise
+        return min(found, key=lambda each: each.cycles)
 
     @property
     def quickest(self) -> _Entry:

@@ -8,7 +8,7 @@ from ..diagnostics import Problem, UnsupportedError
 from ..target.backend import Call
 from ..target.description import Target
 from ..tile.access_maps import separate_reads
-from ..tile.assumption import AS_IT_IS, INTERLEAVED, Assumption, ladders
+from ..tile.assumption import AS_IT_IS, ROOMY, USUAL, Assumption, ladders
 from ..tile.canonical import canonical
 from ..tile.check import check
 from ..tile.schedule import Schedule
@@ -72,10 +72,6 @@ class Kernels:
         return Costs(sum(each.cycles for each in estimates), work)
 
 
-USUAL = AS_IT_IS, INTERLEAVED
-"""Assumptions under which tiles are looked for at once; and those under all others, where one of these is asked for."""
-
-
 class _Tiling:
     """One way of a kernel as the target runs it, with tiles that are looked for, worked out and checked when they are
     asked for."""
@@ -89,8 +85,9 @@ class _Tiling:
         """The tiles under an assumption, or why there are none."""
         if any(gathers(stage) and not is_fetch(self.kernel, stage) for stage in self.kernel.stages):
             return "what is looked up is no whole rows of an input"
-        others = tuple(chain.from_iterable(ladders(self.target.home.bandwidth)))
-        together = USUAL if assumption in USUAL else others
+        others = chain.from_iterable(ladders(self.target.home.bandwidth))
+        alike = tuple(each for each in others if each.spare == assumption.spare)
+        together = next(each for each in (USUAL, ROOMY, alike) if assumption in each)
         try:
             if together not in self.stagings:
                 self.stagings[together] = Staging(self.kernel, self.target, together)

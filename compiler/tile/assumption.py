@@ -13,15 +13,20 @@ from ...runtime.records import dataclass
 @dataclass(frozen=True)
 class Assumption:
     """Tiles take at most a `share` of each memory; home's bandwidth is `bandwidth` times as much; `interleaved`: tiles
-    are worked on in pieces, beside those of the kernels before and after."""
+    are worked on in pieces, beside those of the kernels before and after; what passes between engines has so many
+    `spare` places."""
 
     share: float = 1.0
     bandwidth: float = 1.0
     interleaved: bool = False
+    spare: int = 0
 
 
 AS_IT_IS = Assumption()
-INTERLEAVED = Assumption(interleaved=True)
+USUAL = AS_IT_IS, Assumption(interleaved=True)
+ROOMY = Assumption(spare=1), Assumption(interleaved=True, spare=1)
+"""With one more place an engine goes on while the one after it still completes what it has read: an array of 128 rows
+gives a place back 390 cycles after it has taken the last row from there."""
 
 SLOWEST, HALVINGS = 4.0, 8
 """Bytes a cycle down to which home's bandwidth is halved, so that a chip with twice as much is offered what one with
@@ -34,7 +39,8 @@ def ladders(bandwidth: float) -> tuple[tuple[Assumption, ...], ...]:
     less."""
     halvings = ceil(min(max(1.0, log2(bandwidth / SLOWEST)), HALVINGS))
     return tuple(
-        tuple(Assumption(2.0**-share, factor, interleaved) for share in range(12))
+        tuple(Assumption(2.0**-share, factor, interleaved, spare) for share in range(12))
         for factor in (1.0, 2.0, *(2.0**-each for each in range(1, halvings + 1)))
         for interleaved in (False, True)
+        for spare in (0, 1)
     )

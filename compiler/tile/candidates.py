@@ -38,8 +38,8 @@ class Candidates(Placing):
     what it has.
     """
 
-    def __init__(self, kernel: Kernel, target: Target, bandwidths: Sequence[float]):
-        super().__init__(kernel, target)
+    def __init__(self, kernel: Kernel, target: Target, bandwidths: Sequence[float], spare: int):
+        super().__init__(kernel, target, spare)
         self.bandwidth = target.home.bandwidth * np.array([[each] for each in bandwidths])
         self.steps: dict[str, np.ndarray] = {}
         self.count = 0

@@ -10,11 +10,13 @@ from .stage import LOCAL, OUTPUT, PARALLEL, REDUCE, SCAN, Buffer, Kernel, Load, 
 
 
 class Placing:
-    """One kernel on one target. UnsupportedError where no engine runs a stage as it is."""
+    """One kernel on one target, with so many `spare` places for what passes between engines. UnsupportedError where no
+    engine runs a stage as it is."""
 
-    def __init__(self, kernel: Kernel, target: Target):
+    def __init__(self, kernel: Kernel, target: Target, spare: int = 0):
         self.kernel = kernel
         self.target = target
+        self.spare = spare
         self.extents = {name: d.size for name, d in kernel.dims.items()}
         self.vector = target.engine("elementwise")
         arrays = [engine for engine in target.engines.values() if engine.does == "contract"]
@@ -190,12 +192,14 @@ class Placing:
     @cached_property
     def slots(self) -> dict[str, int]:
         """Places of each buffer whose tile changes: two for what one engine fills while another uses the last one, more
-        where readers lag behind, one for what stays with one engine."""
+        where readers lag behind, or of results that are used here with `spare` ones; one for what stays with one
+        engine."""
         found = {}
         for buffer in self.kernel.buffers:
             readers, writers = self.kernel.readers(buffer.name), self.kernel.writers(buffer.name)
             first = min((self.lags[stage.name] for stage in writers), default=0)
             behind = max((self.lags[stage.name] for stage in (*readers, *writers)), default=0) - first
             several = 1 + behind if writers else 2 + behind
-            found[buffer.name] = max(several, 2 if buffer.name in self.shared else 1)
+            spare = self.spare if writers and readers and buffer.name in self.shared else 0
+            found[buffer.name] = spare + max(several, 2 if buffer.name in self.shared else 1)
         return found

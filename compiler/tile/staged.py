@@ -160,8 +160,8 @@ def stage_tiles(kernel: Kernel, target: Target) -> StagedChoice:
 
 
 class Staging(Candidates):
-    """The choice of schedules for one kernel on one target under some assumptions; UnsupportedError for what has no
-    engine.
+    """The choice of schedules for one kernel on one target under some assumptions, all with as many spare places;
+    UnsupportedError for what has no engine.
 
     Cycles are arrays over candidates, with a row for each condition: a bandwidth, and whether kernels are interleaved;
     how much of the memories may be used makes no candidate dearer, it decides on whether it fits.
@@ -170,7 +170,7 @@ class Staging(Candidates):
     def __init__(self, kernel: Kernel, target: Target, assumptions: Sequence[Assumption]):
         conditions = list(dict.fromkeys((each.bandwidth, each.interleaved) for each in assumptions))
         bandwidths = list(dict.fromkeys(bandwidth for bandwidth, _ in conditions))
-        super().__init__(kernel, target, bandwidths)
+        super().__init__(kernel, target, bandwidths, assumptions[0].spare)
         self.row = np.array([bandwidths.index(bandwidth) for bandwidth, _ in conditions])
         self.pieces = np.array([[PIECES if interleaved else 1] for _, interleaved in conditions])
         shares = sorted({each.share for each in assumptions}, reverse=True)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from isthmus.compiler.tile.staged import stage_tiles
+from isthmus.compiler.tile.assumption import ROOMY, USUAL
+from isthmus.compiler.tile.staged import Staging, stage_tiles
 from isthmus.compiler.tile.text import parse_kernel
 from isthmus.targets import find_backend
 
@@ -25,6 +26,17 @@ def test_tiles_of_columns_have_a_place_more_where_home_is_busy(rows, inner, plac
     kernel = parse_kernel(PRODUCT.format(rows=rows, inner=inner))
     choice = stage_tiles(kernel, find_backend("n1-16").target({}))
     assert {hold.buffer: hold.slots for hold in choice.schedule.holds}["w"] == places
+
+
+def test_results_on_their_way_to_another_engine_have_spare_places():
+    """What is loaded has as many as without; tiles are chosen so that all of them fit."""
+    kernel, target = parse_kernel(PRODUCT.format(rows=392, inner=512)), find_backend("n1-16").target({})
+    usual, roomy = (
+        {hold.buffer: hold.slots for hold in Staging(kernel, target, each).choice(each[0]).schedule.holds}
+        for each in (USUAL, ROOMY)
+    )
+    assert roomy["acc"] == usual["acc"] + 1
+    assert (roomy["x"], roomy["r"], roomy["y"]) == (usual["x"], usual["r"], usual["y"])
 
 
 @pytest.mark.parametrize("chip", ["n1-16", "n1-32"])
