@@ -8,9 +8,10 @@ from ..diagnostics import UnsupportedError
 from ..target.description import Engine
 from ..tile.products import Product
 from ..tile.stage import LOCAL, Kernel, Stage
-from ..tile.work import best_mapping
+from ..tile.work import mapping_costs
 from .columns import Columns
 from .emit import Box, Ints, Tile
+from .mappings import Mapped
 from .places import by_dim, coefficient, merged, start, step
 
 MOST_TAPS = 63
@@ -23,12 +24,12 @@ class Multiply:
 
     A and C begin at the byte addresses `a` and `c`, `am0` to `ak2` are strides of A in bytes, `pitch` that of C's rows
     i1*m0 + i0 in bytes. W is packed at `w`, `tile` bytes from one tile of columns to the next. `type` is the product's,
-    `mapping` which of the engine's mappings is the quickest.
+    `ways` what it takes by each of the engine's mappings, and `mapping` which one runs it.
     """
 
     type: str
     accumulate: bool
-    mapping: int
+    ways: tuple[Mapped, ...]
     a: int
     w: int
     c: int
@@ -44,14 +45,15 @@ class Multiply:
     ak2: int
     pitch: int
     tile: int
+    mapping: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """What of a product on a box depends on sizes alone: how its columns lie, the dims of rows that an instruction
     takes (`inner`, `middle`: count, and steps of A and C in elements) and those run out around it (`dims`: of W too),
-    the same of the sum (`k2`, `k1` and `apart`: count and step of A), steps of W from product to product, and the
-    quickest mapping."""
+    the same of the sum (`k2`, `k1` and `apart`: count and step of A), steps of W from product to product, and what
+    it takes by each mapping."""
 
     columns: Columns
     inner: tuple[int, Ints]
@@ -62,7 +64,7 @@ class _Shape:
     apart: list[tuple[int, int]]
     products: Mapping[str, int]
     pitch: int
-    mapping: int
+    ways: tuple[Mapped, ...]
 
 
 class Multiplier:
@@ -118,7 +120,7 @@ class Multiplier:
                 yield Multiply(
                     type=found.type,
                     accumulate=accumulate or number > 0,
-                    mapping=shape.mapping,
+                    ways=shape.ways,
                     a=a0 + (a + sum(t * each for t, (_, each) in zip(term, shape.apart))) * size,
                     w=w0 + number * deep + (w + first // array.cols * columns.pitch) * size,
                     c=c0 + (c + first) * self.lane_bytes,
@@ -170,8 +172,9 @@ class Multiplier:
             raise UnsupportedError("the columns of a product are not written as its array reads them")
         runs = k1[0] * k2[0]
         count, k_tiles = columns.length * runs, columns.depth // array.rows * runs
-        mapping = best_mapping(array, found, inner[0], middle[0], extents[n], count, k_tiles, runs)
-        return _Shape(columns, inner, middle, dims, k2, k1, apart, products, pitch, mapping)
+        figures = array, found, inner[0], middle[0], extents[n], count, k_tiles, runs
+        ways = tuple(map(Mapped, mapping_costs(*figures), mapping_costs(*figures, "drain")))
+        return _Shape(columns, inner, middle, dims, k2, k1, apart, products, pitch, ways)
 
 
 def _cut(extent: int, step: int) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from .copies import Axis, Copy, copies_in, copies_out, joined
 from .emit import Box, Ints, Tile
 from .home import Home, aligned
 from .limits import Limits
+from .mappings import quickest
 from .multiply import Multiplier, Multiply
 from .places import offset, shape_of, start
 from .programs import Machine, Pending
@@ -59,7 +60,7 @@ class StreamWriter(ABC):
     products: Mapping[str, Product | None]
     operands: Mapping[str, Placed]
     home: Home
-    written: list[tuple[Ints, Instruction | Pending]] = field(default_factory=list)
+    written: list[tuple[Ints, Instruction | Pending | Multiply]] = field(default_factory=list)
     now: Ints = ()
     copied: tuple[int, str, Copy, Ints] | None = None
 
@@ -113,8 +114,16 @@ class StreamWriter(ABC):
         self.written.append((self.now, instruction))
 
     def instructions(self) -> list[Instruction | Pending]:
-        """What was written, in the order of the queues."""
-        return [instruction for _, instruction in sorted(self.written, key=lambda entry: entry[0])]
+        """What was written, in the order of the queues; products by the mappings that are quickest in this order."""
+        ordered = [each for _, each in sorted(self.written, key=lambda entry: entry[0])]
+        mappings = iter(quickest([each.ways for each in ordered if isinstance(each, Multiply)]))
+        self.written = []
+        for each in ordered:
+            if isinstance(each, Multiply):
+                self.multiply(replace(each, mapping=next(mappings)))
+            else:
+                self.append(each)
+        return [each for _, each in self.written if not isinstance(each, Multiply)]
 
     # --- emission's calls --------------------------------------------------------------------------------------
 
@@ -238,8 +247,7 @@ class StreamWriter(ABC):
                 self.kernel, stage, found, self.array, *cuts, LANE_BYTES
             )
         for work in self.multipliers[stage.name].work(box, tiles, accumulate):
-            for piece in self.limits.products(work):
-                self.multiply(piece)
+            self.written += ((self.now, piece) for piece in self.limits.products(work))
 
     def elementwise(self, stage: Stage, box: Box, tiles: Mapping[str, Tile], initialise: bool) -> None:
         if stage.name not in self.vectors:

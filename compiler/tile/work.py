@@ -114,23 +114,24 @@ def _product(sizes: Iterable[Any]) -> Any:
     return reduce(mul, sizes, 1)
 
 
-def best_mapping(
-    array: Engine, found: Product, m0: int, m1: int, n: int, k: int, k_tiles: int, runs: int = 1
-) -> int:
-    """The position of the cheapest mapping of one macro product; see `mapping_costs`."""
-    costs = mapping_costs(array, found, m0, m1, n, k, k_tiles, runs)
-    return costs.index(min(costs))
-
-
 def mapping_costs(
-    array: Engine, found: Product, m0: Any, m1: Any, n: Any, k: Any, k_tiles: Any, runs: Any = 1
+    array: Engine,
+    found: Product,
+    m0: Any,
+    m1: Any,
+    n: Any,
+    k: Any,
+    k_tiles: Any,
+    runs: Any = 1,
+    what: str = "cycles",
 ) -> list[Any]:
-    """For each mapping the cycles that a macro product keeps the array busy: m1 lines of m0 rows, `runs` runs a sum."""
+    """For each mapping the cycles that a macro product keeps the array busy: m1 lines of m0 rows, `runs` runs a sum. Or
+    another of a mapping's formulas."""
     size = DTYPES[found.type.partition("*")[0]].bytes
     names = figures(array) | {"m": m0 * m1, "n": n, "k": k, "k_tiles": k_tiles, "runs": runs, "size": size}
     names |= {"m0": m0, "m1": m1}
     names["n_tiles"] = np.ceil(n / array.cols)
-    return [formula(each.cycles)(**names) for each in array.mapping.values()]
+    return [formula(getattr(each, what))(**names) for each in array.mapping.values()]
 
 
 def sum_run(found: Product, cut: Collection[str]) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def test_pieces_of_vector_work_touch_the_same_elements(seed: int) -> None:
 
 @pytest.mark.parametrize(("m0", "m1"), [(1, 1), (4, 3), (9, 1), (3, 7), (9, 8)])
 def test_pieces_of_a_product_have_the_same_rows(m0: int, m1: int) -> None:
-    work = Multiply("i8*i8+i32", False, 0, 100, 7, 1000, m0, m1, 8, 4, 1, 1, 5, 111, 0, 0, 32, 0)
+    work = Multiply("i8*i8+i32", False, (), 100, 7, 1000, m0, m1, 8, 4, 1, 1, 5, 111, 0, 0, 32, 0)
 
     def rows(piece: Multiply) -> Iterator[tuple[int, int]]:
         for i1, i0 in cartesian(range(piece.m1), range(piece.m0)):
