@@ -13,6 +13,7 @@ from ..ir.graph import Value, constant
 from ..ops import contract, convolution, math, norm, shape
 from ..rewrite import AnyOf, As, Attr, Const, Maybe, Rule, Var, uniform
 from .base import Rewrite
+from .zero_points import RULES as ZERO_POINTS
 
 _LARGE = 1 << 19
 """Weights of which a second thread makes half: as many take a millisecond."""
@@ -289,4 +290,4 @@ RULES = (
     ),
 )
 
-FOLD_AFFINE = Rewrite("fold-affine", RULES)
+FOLD_AFFINE = Rewrite("fold-affine", (*RULES, *ZERO_POINTS))
