@@ -13,6 +13,7 @@ from ...compiler.tile.infer import Range
 from ...compiler.tile.schedule import Loop, Place
 from ...compiler.tile.stage import REDUCE, Affine, Apply, Index, Load, Stage, walk
 from .builder import Register
+from .literals import suffix
 from .scalars import element_type, vector_type
 from .values import Values
 
@@ -204,6 +205,12 @@ class Block:
             pairs = [parts[n : n + 2] for n in range(0, len(parts), 2)]
             parts = [p[0] if len(p) == 1 else self.s.apply(op, p, dtype, dtype, lanes) for p in pairs]
         value = parts[0]
+        if op == "add" and dtype.is_integer and lanes > 1:
+            # in any order; by shuffles LLVM 22 takes a lone product of bytes for a sum of four (vpdpbusd), and leaves
+            # out the others
+            element = element_type(dtype)
+            callee = self.b.intrinsic(f"llvm.vector.reduce.add.{suffix(value.type)}", element, [value.type])
+            return self.b.pure(element, f"call {element} {callee}({value.type} {{0}})", [value])
         width = lanes
         while width > 1:  # halve by shuffles: the sum's order is fixed on every machine
             half = width // 2

@@ -360,6 +360,7 @@ def _as_i32(x: np.ndarray) -> np.ndarray:
         case("i8[2, 5, 7]", "i8[7, 3]", "i8[5]", "i8[3]"),
         case("u8[2, 4, 6]", "u8[2, 6, 3]", "u8[2, 4, 1]", "u8[2, 1, 3]"),
         case("u8[4, 300]", "i8[300, 9]", np.uint8(0), "i8[9]"),
+        case("u8[30, 16]", "i8[16, 1]"),
     ),
 )
 def matmul(x, y, x_zero=None, y_zero=None):
