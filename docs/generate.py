@@ -67,9 +67,8 @@ TFLITE = """# TFLite models
 *Generated from the converter table by `make docs`.*
 
 `.tflite` files are read without TensorFlow. {count} ops have a converter, {integers} of them on quantised operands.
-Custom ops, TensorFlow's own ops (Flex), variables and hash tables are refused, as are 16-bit activations and models
-whose weights alone are integers (dynamic-range quantisation): `isthmus check MODEL` lists all that stands against a
-model.
+Custom ops, TensorFlow's own ops (Flex), variables and hash tables are refused, as are 16-bit activations:
+`isthmus check MODEL` lists all that stands against a model.
 
 - **Inputs and outputs** are called as the model's signature calls them and keep their types and layout: images stay
   [N, H, W, C], a quantised model takes and gives the integers that are in the file. A model with several signatures
@@ -78,6 +77,8 @@ model.
 - **Quantised models keep their integer meaning.** The results are, number by number, those of TFLite's reference
   kernels (`OpResolverType.BUILTIN_REF`): rounding of multipliers, tables of activations and the order of sums
   included. TFLite's faster kernels round some ops another way and differ from their own reference here and there.
+- **Where weights alone are integers** (dynamic-range quantisation), the model is computed in floats with the numbers
+  that they stand for. TFLite rounds what they are multiplied with to 8 bits besides.
 - **Loops** are unrolled where their turns are known when the model is read and come to no more than {unrolled} nodes;
   others run turn by turn on the host.
 - **Spectra**, which are complex, are computed in pairs of real numbers; inputs and results can't be complex.

@@ -12,7 +12,8 @@ import tflite
 
 from ...compiler.diagnostics import CompileError, ModelError, Problem, UnsupportedError, located
 from ...compiler.ir.dims import Dim, fresh
-from ...runtime.records import dataclass
+from ...compiler.ir.types import f32
+from ...runtime.records import dataclass, replace
 from ..driver import DEEPEST
 from ..files import map_file
 from ..source import SourceGraph, SourceInput, SourceModel, SourceNode
@@ -20,6 +21,10 @@ from .schema import BROKEN, OPS, File, Operator, Tensor, elements, text
 
 VERSION = 3
 """The schema version that files state; earlier ones were never public."""
+
+HYBRID = ("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "EMBEDDING_LOOKUP", "FULLY_CONNECTED")
+"""Ops that take floats with weights of 8 bits. They are read as ops on the reals that the weights stand for; TFLite's
+kernels round the floats to 8 bits as well, for the sake of integer products, and are off by as much."""
 
 IDENTITY = "IDENTITY"
 """A node that gives a tensor a further name: the format needs none, for its inputs and outputs are numbers."""
@@ -160,6 +165,13 @@ class Decoder:
                     Problem(part.location or where, part.message, part.hint) for part in error.problems
                 ]
                 continue
+            if op in HYBRID and _is_of_floats(operands, results):
+                narrow = [tensor for tensor in operands if tensor is not None and tensor.is_narrow]
+                nodes += [_in_floats(tensor, f"{op}_{index}", len(tensors)) for tensor in narrow]
+                operands = tuple(
+                    _float(each, len(tensors)) if each is not None and each.is_narrow else each
+                    for each in operands
+                )
             nodes.append(
                 SourceNode(
                     op,
@@ -238,6 +250,24 @@ class Decoder:
                     hint="copy the file again",
                 ) from None
             return elements(tensor, data)
+
+
+def _is_of_floats(operands: Sequence[Tensor | None], results: Sequence[Tensor]) -> bool:
+    """Whether an op takes and gives no integers but as weights (or numbers of rows)."""
+    first = operands[0] if operands else None
+    return first is not None and not first.is_narrow and all(tensor.dtype == f32 for tensor in results)
+
+
+def _float(tensor: Tensor, count: int) -> Tensor:
+    """The tensor of the reals that a quantised one stands for; its number lies behind the `count` of the file."""
+    return replace(tensor, index=count + tensor.index, type=tflite.TensorType.FLOAT32, quantisation=None)
+
+
+def _in_floats(tensor: Tensor, name: str, count: int) -> SourceNode:
+    """The node that makes them."""
+    wide = _float(tensor, count)
+    origin = Operator(1, (tensor,), (wide,))
+    return SourceNode("DEQUANTIZE", name, (_label(tensor),), (_label(wide),), {}, origin=origin)
 
 
 def _label(tensor: Tensor) -> str:

@@ -45,13 +45,13 @@ def _scores(
     roots = number[
         np.unique(places.trees, return_index=True)[1]
     ]  # the first of each tree, as in ONNX Runtime
-    leaves = np.count_nonzero(~inner)
+    leaves = int(np.count_nonzero(~inner))
     at = order[: len(order) - leaves]
     tracks = given["nodes_missing_value_tracks_true"]
     missing = np.zeros(len(at), bool) if tracks is None else np.array(tracks, bool)[at]
     features, splits = np.array(given["nodes_featureids"])[at], _numbers(given, "nodes_values")[at]
     nodes = Nodes(features, splits, modes[at], missing, None, x.dtype, leaves)
-    leaf = walked(x, nodes, nexts, roots)
+    leaf = walked(x, nodes, nexts, roots.tolist())
     own = number[places.of(*(np.array(given[f"{kind}_{name}"]) for name in ("treeids", "nodeids")))] - len(at)
     if (own < 0).any():
         raise ModelError("a node with branches has weights")

@@ -259,6 +259,26 @@ def sparse() -> None:
         )
 
 
+def hybrid() -> None:
+    """Floats with weights of 8 bits, with a scale for all or one a channel."""
+    rng = np.random.default_rng(4)
+
+    def weight(shape: Sequence[int], axis: int, scale: Any = None) -> T:
+        scales = np.linspace(0.004, 0.02, shape[axis]) if scale is None else scale
+        return const(rng.integers(-127, 128, shape), I8, scales, axis=axis)
+
+    image, window = T((1, 6, 7, 4)), {"padding": 1, "strideW": 1, "strideH": 1}
+    dense = [T((2, 12)), weight((5, 12), 0, 0.01)]
+    case("hybrid_dense", "FULLY_CONNECTED", dense, T((2, 5)), version=3, FullyConnectedOptions={})
+    bias = const(rng.standard_normal(3), F32)
+    operands = [image, weight((3, 3, 3, 4), 0), bias]
+    case("hybrid_conv", "CONV_2D", operands, T((1, 4, 5, 3)), version=5, Conv2DOptions=window)
+    operands = [image, weight((1, 3, 3, 8), 3)]
+    options = {**window, "depthMultiplier": 2}
+    result = T((1, 4, 5, 8))
+    case("hybrid_depthwise", "DEPTHWISE_CONV_2D", operands, result, version=6, DepthwiseConv2DOptions=options)
+
+
 def refused() -> None:
     """Models that isthmus refuses, and why."""
     x, q = T((2, 3)), T((2, 3), U8, 0.1)
@@ -270,8 +290,6 @@ def refused() -> None:
     one("flex", "CUSTOM", [x], custom="FlexErfinv")
     one("unknown_op", "SVDF", [x])
     one("newer_version", "RELU", [x], version=99)
-    weight = const(np.ones((4, 3)), I8, 0.1)
-    one("hybrid", "FULLY_CONNECTED", [x, weight], T((2, 4)), version=3, FullyConnectedOptions={})
     one("no_quantised_form", "DIV", [q, q], q, DivOptions={})
     y = T((6,), I8, 0.2)
     one("between_scales", "RESHAPE", [T((2, 3), I8, 0.1), const([6])], y, ReshapeOptions={})
@@ -292,3 +310,4 @@ floats()
 refused()
 choices()
 sparse()
+hybrid()

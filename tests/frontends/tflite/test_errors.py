@@ -56,7 +56,6 @@ REFUSED = {
     "flex": ("FlexErfinv_0", "it is TensorFlow's op 'Erfinv' and no TFLite op", "SELECT_TF_OPS"),
     "unknown_op": ("SVDF_0: SVDF is not supported: there is no converter for it", "convert again"),
     "newer_version": ("RELU_0", "its version 99 is not known, versions 1 to 3 are", "older converter"),
-    "hybrid": ("FULLY_CONNECTED_0", "activations of f32 with weights of i8", "representative dataset"),
     "no_quantised_form": ("DIV_0", "its quantised form is not known", "without quantisation"),
     "between_scales": ("RESHAPE_0", "different scales or zero points", "newer converter"),
     "complex_result": ("", "inputs and results of complex numbers are not supported", "real and"),
