@@ -44,8 +44,8 @@ def fixed_point(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray] | 
 
     The relative error is at most 2^-23, more only for factors below 2^-32. A factor that is not exact has an odd number
     of 24 bits: f32 multiplies by it without another error, and no product of a sum lies halfway between two results of
-    8 bits. One shift serves all where they are the same numbers with it, as factors within 2^7 of each other are: a
-    chip then has one parameter less to fetch for each channel. None where a factor is 2^30 or more.
+    8 bits. Shifts are all the same where factors are the same numbers then, as those within 2^7 of each other are. None
+    where a factor is 2^30 or more.
     """
     fraction, exponent = np.frexp(np.asarray(factors, np.float64))
     exact = np.ldexp(fraction, 24)
@@ -59,7 +59,7 @@ def fixed_point(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray] | 
     least = shift.min(initial=62)
     common = multiplier >> (shift - least)
     if (common << (shift - least) == multiplier).all():
-        multiplier, shift = common, least
+        multiplier, shift = common, np.full_like(shift, least)
     return multiplier.astype(np.int32), shift.astype(np.int32)
 
 

@@ -93,10 +93,11 @@ class StreamBackend(ABC):
         return {}
 
     def rules(self, options: Mapping[str, Any]) -> "Sequence[Rule]":
-        """Attention in its parts: kernels of several products are not formed."""
+        """Attention in its parts: kernels of several products are not formed. One shift instead of many."""
         from ..target.attention import RULES
+        from ..target.integers import ONE_SHIFT
 
-        return RULES
+        return (*RULES, *ONE_SHIFT)
 
     def refusals(self, node: "Node", options: Mapping[str, Any]) -> list[str]:
         """Why the chip can't run a node; see `constraints.py`."""

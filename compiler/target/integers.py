@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.graph import Value, constant
-from ..ir.types import u8
+from ..ir.types import i8, u8
 from ..ops import fixed, quant
 from ..ops.fixed import fixed_point
 from ..rewrite import As, Const, Rule, Var
@@ -23,6 +23,14 @@ def _fixed(acc: Value, scale: Value, zero: Value, y: Value) -> Value | None:
     multiplier, shift = map(constant, factors)
     axis, dtype = y.node.attributes["axis"], y.dtype
     return fixed.requantize_fixed(acc, multiplier, shift, zero, axis=axis, dtype=dtype)
+
+
+def _one_shift(acc: Value, multiplier: Value, shift: Value, zero: Value, y: Value) -> Value | None:
+    shifts = shift.constant
+    assert shifts is not None
+    if not shifts.ndim or not shifts.size or (shifts != shifts[0]).any():
+        return None
+    return fixed.requantize_fixed(acc, multiplier, constant(shifts[0]), zero, **y.node.attributes)
 
 
 def _is_narrow(y: Value, **_: Any) -> bool:
@@ -47,3 +55,22 @@ RULES = (
     ),
 )
 """Within 1 of the result, at ties and next to them."""
+
+ONE_SHIFT = (
+    Rule(
+        "shifts that are all the same => one",
+        As("y", fixed.requantize_fixed(Var("acc"), Var("multiplier"), Const("shift"), Var("zero"))),
+        _one_shift,
+        samples=(
+            {
+                "acc": ("i32[4, 5]", -90000, 90000),
+                "multiplier": ("i32[4]", 2**30, 2**31 - 1),
+                "shift": np.full(4, 40, np.int32),
+                "zero": np.int8(-3),
+                "quant.requantize_fixed.axis": 0,
+                "quant.requantize_fixed.dtype": i8,
+            },
+        ),
+    ),
+)
+"""Exact; a vector engine then has one parameter less to fetch for each channel."""

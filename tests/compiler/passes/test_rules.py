@@ -16,9 +16,10 @@ from isthmus.compiler.passes.products import PRODUCTS
 from isthmus.compiler.passes.quantise import PREPARE
 from isthmus.compiler.rewrite import Rule, apply, sample_graphs
 from isthmus.compiler.target.attention import RULES as ATTENTION_RULES
+from isthmus.compiler.target.integers import ONE_SHIFT
 from isthmus.compiler.target.integers import RULES as INTEGER_RULES
 
-INTEGERS = Rewrite("integers", INTEGER_RULES)
+INTEGERS = Rewrite("integers", (*INTEGER_RULES, *ONE_SHIFT))
 ATTENTION = Rewrite("attention", ATTENTION_RULES)
 TABLES = (CANONICALISE, RECOGNISE, FOLD_AFFINE, EXPAND, PRODUCTS, PREPARE, INTEGERS, ATTENTION)
 RULES = [pytest.param(rule, id=rule.name) for table in TABLES for rule in table.rules]

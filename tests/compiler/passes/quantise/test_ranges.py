@@ -89,11 +89,11 @@ def test_factors_close_to_each_other_have_one_shift_and_the_same_values() -> Non
     found = fixed_point(factors)
     assert found is not None
     multiplier, shift = found
-    assert shift.ndim == 0
+    assert len(set(shift.tolist())) == 1
     alone = [fixed_point(factor) for factor in factors]
     for number, each in zip(multiplier, alone):
         assert each is not None
-        assert int(number) << int(each[1] - shift) == each[0]
+        assert int(number) << int(each[1] - shift[0]) == each[0]
     apart = fixed_point(np.array([1.0, 2.0**-9 * 0.7]))
     assert apart is not None
-    assert apart[1].shape == (2,)
+    assert len(set(apart[1].tolist())) == 2
