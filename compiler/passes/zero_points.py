@@ -1,4 +1,4 @@
-"""Zero points leave integer products: those of weights go into the weights, those of x into a term of their own.
+"""Zero points leave integer products: into the weights, where these stay of 8 bits, else into terms of their own.
 
 What takes products of four bytes at a time takes them as they are. Sums are of integers, so all stays exact.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.graph import Value, constant
 from ..ir.types import DTYPES, i32
-from ..ops import math, quant, shape
+from ..ops import math, quant, reduce, shape
 from ..rewrite import As, Const, Maybe, Rule, Var
 
 
@@ -36,14 +36,39 @@ def _narrow(w: Value, zero: Value, axis: int) -> Value | None:
     return None
 
 
-def _conv_of_narrow(y: Value, x: Value, zero: Value | None, w: Value, w_zero: Value) -> Value | None:
+def _signed(w: Value, zero: Value) -> tuple[Value, np.ndarray]:
+    """Weights and zero point, both as much less as i8 asks for: what products take beside activations of u8."""
+    assert w.constant is not None
+    assert zero.constant is not None
+    least = 128 if w.dtype.kind == "uint" else 0
+    codes = (w.constant.astype(np.int16) - least).astype(np.int8)
+    return constant(codes), zero.constant.astype(np.int32) - least
+
+
+def _conv_of_signed(y: Value, x: Value, zero: Value | None, w: Value, w_zero: Value) -> Value | None:
+    """By weights of 8 bits; of what is left of the zero point the sum of each window is taken so often."""
+    given = y.node.attributes
     weights = _narrow(w, w_zero, 0)
-    return None if weights is None else quant.conv_integer(x, weights, zero, **y.node.attributes)
+    if weights is not None:
+        return quant.conv_integer(x, weights, zero, **given)
+    if given["groups"] > 1 or zero is not None:
+        return None
+    weights, left = _signed(w, w_zero)
+    windows = quant.conv_integer(x, constant(np.ones((1, *w.shape[1:]), np.int8)), **given)
+    column = constant(left.reshape(-1, *[1] * (w.type.rank - 2)))
+    return math.sub(quant.conv_integer(x, weights, **given), math.mul(windows, column))
 
 
-def _matmul_of_narrow(x: Value, zero: Value | None, w: Value, w_zero: Value) -> Value | None:
+def _matmul_of_signed(x: Value, zero: Value | None, w: Value, w_zero: Value) -> Value | None:
+    """As convolutions; the sums are of rows of x."""
     weights = _narrow(w, w_zero, -1)
-    return None if weights is None else quant.matmul(x, weights, zero)
+    if weights is not None:
+        return quant.matmul(x, weights, zero)
+    if zero is not None or x.type.rank < 2 or w_zero.type.rank > 1:
+        return None
+    weights, left = _signed(w, w_zero)
+    rows = reduce.sum_of(math.cast(x, dtype=i32), axes=(x.type.rank - 1,), keepdims=True)
+    return math.sub(quant.matmul(x, weights), math.mul(rows, constant(left)))
 
 
 def _less(y: Value, zero: Value, sums: np.ndarray) -> Value:
@@ -92,24 +117,43 @@ _CONV = {
     "quant.conv.dilations": (1, 1),
     "quant.conv.groups": 2,
 }
+_WIDE_CONV = {**_CONV, "zero": None, "quant.conv.groups": 1}
 _MATMUL = {"x": "u8[2, 3, 4]", "w": "i8[4, 5]", "zero": np.uint8(7), "w_zero": None}
 X, W, W_ZERO = Var("x"), Const("w"), Maybe("w_zero", constant=True)
 
 RULES = (
     Rule(
-        "conv(x, w - zero) => conv(x, w')",
+        "conv(x, w - zero) => conv(x, w') - c * conv(x, 1)",
         As("y", quant.conv_integer(X, W, Maybe("zero"), Const("w_zero"))),
-        _conv_of_narrow,
+        _conv_of_signed,
         samples=(
             {**_CONV, "w": ("u8[6, 2, 3, 3]", 100, 200), "w_zero": np.full(6, 120, np.uint8)},
             {**_CONV, "zero": None, "w_zero": np.int8(0)},
+            {**_WIDE_CONV, "w": ("u8[6, 4, 3, 3]", 0, 256), "w_zero": np.full(6, 120, np.uint8)},
+            {**_WIDE_CONV, "w": ("i8[6, 4, 3, 3]", -128, 128), "w_zero": np.int8(9), "quant.conv.fill": 3},
         ),
     ),
     Rule(
-        "x (w - zero) => x w'",
+        "x (w - zero) => x w' - c * sum(x)",
         quant.matmul(X, W, Maybe("zero"), Const("w_zero")),
-        _matmul_of_narrow,
-        samples=({**_MATMUL, "w": ("u8[4, 5]", 10, 90), "w_zero": np.full(5, 50, np.uint8)},),
+        _matmul_of_signed,
+        samples=(
+            {**_MATMUL, "w": ("u8[4, 5]", 10, 90), "w_zero": np.full(5, 50, np.uint8)},
+            {
+                **_MATMUL,
+                "zero": None,
+                "w": ("u8[40, 5]", 0, 256),
+                "x": "u8[2, 3, 40]",
+                "w_zero": np.uint8(119),
+            },
+            {
+                **_MATMUL,
+                "zero": None,
+                "w": ("i8[40, 5]", -128, 128),
+                "x": "u8[3, 40]",
+                "w_zero": np.full(5, 7, np.int8),
+            },
+        ),
     ),
     Rule(
         "conv(x - zero, w) => conv(x, w) - zero * sum(w)",
