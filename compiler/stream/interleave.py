@@ -3,7 +3,8 @@
 Kernels follow one another, so at the end of each engines wait for the last results, and at the next one's beginning for
 the first. Here an engine goes on with whatever is ready: of the next kernel too, where that touches nothing that is
 still needed. The order is that of a simple clock, which knows what instructions take but not how transfers share home:
-weights that come far ahead slow down what is needed now, so there is a second order without such loads.
+weights that come far ahead slow down what is needed now, so there is a second order without such loads; of many
+instructions that one alone, as each order takes long to be timed and it was the quicker one wherever both were.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -17,6 +18,9 @@ EARLY = 24_000
 """Cycles by which the second order's loads precede what needs them, as this clock counts: transfers that share home
 take twice as long."""
 
+MANY = 1024
+"""Instructions beyond which there is one order where two differ."""
+
 PATIENCE = 20
 """Cycles that an engine waits for an instruction rather than take one that stands behind it."""
 
@@ -28,15 +32,13 @@ def interleaved(
     clock = _Clock(work, list(predecessors(records, touched)))
     for _ in records:
         clock.step()
-    orders = [_sorted(clock.begin)]
     later = list(clock.begin)
     for position, record in enumerate(records):
         if record.queue in loads and clock.after[position]:
             needed = min(clock.begin[other] for other in clock.after[position])
             later[position] = max(later[position], needed - EARLY)
-    if later != clock.begin:
-        orders.append(_sorted(later))
-    return orders
+    times = [clock.begin, later] if later != clock.begin else [later]
+    return [_sorted(each) for each in (times if len(records) <= MANY else times[-1:])]
 
 
 def _sorted(times: Sequence[float]) -> list[int]:
