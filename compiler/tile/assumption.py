@@ -40,7 +40,7 @@ def ladders(bandwidth: float) -> tuple[tuple[Assumption, ...], ...]:
     halvings = ceil(min(max(1.0, log2(bandwidth / SLOWEST)), HALVINGS))
     return tuple(
         tuple(Assumption(2.0**-share, factor, interleaved, spare) for share in range(12))
+        for spare in (0, 1)
         for factor in (1.0, 2.0, *(2.0**-each for each in range(1, halvings + 1)))
         for interleaved in (False, True)
-        for spare in (0, 1)
     )
