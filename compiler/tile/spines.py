@@ -1,6 +1,6 @@
 """Candidate spines of a kernel: orders of loops, and for each loop the sizes of tiles that are worth a look."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import permutations
 from math import ceil, lcm
 
@@ -11,6 +11,9 @@ from .stage import INPUT, Affine
 
 PARTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64, 96, 112, 128, 256, 512)
 """Into how many parts a dim may be cut."""
+
+SUMS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
+"""Into how many parts the sum of a product may be cut."""
 
 _NARROW = 64  # at most so many candidate sizes of one dim
 
@@ -111,12 +114,18 @@ def _split(placing: Placing, found: Product) -> list[Cut]:
     name = max(found.k, key=lambda each: placing.extents[each])
     last = found.rows.index[-1]
     unit = placing.array.rows if isinstance(last, Affine) and name in last.dims else 1
-    sizes = parts(placing.extents[name], unit)[1:6]
+    units = ceil(placing.extents[name] / unit)
+    sizes = _cut(placing.extents[name], unit, (*SUMS, min(units, SUMS[-1]))) if units > 1 else ()
     return [Cut(name, sizes, unit)] if sizes else []
 
 
 def parts(extent: int, unit: int) -> tuple[int, ...]:
     """Tile sizes that cut an extent in nearly equal parts at multiples of `unit`, largest first."""
+    return _cut(extent, unit, (*PARTS, ceil(extent / unit)))[:_NARROW]
+
+
+def _cut(extent: int, unit: int, counts: Iterable[int]) -> tuple[int, ...]:
+    """The same into so many parts."""
     units = ceil(extent / unit)
-    sizes = {ceil(units / parts) * unit for parts in (*PARTS, units) if parts <= units}
-    return tuple(sorted({min(size, extent) for size in sizes}, reverse=True))[:_NARROW]
+    sizes = {ceil(units / parts) * unit for parts in counts if parts <= units}
+    return tuple(sorted({min(size, extent) for size in sizes}, reverse=True))

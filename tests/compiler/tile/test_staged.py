@@ -72,3 +72,19 @@ def test_sums_of_many_operands_hold_them_alike(count):
     }}""")
     schedule = stage_tiles(kernel, find_backend("n1-32").target({})).schedule
     assert len({hold.at for hold in schedule.holds if hold.buffer in names}) == 1
+
+
+def test_a_sum_is_cut_in_as_many_parts_as_let_its_operands_stay():
+    """Rows of bf16 take twice the room: with a sixth of the sum at most, tiles of rows and columns would be half as
+    large and pass by several times."""
+    kernel = parse_kernel("""
+    kernel "k" {
+      input x: bf16[128, 3072]  input r: bf16[128, 768]
+      constant w: bf16[3072, 768]
+      output y: bf16[128, 768]
+      local acc: f32[128, 768]
+      stage s0 (i: 128, j: 768, reduce k: 3072): acc[i, j] = sum mul(cast(x[i, k]):f32, cast(w[k, j]):f32)
+      stage s1 (i: 128, j: 768): y[i, j] = cast(add(acc[i, j], cast(r[i, j]):f32)):bf16
+    }""")
+    choice = stage_tiles(kernel, find_backend("n1-32").target({}))
+    assert next(loop.step for loop in choice.schedule.loops if loop.dim == "k") < 512
