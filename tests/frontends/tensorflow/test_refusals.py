@@ -338,13 +338,23 @@ _CONV = {"strides": attribute(i=[1, 1, 1, 1]), "padding": attribute(s=b"SAME")}
         ("OneShotIterator", {}, "it reads a data set"),
         ("DecodeJpeg x", {}, "it reads an encoded file or record; decode before the model"),
         ("TensorArrayV3 x", {}, "it belongs to a loop of TensorFlow 1"),
-        ("Reshape x x", {}, "the rank of the result is not known"),
-        ("Sum x x", {}, "its operand 'axis' must be known when the model is compiled"),
     ],
 )
 def test_forms_that_are_not_supported(tmp_path, op, attributes, text):
     path = frozen(tmp_path, graph("x Placeholder", f"y {op}", y=attributes))
     refused(path, "graph.pb:y: ", text, error=UnsupportedError)
+
+
+@pytest.mark.parametrize(
+    ("op", "text"),
+    [
+        ("Reshape x x", "the rank of the result is not known"),
+        ("Sum x x", "its operand 'axis' must be known when the model is compiled"),
+    ],
+)
+def test_forms_that_depend_on_values_name_the_input_to_fix(tmp_path, op, text):
+    path = frozen(tmp_path, graph("x Placeholder", f"y {op}"))
+    refused(path, "graph.pb:y: ", text, "--constant x=VALUE", error=UnsupportedError, lines=2)
 
 
 def test_an_unknown_attribute(tmp_path):
