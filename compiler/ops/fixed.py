@@ -40,12 +40,11 @@ def check_eight_bits(name: str, *operands: TensorType) -> DType:
 
 
 def fixed_point(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Positive factors as multiplier / 2^shift: multiplier i32 of up to 31 bits, shift i32 of 1 to 62.
+    """Positive factors as multiplier / 2^shift: multiplier i32 of 31 bits, shift i32 of 1 to 62.
 
     The relative error is at most 2^-23, more only for factors below 2^-32. A factor that is not exact has an odd number
     of 24 bits: f32 multiplies by it without another error, and no product of a sum lies halfway between two results of
-    8 bits. Shifts are all the same where factors are the same numbers then, as those within 2^7 of each other are. None
-    where a factor is 2^30 or more.
+    8 bits. None where a factor is 2^30 or more.
     """
     fraction, exponent = np.frexp(np.asarray(factors, np.float64))
     exact = np.ldexp(fraction, 24)
@@ -56,10 +55,6 @@ def fixed_point(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray] | 
     multiplier, shift = multiplier >> beyond, shift - beyond
     if (shift < 1).any():
         return None
-    least = shift.min(initial=62)
-    common = multiplier >> (shift - least)
-    if (common << (shift - least) == multiplier).all():
-        multiplier, shift = common, np.full_like(shift, least)
     return multiplier.astype(np.int32), shift.astype(np.int32)
 
 

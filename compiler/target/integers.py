@@ -26,11 +26,17 @@ def _fixed(acc: Value, scale: Value, zero: Value, y: Value) -> Value | None:
 
 
 def _one_shift(acc: Value, multiplier: Value, shift: Value, zero: Value, y: Value) -> Value | None:
-    shifts = shift.constant
+    """None where a factor would lose bits: those of `fixed_point` may be 2^7 apart."""
+    factors, shifts = multiplier.constant, shift.constant
+    assert factors is not None
     assert shifts is not None
-    if not shifts.ndim or not shifts.size or (shifts != shifts[0]).any():
+    if not shifts.ndim or not shifts.size or y.node.attributes["rounding"] != "half_up":
         return None
-    return fixed.requantize_fixed(acc, multiplier, constant(shifts[0]), zero, **y.node.attributes)
+    least = shifts.min()
+    common = factors >> (shifts - least)
+    if (common << (shifts - least) != factors).any():
+        return None
+    return fixed.requantize_fixed(acc, constant(common), constant(least), zero, **y.node.attributes)
 
 
 def _is_narrow(y: Value, **_: Any) -> bool:
@@ -58,14 +64,14 @@ RULES = (
 
 ONE_SHIFT = (
     Rule(
-        "shifts that are all the same => one",
-        As("y", fixed.requantize_fixed(Var("acc"), Var("multiplier"), Const("shift"), Var("zero"))),
+        "shifts of factors close to each other => one",
+        As("y", fixed.requantize_fixed(Var("acc"), Const("multiplier"), Const("shift"), Var("zero"))),
         _one_shift,
         samples=(
             {
                 "acc": ("i32[4, 5]", -90000, 90000),
-                "multiplier": ("i32[4]", 2**30, 2**31 - 1),
-                "shift": np.full(4, 40, np.int32),
+                "multiplier": np.array([2**30, 5 << 28, 3 << 29, 2**30], np.int32),
+                "shift": np.array([40, 41, 44, 47], np.int32),
                 "zero": np.int8(-3),
                 "quant.requantize_fixed.axis": 0,
                 "quant.requantize_fixed.dtype": i8,
@@ -73,4 +79,5 @@ ONE_SHIFT = (
         ),
     ),
 )
-"""Exact; a vector engine then has one parameter less to fetch for each channel."""
+"""Exact; a vector engine then has one parameter less to fetch for each channel. The CPU has its factors in f32, where
+shifts by channel cost nothing."""

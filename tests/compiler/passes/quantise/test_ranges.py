@@ -82,18 +82,3 @@ def test_common_shifts_leave_room() -> None:
     assert common_shift([0.5, 0.25], 2.0**20) == 20
     assert common_shift([2.0**20], 2.0**20) is None
     assert common_shift([0.0], 8) == 40
-
-
-def test_factors_close_to_each_other_have_one_shift_and_the_same_values() -> None:
-    factors = np.random.default_rng(0).uniform(1 / 64, 1, 50) * 1e-3
-    found = fixed_point(factors)
-    assert found is not None
-    multiplier, shift = found
-    assert len(set(shift.tolist())) == 1
-    alone = [fixed_point(factor) for factor in factors]
-    for number, each in zip(multiplier, alone):
-        assert each is not None
-        assert int(number) << int(each[1] - shift[0]) == each[0]
-    apart = fixed_point(np.array([1.0, 2.0**-9 * 0.7]))
-    assert apart is not None
-    assert len(set(apart[1].tolist())) == 2
