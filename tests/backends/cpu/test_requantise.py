@@ -188,3 +188,22 @@ def test_a_package_takes_upper_words_of_far_shifts_only(nearest: int) -> None:
     data = {"acc": np.resize(_EDGES, (70, 9))}
     wanted = isthmus.Model(built.graph).evaluate(data)["y"]
     assert np.array_equal(finish(built).run(data)["y"], wanted)
+
+
+def test_products_of_a_calibrated_network_are_requantised_by_the_quickest_operation() -> None:
+    """Factors that its channels make are those that f32 multiplies by exactly, each with a shift of its own."""
+    rng = np.random.default_rng(0)
+    x = graph_input("x", parse_type("f32[1, 8, 12, 12]"))
+    weights = constant(rng.standard_normal((16, 8, 3, 3)).astype(np.float32) / 8)
+    how = {"strides": (1, 1), "pads": (1,) * 4, "dilations": (1, 1)}
+    y = get("math.relu")(get("nn.conv")(x, weights, **how))
+    z = get("nn.conv")(y, constant(rng.standard_normal((16, 16, 3, 3)).astype(np.float32) / 12), **how)
+    graph = Graph([x], [get("math.relu")(z)], ["y"])
+    samples = [{"x": rng.standard_normal((1, 8, 12, 12)).astype(np.float32)} for _ in range(4)]
+    package = isthmus.compile(graph, precision="int8", calibration=samples)
+    built = build_model(package.graph, "cpu")
+    assert isinstance(built, Built)
+    bodies = [stage.body for report in built.reports for stage in report.kernel.stages]
+    ops = {expr.op for body in bodies for expr in walk(body) if isinstance(expr, Apply)}
+    assert FUSED in ops
+    assert "requantize" not in ops
