@@ -55,12 +55,17 @@ def narrow_shifts(graph: Graph, means: Mapping[Value, np.ndarray]) -> dict[Node,
     found: dict[Node, np.ndarray] = {}
     for node in graph.nodes:
         x, w = (*node.operands, None, None)[:2]
-        if node.op not in CONTRACTIONS or x is None or x not in means or w is None:
+        if node.op not in CONTRACTIONS or x is None or x not in means or w is None or w.constant is None:
             continue
-        if node.op == "nn.conv" or w.type.rank == 2:
-            narrow = w.constant.astype(bf16.numpy).astype(np.float32)  # type: ignore[union-attr]
+        if _is_shared(node, w):
+            narrow = w.constant.astype(bf16.numpy).astype(np.float32)
             found[node] = _shift(node, narrow, means[x]).astype(np.float32)
     return found
+
+
+def _is_shared(node: Node, w: Value) -> bool:
+    """Whether the weights of a product are the same for all its rows, whose means are then those of its result."""
+    return node.op == "nn.conv" or w.type.rank == 2
 
 
 @lowers("nn.conv")
@@ -87,13 +92,7 @@ def conv(lowering: Lowering, node: Node) -> Form | None:
     sums = Sums(
         value, weights.scales * step, 1, (-zero * codes.sum(1)).reshape(column).astype(np.float64), largest
     )
-    if w.constant is not None:
-        reals, shift = _reals(weights), np.zeros(())
-        means = lowering.decisions.means.get(x)
-        if means is not None:
-            shift = _shift(node, reals, means)
-        sums = sums.plus(shift)
-        lowering.rounded[node] = Rounded(reals, shift)
+    sums = _made_up(lowering, node, weights, sums)
     return sums if given is None else sums.plus(given.reshape(column).astype(np.float64))
 
 
@@ -128,13 +127,21 @@ def _by_weights(lowering: Lowering, node: Node, x: Value, w: Value) -> Form | No
     if w.type.rank == 2:
         offset = offset.reshape(-1)
     sums = Sums(value, weights.scales * step, value.type.rank - 1, offset, largest)
-    if w.constant is not None:
-        reals, shift = _reals(weights), np.zeros(())
-        means = lowering.decisions.means.get(x)
-        if means is not None and w.type.rank == 2:
-            shift = _shift(node, reals, means)
-            sums = sums.plus(shift)
-        lowering.rounded[node] = Rounded(reals, shift)
+    return _made_up(lowering, node, weights, sums)
+
+
+def _made_up(lowering: Lowering, node: Node, weights: Weights, sums: Sums) -> Sums:
+    """Sums of a product that get back what rounding its constant weights takes from their means; the lowering is told
+    of both."""
+    x, w = node.operands[:2]
+    if x is None or w is None or w.constant is None:
+        return sums
+    reals, shift = _reals(weights), np.zeros(())
+    means = lowering.decisions.means.get(x)
+    if means is not None and _is_shared(node, w):
+        shift = _shift(node, reals, means)
+        sums = sums.plus(shift)
+    lowering.rounded[node] = Rounded(reals, shift)
     return sums
 
 

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isthmus.compiler.ir import constant
-from isthmus.compiler.ops import activation, convolution, math, reduce
+from isthmus.compiler.ir import Graph, constant, graph_input
+from isthmus.compiler.ops import activation, contract, convolution, math, reduce
+from isthmus.compiler.ops.engine import parse_type
 from isthmus.compiler.passes.quantise.budget import effects
 from isthmus.compiler.passes.quantise.lowering import Decisions, Lowering
 from isthmus.compiler.passes.quantise.points import find_points
+from isthmus.compiler.passes.quantise.products import narrow_shifts
 from isthmus.compiler.passes.quantise.ranges import choose
 from isthmus.compiler.passes.quantise.statistics import gather, interpreted
 
@@ -78,3 +80,11 @@ def test_biases_make_up_for_weights_in_bf16() -> None:
         for correct in (True, False)
     )
     assert corrected > plain + 1
+
+
+def test_only_constant_weights_have_biases_for_what_bf16_takes_from_them() -> None:
+    """A product of two inputs, of which one meets weights elsewhere too, has none."""
+    x, y = (graph_input(name, parse_type("f32[8, 8]")) for name in "xy")
+    known, other = contract.matmul(x, constant(normal(8, 8))), contract.matmul(x, y)
+    graph = Graph([x, y], [known, other], ["a", "b"])
+    assert narrow_shifts(graph, {x: np.ones(8)}).keys() == {known.node}
