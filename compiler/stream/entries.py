@@ -130,13 +130,12 @@ class Program:
         first = trials.entry(self.kernels)
         if first.cycles == float("inf") or not self.instructions.interleaved:
             return first
-        if len(calls) > 1 and trials.looked_at <= ROOM // 4:
-            return self._quickest_of_any(trials)
-        return trials.quickest_under(*USUAL, *ROOMY)
-
-    def _quickest_of_any(self, trials: "_Trials") -> _Entry:
-        """That with tiles for the chip as it is, or another one where they are quicker by more than `MARGIN`."""
+        is_short = len(calls) > 1 and trials.looked_at <= ROOM // 4
         own = trials.quickest_under(*USUAL, *ROOMY)
+        return self._quickest_of_any(trials, own) if is_short else own
+
+    def _quickest_of_any(self, trials: "_Trials", own: _Entry) -> _Entry:
+        """That with tiles for the chip as it is, or another one where they are quicker by more than `MARGIN`."""
         for ladder in ladders(self.target.home.bandwidth):
             least = float("inf")
             for assumption in ladder:

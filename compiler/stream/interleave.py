@@ -4,7 +4,8 @@ Kernels follow one another, so at the end of each engines wait for the last resu
 the first. Here an engine goes on with whatever is ready: of the next kernel too, where that touches nothing that is
 still needed. The order is that of a simple clock, which knows what instructions take but not how transfers share home:
 weights that come far ahead slow down what is needed now, so there is a second order without such loads; of many
-instructions that one alone, as each order takes long to be timed and it was the quicker one wherever both were.
+instructions that one alone, as each order takes long to be timed, and it was the quicker one for ResNet-50 and
+MobileNetV2 on n1-128.
 """
 
 from collections.abc import Collection, Iterator, Sequence

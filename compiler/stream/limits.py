@@ -38,6 +38,11 @@ class Limits:
     strides: tuple[int, ...] = (_FIELD, _FIELD, (1 << 19) - 1, (1 << 21) - 1, (1 << 21) - 1)
     fill_bytes: tuple[int, ...] = (1,)
 
+    @property
+    def copy_dims(self) -> int:
+        """Strided dims of a copy."""
+        return len(self.copy) - 1
+
     def copies(self, copy: Copy) -> Iterator[Copy]:
         """A copy in pieces that instructions can do: runs of bytes, rows with the padding beside them, and planes."""
         run, *others = (*self.copy, 1)[:3]

@@ -152,7 +152,7 @@ class StreamWriter(ABC):
             self._load_box(tile, self.home.address(operand) + offset(low, shape) * bytes_, shape)
 
     def _load_box(self, tile: Tile, home: int, shape: Ints) -> None:
-        copies = list(copies_in(tile, home, shape, len(self.limits.copy) - 1, self._unread(tile)))
+        copies = list(copies_in(tile, home, shape, self.limits.copy_dims, self._unread(tile)))
         self._copies_in(copies, tile, self._pattern(tile) if any(copy.padded for copy in copies) else b"\0")
 
     def _copies_in(self, copies: Iterable[Copy], tile: Tile, fill: bytes = b"\0") -> None:
@@ -215,8 +215,8 @@ class StreamWriter(ABC):
                 self.home.constant(key, columns.packed(operand.array, tile.low))
             self._copies_in([columns.runs(tile, self.home.places[key])], tile)
         else:
-            dims = len(self.limits.copy) - 1
-            self._copies_in(columns.copies(tile, self.home.address(operand), dims), tile)
+            home = self.home.address(operand)
+            self._copies_in(columns.copies(tile, home, self.limits.copy_dims), tile)
 
     def _columns(self, name: str, size: Ints) -> Columns:
         assert self.array is not None
@@ -224,7 +224,7 @@ class StreamWriter(ABC):
 
     def store(self, tile: Tile) -> None:
         home = self.home.address(self.operands[tile.buffer.name])
-        for copy in copies_out(tile, home, len(self.limits.copy) - 1):
+        for copy in copies_out(tile, home, self.limits.copy_dims):
             for piece in self.limits.copies(copy):
                 self.copy_out(piece, tile.memory)
 

@@ -24,9 +24,10 @@ class Assumption:
 
 AS_IT_IS = Assumption()
 USUAL = AS_IT_IS, Assumption(interleaved=True)
+"""The chip as it is, for kernels one after the other and for kernels beside each other."""
 ROOMY = Assumption(spare=1), Assumption(interleaved=True, spare=1)
-"""With one more place an engine goes on while the one after it still completes what it has read: an array of 128 rows
-gives a place back 390 cycles after it has taken the last row from there."""
+"""The same with spare places: an engine goes on while the one after it still completes what it has read. An array of
+128 rows gives a place back 390 cycles after it has taken the last row from there."""
 
 SLOWEST, HALVINGS = 4.0, 8
 """Bytes a cycle down to which home's bandwidth is halved, so that a chip with twice as much is offered what one with
